@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The decision: what happens to a packet that somebody in the namespace (sidecar) or behind the
+ * bridge (bridge mode) sends. Pure: no map, no helper, no context. All programs call it, and
+ * tests/unit/test_decide.c compiles it natively and walks its whole domain.
+ */
+#ifndef SIDESTEP_DECIDE_H
+#define SIDESTEP_DECIDE_H
+
+#include <sidestep.h>
+
+#ifndef IPPROTO_UDP
+#define IPPROTO_UDP 17
+#endif
+#ifndef IPPROTO_TCP
+#define IPPROTO_TCP 6
+#endif
+
+#define SIDESTEP_DNS_PORT 53
+
+/* What is known of a packet. Booleans are 0 or 1. */
+struct decision_input {
+	__u32 source_bypass;	  /* enum sidestep_bypass_source of the longest match, 0: none */
+	__u32 destination_bypass; /* likewise */
+	__u32 owner;		  /* enum sidestep_owner of the sending socket */
+	__u16 destination_port;	  /* host byte order */
+	__u8 protocol;		  /* IPPROTO_* */
+	__u8 later_fragment;	  /* not the first fragment: no ports */
+	__u8 inbound;		  /* the flow is in the map `inbound` */
+	__u8 opening;		  /* TCP SYN without ACK: a new connection, never a reply */
+	__u8 udp_pass;		  /* --udp=pass */
+};
+
+/*
+ * The order is the promise:
+ *   1. what stays within the namespace, the link or the bridge is skipped before anything else;
+ *   2. the proxy's own connections pass;
+ *   3. a question to a resolver is steered: it is never a reply, while its answer, seen at the
+ *      device, looks like the start of an inbound flow;
+ *   4. replies of inbound connections pass, wherever they go;
+ *   5. whatever else is TCP is steered, and the rest passes or is dropped, as told.
+ * Nothing passes by default: an input that no rule knows is denied.
+ */
+static inline __attribute__((always_inline)) enum sidestep_verdict
+sidestep_decide(const struct decision_input *in)
+{
+	if (in->destination_bypass & SIDESTEP_FROM_LOCAL)
+		return SIDESTEP_LOCAL;
+	if (in->destination_bypass & SIDESTEP_FROM_BUILTIN)
+		return SIDESTEP_LINK;
+	if (in->source_bypass && in->destination_bypass)
+		return SIDESTEP_BRIDGE;
+	if (in->owner == SIDESTEP_OWNER_PROXY)
+		return SIDESTEP_OWN;
+	if (in->later_fragment)
+		return SIDESTEP_DENY_FRAGMENT;
+	if (in->protocol == IPPROTO_UDP && in->destination_port == SIDESTEP_DNS_PORT)
+		return SIDESTEP_STEER_DNS;
+	if (!in->opening && (in->owner == SIDESTEP_OWNER_INBOUND || in->inbound))
+		return SIDESTEP_REPLY;
+	if (in->protocol == IPPROTO_TCP)
+		return SIDESTEP_STEER_TCP;
+	if (in->protocol != IPPROTO_UDP)
+		return SIDESTEP_DENY_PROTOCOL;
+	return in->udp_pass ? SIDESTEP_PASS_UDP : SIDESTEP_DENY_UDP;
+}
+
+#endif

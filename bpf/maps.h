@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The maps. Their keys and values are in include/sidestep.h, their story in docs/MAPS.md. */
+#ifndef SIDESTEP_MAPS_H
+#define SIDESTEP_MAPS_H
+
+/* Macros and unnamed enums of the UAPI header linux/bpf.h, which cannot be included beside
+ * vmlinux.h. */
+#define BPF_NOEXIST		    1
+#define BPF_F_NO_PREALLOC	    (1U << 0)
+#define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
+
+#define DEFINE_LPM(name, key_type, value_type, entries)                                            \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                               \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__uint(max_entries, entries);                                                      \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+	} name SEC(".maps")
+
+DEFINE_LPM(bypass4, struct sidestep_prefix4, struct sidestep_bypass, SIDESTEP_MAX_BYPASS);
+DEFINE_LPM(bypass6, struct sidestep_prefix6, struct sidestep_bypass, SIDESTEP_MAX_BYPASS);
+DEFINE_LPM(route4, struct sidestep_prefix4, struct sidestep_route, SIDESTEP_MAX_ROUTES);
+DEFINE_LPM(route6, struct sidestep_prefix6, struct sidestep_route, SIDESTEP_MAX_ROUTES);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SIDESTEP_MAX_FLOWS);
+	__type(key, struct sidestep_flow_key);
+	__type(value, struct sidestep_flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SIDESTEP_MAX_INBOUND);
+	__type(key, struct sidestep_flow_key);
+	__type(value, struct sidestep_inbound);
+} inbound SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sidestep_owner_value);
+} owners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, SIDESTEP_LISTENERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sidestep_counters);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sidestep_info);
+} info SEC(".maps");
+
+static __always_inline struct sidestep_counters *counters_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&counters, &zero);
+}
+
+#define COUNT(field)                                                                               \
+	do {                                                                                       \
+		struct sidestep_counters *own_counters = counters_get();                           \
+                                                                                                   \
+		if (own_counters)                                                                  \
+			own_counters->field++;                                                     \
+	} while (0)
+
+/* The counters stand in the order of the verdicts (include/sidestep.h). */
+static __always_inline void count_verdict(__u32 verdict)
+{
+	struct sidestep_counters *own_counters = counters_get();
+
+	if (own_counters && verdict < SIDESTEP_VERDICTS)
+		((__u64 *)own_counters)[verdict]++;
+}
+
+#endif

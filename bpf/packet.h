@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What a TC program needs to know of a frame. Everything is read with bpf_skb_load_bytes() or at
+ * fixed offsets: arithmetic on packet pointers with variables would cost CAP_PERFMON.
+ */
+#ifndef SIDESTEP_PACKET_H
+#define SIDESTEP_PACKET_H
+
+#define ETHERTYPE_IPV4 0x0800
+#define ETHERTYPE_ARP  0x0806
+#define ETHERTYPE_IPV6 0x86dd
+#define ETHERNET_SIZE  14
+
+#define IPPROTO_HOPOPTS	 0
+#define IPPROTO_ICMP	 1
+#define IPPROTO_ROUTING	 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_ICMPV6	 58
+#define IPPROTO_DSTOPTS	 60
+/* RFC 8200 names no limit; hosts send one or two. More than this is taken for malformed. */
+#define EXTENSIONS_MAX 4
+
+#define TCP_FLAGS_OFFSET 13
+#define TCP_SYN		 0x02
+#define TCP_ACK		 0x10
+
+struct packet {
+	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 destination[16];
+	__u32 transport; /* offset of the transport header from the frame's start, bytes */
+	__u16 source_port; /* host byte order; ICMP echo: the identifier in both */
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 ipv4;
+	__u8 later_fragment;
+	__u8 opening;	/* TCP SYN without ACK */
+	__u8 icmp_type; /* of ICMP and ICMPv6 */
+};
+
+enum packet_kind {
+	PACKET_IP,
+	PACKET_ARP,
+	PACKET_OTHER, /* neither IP nor ARP */
+	PACKET_MALFORMED,
+};
+
+static __always_inline void address_map4(__u8 to[16], __be32 address)
+{
+	__u32 *words = (__u32 *)to;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = bpf_htonl(0xffff);
+	words[3] = address;
+}
+
+static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packet *packet,
+					     __u32 offset)
+{
+	struct iphdr header;
+
+	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)) < 0)
+		return -1;
+	if (header.version != 4 || header.ihl < 5)
+		return -1;
+	address_map4(packet->source, header.saddr);
+	address_map4(packet->destination, header.daddr);
+	packet->ipv4 = 1;
+	packet->protocol = header.protocol;
+	packet->later_fragment = (header.frag_off & bpf_htons(0x1fff)) != 0;
+	packet->transport = offset + header.ihl * 4;
+	return 0;
+}
+
+static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
+					     __u32 offset)
+{
+	struct ipv6hdr header;
+	__u8 next;
+	int i;
+
+	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)) < 0 || header.version != 6)
+		return -1;
+	__builtin_memcpy(packet->source, &header.saddr, 16);
+	__builtin_memcpy(packet->destination, &header.daddr, 16);
+	packet->ipv4 = 0;
+	packet->later_fragment = 0;
+	offset += sizeof(header);
+	next = header.nexthdr;
+	for (i = 0; i < EXTENSIONS_MAX; i++) {
+		__u8 extension[4];
+
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING &&
+		    next != IPPROTO_FRAGMENT && next != IPPROTO_DSTOPTS)
+			break;
+		if (bpf_skb_load_bytes(skb, offset, extension, sizeof(extension)) < 0)
+			return -1;
+		if (next == IPPROTO_FRAGMENT) {
+			packet->later_fragment = extension[2] || (extension[3] & 0xf8);
+			offset += 8;
+		} else {
+			offset += (extension[1] + 1) * 8;
+		}
+		next = extension[0];
+		if (packet->later_fragment)
+			break;
+	}
+	if (i == EXTENSIONS_MAX)
+		return -1;
+	packet->protocol = next;
+	packet->transport = offset;
+	return 0;
+}
+
+static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct packet *packet)
+{
+	__be16 ports[2];
+	__u8 bytes[8];
+
+	packet->source_port = 0;
+	packet->destination_port = 0;
+	packet->opening = 0;
+	packet->icmp_type = 0;
+	if (packet->later_fragment)
+		return 0;
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+		if (bpf_skb_load_bytes(skb, packet->transport + TCP_FLAGS_OFFSET, bytes, 1) < 0)
+			return -1;
+		packet->opening = (bytes[0] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+		/* fall through */
+	case IPPROTO_UDP:
+		if (bpf_skb_load_bytes(skb, packet->transport, ports, sizeof(ports)) < 0)
+			return -1;
+		packet->source_port = bpf_ntohs(ports[0]);
+		packet->destination_port = bpf_ntohs(ports[1]);
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if (bpf_skb_load_bytes(skb, packet->transport, bytes, sizeof(bytes)) < 0)
+			return -1;
+		packet->icmp_type = bytes[0];
+		packet->source_port = packet->destination_port = (bytes[4] << 8) | bytes[5];
+		break;
+	}
+	return 0;
+}
+
+/* Fills @packet when the result is PACKET_IP. */
+static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet)
+{
+	int error;
+
+	switch (skb->protocol) {
+	case bpf_htons(ETHERTYPE_IPV4):
+		error = packet_parse_ipv4(skb, packet, ETHERNET_SIZE);
+		break;
+	case bpf_htons(ETHERTYPE_IPV6):
+		error = packet_parse_ipv6(skb, packet, ETHERNET_SIZE);
+		break;
+	case bpf_htons(ETHERTYPE_ARP):
+		return PACKET_ARP;
+	default:
+		return PACKET_OTHER;
+	}
+	if (error < 0 || packet_parse_transport(skb, packet) < 0)
+		return PACKET_MALFORMED;
+	return PACKET_IP;
+}
+
+static __always_inline int packet_is_icmp_error(const struct packet *packet)
+{
+	/* RFC 792: unreachable, time exceeded, parameter problem; RFC 4443: 1 to 4. */
+	if (packet->protocol == IPPROTO_ICMP)
+		return packet->icmp_type == 3 || packet->icmp_type == 11 || packet->icmp_type == 12;
+	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type >= 1 &&
+	       packet->icmp_type <= 4;
+}
+
+static __always_inline int packet_is_echo_request(const struct packet *packet)
+{
+	if (packet->protocol == IPPROTO_ICMP)
+		return packet->icmp_type == 8;
+	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type == 128;
+}
+
+#endif

@@ -1,0 +1,167 @@
+#!/bin/sh
+# What the project needs from the distribution (Debian 12, Ubuntu 24.04).
+#
+#   tests/deps.sh build test   installs those package groups where something is missing
+#   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
+#                              installing it; prints the folder to put into PATH
+#   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
+#
+# Quick and quiet when nothing is missing: apt is asked only about what dpkg does not have.
+# Package sources are whatever the machine's own apt configuration says.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+engine_dir=${SIDESTEP_ENGINE_DIR:-$here/build/docker}
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+
+build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev libmnl-dev
+	libcurl4-openssl-dev libjansson-dev libcap-dev libssl-dev node-llhttp pkg-config"
+test_packages="libcmocka-dev bats iproute2 nftables iptables procps util-linux clang-format
+	clang-tidy cppcheck busybox-static kmod libcap2-bin"
+engine_packages="docker.io containerd runc tini iptables"
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# missing PACKAGE... - prints those that dpkg does not have installed.
+missing() {
+	for package; do
+		status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || status=
+		[ "$status" = installed ] || printf '%s ' "$package"
+	done
+}
+
+# update - refreshes the package lists, once per run.
+updated=
+update() {
+	[ -z "$updated" ] || return 0
+	apt-get -qq -o Acquire::Retries=3 update >&2 || say "apt-get update reported errors; going on"
+	updated=1
+}
+
+install_packages() {
+	# shellcheck disable=SC2046 # a list of words is what is wanted
+	set -- $(missing "$@")
+	[ $# -gt 0 ] || return 0
+	if [ "$(id -u)" != 0 ]; then
+		die "not root, and these packages are missing; run: sudo apt-get install $*"
+	fi
+	say "installing: $*"
+	update
+	apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends \
+		"$@" >&2 || die "apt-get could not install: $*"
+}
+
+# find_bpftool - prints a bpftool that answers. Ubuntu's /usr/sbin/bpftool is a wrapper which
+# refuses when no package matches the running kernel; any version of the real one serves here.
+find_bpftool() {
+	for tool in "$(command -v bpftool || true)" /usr/sbin/bpftool \
+		/usr/lib/linux-tools-*/bpftool /usr/lib/linux-tools/*/bpftool; do
+		[ -x "$tool" ] || continue
+		if "$tool" version >/dev/null 2>&1; then
+			printf '%s\n' "$tool"
+			return 0
+		fi
+	done
+	return 1
+}
+
+need_bpftool() {
+	find_bpftool >/dev/null && return 0
+	if [ "$(. /etc/os-release && echo "${ID:-}")" = ubuntu ]; then
+		install_packages linux-tools-common linux-tools-generic
+	else
+		install_packages bpftool
+	fi
+	find_bpftool >/dev/null || die "no bpftool that runs here; install the package that has it"
+}
+
+# engine_on_machine - prints the folder of dockerd when everything it needs is in PATH.
+engine_on_machine() {
+	for tool in dockerd docker containerd containerd-shim-runc-v2 runc; do
+		command -v "$tool" >/dev/null || return 1
+	done
+	dirname "$(command -v dockerd)"
+}
+
+# unpack_engine - the packages that apt would install for an engine, unpacked into $engine_dir.
+# bin/ holds wrappers that find the shared libraries which came with them.
+unpack_engine() {
+	stage=$engine_dir.stage.$$
+	rm -rf "$stage"
+	mkdir -p "$stage/deb" "$stage/root" "$stage/bin"
+	trap 'rm -rf "$stage"' EXIT
+	if ! apt-cache show docker.io >/dev/null 2>&1; then
+		[ "$(id -u)" = 0 ] || die "no package lists; run: sudo apt-get update"
+		update
+	fi
+	# shellcheck disable=SC2086
+	wanted=$(apt-get -qq --simulate --no-install-recommends install $engine_packages |
+		sed -n 's/^Inst \([^ ]*\).*/\1/p')
+	# What is installed already is not simulated; its files are wanted all the same when they
+	# are part of the engine and not in PATH.
+	[ -n "$wanted" ] || wanted=$engine_packages
+	# shellcheck disable=SC2086
+	(cd "$stage/deb" && apt-get -qq -o Acquire::Retries=3 -o APT::Sandbox::User=root \
+		download $wanted >&2) ||
+		{ [ "$(id -u)" = 0 ] && update && cd "$stage/deb" &&
+			apt-get -qq -o APT::Sandbox::User=root download $wanted >&2; } ||
+		die "apt-get could not download: $wanted"
+	for deb in "$stage"/deb/*.deb; do
+		dpkg-deb -x "$deb" "$stage/root"
+	done
+	rm -rf "$stage/deb" "$stage/root/usr/share"
+	for path in "$stage"/root/usr/sbin/* "$stage"/root/usr/bin/* "$stage"/root/sbin/*; do
+		[ -f "$path" ] && [ -x "$path" ] || continue
+		wrap "${path#"$stage/root/"}" >"$stage/bin/$(basename "$path")"
+		chmod 755 "$stage/bin/$(basename "$path")"
+	done
+	# dockerd looks for its init process under this name.
+	[ ! -e "$stage/bin/tini-static" ] || cp "$stage/bin/tini-static" "$stage/bin/docker-init"
+	printf '%s\n' "$wanted" >"$stage/packages"
+	rm -rf "$engine_dir"
+	mv "$stage" "$engine_dir"
+	trap - EXIT
+}
+
+wrap() {
+	cat <<-WRAPPER
+		#!/bin/sh
+		root=\$(dirname "\$(readlink -f "\$0")")/../root
+		for dir in "\$root"/usr/lib/*-linux-gnu* "\$root"/lib/*-linux-gnu*; do
+			[ ! -d "\$dir" ] || LD_LIBRARY_PATH=\$dir\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+		done
+		[ -z "\${LD_LIBRARY_PATH:-}" ] || export LD_LIBRARY_PATH
+		exec "\$root/$1" "\$@"
+	WRAPPER
+}
+
+need_engine() {
+	if engine_on_machine; then
+		return 0
+	fi
+	if [ ! -e "$engine_dir/packages" ]; then
+		command -v apt-get >/dev/null || die "no dockerd in PATH and no apt-get to fetch one"
+		say "unpacking a Docker engine into $engine_dir (nothing is installed)"
+		unpack_engine
+	fi
+	printf '%s\n' "$engine_dir/bin"
+}
+
+[ $# -gt 0 ] || set -- build test
+for group; do
+	case $group in
+	build)
+		# shellcheck disable=SC2086
+		install_packages $build_packages
+		need_bpftool
+		;;
+	test)
+		# shellcheck disable=SC2086
+		install_packages $test_packages
+		;;
+	engine) need_engine ;;
+	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
+	*) die "unknown group '$group'; there are: build test engine bpftool" ;;
+	esac
+done

@@ -1,0 +1,216 @@
+# shellcheck shell=bash
+# A Docker engine of the test bed's own: part of testbed.bash.
+#
+# It runs in a network namespace `engine` and in a mount namespace with a /run, /etc/docker and
+# /sys/fs/bpf of its own, so that it meets no other engine and all its mounts end with it. A holder
+# process keeps the mount namespace. `world` is the internet behind a veth (see bed_start).
+#
+#   ENGINE_SOCKET   the API's socket, from outside; inside (engine_exec) also /run/docker.sock
+#   ENGINE_GATEWAY  the bridge's address, from --bip (172.17.0.1)
+
+export ENGINE_BIP=172.17.0.1/16 ENGINE_SUBNET6=fd00:17::/64
+
+_engine_holder() {
+	cat "$BED_DIR/engine/holder"
+}
+
+_engine_path() {
+	if [ -z "${ENGINE_PATH:-}" ]; then
+		ENGINE_PATH=$("$BED_REPO/tests/deps.sh" engine) || return
+		export ENGINE_PATH
+	fi
+}
+
+# engine_start [--bip CIDR] [DOCKERD-ARGUMENT...] - a new bed with an engine: default bridge
+# 172.17.0.1/16 and fd00:17::/64, masquerading and published ports through iptables, world as the
+# internet. Returns when the API answers (at most 30 s). Status 1 with the engine's log on stderr.
+engine_start() {
+	_bed_open || return
+	if ! _engine_build || ! _engine_launch "$@"; then
+		[ ! -f "$BED_DIR/dockerd.log" ] || tail -n 30 "$BED_DIR/dockerd.log" >&2
+		bed_stop
+		return 1
+	fi
+}
+
+_engine_build() {
+	_engine_path || return
+	mkdir "$BED_DIR/engine" "$BED_DIR/engine/config" || return
+	ENGINE_SOCKET=$BED_DIR/engine/docker.sock
+	export ENGINE_SOCKET
+	_bed_namespace engine && _bed_world engine || return
+	# shellcheck disable=SC2016 # for the inner shell
+	setsid nsenter --net="$BED_DIR/ns/engine" -- unshare --mount --propagation slave bash -c '
+		set -e
+		mount -t tmpfs -o mode=755 tmpfs /run
+		mount --bind "$1/bpffs" /sys/fs/bpf
+		[ ! -d /etc/docker ] || mount -t tmpfs tmpfs /etc/docker
+		echo $$ >"$1/engine/holder.new"
+		mv "$1/engine/holder.new" "$1/engine/holder"
+		exec -a "holder of $1/engine" sleep infinity
+	' bed "$BED_DIR" </dev/null >"$BED_DIR/holder.log" 2>&1 3>&- 4>&- &
+	disown
+	_bed_until 5 test -s "$BED_DIR/engine/holder" ||
+		bed_fail "no mount namespace for the engine: $(<"$BED_DIR/holder.log")"
+}
+
+# _engine_launch [--bip CIDR] [ARGUMENT...] - starts dockerd and waits for its API.
+_engine_launch() {
+	local bip=$ENGINE_BIP root=$BED_DIR/engine
+	if [ "${1:-}" = --bip ]; then
+		bip=$2
+		shift 2
+	fi
+	export ENGINE_GATEWAY=${bip%/*}
+	bed_spawn engine dockerd env "PATH=$ENGINE_PATH:$PATH" dockerd \
+		--host "unix://$ENGINE_SOCKET" --host unix:///run/docker.sock \
+		--config-file "$root/daemon.json" --data-root "$root/data" --exec-root "$root/exec" \
+		--pidfile "$root/dockerd.pid" --cgroup-parent "/$BED_ID" \
+		--exec-opt native.cgroupdriver=cgroupfs --bip "$bip" \
+		--ipv6 --fixed-cidr-v6 "$ENGINE_SUBNET6" "$@" || return
+	_bed_until 30 _engine_up_or_dead
+	_engine_up || bed_fail "the engine does not answer"
+}
+
+_engine_up() {
+	[ -S "$ENGINE_SOCKET" ] && dk version >/dev/null 2>&1
+}
+
+_engine_up_or_dead() {
+	_engine_up || _bed_gone dockerd
+}
+
+# engine_exec COMMAND... - runs it on the "machine" of the engine: its network and mount namespace.
+engine_exec() {
+	nsenter --net="$BED_DIR/ns/engine" "--mount=/proc/$(_engine_holder)/ns/mnt" "--wd=$PWD" -- "$@"
+}
+
+# dk ARGUMENT... - the docker command line of the bed's engine; never that of another.
+dk() {
+	env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY DOCKER_HOST="unix://$ENGINE_SOCKET" \
+		DOCKER_CONFIG="$BED_DIR/engine/config" PATH="$ENGINE_PATH:$PATH" docker "$@"
+}
+
+# engine_restart [--bip CIDR] [DOCKERD-ARGUMENT...] - stops dockerd the way an administrator does (its
+# containers end) and starts it again on the same data. Images, containers and networks are kept.
+engine_restart() {
+	_engine_quit
+	_engine_launch "$@"
+}
+
+# SIGTERM with the containers' processes killed before, so that there is nothing to wait for.
+_engine_quit() {
+	_engine_kill_containers
+	if ! bed_kill dockerd; then
+		bed_kill dockerd KILL
+	fi
+	_bed_until 5 _engine_containerd_gone || return 0
+}
+
+_engine_containerd_gone() {
+	! _bed_processes | grep -q "containerd"
+}
+
+_engine_kill_containers() {
+	local file
+	for file in $(find /sys/fs/cgroup -path "*/$BED_ID/*" -name cgroup.procs 2>/dev/null); do
+		# shellcheck disable=SC2046 # a list of words
+		kill -KILL $(cat "$file" 2>/dev/null) 2>/dev/null
+	done
+	return 0
+}
+
+# engine_stop - ends the engine with its containers, containerd and shims, and removes its control
+# groups. Called by bed_stop; without an engine it does nothing.
+engine_stop() {
+	[ -d "$BED_DIR/engine" ] || return 0
+	[ ! -f "$BED_DIR/proc/dockerd.pid" ] || _engine_quit
+	_engine_kill_containers
+	_bed_kill_all
+	find /sys/fs/cgroup -depth -type d -path "*/$BED_ID*" -exec rmdir {} + 2>/dev/null
+	# A group is busy for a moment after its last process died.
+	_bed_until 5 _engine_groups_gone || return 0
+}
+
+_engine_groups_gone() {
+	find /sys/fs/cgroup -depth -type d -path "*/$BED_ID*" -exec rmdir {} + 2>/dev/null
+	[ -z "$(find /sys/fs/cgroup -type d -path "*/$BED_ID*" 2>/dev/null)" ]
+}
+
+# engine_image NAME [--change INSTRUCTION]... FILE[:PATH]... - an image from nothing but these files,
+# each at PATH (/bin/ and its name when not said). Dynamic binaries bring their libraries and
+# their loader. INSTRUCTION is a line of a Dockerfile: ENTRYPOINT, CMD, LABEL, ENV, EXPOSE.
+# Status 1 when a file is missing or the engine refuses.
+engine_image() {
+	local name=$1 changes=() root file path
+	shift
+	while [ "${1:-}" = --change ]; do
+		changes+=(--change "$2")
+		shift 2
+	done
+	root=$(mktemp -d "$BED_DIR/image-XXXXXX") || return
+	chmod 755 "$root"
+	mkdir -p -m 755 "$root/bin" "$root/etc" "$root/tmp" "$root/proc" "$root/sys" "$root/dev"
+	chmod 1777 "$root/tmp"
+	for file; do
+		path=/bin/${file##*/}
+		if [[ $file == *:* ]]; then
+			path=${file#*:} file=${file%%:*}
+		fi
+		_engine_image_file "$root" "$file" "$path" || return
+	done
+	tar -C "$root" --owner=0 --group=0 --numeric-owner -c . | dk import "${changes[@]}" - "$name" >/dev/null
+	local status=("${PIPESTATUS[@]}")
+	rm -rf "$root"
+	[ "${status[*]}" = "0 0" ] || bed_fail "could not import the image $name"
+}
+
+_engine_image_file() {
+	local root=$1 file=$2 path=$3 library
+	[ -f "$file" ] || bed_fail "no file $file for the image" || return
+	install -D -m "$(stat -Lc %a "$file")" "$file" "$root$path" || return
+	# "lib => /path (0x..)" and the loader's "/path (0x..)"; nothing for a static binary.
+	for library in $(ldd "$file" 2>/dev/null | grep -oE '/[^ ]+ \(0x' | cut -d' ' -f1); do
+		[ -e "$root$library" ] || install -D -m 755 "$library" "$root$library" || return
+	done
+}
+
+# engine_address CONTAINER [NETWORK=bridge] - prints its IPv4 address. engine_address6: its IPv6 one.
+engine_address() {
+	dk inspect -f "{{(index .NetworkSettings.Networks \"${2:-bridge}\").IPAddress}}" "$1"
+}
+
+engine_address6() {
+	dk inspect -f "{{(index .NetworkSettings.Networks \"${2:-bridge}\").GlobalIPv6Address}}" "$1"
+}
+
+# engine_port CONTAINER PORT/tcp - prints the published port's number.
+engine_port() {
+	dk port "$1" "$2" | sed -n '1s/.*://p'
+}
+
+# engine_pid CONTAINER - prints the number of its first process, valid on the machine.
+engine_pid() {
+	dk inspect -f '{{.State.Pid}}' "$1"
+}
+
+# engine_wait_line CONTAINER PATTERN [SECONDS=5] - like bed_wait_line, for a container's log.
+engine_wait_line() {
+	_bed_until "${3:-5}" _engine_line_or_end "$1" "$2"
+	dk logs "$1" 2>&1 | grep -E -m1 -e "$2" && return
+	bed_fail "no line '$2' from container '$1':"
+	dk logs --tail 20 "$1" >&2
+	return 1
+}
+
+_engine_line_or_end() {
+	dk logs "$1" 2>&1 | grep -qE -e "$2" ||
+		[ "$(dk inspect -f '{{.State.Running}}' "$1" 2>/dev/null)" = false ]
+}
+
+# engine_bridge_nf 0|1 - net.bridge.bridge-nf-call-{ip,ip6}tables of the engine's namespace only.
+engine_bridge_nf() {
+	engine_exec sh -c "
+		echo $1 >/proc/sys/net/bridge/bridge-nf-call-iptables &&
+		echo $1 >/proc/sys/net/bridge/bridge-nf-call-ip6tables"
+}

@@ -1,0 +1,168 @@
+# shellcheck shell=bash
+# Processes of the test bed: part of testbed.bash.
+#
+# Each spawned process NAME has $BED_DIR/NAME.log (stdout and stderr), and in $BED_DIR/proc:
+# NAME.pid ("PID START-TIME", so that a number that was given out again is not mistaken for it) and
+# NAME.status (its exit status, once it ended).
+
+# Prints the start time of a process in clock ticks; nothing when it is gone or only a zombie.
+_bed_start_time() {
+	local stat fields
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+	read -r -a fields <<<"${stat##*) }"
+	[ "${fields[0]}" = Z ] || printf '%s\n' "${fields[19]}"
+}
+
+# bed_spawn WHERE NAME COMMAND... - starts it in the background in namespace WHERE (see bed_exec),
+# both outputs into $BED_DIR/NAME.log, which starts empty. A NAME that runs already is an error; one
+# that ended may be used again.
+bed_spawn() {
+	local where=${1/#outside/world} name=$2 enter file=$BED_DIR/proc/$2
+	shift 2
+	if bed_alive "$name"; then
+		bed_fail "'$name' runs already" || return
+	fi
+	if [ "$where" = engine ]; then
+		enter=(nsenter --net="$BED_DIR/ns/engine" "--mount=/proc/$(_engine_holder)/ns/mnt" "--wd=$PWD" --)
+	else
+		[ -e "$BED_DIR/ns/$where" ] || bed_fail "no namespace '$where'" || return
+		enter=(nsenter --net="$BED_DIR/ns/$where" --)
+	fi
+	rm -f "$file.pid" "$file.status"
+	: >"$BED_DIR/$name.log"
+	# A shell in between keeps the exit status for whoever asks. Descriptors above 2 are closed:
+	# bats waits for the end of its own.
+	# shellcheck disable=SC2016 # for the inner shell
+	setsid bash -c '
+		file=$1 log=$2
+		shift 2
+		"$@" >>"$log" 2>&1 &
+		echo $! >"$file.new"
+		wait $!
+		status=$?
+		echo $status >"$file.status.new"
+		mv "$file.status.new" "$file.status"
+	' bed "$file" "$BED_DIR/$name.log" "${enter[@]}" "$@" </dev/null >/dev/null 2>&1 \
+		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+	disown
+	_bed_until 5 test -s "$file.new" || bed_fail "'$name' did not start" || return
+	printf '%s %s\n' "$(<"$file.new")" "$(_bed_start_time "$(<"$file.new")")" >"$file.pid"
+	rm -f "$file.new"
+}
+
+# _bed_until SECONDS COMMAND... - tries it every 20 ms until it succeeds; status 1 when it never did.
+_bed_until() {
+	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
+	shift
+	until "$@"; do
+		[ "${EPOCHREALTIME/[.,]/}" -lt "$end" ] || return 1
+		sleep 0.02
+	done
+}
+
+# bed_until SECONDS COMMAND... - the same for tests: waits for a condition, with a message when it
+# does not come.
+bed_until() {
+	_bed_until "$@" || bed_fail "not within $1 s: ${*:2}"
+}
+
+# bed_pid NAME - prints the process's number; status 1 when there is none by that name.
+bed_pid() {
+	local pid started
+	read -r pid started 2>/dev/null <"$BED_DIR/proc/$1.pid" || return
+	printf '%s\n' "$pid"
+}
+
+# bed_alive NAME - whether it runs.
+bed_alive() {
+	local pid started
+	[ -f "$BED_DIR/proc/$1.pid" ] || return
+	read -r pid started <"$BED_DIR/proc/$1.pid"
+	[ -n "$started" ] && [ "$(_bed_start_time "$pid")" = "$started" ]
+}
+
+_bed_gone() {
+	! bed_alive "$1"
+}
+
+_bed_line_or_end() {
+	grep -E -m1 -e "$2" "$BED_DIR/$1.log" >/dev/null || _bed_gone "$1"
+}
+
+# bed_wait_line NAME PATTERN [SECONDS=5] - waits until a line of NAME's log matches the extended
+# regular expression and prints the first one that does. Status 1, with the log's end on stderr, when
+# the time is over or the process ended without it.
+bed_wait_line() {
+	_bed_until "${3:-5}" _bed_line_or_end "$1" "$2"
+	grep -E -m1 -e "$2" "$BED_DIR/$1.log" && return
+	bed_fail "no line '$2' from '$1' ($(bed_alive "$1" && echo running || echo ended)):"
+	tail -n 20 "$BED_DIR/$1.log" >&2
+	return 1
+}
+
+# bed_log NAME - prints the log.
+bed_log() {
+	cat "$BED_DIR/$1.log"
+}
+
+# bed_value KEY [LINE] - prints the value of key=value in the line, or in stdin. Status 1: not there.
+bed_value() {
+	local line=${2-} word
+	[ $# -gt 1 ] || line=$(cat)
+	word=$(grep -oE "(^| )$1=[^ ]*" <<<"$line" | head -n 1) || return
+	printf '%s\n' "${word#*=}"
+}
+
+# bed_signal NAME SIGNAL - sends it and does not wait. Status 1 when it does not run.
+bed_signal() {
+	bed_alive "$1" || return
+	kill "-$2" "$(bed_pid "$1")"
+}
+
+# bed_kill NAME [SIGNAL=TERM] - sends it and waits up to 10 s for the end. Status 0 also when it had
+# ended already; 1 when it survived (then it still runs).
+bed_kill() {
+	bed_signal "$1" "${2:-TERM}" || return 0
+	_bed_until 10 _bed_gone "$1" || bed_fail "'$1' survived SIG${2:-TERM}"
+}
+
+# bed_wait_exit NAME [SECONDS=10] - waits for the end; status: the process's (128 + signal when it
+# was killed), or 124 when it still runs.
+bed_wait_exit() {
+	_bed_until "${2:-10}" test -s "$BED_DIR/proc/$1.status" || return 124
+	return "$(<"$BED_DIR/proc/$1.status")"
+}
+
+# Kills all that was spawned, with its process groups, and all that has the bed's folder in its
+# arguments. Our own ancestors are spared.
+_bed_kill_all() {
+	local file pids
+	for file in "$BED_DIR"/proc/*.pid; do
+		[ -f "$file" ] || continue
+		file=${file##*/}
+		bed_signal "${file%.pid}" KILL
+	done
+	for _ in {1..100}; do
+		pids=$(_bed_processes | cut -d' ' -f1)
+		[ -n "$pids" ] || return 0
+		# shellcheck disable=SC2086 # a list of words
+		kill -KILL $pids 2>/dev/null
+		sleep 0.02
+	done
+}
+
+# Prints "PID COMMAND" of every process with the bed's folder among its arguments, zombies and our
+# own ancestors left out.
+_bed_processes() {
+	local pid=$BASHPID spared=" " path arguments
+	while [ "$pid" -gt 1 ] 2>/dev/null; do
+		spared+="$pid "
+		pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
+	done
+	for path in $(grep -lF -- "$BED_DIR/" /proc/[0-9]*/cmdline 2>/dev/null); do
+		pid=${path#/proc/}
+		pid=${pid%/cmdline}
+		[[ $spared != *" $pid "* ]] && [ -n "$(_bed_start_time "$pid")" ] || continue
+		arguments=$(tr '\0' ' ' 2>/dev/null <"$path") && printf '%s %s\n' "$pid" "$arguments"
+	done
+}

@@ -1,0 +1,248 @@
+/* Packets that no socket layer routes for us: raw sockets and AF_PACKET, to prove the guard. */
+#include "peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+struct packet {
+	uint8_t bytes[1400];
+	size_t size;
+};
+
+static uint32_t sum_add(uint32_t sum, const void *data, size_t size)
+{
+	const uint8_t *byte = data;
+
+	for (size_t i = 0; i < size; i++)
+		sum += i % 2 ? byte[i] : (uint32_t)byte[i] << 8;
+	return sum;
+}
+
+static uint16_t sum_end(uint32_t sum)
+{
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return htons((uint16_t)~sum);
+}
+
+/* The source a socket would take for this destination. */
+static int source_for(const struct options *options, const struct sockaddr_in *peer,
+		      struct in_addr *source)
+{
+	struct sockaddr_in local = {0};
+	socklen_t size = sizeof(local);
+	struct ifreq request = {0};
+	int fd, error = 0;
+
+	if (options->source)
+		return inet_pton(AF_INET, options->source, source) == 1 ? 0 : -EINVAL;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (options->device) {
+		snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", options->device);
+		if (ioctl(fd, SIOCGIFADDR, &request) < 0)
+			error = -errno;
+		memcpy(&local, &request.ifr_addr, sizeof(local));
+	} else if (connect(fd, (const void *)peer, sizeof(*peer)) < 0 ||
+		   getsockname(fd, (void *)&local, &size) < 0) {
+		error = -errno;
+	}
+	*source = local.sin_addr;
+	close(fd);
+	return error;
+}
+
+/* --mode syn (default), data (PSH|ACK outside any connection) or udp. */
+static int packet_build(const struct options *options, const struct sockaddr_in *peer,
+			struct packet *packet)
+{
+	const char *mode = options->mode ? options->mode : "syn";
+	const char *text = options->send ? options->send : "peer raw packet";
+	bool udp = strcmp(mode, "udp") == 0, syn = strcmp(mode, "syn") == 0;
+	size_t header = udp ? sizeof(struct udphdr) : sizeof(struct tcphdr);
+	size_t data = syn ? 0 : strlen(text), segment = header + data;
+	uint16_t source_port = (uint16_t)(options->source_port ? options->source_port : 40000);
+	struct iphdr *ip = (void *)packet->bytes;
+	uint8_t *transport = packet->bytes + sizeof(*ip);
+	struct in_addr source;
+	uint32_t sum = 0;
+	int error = source_for(options, peer, &source);
+
+	if (error)
+		return error;
+	if ((!udp && !syn && strcmp(mode, "data") != 0) || data > 1000)
+		return -EINVAL;
+	memset(packet, 0, sizeof(*packet));
+	packet->size = sizeof(*ip) + segment;
+	*ip = (struct iphdr) {.version = 4,
+			      .ihl = 5,
+			      .ttl = 64,
+			      .id = htons(4711),
+			      .protocol = udp ? IPPROTO_UDP : IPPROTO_TCP,
+			      .tot_len = htons((uint16_t)packet->size),
+			      .saddr = source.s_addr,
+			      .daddr = peer->sin_addr.s_addr};
+	ip->check = sum_end(sum_add(0, ip, sizeof(*ip)));
+	memcpy(transport + header, text, data);
+	sum = sum_add(sum, &ip->saddr, 8) + ip->protocol + (uint32_t)segment;
+	if (udp) {
+		struct udphdr *to = (void *)transport;
+
+		to->source = htons(source_port);
+		to->dest = peer->sin_port;
+		to->len = htons((uint16_t)segment);
+		to->check = sum_end(sum_add(sum, transport, segment));
+	} else {
+		struct tcphdr *to = (void *)transport;
+
+		to->source = htons(source_port);
+		to->dest = peer->sin_port;
+		to->seq = htonl(0x5e9);
+		to->doff = 5;
+		to->window = htons(65535);
+		to->syn = syn;
+		to->ack = !syn;
+		to->psh = !syn;
+		to->check = sum_end(sum_add(sum, transport, segment));
+	}
+	return 0;
+}
+
+/* The default gateway of the device, from /proc/net/route. */
+static bool gateway_of(const char *device, struct in_addr *gateway)
+{
+	FILE *file = fopen("/proc/net/route", "re");
+	char line[256], name[IFNAMSIZ];
+	unsigned int to, via;
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%15s %x %x", name, &to, &via) == 3 && to == 0 &&
+		    strcmp(name, device) == 0) {
+			gateway->s_addr = via;
+			found = true;
+		}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* The gateway's MAC from the kernel's table; a datagram to it makes the kernel ask when needed. */
+static int mac_of(struct in_addr gateway, const char *device, int64_t deadline_us, uint8_t mac[6])
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = gateway, .sin_port = htons(9)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int error = -ETIMEDOUT;
+
+	if (fd < 0)
+		return -errno;
+	while (error && !stop_requested && now_us() < deadline_us) {
+		struct arpreq request = {0};
+
+		memcpy(&request.arp_pa, &to, sizeof(to));
+		snprintf(request.arp_dev, sizeof(request.arp_dev), "%s", device);
+		if (ioctl(fd, SIOCGARP, &request) == 0 && request.arp_flags & ATF_COM) {
+			memcpy(mac, request.arp_ha.sa_data, 6);
+			error = 0;
+		} else {
+			(void)sendto(fd, "", 0, 0, (void *)&to, sizeof(to));
+			(void)poll(NULL, 0, 20);
+		}
+	}
+	close(fd);
+	return error;
+}
+
+static int packet_to(const struct options *options, struct sockaddr_in *peer, struct packet *packet)
+{
+	struct sockaddr_storage address;
+	uint16_t port;
+
+	if (options->arg_count != 2 || !port_parse(options->args[1], &port) ||
+	    !address_parse(options->args[0], port, &address) || address.ss_family != AF_INET)
+		return -EINVAL;
+	memcpy(peer, &address, sizeof(*peer));
+	return packet_build(options, peer, packet);
+}
+
+static int report(const char *phase, long sent, long count, int error)
+{
+	printf("result=%s phase=%s sent=%ld\n", error_word(error), phase, sent);
+	return error != 0 || sent != count;
+}
+
+int command_raw_send(const struct options *options)
+{
+	long count = options->count > 0 ? options->count : 1, sent = 0;
+	struct sockaddr_in peer;
+	struct packet packet;
+	int error = packet_to(options, &peer, &packet), fd;
+
+	if (error == -EINVAL)
+		return 2;
+	if (error)
+		return report("source", 0, count, error);
+	/* IPPROTO_RAW implies IP_HDRINCL. */
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	if (fd < 0)
+		return report("socket", 0, count, errno);
+	if (options->device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
+					  (socklen_t)strlen(options->device) + 1) < 0)
+		error = errno;
+	if (!error && options->mark) {
+		uint32_t mark = (uint32_t)options->mark;
+
+		if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+			error = errno;
+	}
+	for (; !error && sent < count; sent++)
+		if (sendto(fd, packet.bytes, packet.size, 0, (void *)&peer, sizeof(peer)) < 0)
+			error = errno;
+	close(fd);
+	return report("send", sent - (error && sent), count, error);
+}
+
+int command_packet_send(const struct options *options)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(ETH_P_IP),
+				 .sll_halen = 6};
+	long count = options->count > 0 ? options->count : 1, sent = 0;
+	struct in_addr gateway;
+	struct sockaddr_in peer;
+	struct packet packet;
+	int error = options->device ? packet_to(options, &peer, &packet) : -EINVAL, fd;
+
+	if (error == -EINVAL)
+		return 2;
+	if (error)
+		return report("source", 0, count, error);
+	if (options->gateway ? inet_pton(AF_INET, options->gateway, &gateway) != 1
+			     : !gateway_of(options->device, &gateway))
+		return report("gateway", 0, count, ENETUNREACH);
+	error = mac_of(gateway, options->device, deadline_from(options, 10), to.sll_addr);
+	if (error)
+		return report("neighbour", 0, count, error);
+	to.sll_ifindex = (int)if_nametoindex(options->device);
+	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return report("socket", 0, count, errno);
+	for (; !error && sent < count; sent++)
+		if (sendto(fd, packet.bytes, packet.size, 0, (void *)&to, sizeof(to)) < 0)
+			error = errno;
+	close(fd);
+	return report("send", sent - (error && sent), count, error);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "connection.h"
+
+struct step {
+	enum connection_event event;
+	enum connection_action action;
+	enum connection_state state;
+};
+
+static void run(const struct step *steps, size_t count, enum connection_state start)
+{
+	struct connection_machine machine = {.state = start};
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		assert_int_equal(connection_step(&machine, steps[i].event), steps[i].action);
+		assert_int_equal(machine.state, steps[i].state);
+	}
+}
+
+#define RUN(start, ...)                                                                            \
+	do {                                                                                       \
+		static const struct step steps[] = {__VA_ARGS__};                                  \
+		run(steps, sizeof(steps) / sizeof(steps[0]), start);                               \
+	} while (0)
+
+static void test_peek_first(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_PEEK, {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_CONNECT},
+	    {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_CONNECT},
+	    {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER},
+	    {CONNECTION_ACCEPTED, CONNECTION_PASS, CONNECTION_RELAY},
+	    {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_RELAY},
+	    {CONNECTION_ENDED, CONNECTION_CLOSE, CONNECTION_DONE},
+	    {CONNECTION_FAILED, CONNECTION_WAIT, CONNECTION_DONE});
+}
+
+static void test_connect_first(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_PEEK, {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_ACCEPTED, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_PEEKED, CONNECTION_SEND, CONNECTION_ANSWER},
+	    {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_ANSWER},
+	    {CONNECTION_ACCEPTED, CONNECTION_PASS, CONNECTION_RELAY},
+	    {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE},
+	    {CONNECTION_ENDED, CONNECTION_WAIT, CONNECTION_DONE});
+}
+
+static void test_no_peek(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_CONNECT, {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER});
+}
+
+static void test_failures(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_PEEK, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE},
+	    {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_DONE},
+	    {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_DONE});
+	RUN(CONNECTION_CONNECT, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE});
+	RUN(CONNECTION_ANSWER, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE});
+	RUN(CONNECTION_ANSWER, {CONNECTION_ENDED, CONNECTION_RESET, CONNECTION_DONE});
+}
+
+static void test_idle_cost(void **state)
+{
+	(void)state;
+	/* All the heap that an idle relayed connection has. */
+	assert_true(sizeof(struct connection) <= 1536);
+}
+
+static void test_complaints_are_limited(void **state)
+{
+	static struct connection_shared shared;
+	char suffix[64];
+	int i, due = 0;
+
+	(void)state;
+	for (i = 0; i < 100; i++)
+		due += complaint_due(&shared, COMPLAINT_CONNECT, suffix);
+	assert_true(due >= 1 && due <= 2);
+	assert_true(complaint_due(&shared, COMPLAINT_REFUSED, suffix));
+	assert_string_equal(suffix, "");
+	/* As if a second had passed. */
+	shared.complained_ms[COMPLAINT_CONNECT] -= 1000;
+	assert_true(complaint_due(&shared, COMPLAINT_CONNECT, suffix));
+	assert_non_null(strstr(suffix, "more like this"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_peek_first),
+		cmocka_unit_test(test_connect_first),
+		cmocka_unit_test(test_no_peek),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_idle_cost),
+		cmocka_unit_test(test_complaints_are_limited),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The decision of the BPF programs, compiled natively and walked over its whole domain. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "decide.h"
+
+static const uint32_t bypasses[] = {
+	0, SIDESTEP_FROM_OPTION, SIDESTEP_FROM_CONNECTED, SIDESTEP_FROM_DOCKER, SIDESTEP_FROM_LOCAL,
+	SIDESTEP_FROM_BUILTIN, SIDESTEP_FROM_CONNECTED | SIDESTEP_FROM_DOCKER,
+	SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_CONNECTED,
+};
+static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6, 132, 0};
+static const uint16_t ports[] = {0, 22, 53, 80, 443, 65535};
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Calls @check with every input of the domain. */
+static unsigned long each_input(void (*check)(const struct decision_input *, uint32_t verdict))
+{
+	unsigned long inputs = 0;
+	size_t source, destination, protocol, port;
+	uint32_t owner, flags;
+
+	for (source = 0; source < COUNT_OF(bypasses); source++)
+		for (destination = 0; destination < COUNT_OF(bypasses); destination++)
+			for (protocol = 0; protocol < COUNT_OF(protocols); protocol++)
+				for (port = 0; port < COUNT_OF(ports); port++)
+					for (owner = 0; owner <= SIDESTEP_OWNER_STEERED; owner++)
+						for (flags = 0; flags < 16; flags++) {
+							struct decision_input in = {
+								.source_bypass = bypasses[source],
+								.destination_bypass =
+									bypasses[destination],
+								.owner = owner,
+								.destination_port = ports[port],
+								.protocol = protocols[protocol],
+								.later_fragment = flags & 1,
+								.inbound = (flags >> 1) & 1,
+								.opening = (flags >> 2) & 1,
+								.udp_pass = (flags >> 3) & 1,
+							};
+
+							check(&in, sidestep_decide(&in));
+							inputs++;
+						}
+	return inputs;
+}
+
+static void check_bypass_comes_first(const struct decision_input *in, uint32_t verdict)
+{
+	bool stepped_aside = verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_LINK ||
+			     verdict == SIDESTEP_BRIDGE;
+
+	/* Both ends within bypassed subnets, or within the namespace, or on the link: always. */
+	if (in->source_bypass && in->destination_bypass)
+		assert_true(stepped_aside);
+	/* A destination outside of them: never. */
+	if (!in->destination_bypass)
+		assert_false(stepped_aside);
+	/* From outside to inside is no bridge traffic. */
+	if (!in->source_bypass &&
+	    !(in->destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
+		assert_false(stepped_aside);
+}
+
+static void check_nothing_leaks(const struct decision_input *in, uint32_t verdict)
+{
+	bool outside = !in->destination_bypass;
+	bool leaves = verdict == SIDESTEP_REPLY || verdict == SIDESTEP_OWN ||
+		      verdict == SIDESTEP_PASS_UDP;
+
+	if (!outside || !leaves)
+		return;
+	if (in->owner == SIDESTEP_OWNER_PROXY)
+		return;
+	/* What else leaves is no new connection, no question to a resolver, no blind fragment. */
+	assert_false(in->protocol == IPPROTO_TCP && in->opening);
+	assert_false(in->protocol == IPPROTO_UDP && in->destination_port == 53);
+	assert_false(in->later_fragment);
+	if (verdict == SIDESTEP_REPLY)
+		assert_true(in->inbound || in->owner == SIDESTEP_OWNER_INBOUND);
+	if (verdict == SIDESTEP_PASS_UDP)
+		assert_true(in->udp_pass && in->protocol == IPPROTO_UDP);
+}
+
+static void check_replies_pass(const struct decision_input *in, uint32_t verdict)
+{
+	if (in->destination_bypass || in->owner == SIDESTEP_OWNER_PROXY || in->later_fragment ||
+	    in->opening || (in->protocol == IPPROTO_UDP && in->destination_port == 53))
+		return;
+	if (in->inbound || in->owner == SIDESTEP_OWNER_INBOUND)
+		assert_int_equal(verdict, SIDESTEP_REPLY);
+}
+
+static void test_every_input(void **state)
+{
+	(void)state;
+	assert_true(each_input(check_bypass_comes_first) > 10000);
+	each_input(check_nothing_leaks);
+	each_input(check_replies_pass);
+}
+
+static uint32_t decide(uint32_t source, uint32_t destination, uint8_t protocol, uint16_t port)
+{
+	struct decision_input in = {
+		.source_bypass = source,
+		.destination_bypass = destination,
+		.protocol = protocol,
+		.destination_port = port,
+		.opening = protocol == IPPROTO_TCP,
+	};
+
+	return sidestep_decide(&in);
+}
+
+static void test_named_cases(void **state)
+{
+	const uint32_t bridge = SIDESTEP_FROM_CONNECTED;
+
+	(void)state;
+	assert_int_equal(decide(bridge, bridge, IPPROTO_TCP, 80), SIDESTEP_BRIDGE);
+	assert_int_equal(decide(bridge, 0, IPPROTO_TCP, 80), SIDESTEP_STEER_TCP);
+	assert_int_equal(decide(0, 0, IPPROTO_TCP, 25), SIDESTEP_STEER_TCP);
+	assert_int_equal(decide(bridge, 0, IPPROTO_UDP, 53), SIDESTEP_STEER_DNS);
+	assert_int_equal(decide(bridge, 0, IPPROTO_UDP, 443), SIDESTEP_DENY_UDP);
+	assert_int_equal(decide(bridge, 0, IPPROTO_ICMP, 0), SIDESTEP_DENY_PROTOCOL);
+	assert_int_equal(decide(bridge, SIDESTEP_FROM_LOCAL, IPPROTO_TCP, 80), SIDESTEP_LOCAL);
+	assert_int_equal(decide(bridge, SIDESTEP_FROM_BUILTIN, IPPROTO_UDP, 5353), SIDESTEP_LINK);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_input),
+		cmocka_unit_test(test_named_cases),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

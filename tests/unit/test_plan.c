@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan.h"
+
+#define ANCHOR 9
+
+static struct prefix prefix(const char *text)
+{
+	struct prefix result;
+
+	assert_int_equal(prefix_parse(text, &result), 0);
+	return result;
+}
+
+static struct netlink_route main_route(const char *destination, uint32_t ifindex,
+				       const char *gateway, uint8_t protocol)
+{
+	struct netlink_route route = {
+		.destination = prefix(destination),
+		.table = RT_TABLE_MAIN,
+		.ifindex = ifindex,
+		.has_gateway = gateway != NULL,
+		.type = RTN_UNICAST,
+		.protocol = protocol,
+	};
+
+	if (gateway)
+		assert_int_equal(address_parse(gateway, route.gateway), 0);
+	return route;
+}
+
+static struct netlink_address address(const char *text, uint32_t ifindex)
+{
+	struct netlink_address result = {.ifindex = ifindex};
+
+	assert_int_equal(address_parse(text, result.address), 0);
+	return result;
+}
+
+/* A container: eth0 on a bridge, lo, and the anchor. */
+static const struct netlink_link links[] = {
+	{.ifindex = 1, .up = true, .loopback = true, .name = "lo"},
+	{.ifindex = 2, .up = true, .name = "eth0"},
+	{.ifindex = ANCHOR, .up = true, .name = "sidestep0"},
+};
+
+static struct plan_input container(const struct netlink_route *routes, size_t route_count,
+				   const struct netlink_address *addresses, size_t address_count)
+{
+	return (struct plan_input) {
+		.mode = SIDESTEP_MODE_SIDECAR,
+		.links = links,
+		.link_count = 3,
+		.addresses = addresses,
+		.address_count = address_count,
+		.routes = routes,
+		.route_count = route_count,
+		.anchor_ifindex = ANCHOR,
+	};
+}
+
+static const struct netlink_route *find_route(const struct plan *plan, const char *destination,
+					      uint32_t table, uint8_t type)
+{
+	const struct netlink_route *routes = plan->lists[PLAN_ROUTE].items;
+	struct prefix wanted = prefix(destination);
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_ROUTE].count; i++)
+		if (prefix_equal(&routes[i].destination, &wanted) && routes[i].table == table &&
+		    routes[i].type == type)
+			return &routes[i];
+	return NULL;
+}
+
+static uint32_t bypass_sources(const struct plan *plan, const char *text)
+{
+	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	struct prefix wanted = prefix(text);
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
+		if (prefix_equal(&bypass[i].prefix, &wanted))
+			return bypass[i].value.sources;
+	return 0;
+}
+
+static void test_container(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	struct plan_input input = container(routes, 2, addresses, 1);
+	const struct netlink_route *steer, *bound;
+	const struct plan_route *egress;
+	struct plan plan;
+	uint8_t source[16];
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_int_equal(bypass_sources(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(bypass_sources(&plan, "172.17.0.2/32"), SIDESTEP_FROM_LOCAL);
+	assert_int_equal(bypass_sources(&plan, "127.0.0.0/8"), SIDESTEP_FROM_LOCAL);
+	assert_int_equal(bypass_sources(&plan, "169.254.0.0/16"), 0);
+	steer = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_LOCAL);
+	assert_non_null(steer);
+	assert_int_equal(steer->ifindex, ANCHOR);
+	assert_int_equal(address_parse("172.17.0.2", source), 0);
+	assert_memory_equal(steer->source, source, 16);
+	/* Behind it, for when the anchor is gone. */
+	assert_true(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric >
+		    steer->metric);
+	bound = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL);
+	assert_non_null(bound);
+	assert_int_equal(bound->ifindex, 2);
+	assert_non_null(find_route(&plan, "172.17.0.0/16", PLAN_TABLE_STEER, RTN_THROW));
+	/* IPv6 without any address: refused, not let go. */
+	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));
+	assert_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_LOCAL));
+	/* The guard sits on eth0 alone. */
+	assert_int_equal(plan.lists[PLAN_DEVICE].count, 1);
+	assert_int_equal(*(uint32_t *)plan.lists[PLAN_DEVICE].items, 2);
+	assert_int_equal(plan.lists[PLAN_EGRESS].count, 2);
+	egress = plan.lists[PLAN_EGRESS].items;
+	assert_true(egress[0].value.has_gateway);
+	assert_false(egress[1].value.has_gateway);
+	plan_release(&plan);
+}
+
+/* The number of rules that each connection passes does not grow with the bypassed subnets. */
+static void test_rules_do_not_grow(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	struct plan_input input = container(routes, 2, addresses, 1);
+	struct prefix many[500];
+	size_t rules, i;
+	struct plan plan;
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	rules = plan.lists[PLAN_RULE].count;
+	plan_release(&plan);
+	for (i = 0; i < 500; i++) {
+		char text[ADDRESS_TEXT_MAX];
+
+		(void)snprintf(text, sizeof(text), "10.%zu.%zu.0/24", i / 256, i % 256);
+		many[i] = prefix(text);
+	}
+	input.docker = many;
+	input.docker_count = 500;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_int_equal(plan.lists[PLAN_RULE].count, rules);
+	assert_int_equal(bypass_sources(&plan, "10.1.243.0/24"), SIDESTEP_FROM_DOCKER);
+	plan_release(&plan);
+}
+
+static void test_static_routes_are_captured(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+		main_route("10.0.0.0/8", 2, "172.17.0.9", RTPROT_BOOT),
+		main_route("192.168.5.0/24", 2, "172.17.0.9", RTPROT_BOOT),
+	};
+	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	struct plan_input input = container(routes, 4, addresses, 1);
+	struct prefix option = prefix("192.168.0.0/16");
+	struct plan plan;
+
+	(void)state;
+	input.options = &option;
+	input.option_count = 1;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_non_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	assert_int_equal(bypass_sources(&plan, "10.0.0.0/8"), 0);
+	/* Unless it is bypassed: then it is where the main table says. */
+	assert_null(find_route(&plan, "192.168.5.0/24", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	assert_non_null(find_route(&plan, "192.168.0.0/16", PLAN_TABLE_CAPTURE, RTN_THROW));
+	plan_release(&plan);
+}
+
+static void test_ipv6_refused(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("::/0", 2, "fd00::1", RTPROT_BOOT),
+		main_route("fd00::/64", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("fd00::2", 2)};
+	struct plan_input input = container(routes, 2, addresses, 1);
+	struct plan plan;
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_LOCAL));
+	plan_release(&plan);
+	input.ipv6_refused = true;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_LOCAL));
+	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));
+	assert_non_null(find_route(&plan, "fd00::/64", PLAN_TABLE_STEER, RTN_THROW));
+	plan_release(&plan);
+}
+
+static void test_bridge_mode(void **state)
+{
+	static const struct netlink_link host_links[] = {
+		{.ifindex = 1, .up = true, .loopback = true, .name = "lo"},
+		{.ifindex = 2, .up = true, .name = "ens3"},
+		{.ifindex = 3, .up = true, .bridge = true, .name = "docker0"},
+	};
+	static const char *const bridges[] = {"docker0", "absent0"};
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "192.168.1.1", RTPROT_BOOT),
+		main_route("192.168.1.0/24", 2, NULL, RTPROT_KERNEL),
+		main_route("172.17.0.0/16", 3, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("192.168.1.5", 2)};
+	struct plan_input input = {
+		.mode = SIDESTEP_MODE_BRIDGE,
+		.links = host_links,
+		.link_count = 3,
+		.addresses = addresses,
+		.address_count = 1,
+		.routes = routes,
+		.route_count = 3,
+		.bridges = bridges,
+		.bridge_count = 2,
+		.anchor_ifindex = 1,
+	};
+	const struct plan_bypass *bypass;
+	struct plan plan;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	/* The host's own network is the world, and the host gets no route or rule. */
+	assert_int_equal(bypass_sources(&plan, "192.168.1.0/24"), 0);
+	assert_int_equal(bypass_sources(&plan, "192.168.1.5/32"), 0);
+	assert_int_equal(bypass_sources(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(plan.lists[PLAN_ROUTE].count, 0);
+	assert_int_equal(plan.lists[PLAN_RULE].count, 0);
+	assert_int_equal(plan.lists[PLAN_DEVICE].count, 1);
+	bypass = plan.lists[PLAN_BYPASS].items;
+	for (i = 0; i < plan.lists[PLAN_BYPASS].count; i++)
+		if (bypass[i].value.sources == SIDESTEP_FROM_CONNECTED)
+			assert_int_equal(bypass[i].value.ifindex, 3);
+	plan_release(&plan);
+}
+
+static int count_visit(void *context, const void *item)
+{
+	(void)item;
+	++*(int *)context;
+	return 0;
+}
+
+static void test_difference(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	struct plan_input input = container(routes, 2, addresses, 1);
+	struct prefix option = prefix("10.0.0.0/8");
+	struct plan one, two;
+	int count, layer;
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &one), 0);
+	input.options = &option;
+	input.option_count = 1;
+	assert_int_equal(plan_make(&input, &two), 0);
+	for (layer = 0; layer < PLAN_LAYERS; layer++) {
+		count = 0;
+		assert_int_equal(plan_difference(&one, &one, layer, count_visit, &count), 0);
+		assert_int_equal(count, 0);
+		assert_int_equal(plan_difference(&one, &two, layer, count_visit, &count), 0);
+		assert_int_equal(count, 0);
+	}
+	count = 0;
+	assert_int_equal(plan_difference(&two, &one, PLAN_BYPASS, count_visit, &count), 0);
+	assert_int_equal(count, 1);
+	count = 0;
+	assert_int_equal(plan_difference(&two, &one, PLAN_ROUTE, count_visit, &count), 0);
+	assert_int_equal(count, 3); /* a throw in each table */
+	plan_release(&one);
+	plan_release(&two);
+}
+
+static void test_too_many(void **state)
+{
+	struct prefix *many = calloc(SIDESTEP_MAX_BYPASS + 1, sizeof(*many));
+	struct plan_input input = container(NULL, 0, NULL, 0);
+	struct plan plan;
+	size_t i;
+
+	(void)state;
+	assert_non_null(many);
+	for (i = 0; i <= SIDESTEP_MAX_BYPASS; i++) {
+		many[i] = prefix("10.0.0.0/24");
+		many[i].address[13] = (uint8_t)(i >> 8);
+		many[i].address[14] = (uint8_t)i;
+	}
+	input.docker = many;
+	input.docker_count = SIDESTEP_MAX_BYPASS + 1;
+	assert_int_equal(plan_make(&input, &plan), -ENOSPC);
+	free(many);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_container),
+		cmocka_unit_test(test_rules_do_not_grow),
+		cmocka_unit_test(test_static_routes_are_captured),
+		cmocka_unit_test(test_ipv6_refused),
+		cmocka_unit_test(test_bridge_mode),
+		cmocka_unit_test(test_difference),
+		cmocka_unit_test(test_too_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

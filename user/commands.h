@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The subcommands. Each gets its own name as argv[0] and returns the exit status. */
+#ifndef SIDESTEP_COMMANDS_H
+#define SIDESTEP_COMMANDS_H
+
+enum exit_status {
+	STATUS_OK = 0,
+	STATUS_FAILED = 1, /* could not do it; the log says why */
+	STATUS_USAGE = 2,  /* the command line is wrong */
+	STATUS_BUSY = 3,   /* another instance is running here */
+};
+
+int command_sidecar(int argc, char **argv);
+int command_gateway(int argc, char **argv);
+int command_status(int argc, char **argv);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads what a Docker engine answers: pure functions, no I/O. Private to docker. */
+#ifndef SIDESTEP_DOCKER_JSON_H
+#define SIDESTEP_DOCKER_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "docker.h"
+
+#define DOCKER_REASON_MAX 256
+
+/* The answers to GET /networks and GET /containers/json, combined; the latter because the former
+ * lists no containers (since API 1.28). Returns 0, or -EBADMSG, -E2BIG or -ENOMEM with the text,
+ * its place included, in @reason. Free with docker_networks_free(). */
+int docker_parse_state(const char *networks, size_t networks_size, const char *containers,
+		       size_t containers_size, struct docker_network **ret_networks,
+		       size_t *ret_count, char reason[DOCKER_REASON_MAX]);
+
+void docker_networks_free(struct docker_network *networks, size_t count);
+
+/* One line of GET /events. *@ret_relevant: whether the state is to be read again. Returns 0,
+ * or -EBADMSG with @reason. */
+int docker_parse_event(const char *line, size_t size, bool *ret_relevant,
+		       char reason[DOCKER_REASON_MAX]);
+
+/* The "message" of an error answer, or "" when there is none. Cut to fit. */
+void docker_parse_error(const char *body, size_t size, char reason[DOCKER_REASON_MAX]);
+
+/* The value of GET /events' parameter "filters", not URL encoded. */
+const char *docker_event_filters(void);
+
+#endif

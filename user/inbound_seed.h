@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds the connections that came from outside before the programs were attached, so that their
+ * replies pass: after a restart, say.
+ */
+#ifndef SIDESTEP_INBOUND_SEED_H
+#define SIDESTEP_INBOUND_SEED_H
+
+#include "datapath.h"
+
+/* Sidecar: TCP sockets of this network namespace whose local port has a listener (sock_diag(7)).
+ * Returns how many, or negative errno. */
+int inbound_seed_sockets(struct datapath *datapath);
+
+/* Bridge mode: what connection tracking knows (ctnetlink), from whoever was connected to. Tracked
+ * connections that the containers opened are among them the other way round and match nothing that
+ * a container sends. Returns how many, or negative errno. */
+int inbound_seed_conntrack(struct datapath *datapath);
+
+#endif

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "instance_lock.h"
+
+#include "cleanup.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define LOCK_NAME "sidestep.instance"
+
+static socklen_t lock_address(struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un) {.sun_family = AF_UNIX};
+	/* Abstract: the first byte is NUL. */
+	memcpy(address->sun_path + 1, LOCK_NAME, sizeof(LOCK_NAME) - 1);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(LOCK_NAME));
+}
+
+static int holder_pid(void)
+{
+	struct sockaddr_un address;
+	socklen_t size = lock_address(&address);
+	struct ucred credentials = {0};
+	socklen_t credentials_size = sizeof(credentials);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, size) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_size) < 0)
+		return 0;
+	return credentials.pid;
+}
+
+int instance_lock(void)
+{
+	struct sockaddr_un address;
+	socklen_t size = lock_address(&address);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return log_errno(-errno, "cannot make the socket that keeps other instances out");
+	if (bind(fd, (struct sockaddr *)&address, size) < 0) {
+		if (errno != EADDRINUSE)
+			return log_errno(-errno, "cannot keep other instances out");
+		log_error("another sidestep is running in this network namespace (process %d): "
+			  "stop it first, or give this one a namespace of its own",
+			  holder_pid());
+		return -EADDRINUSE;
+	}
+	/* Only so that a second instance can ask who this is. */
+	if (listen(fd, 1) < 0)
+		return log_errno(-errno, "cannot keep other instances out");
+	return TAKE_FD(fd);
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "cleanup.h"
+#include "log.h"
+
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+	{"sidecar", command_sidecar, "intercept outbound connections, here or of a Docker bridge"},
+	{"gateway", command_gateway, "the reference HTTP CONNECT gateway"},
+	{"status", command_status, "what running instances intercept, bypass and count"},
+};
+
+static void print_usage(FILE *stream)
+{
+	size_t i;
+
+	(void)fprintf(stream, "Usage: sidestep COMMAND [OPTIONS]\n\n"
+			      "Intercepts the outbound connections of Docker containers with eBPF and "
+			      "hands them\nto a gateway; steps aside for the containers' own bridge "
+			      "traffic.\n\nCommands:\n");
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		(void)fprintf(stream, "  %-10s %s\n", commands[i].name, commands[i].summary);
+	(void)fprintf(stream, "\n\"sidestep COMMAND --help\" explains each. Without a command, "
+			      "options are the sidecar's.\nWith SERVER=1 in the environment and no "
+			      "arguments it is the gateway.\n");
+}
+
+int main(int argc, char **argv)
+{
+	const char *server = getenv("SERVER");
+	size_t i;
+
+	if (argc < 2 && server && strcmp(server, "1") == 0)
+		return command_gateway(argc, argv);
+	if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "-h") == 0) {
+		print_usage(argc < 2 ? stderr : stdout);
+		return argc < 2 ? STATUS_USAGE : STATUS_OK;
+	}
+	if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
+		(void)printf("sidestep %s\n", SIDESTEP_VERSION);
+		return STATUS_OK;
+	}
+	/* So that it can stand in for an image whose ENTRYPOINT takes only options. */
+	if (argv[1][0] == '-')
+		return command_sidecar(argc, argv);
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	log_error("unknown command \"%s\"; \"sidestep --help\" lists the commands", argv[1]);
+	return STATUS_USAGE;
+}

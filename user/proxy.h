@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The transparent proxy: accepts what the kernel side steers to its listeners and carries each
+ * connection to the gateway in an HTTP CONNECT tunnel of its own (RFC 9110 section 9.3.6).
+ * Knows nothing of BPF, routes or Docker.
+ */
+#ifndef SIDESTEP_PROXY_H
+#define SIDESTEP_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct proxy;
+
+/* A steered connection as the application sees it; both AF_INET or both AF_INET6. */
+struct proxy_flow {
+	struct sockaddr_storage source;	     /* the application's socket */
+	struct sockaddr_storage destination; /* what it connected to */
+	uint64_t sent;			     /* bytes, application to gateway */
+	uint64_t received;		     /* bytes, gateway to application */
+};
+
+/* What the proxy asks of its owner. Called from worker threads, must not block; any may be NULL. */
+struct proxy_hooks {
+	void *context;
+	/* Makes a socket of the proxy's own known to the kernel side before its first packet, so
+	 * that it is not steered itself. 0 or negative errno: the socket is not used then. */
+	int (*own_socket)(void *context, int fd);
+	/* A live flow's byte counters moved: at most once a second for each flow. */
+	void (*flow_update)(void *context, const struct proxy_flow *flow);
+	/* The flow has ended, however it did. Called exactly once for each accepted connection. */
+	void (*flow_close)(void *context, const struct proxy_flow *flow);
+};
+
+/* Where the tunnels go. Copied; replaced as a whole by proxy_set_gateway(). */
+struct proxy_gateway {
+	struct sockaddr_storage address; /* AF_INET, AF_INET6 or AF_UNIX */
+	socklen_t size;
+};
+
+struct proxy_config {
+	unsigned int threads;	      /* event loops, 1..64 */
+	unsigned int max_connections; /* of all threads together; above it: accept, reset, count */
+	unsigned int peek_ms;	      /* wait for the client's first bytes, contract: 50 */
+	unsigned int connect_ms;      /* limit for connecting to the gateway */
+	unsigned int answer_ms;	      /* limit for the gateway's answer to CONNECT, 0: none */
+	bool ipv6;		      /* also listen on IPv6 */
+	bool sni_hint;		      /* look for a ClientHello and send X-Tls-Sni */
+	bool dns;		      /* relay UDP port 53 */
+	struct proxy_gateway gateway;
+	struct proxy_hooks hooks;
+};
+
+/* Sums over all threads since the start, but for @connections, which is now. */
+struct proxy_counters {
+	uint64_t connections;	   /* live now */
+	uint64_t accepted;
+	uint64_t relayed;	   /* reached the relay phase */
+	uint64_t refused_limit;	   /* reset at the connection limit or for want of fds */
+	uint64_t gateway_errors;   /* could not connect, timed out, answered nonsense */
+	uint64_t gateway_refusals; /* answered 300 or above */
+	uint64_t bytes_sent;
+	uint64_t bytes_received;
+	uint64_t dns_queries;
+	uint64_t dns_failures;
+};
+
+/*
+ * Creates the listeners in the calling thread's network namespace: transparent TCP sockets (and
+ * UDP ones with @dns) on 127.0.0.1 and, with @ipv6, ::1, one group of SO_REUSEPORT sockets for
+ * each family, one socket per thread. Needs CAP_NET_ADMIN. Nothing is accepted before
+ * proxy_start(). Returns 0 or negative errno, logged.
+ */
+int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy);
+
+/* A listener of the group for @family (AF_INET, AF_INET6) and @type (SOCK_STREAM, SOCK_DGRAM);
+ * stays the proxy's. -ENOENT when there is none. The kernel picks within the group by itself. */
+int proxy_listener(const struct proxy *proxy, int family, int type);
+
+/* Starts the threads. They inherit the calling thread's network namespace and capabilities: the
+ * sockets to the gateway are made there. Returns 0 or negative errno, logged. */
+int proxy_start(struct proxy *proxy);
+
+/* Thread safe; connections that have sent their CONNECT keep the old gateway. */
+void proxy_set_gateway(struct proxy *proxy, const struct proxy_gateway *gateway);
+
+void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counters);
+
+/* From now on new connections are reset; returns when the running ones have ended or after
+ * @drain_ms, whichever is first; the rest is reset. Stops the threads. */
+void proxy_stop(struct proxy *proxy, unsigned int drain_ms);
+
+/* Stops (without drain, if still running) and frees. NULL is allowed. */
+void proxy_free(struct proxy *proxy);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keeps routes, rules, maps and attached devices in step with a network namespace and with Docker:
+ * looks at everything, plans (user/plan.c), applies the difference. Belongs to one thread and to
+ * the network namespace in which it was made.
+ */
+#ifndef SIDESTEP_STEERING_H
+#define SIDESTEP_STEERING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "address.h"
+#include "datapath.h"
+
+struct steering;
+
+struct steering_config {
+	enum sidestep_mode mode;
+	struct datapath *datapath;    /* stays the caller's */
+	const struct prefix *options; /* --bypass and --docker-gateway-cidr; copied */
+	size_t option_count;
+	bool ipv6_refused;
+	unsigned int anchor_ifindex; /* see struct plan_input */
+};
+
+/* Looks at what a predecessor left, changes nothing. 0 or negative errno, logged. */
+int steering_new(const struct steering_config *config, struct steering **ret_steering);
+
+/* Subnets of Docker's networks; copied. Takes effect with steering_sync(). 0 or -ENOMEM. */
+int steering_set_docker(struct steering *steering, const struct prefix *prefixes, size_t count);
+
+/* Bridge mode: the interfaces to steer; copied. Likewise. */
+int steering_set_bridges(struct steering *steering, const char *const *names, size_t count);
+
+/*
+ * Brings everything in step. In this order, so that no moment is unsafe: map entries are added,
+ * programs attached, routes and rules added; then rules and routes removed, programs detached, map
+ * entries removed. Returns 0 or the first failure as negative errno, logged; calling again repeats
+ * what failed.
+ */
+int steering_sync(struct steering *steering);
+
+/* The interfaces that are steered or guarded now. */
+size_t steering_device_count(const struct steering *steering);
+
+/* Takes all routes and rules of sidestep's out of the namespace. */
+void steering_clear(struct steering *steering);
+
+/* Frees; what is installed stays. NULL is allowed. */
+void steering_free(struct steering *steering);
+
+#endif
