@@ -6,7 +6,7 @@ ifeq ($(origin CC),default)
 CC     := gcc
 endif
 CLANG  ?= clang
-BPFTOOL ?= $(shell command -v bpftool 2>/dev/null || echo /usr/sbin/bpftool)
+BPFTOOL ?= $(shell tests/deps.sh bpftool 2>/dev/null || echo bpftool)
 ARCH   := $(shell uname -m | sed -e s/x86_64/x86/ -e s/aarch64/arm64/)
 
 # SANITIZE=1 builds into a folder of its own with ASan and UBSan.
@@ -71,6 +71,50 @@ PEER_SOURCES := $(wildcard tests/peer/*.c)
 $(BUILD)/peer: $(PEER_SOURCES) tests/peer/peer.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) $(CFLAGS) -static $(PEER_SOURCES) -lcrypto -lpthread -o $@
+
+.PHONY: help
+help:
+	@echo "make deps     install what building and testing need (Debian 12, Ubuntu 24.04; as root)"
+	@echo "make          build $(BUILD)/sidestep"
+	@echo "make demo     run the main job on a real Docker engine and show it (as root)"
+	@echo "make check    build and run all tests (as root)"
+	@echo "make lint     format and static analysis"
+	@echo "make vmlinux  renew vmlinux.h from the running kernel"
+	@echo "make install  copy the program to $(DESTDIR)$(PREFIX)/bin"
+
+# Installs only what is missing; quick when nothing is.
+.PHONY: deps
+deps:
+	tests/deps.sh build test
+
+.PHONY: demo
+demo: deps
+	$(MAKE) all $(BUILD)/peer
+	tests/demo.sh
+
+# Unit tests run twice: as built, and with ASan and UBSan.
+.PHONY: check
+check: deps
+	$(MAKE) all $(BUILD)/peer units
+	$(MAKE) SANITIZE=1 units
+	tests/run.sh tests/lint.sh $(sort $(UNIT_TESTS)) \
+		$(sort $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/sanitize/%)) $(sort $(wildcard tests/*.bats))
+
+.PHONY: units
+units: $(UNIT_TESTS)
+
+.PHONY: lint
+lint: $(SKELETONS)
+	BUILD=$(BUILD) tests/lint.sh
+
+.PHONY: format
+format:
+	clang-format -i user/*.[ch] tests/unit/*.c tests/peer/*.[ch] bpf/*.[ch] include/*.h
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: all
+	install -D -m 755 $(BUILD)/sidestep $(DESTDIR)$(PREFIX)/bin/sidestep
 
 .PHONY: vmlinux
 vmlinux:

@@ -8,6 +8,7 @@
 #define BPF_NOEXIST		    1
 #define BPF_F_NO_PREALLOC	    (1U << 0)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
+#define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
 
 #define DEFINE_LPM(name, key_type, value_type, entries)                                            \
 	struct {                                                                                   \
@@ -53,9 +54,9 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, SIDESTEP_COUNTERS);
 	__type(key, __u32);
-	__type(value, struct sidestep_counters);
+	__type(value, struct sidestep_counter);
 } counters SEC(".maps");
 
 struct {
@@ -65,28 +66,13 @@ struct {
 	__type(value, struct sidestep_info);
 } info SEC(".maps");
 
-static __always_inline struct sidestep_counters *counters_get(void)
+/* @counter: a verdict, or one of the counters behind them (enum sidestep_verdict). */
+static __always_inline void count(__u32 counter)
 {
-	__u32 zero = 0;
+	struct sidestep_counter *value = bpf_map_lookup_elem(&counters, &counter);
 
-	return bpf_map_lookup_elem(&counters, &zero);
-}
-
-#define COUNT(field)                                                                               \
-	do {                                                                                       \
-		struct sidestep_counters *own_counters = counters_get();                           \
-                                                                                                   \
-		if (own_counters)                                                                  \
-			own_counters->field++;                                                     \
-	} while (0)
-
-/* The counters stand in the order of the verdicts (include/sidestep.h). */
-static __always_inline void count_verdict(__u32 verdict)
-{
-	struct sidestep_counters *own_counters = counters_get();
-
-	if (own_counters && verdict < SIDESTEP_VERDICTS)
-		((__u64 *)own_counters)[verdict]++;
+	if (value)
+		value->count++;
 }
 
 #endif

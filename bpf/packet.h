@@ -20,14 +20,15 @@
 /* RFC 8200 names no limit; hosts send one or two. More than this is taken for malformed. */
 #define EXTENSIONS_MAX 4
 
-#define TCP_FLAGS_OFFSET 13
-#define TCP_SYN		 0x02
-#define TCP_ACK		 0x10
+#define UDP_CHECKSUM_OFFSET 6
+#define TCP_FLAGS_OFFSET    13
+#define TCP_SYN		    0x02
+#define TCP_ACK		    0x10
 
 struct packet {
 	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d */
 	__u8 destination[16];
-	__u32 transport; /* offset of the transport header from the frame's start, bytes */
+	__u32 transport;   /* offset of the transport header from the frame's start, bytes */
 	__u16 source_port; /* host byte order; ICMP echo: the identifier in both */
 	__u16 destination_port;
 	__u8 protocol;

@@ -21,7 +21,7 @@
 #define SIDESTEP_MAX_FLOWS   65536 /* live flows; the least recently used makes room */
 #define SIDESTEP_MAX_INBOUND 65536 /* inbound connections; likewise */
 
-/* What happens to a packet, and why. One counter each (struct sidestep_counters, same order). */
+/* What happens to a packet, and why. Each is also a counter (struct sidestep_counter). */
 enum sidestep_verdict {
 	/* Stepped aside for. */
 	SIDESTEP_LOCAL,	 /* to an address of this namespace */
@@ -33,32 +33,26 @@ enum sidestep_verdict {
 	SIDESTEP_STEER_TCP,
 	SIDESTEP_STEER_DNS, /* UDP to port 53 */
 	/* Let go or dropped, by choice. */
-	SIDESTEP_PASS_UDP,	/* UDP to another port, --udp=pass */
-	SIDESTEP_DENY_UDP,	/* UDP to another port, --udp=deny */
-	SIDESTEP_DENY_PROTOCOL, /* neither TCP nor UDP nor a reply */
-	SIDESTEP_DENY_FRAGMENT, /* a later fragment: carries no port to judge by */
+	SIDESTEP_PASS_UDP,	 /* UDP to another port, --udp=pass */
+	SIDESTEP_DENY_UDP,	 /* UDP to another port, --udp=deny */
+	SIDESTEP_DENY_PROTOCOL,	 /* neither TCP nor UDP nor a reply */
+	SIDESTEP_DENY_FRAGMENT,	 /* a later fragment: carries no port to judge by */
 	SIDESTEP_DENY_MALFORMED, /* headers that cannot be read */
 	SIDESTEP_VERDICTS,
+	/* Counters that are no verdicts. */
+	SIDESTEP_GUARD_DROPS =
+		SIDESTEP_VERDICTS, /* walked around the steering; stopped at the device */
+	SIDESTEP_ASSIGN_ERRORS,	   /* no listener to steer to: the connection is refused */
+	SIDESTEP_SPOOFED,	   /* from outside with a source address of this namespace's */
+	SIDESTEP_INBOUND_FULL,	   /* an inbound connection could not be recorded */
+	SIDESTEP_COUNTERS,
 };
 
-/* Counts lookups (sk_lookup) and packets (TC); one per-CPU entry in the map `counters`. */
-struct sidestep_counters {
-	__u64 local;
-	__u64 bridge;
-	__u64 link;
-	__u64 reply;
-	__u64 own;
-	__u64 steer_tcp;
-	__u64 steer_dns;
-	__u64 pass_udp;
-	__u64 deny_udp;
-	__u64 deny_protocol;
-	__u64 deny_fragment;
-	__u64 deny_malformed;
-	__u64 guard_drops;   /* packets that walked around the steering, stopped at the device */
-	__u64 assign_errors; /* no listener to steer to: the connection is refused */
-	__u64 spoofed;	     /* packets from outside with a source address of this namespace's */
-	__u64 inbound_full;  /* an inbound connection could not be recorded */
+/* Value of the per-CPU array `counters`, indexed by the above. Lookups (sk_lookup) and packets (TC)
+ * each count where they are decided. */
+struct sidestep_counter {
+	__u64 count;
+	char name[24]; /* for readers of a dump; written once by the loader */
 };
 
 /* Who asked for an entry of `bypass4` or `bypass6`; bits, several may be set. */
@@ -110,7 +104,7 @@ struct sidestep_flow_key {
 /* Value of `flows`: what was steered and lives. Written by the kernel when it steers, bytes by the
  * proxy about once a second, removed by the proxy when the flow ends. */
 struct sidestep_flow {
-	__u64 start; /* ns */
+	__u64 start;	  /* ns */
 	__u64 bytes_sent; /* application to gateway */
 	__u64 bytes_received;
 	__u32 verdict; /* enum sidestep_verdict */
@@ -159,16 +153,12 @@ struct sidestep_info {
 	char gateway[128];
 };
 
-#ifdef __cplusplus
-#error "C only"
-#endif
 _Static_assert(sizeof(struct sidestep_prefix4) == 8, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_prefix6) == 20, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_flow_key) == 40, "hash key without padding");
 _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 168, "ABI");
-_Static_assert(sizeof(struct sidestep_counters) == (SIDESTEP_VERDICTS + 4) * sizeof(__u64),
-	       "one counter for each verdict");
+_Static_assert(sizeof(struct sidestep_counter) == 32, "ABI");
 
 #endif

@@ -17,7 +17,7 @@
 #define FLOW_MS	 1000
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 enum connection_action connection_step(struct connection_machine *machine,
 				       enum connection_event event)
@@ -164,7 +164,8 @@ static void relay_progress(struct relay *relay)
 	struct connection_worker *worker = connection->worker;
 
 	flow_count(connection);
-	if (worker->shared->config.hooks.flow_update && !loop_timer_running(&connection->flow_timer))
+	if (worker->shared->config.hooks.flow_update &&
+	    !loop_timer_running(&connection->flow_timer))
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
 }
 
@@ -217,8 +218,8 @@ static void peek_over(struct connection *connection)
 
 static void peek_expired(struct loop_timer *timer)
 {
-	struct connection_handshake *handshake =
-		container_of(timer, struct connection_handshake, peek_timer);
+	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
+							      peek_timer);
 
 	peek_over(handshake->connection);
 }

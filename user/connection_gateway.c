@@ -12,7 +12,7 @@
 #include "log.h"
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* "gateway for source -> destination", for messages. */
 struct route_text {
@@ -80,8 +80,8 @@ static bool gateway_changed(const struct connection *connection)
 
 static void redial(struct loop_task *task)
 {
-	struct connection_handshake *handshake =
-		container_of(task, struct connection_handshake, redial);
+	struct connection_handshake *handshake = container_of(task, struct connection_handshake,
+							      redial);
 
 	connection_dial(handshake->connection);
 }
@@ -116,8 +116,8 @@ static void connect_failed(struct connection *connection, int error)
 
 static void connect_expired(struct loop_timer *timer)
 {
-	struct connection_handshake *handshake =
-		container_of(timer, struct connection_handshake, step_timer);
+	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
+							      step_timer);
 	struct connection *connection = handshake->connection;
 
 	if (gateway_changed(connection)) {
@@ -131,8 +131,8 @@ static void connect_expired(struct loop_timer *timer)
 
 static void answer_expired(struct loop_timer *timer)
 {
-	struct connection_handshake *handshake =
-		container_of(timer, struct connection_handshake, step_timer);
+	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
+							      step_timer);
 
 	connection_fail(handshake->connection, COMPLAINT_ANSWER_TIMEOUT, "no answer to CONNECT by",
 			"time limit", "is it overloaded, or not an HTTP proxy at all?");
@@ -174,8 +174,7 @@ static void answer_read(struct connection *connection)
 			return;
 		}
 		if (size <= 0) {
-			connection_fail(connection, COMPLAINT_ANSWER_EOF,
-					"CONNECT not answered by",
+			connection_fail(connection, COMPLAINT_ANSWER_EOF, "CONNECT not answered by",
 					size == 0 ? "connection closed"
 						  : strerror_r(errno, text, sizeof(text)),
 					"is that an HTTP proxy, and did it stop meanwhile?");
@@ -192,8 +191,7 @@ static void answer_read(struct connection *connection)
 		case TUNNEL_GARBAGE:
 			connection_fail(connection, COMPLAINT_ANSWER_GARBAGE,
 					"CONNECT answered with nonsense by",
-					handshake->answer.head.reason,
-					"is that an HTTP proxy?");
+					handshake->answer.head.reason, "is that an HTTP proxy?");
 			return;
 		}
 	}
@@ -266,8 +264,8 @@ void connection_send_request(struct connection *connection)
 
 static void dial_retry(struct loop_timer *timer)
 {
-	struct connection_handshake *handshake =
-		container_of(timer, struct connection_handshake, step_timer);
+	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
+							      step_timer);
 	struct connection *connection = handshake->connection;
 
 	if (loop_now(connection->worker->loop) - handshake->dialed_ms >=

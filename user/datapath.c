@@ -2,6 +2,7 @@
 #include "datapath.h"
 
 #include "cleanup.h"
+#include "counters.h"
 #include "log.h"
 #include "sidestep.skel.h"
 
@@ -88,8 +89,9 @@ static int make_pin_directory(const char *path)
 		return -ENOMEM;
 	slash = strrchr(parent, '/');
 	if (!slash || slash == parent)
-		return log_errno(-EINVAL, "cannot pin maps in \"%s\": give a directory below a "
-					  "mounted bpffs, such as /sys/fs/bpf/sidestep/NAME",
+		return log_errno(-EINVAL,
+				 "cannot pin maps in \"%s\": give a directory below a "
+				 "mounted bpffs, such as /sys/fs/bpf/sidestep/NAME",
 				 path);
 	*slash = '\0';
 	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) ||
@@ -207,6 +209,8 @@ int datapath_new(const struct datapath_config *config, struct datapath **ret_dat
 		libbpf_set_print(print_nothing);
 	raise_memlock();
 	error = load(datapath);
+	if (error == 0)
+		error = counters_reset(map_fd(datapath->skeleton->maps.counters));
 	if (error == 0 && config->pin)
 		error = pin_maps(datapath);
 	if (error < 0) {
@@ -242,18 +246,18 @@ static void clsact_detach(const struct attachment *attachment)
 }
 
 /* Leaves @attachment empty when it fails. The device's name is only for the message. */
-static int attach_tc(struct datapath *datapath, const struct bpf_program *program,
-		     uint32_t ifindex, enum bpf_tc_attach_point point,
-		     struct attachment *attachment)
+static int attach_tc(struct datapath *datapath, const struct bpf_program *program, uint32_t ifindex,
+		     enum bpf_tc_attach_point point, struct attachment *attachment)
 {
-	enum bpf_attach_type type =
-		point == BPF_TC_INGRESS ? ATTACH_TYPE_TCX_INGRESS : ATTACH_TYPE_TCX_EGRESS;
+	enum bpf_attach_type type = point == BPF_TC_INGRESS ? ATTACH_TYPE_TCX_INGRESS
+							    : ATTACH_TYPE_TCX_EGRESS;
 	struct attachment result = {.link_fd = -1, .ifindex = ifindex, .point = point};
 	char name[IF_NAMESIZE] = "?";
 	int error = -EOPNOTSUPP;
 
 	if (datapath->config.attach != DATAPATH_ATTACH_CLSACT) {
-		result.link_fd = bpf_link_create(bpf_program__fd(program), (int)ifindex, type, NULL);
+		result.link_fd = bpf_link_create(bpf_program__fd(program), (int)ifindex, type,
+						 NULL);
 		error = result.link_fd < 0 ? result.link_fd : 0;
 	}
 	/* A kernel without TCX knows no such attach type: EINVAL. */
@@ -327,8 +331,7 @@ void datapath_set_info(struct datapath *datapath, const char *gateway)
 
 int datapath_attach_steer(struct datapath *datapath, int netns_fd)
 {
-	datapath->steer_link =
-		bpf_program__attach_netns(datapath->skeleton->progs.steer, netns_fd);
+	datapath->steer_link = bpf_program__attach_netns(datapath->skeleton->progs.steer, netns_fd);
 	if (!datapath->steer_link)
 		return log_errno(-errno, "cannot attach the BPF program steer (sk_lookup) to the "
 					 "network namespace");
@@ -518,28 +521,4 @@ void datapath_flow_close(void *context, const struct proxy_flow *flow)
 
 	flow_key(flow, &key);
 	(void)bpf_map_delete_elem(map_fd(datapath->skeleton->maps.flows), &key);
-}
-
-int datapath_counters(struct datapath *datapath, struct sidestep_counters *ret_counters)
-{
-	int cpus = libbpf_num_possible_cpus();
-	_cleanup_free_ struct sidestep_counters *values = NULL;
-	uint64_t *sum = (uint64_t *)ret_counters;
-	uint32_t zero = 0;
-	size_t i;
-	int error, cpu;
-
-	if (cpus < 0)
-		return cpus;
-	values = calloc((size_t)cpus, sizeof(*values));
-	if (!values)
-		return -ENOMEM;
-	error = bpf_map_lookup_elem(map_fd(datapath->skeleton->maps.counters), &zero, values);
-	if (error < 0)
-		return error;
-	memset(ret_counters, 0, sizeof(*ret_counters));
-	for (cpu = 0; cpu < cpus; cpu++)
-		for (i = 0; i < sizeof(*values) / sizeof(uint64_t); i++)
-			sum[i] += ((const uint64_t *)&values[cpu])[i];
-	return 0;
 }

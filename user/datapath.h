@@ -17,7 +17,7 @@
 struct datapath;
 
 enum datapath_attach {
-	DATAPATH_ATTACH_AUTO,	/* TCX (Linux 6.6), clsact where the kernel lacks it */
+	DATAPATH_ATTACH_AUTO, /* TCX (Linux 6.6), clsact where the kernel lacks it */
 	DATAPATH_ATTACH_TCX,
 	DATAPATH_ATTACH_CLSACT,
 };
@@ -73,8 +73,5 @@ int datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_k
 int datapath_own_socket(void *context, int fd);
 void datapath_flow_update(void *context, const struct proxy_flow *flow);
 void datapath_flow_close(void *context, const struct proxy_flow *flow);
-
-/* Sums the per-CPU counters. Returns 0 or negative errno. */
-int datapath_counters(struct datapath *datapath, struct sidestep_counters *ret_counters);
 
 #endif

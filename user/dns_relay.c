@@ -13,28 +13,11 @@
 
 /* Datagrams taken from one socket before others get their turn. */
 #define DNS_BURST 32
-/* Sockets that answers leave from, one for each resolver that is in use. */
-#define DNS_ANSWERERS_MAX 64
-/* A shared namespace's application may want to bind port 53 itself, which these sockets would
- * stand in the way of: they do not stay longer than they are of use. */
-#define DNS_ANSWERER_MS 5000
 /* RFC 1035 section 4.1.1. */
 #define DNS_HEADER 12
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
-
-/* Bound to a resolver's address and port. Not connected: a connected socket would be preferred
- * by the kernel's lookup to the steering program (net/ipv4/udp.c, __udp4_lib_lookup). Should a
- * query find its way here all the same, it is treated as one. */
-struct dns_answerer {
-	struct loop_handler handler;
-	struct dns_relay *relay;
-	struct dns_answerer *next;
-	struct sockaddr_storage address;
-	struct loop_timer timer;
-	struct loop_task release;
-};
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct dns_query {
 	struct loop_handler handler; /* connected to the resolver */
@@ -58,9 +41,7 @@ struct dns_relay {
 	struct dns_listener listener[2];
 	struct dns_query *newest, *oldest;
 	unsigned int queries, queries_max;
-	struct dns_answerer *answerers;
-	unsigned int answerer_count;
-	struct loop_timer_class query_class, answerer_class;
+	struct loop_timer_class query_class;
 };
 
 static socklen_t address_size(const struct sockaddr_storage *address)
@@ -144,110 +125,46 @@ static int own_socket(struct dns_relay *relay, int fd)
 	return hooks->own_socket ? hooks->own_socket(hooks->context, fd) : 0;
 }
 
-/* A socket bound to an address that is not ours. Negative errno. */
-static int answerer_socket(struct dns_relay *relay, const struct sockaddr_storage *address)
+/*
+ * Sends an answer from the listener, as the resolver: its address is the packet's source (ip(7)
+ * IP_PKTINFO, on a transparent socket). The source port is the listener's; the kernel side makes it
+ * 53, since a socket that is bound there would be in the way of the application's own.
+ * 0 or negative errno.
+ */
+static int answer_send(int fd, char *data, size_t size, struct sockaddr_storage *client,
+		       const struct sockaddr_storage *resolver)
 {
-	static const int one = 1;
-	bool ipv6 = address->ss_family == AF_INET6;
-	_cleanup_close_ int fd =
-		socket(address->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error;
+	union {
+		char space[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		struct cmsghdr align;
+	} control = {.space = {0}};
+	struct iovec part = {.iov_base = data, .iov_len = size};
+	struct msghdr message = {
+		.msg_name = client,
+		.msg_namelen = address_size(client),
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+	};
+	struct in6_pktinfo info6 = {.ipi6_ifindex = 0};
+	struct in_pktinfo info4 = {.ipi_ifindex = 0};
+	bool ipv6 = resolver->ss_family == AF_INET6;
+	struct cmsghdr *header = &control.align;
 
-	if (fd < 0 ||
-	    setsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT,
-		       &one, sizeof(one)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
-		return -errno;
-	error = dns_listener_prepare(fd, address->ss_family);
-	if (error == 0)
-		error = own_socket(relay, fd);
-	if (error < 0)
-		return error;
-	if (bind(fd, (const struct sockaddr *)address, address_size(address)) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
-
-static void answerer_release(struct loop_task *task)
-{
-	free(container_of(task, struct dns_answerer, release));
-}
-
-static void answerer_end(struct dns_answerer *answerer)
-{
-	struct dns_relay *relay = answerer->relay;
-	struct dns_answerer **link = &relay->answerers;
-
-	while (*link != answerer)
-		link = &(*link)->next;
-	*link = answerer->next;
-	relay->answerer_count--;
-	loop_timer_stop(&answerer->timer);
-	loop_close(&answerer->handler);
-	answerer->release.run = answerer_release;
-	loop_defer(relay->worker->loop, &answerer->release);
-}
-
-static void answerer_expired(struct loop_timer *timer)
-{
-	answerer_end(container_of(timer, struct dns_answerer, timer));
-}
-
-static void answerer_ready(struct loop_handler *handler, uint32_t events);
-
-static int answerer_new(struct dns_relay *relay, const struct sockaddr_storage *address,
-			struct dns_answerer **ret_answerer)
-{
-	_cleanup_free_ struct dns_answerer *answerer = calloc(1, sizeof(*answerer));
-	struct dns_answerer *last = relay->answerers;
-	int error, fd;
-
-	if (!answerer)
-		return -ENOMEM;
-	fd = answerer_socket(relay, address);
-	if (fd < 0)
-		return fd;
-	answerer->relay = relay;
-	answerer->address = *address;
-	answerer->handler.ready = answerer_ready;
-	answerer->timer.expired = answerer_expired;
-	error = loop_add(relay->worker->loop, &answerer->handler, fd, EPOLLIN);
-	if (error < 0) {
-		(void)close(fd);
-		return error;
-	}
-	if (relay->answerer_count >= DNS_ANSWERERS_MAX) {
-		while (last->next)
-			last = last->next;
-		answerer_end(last);
-	}
-	relay->answerer_count++;
-	*ret_answerer = TAKE_PTR(answerer);
-	return 0;
-}
-
-/* The socket to answer from as @address, now the first of the list. */
-static int answerer_get(struct dns_relay *relay, const struct sockaddr_storage *address)
-{
-	struct dns_answerer *answerer, **link;
-	int error;
-
-	for (link = &relay->answerers; *link; link = &(*link)->next) {
-		if (address_same(&(*link)->address, address))
-			break;
-	}
-	answerer = *link;
-	if (answerer) {
-		*link = answerer->next;
+	header->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	header->cmsg_type = ipv6 ? IPV6_PKTINFO : IP_PKTINFO;
+	if (ipv6) {
+		info6.ipi6_addr = ((const struct sockaddr_in6 *)resolver)->sin6_addr;
+		header->cmsg_len = CMSG_LEN(sizeof(info6));
+		message.msg_controllen = CMSG_SPACE(sizeof(info6));
+		memcpy(CMSG_DATA(header), &info6, sizeof(info6));
 	} else {
-		error = answerer_new(relay, address, &answerer);
-		if (error < 0)
-			return error;
+		info4.ipi_spec_dst = ((const struct sockaddr_in *)resolver)->sin_addr;
+		header->cmsg_len = CMSG_LEN(sizeof(info4));
+		message.msg_controllen = CMSG_SPACE(sizeof(info4));
+		memcpy(CMSG_DATA(header), &info4, sizeof(info4));
 	}
-	answerer->next = relay->answerers;
-	relay->answerers = answerer;
-	loop_timer_start(relay->worker->loop, &relay->answerer_class, &answerer->timer);
-	return answerer->handler.fd;
+	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static void query_ready(struct loop_handler *handler, uint32_t events)
@@ -256,7 +173,7 @@ static void query_ready(struct loop_handler *handler, uint32_t events)
 	struct dns_relay *relay = query->relay;
 	char *buffer = relay->worker->pool->buffer;
 	ssize_t size = recv(handler->fd, buffer, RELAY_BUFFER, 0);
-	int fd;
+	int error;
 
 	(void)events;
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
@@ -269,22 +186,17 @@ static void query_ready(struct loop_handler *handler, uint32_t events)
 	/* Neither an answer nor a reason to stop waiting for it. */
 	if (size < DNS_HEADER || memcmp(buffer, query->id, sizeof(query->id)) != 0)
 		return;
-	fd = answerer_get(relay, &query->resolver);
-	if (fd < 0 || sendto(fd, buffer, (size_t)size, MSG_NOSIGNAL,
-			     (const struct sockaddr *)&query->client,
-			     address_size(&query->client)) < 0) {
-		relay_complain(relay, "cannot answer as", &query->resolver,
-			       fd < 0 ? -fd : errno);
-		query_end(query, true);
-		return;
-	}
-	query_end(query, false);
+	error = answer_send(relay->listener[query->resolver.ss_family == AF_INET6].handler.fd,
+			    buffer, (size_t)size, &query->client, &query->resolver);
+	if (error < 0)
+		relay_complain(relay, "cannot answer as", &query->resolver, -error);
+	query_end(query, error < 0);
 }
 
 static int query_socket(struct dns_relay *relay, const struct sockaddr_storage *resolver)
 {
-	_cleanup_close_ int fd =
-		socket(resolver->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket(resolver->ss_family,
+					SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int error;
 
 	if (fd < 0)
@@ -402,12 +314,6 @@ static void queries_read(struct dns_relay *relay, int fd)
 	}
 }
 
-static void answerer_ready(struct loop_handler *handler, uint32_t events)
-{
-	(void)events;
-	queries_read(container_of(handler, struct dns_answerer, handler)->relay, handler->fd);
-}
-
 static void listener_ready(struct loop_handler *handler, uint32_t events)
 {
 	(void)events;
@@ -427,7 +333,6 @@ int dns_relay_new(struct connection_worker *worker, const int listeners[2],
 	relay->worker = worker;
 	relay->queries_max = queries_max;
 	loop_timer_class_init(worker->loop, &relay->query_class, DNS_LIMIT_MS);
-	loop_timer_class_init(worker->loop, &relay->answerer_class, DNS_ANSWERER_MS);
 	for (i = 0; i < 2; i++) {
 		relay->listener[i].relay = relay;
 		relay->listener[i].handler.fd = -1;
@@ -451,7 +356,5 @@ void dns_relay_free(struct dns_relay *relay)
 		return;
 	while (relay->oldest)
 		query_end(relay->oldest, false);
-	while (relay->answerers)
-		answerer_end(relay->answerers);
 	free(relay);
 }

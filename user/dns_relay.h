@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Relays steered DNS queries over UDP to the resolver that was asked, and its answers back from
- * that resolver's address and port, both unchanged. One per event loop.
+ * that resolver's address, both unchanged. One per event loop.
  */
 #ifndef SIDESTEP_DNS_RELAY_H
 #define SIDESTEP_DNS_RELAY_H

@@ -22,7 +22,9 @@
 #define EVENTS_OVERLAP_S 2
 /* However long reading took, the next one is not put off by more than this. */
 #define PAUSE_MAX_MS 1000
-#define IDLE_MS	     60000
+/* When a DOCKER_EVENT_CHANGING has had its effect, with much to spare. */
+#define SETTLE_MS 250
+#define IDLE_MS	  60000
 
 enum session_state {
 	SESSION_WAITING, /* to connect again, at the deadline */
@@ -55,6 +57,7 @@ struct docker_watch {
 	struct docker_request networks;
 	struct docker_request containers;
 	bool fetch_wanted;
+	int64_t settle_ms;	    /* when to read once more; 0: no need */
 	unsigned int fetch_pending; /* of networks and containers: how many are not done */
 	int64_t fetch_started_ms;
 	int64_t fetch_allowed_ms;
@@ -86,6 +89,7 @@ static void session_close(struct docker_watch *watch)
 	docker_request_remove(&watch->networks);
 	docker_request_remove(&watch->containers);
 	watch->fetch_wanted = false;
+	watch->settle_ms = 0;
 	watch->fetch_pending = 0;
 	watch->state = SESSION_WAITING;
 }
@@ -106,9 +110,10 @@ static void session_fail(struct docker_watch *watch)
 	watch->backoff_ms *= 2;
 	if (watch->backoff_ms > DOCKER_RETRY_LAST_MS)
 		watch->backoff_ms = DOCKER_RETRY_LAST_MS;
-	log_write(news ? LOG_WARNING : LOG_DEBUG,
-		  "docker: %s (trying again; the networks known so far stay in force)",
-		  watch->reason);
+	log_write(news ? LOG_WARNING : LOG_DEBUG, "docker: %s (trying again%s)", watch->reason,
+		  watch->reported == REPORTED_CONNECTED
+			  ? "; the networks known so far stay in force"
+			  : "");
 	(void)snprintf(watch->warned, sizeof(watch->warned), "%s", watch->reason);
 	if (watch->reported == REPORTED_LOST)
 		return;
@@ -131,12 +136,15 @@ session_fail_with(struct docker_watch *watch, const char *format, ...)
 static int receive_event(const char *line, size_t size, void *context)
 {
 	struct docker_watch *watch = context;
-	bool relevant;
-	int error = docker_parse_event(line, size, &relevant, watch->reason);
+	enum docker_event_effect effect;
+	int error = docker_parse_event(line, size, &effect, watch->reason);
 
 	if (error < 0)
 		return error;
-	watch->fetch_wanted |= relevant;
+	if (effect != DOCKER_EVENT_NOTHING)
+		watch->fetch_wanted = true;
+	if (effect == DOCKER_EVENT_CHANGING)
+		watch->settle_ms = now_ms() + SETTLE_MS;
 	return 0;
 }
 
@@ -221,6 +229,10 @@ static void session_timers(struct docker_watch *watch)
 	if (watch->state == SESSION_OPENING && now >= watch->deadline_ms)
 		session_fail_with(watch, "GET /events: no answer from %s within %d ms",
 				  watch->socket_path, DOCKER_ANSWER_TIMEOUT_MS);
+	if (watch->settle_ms && now >= watch->settle_ms) {
+		watch->settle_ms = 0;
+		watch->fetch_wanted = true;
+	}
 	if (watch->state == SESSION_OPEN && watch->fetch_wanted && watch->fetch_pending == 0 &&
 	    now >= watch->fetch_allowed_ms)
 		fetch_start(watch);
@@ -235,11 +247,13 @@ static int next_timeout_ms(const struct docker_watch *watch)
 		until = watch->deadline_ms;
 	else if (watch->fetch_wanted && watch->fetch_pending == 0)
 		until = watch->fetch_allowed_ms;
+	if (watch->settle_ms && watch->settle_ms < until)
+		until = watch->settle_ms;
 	left = until - now_ms();
 	return left > 0 ? (int)left : 0;
 }
 
-/* What curl has finished. Stops at the first failure, which removes all requests. */
+/* What curl has finished. A failure removes all requests, and their messages with them. */
 static void session_results(struct docker_watch *watch)
 {
 	struct docker_request *request;
@@ -255,10 +269,8 @@ static void session_results(struct docker_watch *watch)
 			session_fail(watch);
 			return;
 		}
-		if (--watch->fetch_pending == 0) {
+		if (--watch->fetch_pending == 0)
 			fetch_finish(watch);
-			return;
-		}
 	}
 }
 

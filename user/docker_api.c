@@ -122,6 +122,9 @@ static CURLcode set_options(struct docker_request *request, const char *socket_p
 	SET(CURLOPT_WRITEDATA, request);
 	SET(CURLOPT_ERRORBUFFER, request->message);
 	SET(CURLOPT_PRIVATE, request);
+	/* What a stream was cut off in the middle of is not fit for another request. */
+	SET(CURLOPT_FRESH_CONNECT, request->on_line ? 1L : 0L);
+	SET(CURLOPT_FORBID_REUSE, request->on_line ? 1L : 0L);
 	/* A stream may be silent for as long as it likes. */
 	SET(CURLOPT_TIMEOUT_MS, request->on_line ? 0L : (long)DOCKER_ANSWER_TIMEOUT_MS);
 #undef SET

@@ -22,11 +22,19 @@ static void cleanup_json(json_t **value)
 static const struct {
 	const char *type;
 	const char *action;
+	enum docker_event_effect effect;
 } relevant_events[] = {
-	{"network", "create"},	 {"network", "connect"}, {"network", "disconnect"},
-	{"network", "destroy"},	 {"network", "remove"},	 {"network", "update"},
-	{"container", "start"},	 {"container", "die"},	 {"container", "destroy"},
-	{"container", "rename"}, {"daemon", "reload"},
+	{"network", "create", DOCKER_EVENT_CHANGED},
+	{"network", "connect", DOCKER_EVENT_CHANGING},
+	{"network", "disconnect", DOCKER_EVENT_CHANGING},
+	{"network", "destroy", DOCKER_EVENT_CHANGED},
+	{"network", "remove", DOCKER_EVENT_CHANGED},
+	{"network", "update", DOCKER_EVENT_CHANGED},
+	{"container", "start", DOCKER_EVENT_CHANGED},
+	{"container", "die", DOCKER_EVENT_CHANGED},
+	{"container", "destroy", DOCKER_EVENT_CHANGED},
+	{"container", "rename", DOCKER_EVENT_CHANGED},
+	{"daemon", "reload", DOCKER_EVENT_CHANGED},
 };
 
 const char *docker_event_filters(void)
@@ -51,8 +59,13 @@ refuse(int error, char reason[DOCKER_REASON_MAX], const char *format, ...)
 static json_t *load(const char *what, const char *text, size_t size, char reason[DOCKER_REASON_MAX])
 {
 	json_error_t error;
-	json_t *value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+	json_t *value;
 
+	if (size == 0) {
+		(void)refuse(-EBADMSG, reason, "%s: the answer is empty", what);
+		return NULL;
+	}
+	value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	if (!value)
 		(void)refuse(-EBADMSG, reason, "%s: not valid JSON at byte %d of %zu: %s", what,
 			     error.position, size, error.text);
@@ -341,7 +354,7 @@ int docker_parse_state(const char *networks_text, size_t networks_size, const ch
 	return 0;
 }
 
-int docker_parse_event(const char *line, size_t size, bool *ret_relevant,
+int docker_parse_event(const char *line, size_t size, enum docker_event_effect *ret_effect,
 		       char reason[DOCKER_REASON_MAX])
 {
 	_cleanup_json_ json_t *event = load("GET /events", line, size, reason);
@@ -353,10 +366,12 @@ int docker_parse_event(const char *line, size_t size, bool *ret_relevant,
 		return -EBADMSG;
 	if (json_unpack_ex(event, &error, 0, "{s:s, s:s}", "Type", &type, "Action", &action) < 0)
 		return refuse(-EBADMSG, reason, "GET /events: %s", error.text);
-	*ret_relevant = false;
-	for (i = 0; i < ARRAY_SIZE(relevant_events); i++)
-		*ret_relevant |= strcmp(type, relevant_events[i].type) == 0 &&
-				 strcmp(action, relevant_events[i].action) == 0;
+	*ret_effect = DOCKER_EVENT_NOTHING;
+	for (i = 0; i < ARRAY_SIZE(relevant_events); i++) {
+		if (strcmp(type, relevant_events[i].type) == 0 &&
+		    strcmp(action, relevant_events[i].action) == 0)
+			*ret_effect = relevant_events[i].effect;
+	}
 	return 0;
 }
 

@@ -19,9 +19,19 @@ int docker_parse_state(const char *networks, size_t networks_size, const char *c
 
 void docker_networks_free(struct docker_network *networks, size_t count);
 
-/* One line of GET /events. *@ret_relevant: whether the state is to be read again. Returns 0,
- * or -EBADMSG with @reason. */
-int docker_parse_event(const char *line, size_t size, bool *ret_relevant,
+/* What an event means for the state that was read before it. */
+enum docker_event_effect {
+	DOCKER_EVENT_NOTHING,
+	DOCKER_EVENT_CHANGED, /* read it again */
+	/* Read it again at once and once more a little later: the engine tells of a container that
+	 * joins or leaves a network before GET /containers/json shows it (moby,
+	 * daemon/container_operations.go: the event is logged before the container's CheckpointTo).
+	 */
+	DOCKER_EVENT_CHANGING,
+};
+
+/* One line of GET /events. Returns 0, or -EBADMSG with @reason. */
+int docker_parse_event(const char *line, size_t size, enum docker_event_effect *ret_effect,
 		       char reason[DOCKER_REASON_MAX]);
 
 /* The "message" of an error answer, or "" when there is none. Cut to fit. */

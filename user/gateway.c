@@ -18,7 +18,7 @@
 #define GATEWAY_LISTENS_MAX 64
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct gateway_listener {
 	struct loop_handler handler;
@@ -58,8 +58,8 @@ static int listen_tcp(struct endpoint *endpoint)
 	static const int one = 1;
 	struct sockaddr *address = (struct sockaddr *)&endpoint->address;
 	socklen_t size = endpoint_size(endpoint);
-	_cleanup_close_ int fd =
-		socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = socket(address->sa_family,
+					SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
 		return -errno;
@@ -136,7 +136,7 @@ static int gateway_loop(struct gateway *gateway)
 	int error;
 
 	for (i = 0; i < ARRAY_SIZE(listeners); i++)
-		listeners[i] = (struct gateway_listener){
+		listeners[i] = (struct gateway_listener) {
 			.handler = {.fd = -1, .ready = listener_ready}, .gateway = gateway};
 	error = listeners_open(gateway, listeners, addresses);
 	if (error == 0) {
@@ -201,7 +201,7 @@ int gateway_run(const struct gateway_config *config)
 	(void)sigaction(SIGPIPE, &ignore, &pipe_before);
 	error = gateway_run_stoppable(config, signals);
 	/* The signal that ended it is spent, or it would end the caller as well. */
-	(void)!read(signals, &(struct signalfd_siginfo){0}, sizeof(struct signalfd_siginfo));
+	(void)!read(signals, &(struct signalfd_siginfo) {0}, sizeof(struct signalfd_siginfo));
 	(void)sigaction(SIGPIPE, &pipe_before, NULL);
 	(void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 	return error;

@@ -15,7 +15,7 @@
 #define DIAL_MS 10000
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct gateway_client {
 	struct gateway *gateway;
@@ -331,7 +331,8 @@ static void client_ready(struct loop_handler *handler, uint32_t events)
 		return;
 	}
 	/* While the answer is being worked on nothing is read. */
-	while (client->status == 0 && client->relay.side[1].fd < 0 && (handler->latched & EPOLLIN)) {
+	while (client->status == 0 && client->relay.side[1].fd < 0 &&
+	       (handler->latched & EPOLLIN)) {
 		/* No more than a head in all, so that what is behind it can be kept. */
 		ssize_t size = recv(handler->fd, buffer, TUNNEL_HEAD_MAX, 0);
 		size_t used;

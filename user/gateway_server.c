@@ -34,10 +34,11 @@ static int message_complete(llhttp_t *parser)
 	int body_size, size;
 
 	body_size = snprintf(body, sizeof(body), "destination %s\n", server->destination);
-	size = snprintf(text, sizeof(text),
-			"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s",
-			body_size, keep ? "" : "Connection: close\r\n",
-			llhttp_get_method(parser) == HTTP_HEAD ? "" : body);
+	size = snprintf(
+		text, sizeof(text),
+		"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s",
+		body_size, keep ? "" : "Connection: close\r\n",
+		llhttp_get_method(parser) == HTTP_HEAD ? "" : body);
 	server->close = !keep;
 	return server_append(server, text, (size_t)size) < 0 ? -1 : 0;
 }
@@ -54,7 +55,7 @@ void gateway_server_init(struct gateway_server *server, const char *destination)
 
 static bool looks_like_http(const char *data, size_t size)
 {
-	static const char *const methods[] = {"GET ",	 "HEAD ",    "POST ",  "PUT ",
+	static const char *const methods[] = {"GET ",	 "HEAD ",    "POST ", "PUT ",
 					      "DELETE ", "OPTIONS ", "PATCH "};
 	size_t i;
 

@@ -13,7 +13,11 @@
 #include "address.h"
 
 struct gateway_server {
-	enum { SERVER_UNDECIDED, SERVER_HTTP, SERVER_ECHO } mode;
+	enum {
+		SERVER_UNDECIDED,
+		SERVER_HTTP,
+		SERVER_ECHO
+	} mode;
 	char destination[ADDRESS_TEXT_MAX];
 	char *out; /* to be sent: [begin, end); the sender advances begin */
 	size_t begin, end, capacity;

@@ -49,10 +49,10 @@ static struct reader read_vector(struct reader *reader, size_t width)
 	for (i = 0; i < width && i < reader->size; i++)
 		size = size << 8 | reader->data[i];
 	if (reader->size < width || size > reader->size - width) {
-		*reader = (struct reader){0};
+		*reader = (struct reader) {0};
 		return vector;
 	}
-	vector = (struct reader){reader->data + width, size};
+	vector = (struct reader) {reader->data + width, size};
 	reader->data += width + size;
 	reader->size -= width + size;
 	return vector;
@@ -61,7 +61,7 @@ static struct reader read_vector(struct reader *reader, size_t width)
 static bool skip(struct reader *reader, size_t size)
 {
 	if (reader->size < size) {
-		*reader = (struct reader){0};
+		*reader = (struct reader) {0};
 		return false;
 	}
 	reader->data += size;
@@ -153,8 +153,8 @@ static int records_gather(struct hints *hints, const uint8_t *data, size_t size,
 
 		if (gathered >= sizeof(header)) {
 			records_copy(data, size, header, sizeof(header));
-			message = sizeof(header) + ((size_t)header[1] << 16 |
-						    (size_t)header[2] << 8 | header[3]);
+			message = sizeof(header) +
+				  ((size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3]);
 			if (header[0] != TLS_CLIENT_HELLO || message > HINTS_MAX)
 				return -1;
 		}
@@ -194,8 +194,8 @@ static bool tls_feed(struct hints *hints, const uint8_t *data, size_t size)
 	if (!message)
 		return true;
 	records_copy(data, size, message, length);
-	client_hello_parse(hints, (struct reader){message + TLS_HANDSHAKE_HEADER,
-						  length - TLS_HANDSHAKE_HEADER});
+	client_hello_parse(hints, (struct reader) {message + TLS_HANDSHAKE_HEADER,
+						   length - TLS_HANDSHAKE_HEADER});
 	return true;
 }
 
@@ -214,7 +214,7 @@ static int http_url(llhttp_t *parser, const char *data, size_t size)
 	/* The authority of an absolute form goes before the Host header (RFC 9112 section 3.2.2),
 	 * but only proxies are sent that: no hint is better than one by half a parser. */
 	if (parser->method == HTTP_CONNECT || (size > 0 && data[0] != '/' && data[0] != '*' &&
-					      ((struct hints *)parser->data)->field == 0))
+					       ((struct hints *)parser->data)->field == 0))
 		((struct hints *)parser->data)->absolute = true;
 	((struct hints *)parser->data)->field = 1;
 	return 0;

@@ -175,7 +175,8 @@ static int on_tracked(const struct nlmsghdr *header, void *data)
 		if (mnl_attr_get_type(attribute) == CTA_TUPLE_REPLY)
 			parse_tuple(attribute, &reply);
 	}
-	if (!reply.has_addresses || (reply.protocol != IPPROTO_TCP && reply.protocol != IPPROTO_UDP))
+	if (!reply.has_addresses ||
+	    (reply.protocol != IPPROTO_TCP && reply.protocol != IPPROTO_UDP))
 		return MNL_CB_OK;
 	memcpy(key.local_address, reply.source, 16);
 	memcpy(key.remote_address, reply.destination, 16);

@@ -24,8 +24,7 @@ void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
 /* Thread safe; a line is written with one write(2). Longer than 1 KiB: cut. Keeps errno. */
-void log_write(enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Log an error and evaluate to @error (a negative errno), whose text is appended: one statement
  * both logs and returns: return log_errno(-errno, "cannot open %s", path); */

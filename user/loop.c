@@ -25,7 +25,7 @@ struct loop {
 };
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static void link_init(struct loop_link *head)
 {
@@ -154,7 +154,9 @@ void loop_timer_start(struct loop *loop, struct loop_timer_class *timer_class,
 		      struct loop_timer *timer)
 {
 	link_remove(&timer->link);
-	timer->deadline_ms = loop->now_ms + timer_class->duration_ms;
+	/* Never due in the round that it was started in: a timer may start itself again. */
+	timer->deadline_ms = loop->now_ms +
+			     (timer_class->duration_ms ? timer_class->duration_ms : 1);
 	link_append(&timer_class->timers, &timer->link);
 }
 
@@ -199,16 +201,13 @@ static void loop_run_timers(struct loop *loop)
 
 	for (timer_class = loop->classes; timer_class; timer_class = timer_class->next) {
 		while (timer_class->timers.next != &timer_class->timers) {
-			struct loop_timer *timer =
-				container_of(timer_class->timers.next, struct loop_timer, link);
+			struct loop_timer *timer = container_of(timer_class->timers.next,
+								struct loop_timer, link);
 
 			if (timer->deadline_ms > loop->now_ms)
 				break;
 			link_remove(&timer->link);
 			timer->expired(timer);
-			/* A class of 0 ms that starts itself again must not hold the loop. */
-			if (loop_timer_running(timer) && timer_class->duration_ms == 0)
-				break;
 		}
 	}
 }

@@ -9,6 +9,7 @@
 #include <linux/if_link.h>
 #include <linux/if_addr.h>
 #include <linux/ip.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
@@ -212,8 +213,8 @@ static int on_link(const struct nlmsghdr *header, void *data)
 			mnl_attr_for_each_nested(nested, attribute)
 			{
 				if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)
-					link.bridge =
-						strcmp(mnl_attr_get_str(nested), "bridge") == 0;
+					link.bridge = strcmp(mnl_attr_get_str(nested), "bridge") ==
+						      0;
 			}
 			break;
 		}
@@ -405,8 +406,8 @@ static int route_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 	info->rtm_table = route->table < 256 ? (unsigned char)route->table : RT_TABLE_UNSPEC;
 	info->rtm_protocol = route->protocol;
 	info->rtm_type = route->type;
-	info->rtm_scope = route->type == RTN_LOCAL    ? RT_SCOPE_HOST
-			  : route->has_gateway	      ? RT_SCOPE_UNIVERSE
+	info->rtm_scope = route->type == RTN_LOCAL     ? RT_SCOPE_HOST
+			  : route->has_gateway	       ? RT_SCOPE_UNIVERSE
 			  : route->type == RTN_UNICAST ? RT_SCOPE_LINK
 						       : RT_SCOPE_UNIVERSE;
 	if (info->rtm_dst_len)
@@ -541,6 +542,23 @@ int netlink_link_delete(struct netlink *netlink, uint32_t ifindex)
 	header->nlmsg_type = RTM_DELLINK;
 	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	info->ifi_index = (int)ifindex;
+	return netlink_request(netlink, header);
+}
+
+int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
+{
+	union request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct ndmsg *info;
+
+	header->nlmsg_type = RTM_NEWNEIGH;
+	header->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->ndm_family = address_is_ipv4(address) ? AF_INET : AF_INET6;
+	info->ndm_ifindex = (int)ifindex;
+	info->ndm_flags = NTF_USE;
+	put_address(header, NDA_DST, address);
+	mnl_attr_put_u32(header, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
 	return netlink_request(netlink, header);
 }
 

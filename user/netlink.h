@@ -33,7 +33,7 @@ struct netlink_link {
 	uint32_t ifindex;
 	bool up;
 	bool loopback;
-	bool bridge; /* IFLA_INFO_KIND is "bridge" */
+	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
 	uint32_t accept_local; /* net.ipv4.conf.NAME.accept_local */
 	uint32_t rp_filter;    /* net.ipv4.conf.NAME.rp_filter */
 	char name[IFNAMSIZ];
@@ -100,6 +100,14 @@ int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu
 int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t accept_local,
 			  uint32_t rp_filter);
 int netlink_link_delete(struct netlink *netlink, uint32_t ifindex);
+
+/*
+ * Resolves a neighbour's link-layer address now and has the kernel keep it resolved (NTF_MANAGED,
+ * Linux 5.16; before, only now). Needed where bpf_redirect_neigh() sends packets that have a route
+ * already: one that had to wait for the resolution would go by that route's neighbour instead
+ * (__neigh_update, net/core/neighbour.c).
+ */
+int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
 
 /* A veth pair: @name here, @peer_name in the namespace @peer_netns_fd, both with @mtu bytes. */
 int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,

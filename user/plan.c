@@ -361,8 +361,8 @@ static struct netlink_route *route_put(struct plan *plan, const struct prefix *d
 	return route;
 }
 
-static struct netlink_route *route_local(struct plan *plan, const struct prefix *destination, uint32_t table,
-			uint32_t ifindex, const uint8_t source[16])
+static struct netlink_route *route_local(struct plan *plan, const struct prefix *destination,
+					 uint32_t table, uint32_t ifindex, const uint8_t source[16])
 {
 	struct netlink_route *route = route_put(plan, destination, table, RTN_LOCAL);
 

@@ -22,9 +22,13 @@
 #define ACCEPT_PAUSE_MS 10
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-enum { FAMILY_IPV4, FAMILY_IPV6, FAMILIES };
+enum {
+	FAMILY_IPV4,
+	FAMILY_IPV6,
+	FAMILIES
+};
 
 static const int families[FAMILIES] = {AF_INET, AF_INET6};
 
@@ -63,18 +67,21 @@ static int listener_socket(int family, int type, in_port_t *port)
 	static const int one = 1;
 	bool ipv6 = family == AF_INET6;
 	int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
-	struct sockaddr_in ipv4_address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = *port};
-	struct sockaddr_in6 ipv6_address = {
-		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT, .sin6_port = *port};
-	struct sockaddr *address =
-		ipv6 ? (struct sockaddr *)&ipv6_address : (struct sockaddr *)&ipv4_address;
+	struct sockaddr_in ipv4_address = {.sin_family = AF_INET,
+					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					   .sin_port = *port};
+	struct sockaddr_in6 ipv6_address = {.sin6_family = AF_INET6,
+					    .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+					    .sin6_port = *port};
+	struct sockaddr *address = ipv6 ? (struct sockaddr *)&ipv6_address
+					: (struct sockaddr *)&ipv4_address;
 	socklen_t size = ipv6 ? sizeof(ipv6_address) : sizeof(ipv4_address);
 	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int error;
 
 	if (fd < 0 ||
-	    setsockopt(fd, level, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, level, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) <
+		    0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
 	    (ipv6 && setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one)) < 0))
 		return -errno;
@@ -265,6 +272,11 @@ static int worker_listen(struct proxy_worker *worker, in_port_t ports[2][FAMILIE
 		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, &ports[1][i]);
 		if (worker->udp[i] < 0)
 			return worker->udp[i];
+		error = config->hooks.own_socket
+				? config->hooks.own_socket(config->hooks.context, worker->udp[i])
+				: 0;
+		if (error < 0)
+			return error;
 	}
 	if (!config->dns)
 		return 0;

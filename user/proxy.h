@@ -25,7 +25,9 @@ struct proxy_flow {
 struct proxy_hooks {
 	void *context;
 	/* Makes a socket of the proxy's own known to the kernel side before its first packet, so
-	 * that it is not steered itself. 0 or negative errno: the socket is not used then. */
+	 * that it is not steered itself; also the UDP listeners, whose answers leave from the
+	 * resolver's address but their own port: the kernel side makes it 53. 0 or negative errno:
+	 * the socket is not used then. */
 	int (*own_socket)(void *context, int fd);
 	/* A live flow's byte counters moved: at most once a second for each flow. */
 	void (*flow_update)(void *context, const struct proxy_flow *flow);
@@ -54,7 +56,7 @@ struct proxy_config {
 
 /* Sums over all threads since the start, but for @connections, which is now. */
 struct proxy_counters {
-	uint64_t connections;	   /* live now */
+	uint64_t connections; /* live now */
 	uint64_t accepted;
 	uint64_t relayed;	   /* reached the relay phase */
 	uint64_t refused_limit;	   /* reset at the connection limit or for want of fds */

@@ -29,7 +29,7 @@ struct relay_pipe {
 };
 
 #define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct relay_pool *relay_pool_new(struct loop *loop)
 {
@@ -85,7 +85,7 @@ static struct relay_pipe *pipe_take(struct relay_pool *pool)
 	}
 	/* The kernel's default is fine where this is refused. */
 	(void)fcntl(ends[1], F_SETPIPE_SZ, RELAY_PIPE_SIZE);
-	*pipe = (struct relay_pipe){.read_end = ends[0], .write_end = ends[1]};
+	*pipe = (struct relay_pipe) {.read_end = ends[0], .write_end = ends[1]};
 	pool->pipes++;
 	pool->pipes_in_use++;
 	return pipe;

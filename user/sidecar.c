@@ -251,8 +251,8 @@ static void seed_inbound(struct sidecar *sidecar)
 }
 
 /*
- * The first sync, which fills maps and attaches programs, is tried without CAP_BPF already: where it
- * works (Linux 5.19 and newer), the capability is not needed any more and goes for good.
+ * The first sync, which fills maps and attaches programs, is tried without CAP_BPF already: where
+ * it works (Linux 5.19 and newer), the capability is not needed any more and goes for good.
  */
 static int sync_and_drop(struct sidecar *sidecar)
 {

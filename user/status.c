@@ -4,11 +4,11 @@
 
 #include "address.h"
 #include "cleanup.h"
+#include "counters.h"
 #include "log.h"
 #include "options.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
@@ -55,8 +55,9 @@ static const struct option_status statuses[] = {
 static const struct options_command command = {
 	.name = "sidestep status",
 	.summary = "Shows what instances with pinned maps intercept, bypass and count.",
-	.description = "Reads the maps that \"sidestep sidecar --pin DIR\" pins, whether or not that "
-		       "instance still runs. Needs CAP_BPF (root).",
+	.description =
+		"Reads the maps that \"sidestep sidecar --pin DIR\" pins, whether or not that "
+		"instance still runs. Needs CAP_BPF (root).",
 	.entries = entries,
 	.entry_count = ARRAY_SIZE(entries),
 	.examples = examples,
@@ -64,15 +65,6 @@ static const struct options_command command = {
 	.statuses = statuses,
 	.status_count = ARRAY_SIZE(statuses),
 };
-
-static const char *const counter_names[] = {
-	"local",     "bridge",	 "link",	  "reply",	   "own",
-	"steer_tcp", "steer_dns", "pass_udp",	  "deny_udp",	   "deny_protocol",
-	"deny_fragment", "deny_malformed", "guard_drops", "assign_errors", "spoofed",
-	"inbound_full",
-};
-_Static_assert(ARRAY_SIZE(counter_names) == sizeof(struct sidestep_counters) / sizeof(__u64),
-	       "a name for each counter");
 
 static const char *verdict_name(uint32_t verdict)
 {
@@ -206,28 +198,18 @@ static void visit_inbound(json_t *list, const void *key, const void *value)
 
 static int read_counters(const char *directory, json_t *counters)
 {
-	const size_t count = sizeof(struct sidestep_counters) / sizeof(__u64);
 	_cleanup_close_ int fd = open_map(directory, "counters");
-	int cpus = libbpf_num_possible_cpus(), cpu;
-	_cleanup_free_ uint64_t *values = NULL;
-	uint32_t zero = 0;
-	size_t i;
+	uint64_t sums[SIDESTEP_COUNTERS];
+	int error, i;
 
-	if (fd < 0 || cpus < 0)
-		return fd < 0 ? fd : cpus;
-	values = calloc((size_t)cpus * count, sizeof(*values));
-	if (!values)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(fd, &zero, values) < 0)
-		return log_errno(-errno, "cannot read the counters in %s", directory);
-	for (i = 0; i < count; i++) {
-		uint64_t sum = 0;
-
-		for (cpu = 0; cpu < cpus; cpu++)
-			sum += values[(size_t)cpu * count + i];
+	if (fd < 0)
+		return fd;
+	error = counters_read(fd, sums);
+	if (error < 0)
+		return log_errno(error, "cannot read the counters in %s", directory);
+	for (i = 0; i < SIDESTEP_COUNTERS; i++)
 		(void)json_object_set_new(counters, counter_names[i],
-					  json_integer((json_int_t)sum));
-	}
+					  json_integer((json_int_t)sums[i]));
 	return 0;
 }
 
@@ -249,9 +231,9 @@ static int read_info(const char *directory, json_t *instance)
 	}
 	(void)json_object_set_new(instance, "pin", json_string(directory));
 	(void)json_object_set_new(instance, "version", json_string(info.version));
-	(void)json_object_set_new(
-		instance, "mode",
-		json_string(info.mode == SIDESTEP_MODE_BRIDGE ? "bridge" : "sidecar"));
+	(void)json_object_set_new(instance, "mode",
+				  json_string(info.mode == SIDESTEP_MODE_BRIDGE ? "bridge"
+										: "sidecar"));
 	(void)json_object_set_new(instance, "pid", json_integer(info.pid));
 	(void)json_object_set_new(instance, "gateway", json_string(info.gateway));
 	(void)json_object_set_new(instance, "age_seconds", json_real(age_seconds(info.start)));
@@ -297,8 +279,8 @@ static long long number_of(const json_t *object, const char *name)
 static void print_flow(const json_t *flow)
 {
 	(void)printf("    %-4s %s:%lld -> %s:%lld", text_of(flow, "protocol"),
-		     text_of(flow, "local"), number_of(flow, "local_port"),
-		     text_of(flow, "remote"), number_of(flow, "remote_port"));
+		     text_of(flow, "local"), number_of(flow, "local_port"), text_of(flow, "remote"),
+		     number_of(flow, "remote_port"));
 	if (json_object_get(flow, "verdict"))
 		(void)printf("  %s  %lld sent, %lld received", text_of(flow, "verdict"),
 			     number_of(flow, "bytes_sent"), number_of(flow, "bytes_received"));
@@ -333,8 +315,7 @@ static void print_instance(const json_t *instance)
 		const json_t *sources = json_object_get(entry, "sources");
 
 		(void)printf("    %-24s", text_of(entry, "prefix"));
-		json_array_foreach(sources, j, value)
-			(void)printf(" %s", json_string_value(value));
+		json_array_foreach(sources, j, value)(void) printf(" %s", json_string_value(value));
 		(void)printf("\n");
 	}
 	print_flows("steered connections", json_object_get(instance, "flows"));
@@ -356,8 +337,7 @@ static int read_all(json_t *instances)
 	int error = 0;
 
 	if (!directory)
-		return errno == ENOENT ? 0
-				       : log_errno(-errno, "cannot list %s", DEFAULT_PIN_ROOT);
+		return errno == ENOENT ? 0 : log_errno(-errno, "cannot list %s", DEFAULT_PIN_ROOT);
 	while ((entry = readdir(directory))) {
 		char path[4096];
 		json_t *instance;
@@ -400,8 +380,7 @@ int command_status(int argc, char **argv)
 			     "DIR\" pins them.)\n",
 			     DEFAULT_PIN_ROOT);
 	} else {
-		json_array_foreach(instances, i, instance)
-			print_instance(instance);
+		json_array_foreach(instances, i, instance) print_instance(instance);
 	}
 	return error < 0 ? STATUS_FAILED : STATUS_OK;
 }

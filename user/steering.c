@@ -35,7 +35,7 @@ struct steering {
 	size_t docker_count;
 	char **bridges;
 	size_t bridge_count;
-	struct plan applied; /* what is in force, as far as we know */
+	struct plan applied;	     /* what is in force, as far as we know */
 	const struct snapshot *seen; /* during a sync: what it started from */
 	struct saved_settings saved[MAX_SAVED];
 	unsigned int saved_count;
@@ -161,8 +161,8 @@ static int adopt(struct plan *applied, const struct snapshot *snapshot)
 		applied->lists[i] = (struct plan_list) {0};
 	}
 	list->items = calloc(snapshot->routes.count + 1, sizeof(*routes));
-	applied->lists[PLAN_RULE].items =
-		calloc(snapshot->rules.count + 1, sizeof(struct netlink_rule));
+	applied->lists[PLAN_RULE].items = calloc(snapshot->rules.count + 1,
+						 sizeof(struct netlink_rule));
 	if (!list->items || !applied->lists[PLAN_RULE].items)
 		return -ENOMEM;
 	for (i = 0; i < snapshot->routes.count; i++) {
@@ -312,6 +312,10 @@ static int add_egress(void *context, const void *element)
 	struct steering *steering = context;
 	const struct plan_route *route = element;
 
+	/* A gateway that does not answer now may do so later: no failure. */
+	if (route->value.has_gateway)
+		(void)netlink_neighbour_keep(steering->netlink, route->value.ifindex,
+					     route->value.gateway);
 	return datapath_route_set(steering->config.datapath, &route->prefix, &route->value);
 }
 

@@ -112,8 +112,8 @@ enum tunnel_verdict tunnel_answer_feed(struct tunnel_answer *answer, const char 
 	size_t used, total = 0;
 
 	for (;;) {
-		enum tunnel_verdict verdict =
-			head_feed(&answer->head, data + total, size - total, &used);
+		enum tunnel_verdict verdict = head_feed(&answer->head, data + total, size - total,
+							&used);
 		size_t head_size = answer->head.size;
 
 		if (verdict != TUNNEL_COMPLETE)

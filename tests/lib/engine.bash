@@ -25,7 +25,9 @@ _engine_path() {
 # 172.17.0.1/16 and fd00:17::/64, masquerading and published ports through iptables, world as the
 # internet. Returns when the API answers (at most 30 s). Status 1 with the engine's log on stderr.
 engine_start() {
-	_bed_open || return
+	if ! _bed_open; then
+		return 1
+	fi
 	if ! _engine_build || ! _engine_launch "$@"; then
 		[ ! -f "$BED_DIR/dockerd.log" ] || tail -n 30 "$BED_DIR/dockerd.log" >&2
 		bed_stop
@@ -36,6 +38,7 @@ engine_start() {
 _engine_build() {
 	_engine_path || return
 	mkdir "$BED_DIR/engine" "$BED_DIR/engine/config" || return
+	echo "{}" >"$BED_DIR/engine/daemon.json"
 	ENGINE_SOCKET=$BED_DIR/engine/docker.sock
 	export ENGINE_SOCKET
 	_bed_namespace engine && _bed_world engine || return
@@ -44,7 +47,12 @@ _engine_build() {
 		set -e
 		mount -t tmpfs -o mode=755 tmpfs /run
 		mount --bind "$1/bpffs" /sys/fs/bpf
-		[ ! -d /etc/docker ] || mount -t tmpfs tmpfs /etc/docker
+		# What an engine writes there (/etc/docker/key.json, /opt/containerd) stays in the bed.
+		for name in etc opt; do
+			mkdir "$1/engine/$name" "$1/engine/$name.work"
+			mount -t overlay -o "lowerdir=/$name,upperdir=$1/engine/$name,workdir=$1/engine/$name.work" \
+				overlay "/$name"
+		done
 		echo $$ >"$1/engine/holder.new"
 		mv "$1/engine/holder.new" "$1/engine/holder"
 		exec -a "holder of $1/engine" sleep infinity
@@ -66,18 +74,16 @@ _engine_launch() {
 		--host "unix://$ENGINE_SOCKET" --host unix:///run/docker.sock \
 		--config-file "$root/daemon.json" --data-root "$root/data" --exec-root "$root/exec" \
 		--pidfile "$root/dockerd.pid" --cgroup-parent "/$BED_ID" \
-		--exec-opt native.cgroupdriver=cgroupfs --bip "$bip" \
+		--exec-opt native.cgroupdriver=cgroupfs \
+		--add-runtime "bed=$BED_REPO/tests/lib/runc.bash" --default-runtime bed --bip "$bip" \
 		--ipv6 --fixed-cidr-v6 "$ENGINE_SUBNET6" "$@" || return
-	_bed_until 30 _engine_up_or_dead
-	_engine_up || bed_fail "the engine does not answer"
+	# Asked only once it says so: the command line costs more than the wait.
+	bed_wait_line dockerd "API listen on $ENGINE_SOCKET" 30 >/dev/null &&
+		bed_until 10 _engine_up
 }
 
 _engine_up() {
-	[ -S "$ENGINE_SOCKET" ] && dk version >/dev/null 2>&1
-}
-
-_engine_up_or_dead() {
-	_engine_up || _bed_gone dockerd
+	dk version >/dev/null 2>&1
 }
 
 # engine_exec COMMAND... - runs it on the "machine" of the engine: its network and mount namespace.
@@ -94,45 +100,49 @@ dk() {
 # engine_restart [--bip CIDR] [DOCKERD-ARGUMENT...] - stops dockerd the way an administrator does (its
 # containers end) and starts it again on the same data. Images, containers and networks are kept.
 engine_restart() {
-	_engine_quit
-	_engine_launch "$@"
-}
-
-# SIGTERM with the containers' processes killed before, so that there is nothing to wait for.
-_engine_quit() {
-	_engine_kill_containers
-	if ! bed_kill dockerd; then
-		bed_kill dockerd KILL
+	if ! _engine_quit; then
+		return 1
 	fi
-	_bed_until 5 _engine_containerd_gone || return 0
+	if ! _engine_launch "$@"; then
+		tail -n 30 "$BED_DIR/dockerd.log" >&2
+		return 1
+	fi
 }
 
-_engine_containerd_gone() {
-	! _bed_processes | grep -q "containerd"
+# SIGTERM, and meanwhile the containers' processes are killed, so that nothing is waited for. (Before
+# it, those with a restart policy would come back.)
+_engine_quit() {
+	bed_signal dockerd TERM
+	_bed_until 20 _engine_quit_step || bed_fail "dockerd survived SIGTERM"
+}
+
+_engine_quit_step() {
+	_engine_kill_containers
+	_bed_gone dockerd && ! _bed_processes | grep -q containerd
 }
 
 _engine_kill_containers() {
 	local file
-	for file in $(find /sys/fs/cgroup -path "*/$BED_ID/*" -name cgroup.procs 2>/dev/null); do
+	while read -r file; do
 		# shellcheck disable=SC2046 # a list of words
 		kill -KILL $(cat "$file" 2>/dev/null) 2>/dev/null
-	done
+	done < <(find /sys/fs/cgroup -path "*/$BED_ID/*" -name cgroup.procs 2>/dev/null)
 	return 0
 }
 
 # engine_stop - ends the engine with its containers, containerd and shims, and removes its control
-# groups. Called by bed_stop; without an engine it does nothing.
+# groups. By force: the namespaces and mounts it had go with it. Called by bed_stop; without an
+# engine it does nothing.
 engine_stop() {
 	[ -d "$BED_DIR/engine" ] || return 0
-	[ ! -f "$BED_DIR/proc/dockerd.pid" ] || _engine_quit
-	_engine_kill_containers
-	_bed_kill_all
-	find /sys/fs/cgroup -depth -type d -path "*/$BED_ID*" -exec rmdir {} + 2>/dev/null
-	# A group is busy for a moment after its last process died.
-	_bed_until 5 _engine_groups_gone || return 0
+	# The engine first, lest it start a container anew.
+	_bed_kill_all || true
+	_bed_until 5 _engine_groups_gone || true
 }
 
+# A group is busy until its last process is gone.
 _engine_groups_gone() {
+	_engine_kill_containers
 	find /sys/fs/cgroup -depth -type d -path "*/$BED_ID*" -exec rmdir {} + 2>/dev/null
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$BED_ID*" 2>/dev/null)" ]
 }
@@ -150,7 +160,7 @@ engine_image() {
 	done
 	root=$(mktemp -d "$BED_DIR/image-XXXXXX") || return
 	chmod 755 "$root"
-	mkdir -p -m 755 "$root/bin" "$root/etc" "$root/tmp" "$root/proc" "$root/sys" "$root/dev"
+	mkdir -m 755 "$root/bin" "$root/etc" "$root/tmp" "$root/proc" "$root/sys" "$root/dev"
 	chmod 1777 "$root/tmp"
 	for file; do
 		path=/bin/${file##*/}
@@ -159,10 +169,10 @@ engine_image() {
 		fi
 		_engine_image_file "$root" "$file" "$path" || return
 	done
-	tar -C "$root" --owner=0 --group=0 --numeric-owner -c . | dk import "${changes[@]}" - "$name" >/dev/null
-	local status=("${PIPESTATUS[@]}")
-	rm -rf "$root"
-	[ "${status[*]}" = "0 0" ] || bed_fail "could not import the image $name"
+	tar -C "$root" --owner=0 --group=0 --numeric-owner -cf "$root.tar" . || return
+	dk import "${changes[@]}" "$root.tar" "$name" >/dev/null ||
+		bed_fail "could not import the image $name" || return
+	rm -rf "$root" "$root.tar"
 }
 
 _engine_image_file() {
@@ -196,7 +206,7 @@ engine_pid() {
 
 # engine_wait_line CONTAINER PATTERN [SECONDS=5] - like bed_wait_line, for a container's log.
 engine_wait_line() {
-	_bed_until "${3:-5}" _engine_line_or_end "$1" "$2"
+	_bed_until "${3:-5}" _engine_line_or_end "$1" "$2" || true
 	dk logs "$1" 2>&1 | grep -E -m1 -e "$2" && return
 	bed_fail "no line '$2' from container '$1':"
 	dk logs --tail 20 "$1" >&2
@@ -206,6 +216,20 @@ engine_wait_line() {
 _engine_line_or_end() {
 	dk logs "$1" 2>&1 | grep -qE -e "$2" ||
 		[ "$(dk inspect -f '{{.State.Running}}' "$1" 2>/dev/null)" = false ]
+}
+
+# engine_caps CAPABILITY... - prints the arguments of `dk run` that grant BPF, PERFMON or others which
+# this engine may be too old to name: "--cap-add BPF ..." or "--env BED_CAPS=BPF,..." (runc.bash).
+# Use it unquoted: dk run $(engine_caps BPF PERFMON) --cap-add NET_ADMIN ...
+engine_caps() {
+	local version list
+	version=$(dk version -f '{{.Server.Version}}') || return
+	if [ "${version%%.*}" -ge 23 ]; then
+		printf -- '--cap-add %s ' "$@"
+	else
+		list=$(printf '%s,' "$@")
+		printf -- '--env BED_CAPS=%s\n' "${list%,}"
+	fi
 }
 
 # engine_bridge_nf 0|1 - net.bridge.bridge-nf-call-{ip,ip6}tables of the engine's namespace only.

@@ -93,7 +93,7 @@ _bed_line_or_end() {
 # regular expression and prints the first one that does. Status 1, with the log's end on stderr, when
 # the time is over or the process ended without it.
 bed_wait_line() {
-	_bed_until "${3:-5}" _bed_line_or_end "$1" "$2"
+	_bed_until "${3:-5}" _bed_line_or_end "$1" "$2" || true
 	grep -E -m1 -e "$2" "$BED_DIR/$1.log" && return
 	bed_fail "no line '$2' from '$1' ($(bed_alive "$1" && echo running || echo ended)):"
 	tail -n 20 "$BED_DIR/$1.log" >&2
@@ -122,7 +122,9 @@ bed_signal() {
 # bed_kill NAME [SIGNAL=TERM] - sends it and waits up to 10 s for the end. Status 0 also when it had
 # ended already; 1 when it survived (then it still runs).
 bed_kill() {
-	bed_signal "$1" "${2:-TERM}" || return 0
+	if ! bed_signal "$1" "${2:-TERM}"; then
+		return 0
+	fi
 	_bed_until 10 _bed_gone "$1" || bed_fail "'$1' survived SIG${2:-TERM}"
 }
 
@@ -140,13 +142,13 @@ _bed_kill_all() {
 	for file in "$BED_DIR"/proc/*.pid; do
 		[ -f "$file" ] || continue
 		file=${file##*/}
-		bed_signal "${file%.pid}" KILL
+		bed_signal "${file%.pid}" KILL || true
 	done
 	for _ in {1..100}; do
 		pids=$(_bed_processes | cut -d' ' -f1)
 		[ -n "$pids" ] || return 0
 		# shellcheck disable=SC2086 # a list of words
-		kill -KILL $pids 2>/dev/null
+		kill -KILL $pids 2>/dev/null || true
 		sleep 0.02
 	done
 }
@@ -159,10 +161,12 @@ _bed_processes() {
 		spared+="$pid "
 		pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
 	done
-	for path in $(grep -lF -- "$BED_DIR/" /proc/[0-9]*/cmdline 2>/dev/null); do
+	while read -r path; do
 		pid=${path#/proc/}
 		pid=${pid%/cmdline}
-		[[ $spared != *" $pid "* ]] && [ -n "$(_bed_start_time "$pid")" ] || continue
-		arguments=$(tr '\0' ' ' 2>/dev/null <"$path") && printf '%s %s\n' "$pid" "$arguments"
-	done
+		if [[ $spared != *" $pid "* && -n $(_bed_start_time "$pid") ]]; then
+			arguments=$(tr '\0\n' '  ' 2>/dev/null <"$path")
+			printf '%s %s\n' "$pid" "$arguments"
+		fi
+	done < <(grep -lF -- "$BED_DIR/" /proc/[0-9]*/cmdline 2>/dev/null)
 }

@@ -70,10 +70,7 @@ _bed_sweep() {
 		[ -f "$dir/owner" ] || continue
 		read -r pid started <"$dir/owner"
 		[ "$(_bed_start_time "$pid")" = "$started" ] && continue
-		(
-			BED_DIR=$dir BED_ID=${dir##*/}
-			_bed_remove
-		)
+		BED_DIR=$dir BED_ID=${dir##*/} _bed_remove || true
 	done
 }
 
@@ -81,6 +78,7 @@ _bed_sweep() {
 _bed_namespace() {
 	touch "$BED_DIR/ns/$1" || return
 	unshare --net="$BED_DIR/ns/$1" true || return
+	# shellcheck disable=SC2016 # for the inner shell
 	_bed_in "$1" sh -c '
 		for name in all default; do
 			echo 0 >/proc/sys/net/ipv6/conf/$name/accept_dad
@@ -169,8 +167,13 @@ _bed_default_route() {
 #   world      (also named outside) the internet 1.1.1.1, 8.8.8.8, 192.0.2.1, 203.0.113.1,
 #              2001:db8::1, 2001:db8:1::1, and a client outside the bridge: 198.51.100.2, fd98::2
 # Status 1 with a message when something could not be made; what was made is then removed.
+#
+# This and the other big steps run their work inside an `if`: bats has `set -e` on, and a step that
+# cleans up must go on over what is gone already.
 bed_start() {
-	_bed_open || return
+	if ! _bed_open; then
+		return 1
+	fi
 	if ! _bed_build; then
 		bed_stop
 		return 1
@@ -247,14 +250,14 @@ _bed_unmake_namespace() {
 # called twice or without a bed. Status 1 when something of it was still there afterwards, which is
 # then listed on stderr.
 bed_stop() {
-	local status=0
+	local result=0
 	[ -n "${BED_DIR:-}" ] || return 0
 	if [ -d "$BED_DIR" ]; then
-		_bed_remove
-		bed_leftovers || status=1
+		_bed_remove || true
+		bed_leftovers || result=1
 	fi
 	unset BED_DIR BED_ID BED_BPFFS
-	return $status
+	return "$result"
 }
 
 _bed_remove() {

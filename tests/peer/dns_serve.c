@@ -5,7 +5,6 @@
 #include "peer.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,28 +72,25 @@ static size_t answer_build(uint8_t *message, size_t end, const char *name, unsig
 int command_dns_serve(const struct options *options)
 {
 	int64_t deadline_us = deadline_from(options, 600);
-	struct sockaddr_storage address;
-	struct options plain = {0};
 	long queries = 0;
 	uint16_t port;
 	int fd;
 
-	if (options->arg_count != 1 || !port_parse(options->args[0], &port) ||
-	    !address_parse(options->address ? options->address : "::", port, &address))
+	if (options->arg_count != 1 || !port_parse(options->args[0], &port))
 		return 2;
-	fd = socket_for(&plain, address.ss_family, SOCK_DGRAM);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, address_size(&address)) < 0) {
-		printf("result=%s\n", error_word(fd < 0 ? fd : errno));
+	fd = datagram_listen(options, port);
+	if (fd < 0) {
+		printf("result=%s\n", error_word(fd));
 		return 1;
 	}
 	printf("ready port=%u\n", port);
 	while (wait_fd(fd, POLLIN, deadline_us) == 0) {
 		struct sockaddr_storage from = {0};
-		socklen_t size = sizeof(from);
 		char text[ADDRESS_TEXT], name[256];
 		uint8_t message[QUERY_MAX + 64];
 		unsigned int type = 0;
-		ssize_t got = recvfrom(fd, message, QUERY_MAX, 0, (void *)&from, &size);
+		struct in6_addr to;
+		ssize_t got = datagram_receive(fd, message, QUERY_MAX, &from, &to);
 		size_t end = got < 12 ? 0
 				      : question_parse(message, (size_t)got, name, sizeof(name),
 						       &type);
@@ -105,7 +101,7 @@ int command_dns_serve(const struct options *options)
 		printf("query peer=%s name=%s type=%u\n", address_text(&from, text), name, type);
 		end = answer_build(message, end, name, type);
 		if (end)
-			(void)sendto(fd, message, end, 0, (void *)&from, size);
+			datagram_answer(fd, message, end, &from, &to);
 	}
 	printf("total queries=%ld\n", queries);
 	close(fd);

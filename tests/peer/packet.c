@@ -188,7 +188,7 @@ int command_raw_send(const struct options *options)
 {
 	long count = options->count > 0 ? options->count : 1, sent = 0;
 	struct sockaddr_in peer;
-	struct packet packet;
+	struct packet packet = {0};
 	int error = packet_to(options, &peer, &packet), fd;
 
 	if (error == -EINVAL)
@@ -223,7 +223,7 @@ int command_packet_send(const struct options *options)
 	long count = options->count > 0 ? options->count : 1, sent = 0;
 	struct in_addr gateway;
 	struct sockaddr_in peer;
-	struct packet packet;
+	struct packet packet = {0};
 	int error = options->device ? packet_to(options, &peer, &packet) : -EINVAL, fd;
 
 	if (error == -EINVAL)

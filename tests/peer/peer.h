@@ -130,6 +130,16 @@ void tally_add(struct tally *tally, const char *word);
 void tally_merge(struct tally *into, const struct tally *from);
 void tally_print(const struct tally *tally); /* " word=n word=n" */
 
+/* udp.c: a server that answers from the address that was asked */
+
+/* Listens at options->address, else at all addresses of both families. An fd or -errno. */
+int datagram_listen(const struct options *options, uint16_t port);
+/* One datagram; *from is who sent it, *to where. Its size or -errno. */
+ssize_t datagram_receive(int fd, void *data, size_t room, struct sockaddr_storage *from,
+			 struct in6_addr *to);
+void datagram_answer(int fd, const void *data, size_t size, const struct sockaddr_storage *to,
+		     const struct in6_addr *from);
+
 /* dns.c */
 
 #define DNS_A	 1

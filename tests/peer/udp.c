@@ -51,31 +51,96 @@ int command_udp(const struct options *options)
 	return error != 0;
 }
 
+int datagram_listen(const struct options *options, uint16_t port)
+{
+	struct options plain = {0};
+	struct sockaddr_storage address;
+	int one = 1, error, fd;
+
+	if (!address_parse(options->address ? options->address : "::", port, &address))
+		return -EINVAL;
+	fd = socket_for(&plain, address.ss_family, SOCK_DGRAM);
+	if (fd < 0)
+		return fd;
+	if (address.ss_family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&address, address_size(&address)) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+ssize_t datagram_receive(int fd, void *data, size_t room, struct sockaddr_storage *from,
+			 struct in6_addr *to)
+{
+	char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	struct iovec part = {.iov_base = data, .iov_len = room};
+	struct msghdr message = {.msg_name = from,
+				 .msg_namelen = sizeof(*from),
+				 .msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
+				 .msg_controllen = sizeof(control)};
+	ssize_t got = recvmsg(fd, &message, 0);
+
+	if (got < 0)
+		return -errno;
+	*to = in6addr_any;
+	for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item;
+	     item = CMSG_NXTHDR(&message, item))
+		if (item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_PKTINFO)
+			*to = ((struct in6_pktinfo *)CMSG_DATA(item))->ipi6_addr;
+	return got;
+}
+
+void datagram_answer(int fd, const void *data, size_t size, const struct sockaddr_storage *to,
+		     const struct in6_addr *from)
+{
+	char control[CMSG_SPACE(sizeof(struct in6_pktinfo))] = {0};
+	struct in6_pktinfo info = {.ipi6_addr = *from};
+	struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+	struct msghdr message = {.msg_name = (void *)(uintptr_t)to,
+				 .msg_namelen = address_size(to),
+				 .msg_iov = &part,
+				 .msg_iovlen = 1};
+
+	if (!IN6_IS_ADDR_UNSPECIFIED(from)) {
+		struct cmsghdr *item;
+
+		message.msg_control = control;
+		message.msg_controllen = sizeof(control);
+		item = CMSG_FIRSTHDR(&message);
+		item->cmsg_level = IPPROTO_IPV6;
+		item->cmsg_type = IPV6_PKTINFO;
+		item->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(item), &info, sizeof(info));
+	}
+	(void)sendmsg(fd, &message, 0);
+}
+
 int command_udp_serve(const struct options *options)
 {
 	int64_t deadline_us = deadline_from(options, 600);
-	struct sockaddr_storage address;
-	struct options plain = {0};
 	long received = 0;
 	uint16_t port;
 	int fd;
 
-	if (options->arg_count != 1 || !port_parse(options->args[0], &port) ||
-	    !address_parse(options->address ? options->address : "::", port, &address))
+	if (options->arg_count != 1 || !port_parse(options->args[0], &port))
 		return 2;
-	fd = socket_for(&plain, address.ss_family, SOCK_DGRAM);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, address_size(&address)) < 0) {
-		printf("result=%s\n", error_word(errno));
+	fd = datagram_listen(options, port);
+	if (fd < 0) {
+		printf("result=%s\n", error_word(fd));
 		return 1;
 	}
 	printf("ready port=%u\n", port);
 	while (wait_fd(fd, POLLIN, deadline_us) == 0 &&
 	       (!options->count || received < options->count)) {
 		struct sockaddr_storage from = {0};
-		socklen_t size = sizeof(from);
 		char text[ADDRESS_TEXT];
 		uint8_t data[65536];
-		ssize_t got = recvfrom(fd, data, sizeof(data), 0, (void *)&from, &size);
+		struct in6_addr to;
+		ssize_t got = datagram_receive(fd, data, sizeof(data), &from, &to);
 
 		if (got < 0)
 			continue;
@@ -83,8 +148,9 @@ int command_udp_serve(const struct options *options)
 		printf("datagram peer=%s bytes=%zd first=", address_text(&from, text), got);
 		print_quoted(stdout, data, (size_t)(got < 80 ? got : 80));
 		putchar('\n');
-		(void)sendto(fd, data, (size_t)got, 0, (void *)&from, size);
+		datagram_answer(fd, data, (size_t)got, &from, &to);
 	}
 	printf("total datagrams=%ld\n", received);
+	close(fd);
 	return 0;
 }

@@ -100,12 +100,9 @@ static void test_complaints_are_limited(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peek_first),
-		cmocka_unit_test(test_connect_first),
-		cmocka_unit_test(test_no_peek),
-		cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_idle_cost),
-		cmocka_unit_test(test_complaints_are_limited),
+		cmocka_unit_test(test_peek_first), cmocka_unit_test(test_connect_first),
+		cmocka_unit_test(test_no_peek),	   cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_idle_cost),  cmocka_unit_test(test_complaints_are_limited),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

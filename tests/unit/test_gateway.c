@@ -172,7 +172,7 @@ static void tunnel_through(struct fixture *fixture, int listener, const char *ta
 	ask(accepted, "answer");
 	expect_bytes(fd, "answer");
 	shutdown(fd, SHUT_WR);
-	assert_int_equal(recv(accepted, &(char){0}, 1, 0), 0);
+	assert_int_equal(recv(accepted, &(char) {0}, 1, 0), 0);
 	ask(accepted, "late");
 	close(accepted);
 	expect_bytes(fd, "late");
@@ -181,7 +181,7 @@ static void tunnel_through(struct fixture *fixture, int listener, const char *ta
 
 static void test_tunnel(void **state)
 {
-	struct fixture *fixture = fixture_start(&(struct gateway_config){0});
+	struct fixture *fixture = fixture_start(&(struct gateway_config) {0});
 	char target[ADDRESS_TEXT_MAX];
 	struct endpoint endpoint;
 	int fd, listener = target_listen(&endpoint, target);
@@ -245,7 +245,7 @@ static void test_unix_path(void **state)
 
 static void test_server(void **state)
 {
-	struct fixture *fixture = fixture_start(&(struct gateway_config){.server = true});
+	struct fixture *fixture = fixture_start(&(struct gateway_config) {.server = true});
 	int fd = dial(fixture);
 
 	(void)state;
@@ -274,7 +274,7 @@ static void test_server(void **state)
 static void test_test_doubles(void **state)
 {
 	struct fixture *fixture =
-		fixture_start(&(struct gateway_config){.status = 500, .delay_ms = 20});
+		fixture_start(&(struct gateway_config) {.status = 500, .delay_ms = 20});
 	int fd = dial(fixture);
 
 	(void)state;
@@ -282,13 +282,13 @@ static void test_test_doubles(void **state)
 	expect_status(fd, 500);
 	expect_end(fd);
 	fixture_stop(fixture);
-	fixture = fixture_start(&(struct gateway_config){.status = 202, .server = true});
+	fixture = fixture_start(&(struct gateway_config) {.status = 202, .server = true});
 	fd = dial(fixture);
 	ask_connect(fd, "192.0.2.1:80");
 	expect_status(fd, 202);
 	close(fd);
 	fixture_stop(fixture);
-	fixture = fixture_start(&(struct gateway_config){.garbage = true});
+	fixture = fixture_start(&(struct gateway_config) {.garbage = true});
 	fd = dial(fixture);
 	ask_connect(fd, "192.0.2.1:80");
 	expect_bytes(fd, "220 this is not an HTTP server\r\n\r\n");
@@ -305,7 +305,7 @@ static void test_bad_requests(void **state)
 		"CONNECT example.com:80 HTTP/1.1\r\nHost: a\r\n\r\n",
 		"nonsense",
 	};
-	struct fixture *fixture = fixture_start(&(struct gateway_config){.server = true});
+	struct fixture *fixture = fixture_start(&(struct gateway_config) {.server = true});
 	size_t i;
 	int fd;
 
@@ -350,7 +350,7 @@ static void test_log(void **state)
 static void test_bad_config(void **state)
 {
 	(void)state;
-	assert_int_equal(gateway_run(&(struct gateway_config){0}), -EINVAL);
+	assert_int_equal(gateway_run(&(struct gateway_config) {0}), -EINVAL);
 }
 
 int main(void)

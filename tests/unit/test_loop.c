@@ -172,7 +172,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_timers_fire_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tasks_repeat_and_merge, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_closed_handlers_get_no_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_closed_handlers_get_no_events, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_wake_from_another_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_add_bad_fd, setup, teardown),
 	};

@@ -87,7 +87,7 @@ static struct fixture *fixture_new(const struct proxy_config *config)
 	fixture->gateway = listen_on(&gateway);
 	own.gateway.address = gateway.address;
 	own.gateway.size = endpoint_size(&gateway);
-	own.hooks = (struct proxy_hooks){fixture, own_socket, flow_update, flow_close};
+	own.hooks = (struct proxy_hooks) {fixture, own_socket, flow_update, flow_close};
 	assert_int_equal(proxy_new(&own, &fixture->proxy), 0);
 	assert_int_equal(proxy_start(fixture->proxy), 0);
 	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM),
@@ -142,12 +142,12 @@ static void expect_bytes(int fd, const char *text)
 
 static void expect_end(int fd)
 {
-	assert_int_equal(recv(fd, &(char){0}, 1, 0), 0);
+	assert_int_equal(recv(fd, &(char) {0}, 1, 0), 0);
 }
 
 static void expect_reset(int fd)
 {
-	assert_int_equal(recv(fd, &(char){0}, 1, 0), -1);
+	assert_int_equal(recv(fd, &(char) {0}, 1, 0), -1);
 	assert_int_equal(errno, ECONNRESET);
 	close(fd);
 }
@@ -239,8 +239,8 @@ static void test_tunnel(void **state)
 static size_t hello_make(uint8_t hello[128])
 {
 	static const uint8_t start[] = {22, 3, 1, 0, 63, 1, 0, 0, 59, 3, 3};
-	static const uint8_t end[] = {0,  0,   2,   0x13, 1,   1,   0,	 0, 16, 0, 0, 0, 12,
-				      0,  10,  0,   0,	  7,   'a', '.', 't', 'e', 's', 't', '1'};
+	static const uint8_t end[] = {0, 0,  2, 0x13, 1, 1,   0,   0,	16,  0,	  0,   0,  12,
+				      0, 10, 0, 0,    7, 'a', '.', 't', 'e', 's', 't', '1'};
 
 	memset(hello, 0, 128);
 	memcpy(hello, start, sizeof(start));
@@ -483,7 +483,7 @@ static void test_drain(void **state)
 		late = dial(fixture);
 		wait.fd = late;
 		(void)poll(&wait, 1, 200);
-		if (recv(late, &(char){0}, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET)
+		if (recv(late, &(char) {0}, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET)
 			break;
 		close(late);
 	} while (true);
@@ -558,12 +558,18 @@ static void test_listeners(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_listeners),     cmocka_unit_test(test_tunnel),
-		cmocka_unit_test(test_sni),	      cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_gateway_moves), cmocka_unit_test(test_gateway_down_and_slow),
-		cmocka_unit_test(test_client_gives_up), cmocka_unit_test(test_reset_passes),
-		cmocka_unit_test(test_limit),	      cmocka_unit_test(test_no_descriptors),
-		cmocka_unit_test(test_drain),	      cmocka_unit_test(test_drain_ends),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_tunnel),
+		cmocka_unit_test(test_sni),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_gateway_moves),
+		cmocka_unit_test(test_gateway_down_and_slow),
+		cmocka_unit_test(test_client_gives_up),
+		cmocka_unit_test(test_reset_passes),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_no_descriptors),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_drain_ends),
 		cmocka_unit_test(test_flow_updates),
 	};
 

@@ -89,9 +89,8 @@ static struct fixture *fixture_new(const int side[2], int left, int right)
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(fcntl(side[i], F_SETFL, O_NONBLOCK), 0);
 		fixture->relay.side[i].latched = EPOLLIN | EPOLLOUT;
-		assert_int_equal(loop_add(fixture->loop, &fixture->relay.side[i], side[i],
-					  RELAY_EVENTS),
-				 0);
+		assert_int_equal(
+			loop_add(fixture->loop, &fixture->relay.side[i], side[i], RELAY_EVENTS), 0);
 	}
 	return fixture;
 }
@@ -107,7 +106,7 @@ static struct fixture *fixture_pairs(bool local, int buffer)
 		tcp_pair(left, buffer);
 		tcp_pair(right, buffer);
 	}
-	return fixture_new((int[2]){left[1], right[0]}, left[0], right[1]);
+	return fixture_new((int[2]) {left[1], right[0]}, left[0], right[1]);
 }
 
 static void *fixture_thread(void *context)

@@ -57,8 +57,8 @@ static enum tunnel_verdict answer_feed(const char *text, size_t size, size_t par
 	tunnel_answer_init(&answer);
 	while (done < size) {
 		size_t piece = size - done < part ? size - done : part;
-		enum tunnel_verdict verdict =
-			tunnel_answer_feed(&answer, text + done, piece, &used);
+		enum tunnel_verdict verdict = tunnel_answer_feed(&answer, text + done, piece,
+								 &used);
 
 		if (verdict == TUNNEL_COMPLETE) {
 			*ret_status = answer.status;
@@ -145,8 +145,8 @@ static enum tunnel_verdict request_feed(struct tunnel_request *request, const ch
 	tunnel_request_init(request);
 	while (done < size) {
 		size_t piece = size - done < part ? size - done : part;
-		enum tunnel_verdict verdict =
-			tunnel_request_feed(request, text + done, piece, &used);
+		enum tunnel_verdict verdict = tunnel_request_feed(request, text + done, piece,
+								  &used);
 
 		if (verdict == TUNNEL_COMPLETE)
 			*ret_rest = done + used;
@@ -208,8 +208,8 @@ static void test_request_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_request_format),	  cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_answer_garbage),	  cmocka_unit_test(test_request_round_trip),
+		cmocka_unit_test(test_request_format),	cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_answer_garbage),	cmocka_unit_test(test_request_round_trip),
 		cmocka_unit_test(test_request_garbage),
 	};
 

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Format and static analysis, one TAP line each. Needs the built skeleton (make build).
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+: "${BUILD:=build}"
+sources=(user/*.c tests/unit/*.c tests/peer/*.c)
+bpf=(bpf/*.c bpf/*.h include/*.h)
+number=0
+status=0
+
+# check NAME COMMAND... - ok when it succeeds; else its output is shown.
+check() {
+	local name=$1 text
+	shift
+	number=$((number + 1))
+	if text=$("$@" 2>&1); then
+		printf 'ok %d %s\n' "$number" "$name"
+		return
+	fi
+	status=1
+	printf 'not ok %d %s\n' "$number" "$name"
+	printf '%s\n' "$text" | tail -n 60 | sed 's/^/# /'
+}
+
+tidy() {
+	printf '%s\n' user/*.c | xargs -P "$(nproc)" -n 6 clang-tidy --quiet -- \
+		-std=gnu11 -D_GNU_SOURCE '-DSIDESTEP_VERSION="0"' -Iinclude -Iuser "-I$BUILD" \
+		-isystem /usr/share/include/llhttp -isystem /usr/share/include 2>/dev/null
+}
+
+no_names_outside() {
+	# Package sources are the machine's own; no registry host stands in the project.
+	! git grep -nIE 'deb\.debian\.org|archive\.ubuntu\.com|security\.debian\.org|registry\.npmjs\.org' -- \
+		':!tests/lint.sh'
+}
+
+echo 1..4
+check "clang-format" clang-format --dry-run --Werror "${sources[@]}" user/*.h tests/peer/*.h "${bpf[@]}"
+check "cppcheck" cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
+	--inline-suppr --suppress=missingIncludeSystem --std=c11 -D_GNU_SOURCE -Iinclude -Iuser \
+	-j "$(nproc)" user
+check "clang-tidy" tidy
+check "no registry host in the project" no_names_outside
+exit $status
