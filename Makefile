@@ -53,7 +53,7 @@ $(BUILD)/user/%.o: user/%.c $(SKELETONS)
 
 $(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(CFLAGS) $(SANFLAGS) -c $< -o $@
+	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(CFLAGS) $(SANFLAGS) -c $< -o $@
 
 $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 	rm -f $@

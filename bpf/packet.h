@@ -73,12 +73,11 @@ static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packe
 	return 0;
 }
 
-static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
-					     __u32 offset)
+/* The fixed header alone. */
+static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct packet *packet,
+						   __u32 offset)
 {
 	struct ipv6hdr header;
-	__u8 next;
-	int i;
 
 	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)) < 0 || header.version != 6)
 		return -1;
@@ -86,31 +85,41 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 	__builtin_memcpy(packet->destination, &header.daddr, 16);
 	packet->ipv4 = 0;
 	packet->later_fragment = 0;
-	offset += sizeof(header);
-	next = header.nexthdr;
-	for (i = 0; i < EXTENSIONS_MAX; i++) {
+	packet->protocol = header.nexthdr;
+	packet->transport = offset + sizeof(header);
+	return 0;
+}
+
+static __always_inline int is_extension(__u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
+}
+
+/* Steps over extension headers (RFC 8200 section 4) to the transport's, or to a later fragment. */
+static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
+					     __u32 offset)
+{
+	int i;
+
+	if (packet_parse_ipv6_plain(skb, packet, offset) < 0)
+		return -1;
+	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
 		__u8 extension[4];
 
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING &&
-		    next != IPPROTO_FRAGMENT && next != IPPROTO_DSTOPTS)
-			break;
-		if (bpf_skb_load_bytes(skb, offset, extension, sizeof(extension)) < 0)
+		if (bpf_skb_load_bytes(skb, packet->transport, extension, sizeof(extension)) < 0)
 			return -1;
-		if (next == IPPROTO_FRAGMENT) {
+		if (packet->protocol == IPPROTO_FRAGMENT) {
 			packet->later_fragment = extension[2] || (extension[3] & 0xf8);
-			offset += 8;
+			packet->transport += 8;
 		} else {
-			offset += (extension[1] + 1) * 8;
+			packet->transport += (extension[1] + 1) * 8;
 		}
-		next = extension[0];
+		packet->protocol = extension[0];
 		if (packet->later_fragment)
-			break;
+			return 0;
 	}
-	if (i == EXTENSIONS_MAX)
-		return -1;
-	packet->protocol = next;
-	packet->transport = offset;
-	return 0;
+	return is_extension(packet->protocol) ? -1 : 0;
 }
 
 static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct packet *packet)

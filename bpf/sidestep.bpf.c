@@ -105,11 +105,24 @@ static __always_inline int inbound_known(struct __sk_buff *skb, const struct pac
 		return bpf_map_lookup_elem(&inbound, &key) != NULL;
 	}
 	error = packet->ipv4 ? packet_parse_ipv4(skb, &quoted, packet->transport + 8)
-			     : packet_parse_ipv6(skb, &quoted, packet->transport + 8);
+			     : packet_parse_ipv6_plain(skb, &quoted, packet->transport + 8);
 	if (error < 0 || packet_parse_transport(skb, &quoted) < 0)
 		return 0;
 	flow_key_inward(&key, &quoted);
 	return bpf_map_lookup_elem(&inbound, &key) != NULL;
+}
+
+/* Records the start of a connection that is steered. */
+static __always_inline void flow_record(const struct packet *packet)
+{
+	struct sidestep_flow flow = {
+		.start = bpf_ktime_get_ns(),
+		.verdict = SIDESTEP_STEER_TCP,
+	};
+	struct sidestep_flow_key key;
+
+	flow_key_outward(&key, packet);
+	(void)bpf_map_update_elem(&flows, &key, &flow, 0);
 }
 
 /* Remembers a flow that came from @source, unless that is bypassed. */
@@ -233,29 +246,20 @@ static __always_inline int answer_from_dns_port(struct __sk_buff *skb, const str
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
-	struct sidestep_flow_key key = {};
-	struct sidestep_flow flow = {};
+	bool ipv4 = ctx->family == AF_INET;
+	__u32 address[4], index, verdict;
 	struct sidestep_bypass *bypass;
 	struct bpf_sock *listener;
-	__u32 index;
 	long error;
 
-	bypass = ctx->family == AF_INET ? bypass_lookup4(ctx->local_ip4) : NULL;
-	if (ctx->family == AF_INET) {
-		address_map4(key.remote_address, ctx->local_ip4);
-		address_map4(key.local_address, ctx->remote_ip4);
+	if (ipv4) {
+		bypass = bypass_lookup4(ctx->local_ip4);
 	} else {
-		__u32 *remote = (__u32 *)key.remote_address, *local = (__u32 *)key.local_address;
-
-		remote[0] = ctx->local_ip6[0];
-		remote[1] = ctx->local_ip6[1];
-		remote[2] = ctx->local_ip6[2];
-		remote[3] = ctx->local_ip6[3];
-		local[0] = ctx->remote_ip6[0];
-		local[1] = ctx->remote_ip6[1];
-		local[2] = ctx->remote_ip6[2];
-		local[3] = ctx->remote_ip6[3];
-		bypass = bypass_lookup6(remote);
+		address[0] = ctx->local_ip6[0];
+		address[1] = ctx->local_ip6[1];
+		address[2] = ctx->local_ip6[2];
+		address[3] = ctx->local_ip6[3];
+		bypass = bypass_lookup6(address);
 	}
 	/* A connection to a server of the application's own, or of its neighbours'. */
 	if (bypass) {
@@ -263,16 +267,15 @@ int steer(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	}
 	if (ctx->protocol == IPPROTO_TCP) {
-		flow.verdict = SIDESTEP_STEER_TCP;
-		index = SIDESTEP_LISTENER_TCP4;
+		verdict = SIDESTEP_STEER_TCP;
+		index = ipv4 ? SIDESTEP_LISTENER_TCP4 : SIDESTEP_LISTENER_TCP6;
 	} else if (ctx->local_port == SIDESTEP_DNS_PORT) {
-		flow.verdict = SIDESTEP_STEER_DNS;
-		index = SIDESTEP_LISTENER_DNS4;
+		verdict = SIDESTEP_STEER_DNS;
+		index = ipv4 ? SIDESTEP_LISTENER_DNS4 : SIDESTEP_LISTENER_DNS6;
 	} else {
 		/* It must not reach a socket of the application's that listens on any address. */
 		return SK_DROP;
 	}
-	index += ctx->family == AF_INET6; /* the IPv6 listener follows the IPv4 one */
 	listener = bpf_map_lookup_elem(&listeners, &index);
 	if (!listener) {
 		count(SIDESTEP_ASSIGN_ERRORS);
@@ -284,14 +287,7 @@ int steer(struct bpf_sk_lookup *ctx)
 		count(SIDESTEP_ASSIGN_ERRORS);
 		return SK_DROP;
 	}
-	count(flow.verdict);
-	if (ctx->protocol == IPPROTO_TCP) {
-		key.local_port = bpf_ntohs(ctx->remote_port);
-		key.remote_port = ctx->local_port;
-		key.protocol = IPPROTO_TCP;
-		flow.start = bpf_ktime_get_ns();
-		(void)bpf_map_update_elem(&flows, &key, &flow, 0);
-	}
+	count(verdict);
 	return SK_PASS;
 }
 
@@ -302,13 +298,12 @@ int steer(struct bpf_sk_lookup *ctx)
 SEC("tc")
 int lo_egress(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = sender(skb);
-	__u32 owner = owner_get(sk);
 	struct packet packet = {};
 	enum packet_kind kind;
-	__u32 verdict;
+	struct bpf_sock *sk;
+	__u32 owner, verdict;
 
-	if (owner == SIDESTEP_OWNER_STEERED)
+	if (owner_get(sender(skb)) == SIDESTEP_OWNER_STEERED)
 		return TC_NEXT;
 	kind = packet_parse(skb, &packet);
 	if (kind == PACKET_MALFORMED) {
@@ -317,6 +312,9 @@ int lo_egress(struct __sk_buff *skb)
 	}
 	if (kind != PACKET_IP)
 		return TC_NEXT;
+	/* Asked anew: kept over the parsing, it would double the verifier's work. */
+	sk = sender(skb);
+	owner = owner_get(sk);
 	verdict = judge(skb, &packet, sk, owner);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
@@ -325,8 +323,11 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
-		if (packet.opening && sk)
-			owner_set(sk, SIDESTEP_OWNER_STEERED);
+		if (packet.opening) {
+			flow_record(&packet);
+			if (sk)
+				owner_set(sk, SIDESTEP_OWNER_STEERED);
+		}
 		return TC_NEXT; /* counted where it is assigned */
 	case SIDESTEP_STEER_DNS:
 		return TC_NEXT;
@@ -365,12 +366,13 @@ int dev_ingress(struct __sk_buff *skb)
 SEC("tc")
 int dev_egress(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = sender(skb);
 	struct packet packet = {};
+	struct bpf_sock *sk;
 	__u32 verdict;
 
 	switch (packet_parse(skb, &packet)) {
 	case PACKET_IP:
+		sk = sender(skb);
 		verdict = judge(skb, &packet, sk, owner_get(sk));
 		break;
 	case PACKET_ARP:
@@ -419,6 +421,9 @@ int bridge_ingress(struct __sk_buff *skb)
 	}
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
+		if (packet.opening)
+			flow_record(&packet);
+		/* fall through */
 	case SIDESTEP_STEER_DNS:
 		/* Counted where it is assigned. No route, no netfilter and no rp_filter of the
 		 * host's has a say in the way to the proxy. */

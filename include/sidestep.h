@@ -17,7 +17,7 @@
 #define SIDESTEP_ABI_VERSION 1
 
 #define SIDESTEP_MAX_BYPASS  4096  /* prefixes for each family */
-#define SIDESTEP_MAX_ROUTES  256   /* prefixes for each family */
+#define SIDESTEP_MAX_ROUTES  4096  /* prefixes for each family */
 #define SIDESTEP_MAX_FLOWS   65536 /* live flows; the least recently used makes room */
 #define SIDESTEP_MAX_INBOUND 65536 /* inbound connections; likewise */
 

@@ -104,7 +104,7 @@ passed() {
 	else
 		status=1
 	fi
-	if gateway_has "$source"; then
+	if gateway_has "$source" "$(endpoint "$3" "$4")\""; then
 		arrived="the gateway" status=1
 	fi
 	[ "$seen" = "$(endpoint "$3" "$4")" ] && [ "${source%:*}" = "$6" ] || status=1

@@ -71,7 +71,8 @@ static bool prefix_clear_host_bits(struct prefix *prefix)
 	size_t i;
 
 	for (i = 0; i < sizeof(prefix->address); i++) {
-		unsigned int bits = prefix->length > i * 8 ? prefix->length - (unsigned int)i * 8 : 0;
+		unsigned int bits = prefix->length > i * 8 ? prefix->length - (unsigned int)i * 8
+							   : 0;
 		uint8_t mask = bits >= 8 ? 0xff : (uint8_t)(0xff << (8 - bits));
 
 		if (prefix->address[i] & (uint8_t)~mask)

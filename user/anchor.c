@@ -18,6 +18,12 @@
 /* Below the least that IPv6 takes (RFC 8200 section 5): the device gets no IPv6 address, and no
  * multicast route that others might be sent by. Nothing is ever sent through it. */
 #define ANCHOR_MTU 1279
+/*
+ * A process that dies releases its files from the highest descriptor down (exit_files() queues them
+ * in ascending order, task_work_run() takes the newest first). The device must go before the
+ * listeners and links do, or connections made meanwhile meet nobody and hang.
+ */
+#define ANCHOR_FD 1000
 
 /* Containers have no /dev/net; a node of our own serves where the device cgroup lets it. */
 static int open_own_node(void)
@@ -50,7 +56,7 @@ int anchor_open(unsigned int *ret_ifindex)
 	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
 	_cleanup_close_ int fd = -1;
 	unsigned int ifindex;
-	int error;
+	int error, high;
 
 	fd = open_tun();
 	if (fd < 0)
@@ -69,5 +75,6 @@ int anchor_open(unsigned int *ret_ifindex)
 	if (error < 0)
 		return error;
 	*ret_ifindex = ifindex;
-	return TAKE_FD(fd);
+	high = fcntl(fd, F_DUPFD_CLOEXEC, ANCHOR_FD);
+	return high >= 0 ? high : TAKE_FD(fd);
 }

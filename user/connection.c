@@ -306,6 +306,18 @@ static uint16_t destination_port(const struct sockaddr_storage *destination)
 			     : ((const struct sockaddr_in *)destination)->sin_port);
 }
 
+/* Nothing that was steered here was sent to a loopback address: this came to the listener itself.
+ */
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
+
+	if (address->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&ipv6->sin6_addr);
+	return ntohl(ipv4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 static struct connection *connection_new(struct connection_worker *worker, int fd,
 					 const struct sockaddr_storage *source)
 {
@@ -318,7 +330,8 @@ static struct connection *connection_new(struct connection_worker *worker, int f
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (getsockname(fd, (struct sockaddr *)&connection->flow.destination, &size) < 0) {
+	if (getsockname(fd, (struct sockaddr *)&connection->flow.destination, &size) < 0 ||
+	    (worker->shared->config.refuse_direct && is_loopback(&connection->flow.destination))) {
 		free(handshake);
 		return NULL;
 	}

@@ -131,8 +131,7 @@ static int pin_maps(struct datapath *datapath)
 	datapath->pin = strdup(datapath->config.pin);
 	if (!datapath->pin)
 		return -ENOMEM;
-	bpf_object__for_each_map(map, datapath->skeleton->obj)
-	{
+	bpf_object__for_each_map (map, datapath->skeleton->obj) {
 		char path[4096];
 
 		if (!map_is_ours(map))
@@ -152,8 +151,7 @@ static void unpin_maps(struct datapath *datapath)
 
 	if (!datapath->pin)
 		return;
-	bpf_object__for_each_map(map, datapath->skeleton->obj)
-	{
+	bpf_object__for_each_map (map, datapath->skeleton->obj) {
 		char path[4096];
 
 		pin_path(datapath, map, path, sizeof(path));
@@ -260,6 +258,9 @@ static int attach_tc(struct datapath *datapath, const struct bpf_program *progra
 						 NULL);
 		error = result.link_fd < 0 ? result.link_fd : 0;
 	}
+	/* A killed predecessor may have used the other way, whose filters outlive their process. */
+	if (error == 0)
+		clsact_detach(&result);
 	/* A kernel without TCX knows no such attach type: EINVAL. */
 	if ((error == -EINVAL || error == -EOPNOTSUPP) &&
 	    datapath->config.attach != DATAPATH_ATTACH_TCX)

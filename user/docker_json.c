@@ -119,8 +119,7 @@ static int parse_subnets(json_t *configs, const char *where, struct docker_netwo
 	network->subnets = calloc(json_array_size(configs), sizeof(*network->subnets));
 	if (!network->subnets)
 		return refuse(-ENOMEM, reason, "out of memory");
-	json_array_foreach(configs, index, config)
-	{
+	json_array_foreach (configs, index, config) {
 		result = parse_subnet(config, where, &network->subnets[network->subnet_count],
 				      reason);
 		if (result < 0)
@@ -207,8 +206,7 @@ static int parse_networks(json_t *list, struct docker_network *networks, size_t 
 	json_t *value;
 	int result;
 
-	json_array_foreach(list, index, value)
-	{
+	json_array_foreach (list, index, value) {
 		result = parse_network(value, index, &networks[*count], reason);
 		/* Counted even when only half filled: the caller frees them all. */
 		*count += result != 0;
@@ -287,8 +285,7 @@ static int parse_container(json_t *value, size_t index, struct docker_network *n
 	name = name ? name + (*name == '/') : short_id;
 	(void)snprintf(where, sizeof(where), "GET /containers/json: container %zu (%.64s)", index,
 		       name);
-	json_object_foreach(memberships, key, membership)
-	{
+	json_object_foreach (memberships, key, membership) {
 		result = parse_membership(membership, id, name, where, networks, count, reason);
 		if (result < 0)
 			return result;
@@ -340,8 +337,7 @@ int docker_parse_state(const char *networks_text, size_t networks_size, const ch
 	if (!networks)
 		return refuse(-ENOMEM, reason, "out of memory");
 	result = parse_networks(list, networks, &count, reason);
-	json_array_foreach(containers, index, value)
-	{
+	json_array_foreach (containers, index, value) {
 		if (result == 0)
 			result = parse_container(value, index, networks, count, reason);
 	}

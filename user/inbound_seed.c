@@ -137,10 +137,8 @@ static void parse_tuple(const struct nlattr *attribute, struct tuple *tuple)
 {
 	const struct nlattr *part, *nested;
 
-	mnl_attr_for_each_nested(part, attribute)
-	{
-		mnl_attr_for_each_nested(nested, part)
-		{
+	mnl_attr_for_each_nested (part, attribute) {
+		mnl_attr_for_each_nested (nested, part) {
 			uint16_t type = mnl_attr_get_type(nested);
 			const void *value = mnl_attr_get_payload(nested);
 			bool ip = mnl_attr_get_type(part) == CTA_TUPLE_IP;
@@ -170,8 +168,7 @@ static int on_tracked(const struct nlmsghdr *header, void *data)
 	struct seed *seed = data;
 
 	/* The reply direction's source is who was connected to, after address translation. */
-	mnl_attr_for_each(attribute, header, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attribute, header, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attribute) == CTA_TUPLE_REPLY)
 			parse_tuple(attribute, &reply);
 	}

@@ -19,10 +19,11 @@ static void print_usage(FILE *stream)
 {
 	size_t i;
 
-	(void)fprintf(stream, "Usage: sidestep COMMAND [OPTIONS]\n\n"
-			      "Intercepts the outbound connections of Docker containers with eBPF and "
-			      "hands them\nto a gateway; steps aside for the containers' own bridge "
-			      "traffic.\n\nCommands:\n");
+	(void)fprintf(stream,
+		      "Usage: sidestep COMMAND [OPTIONS]\n\n"
+		      "Intercepts the outbound connections of Docker containers with eBPF and "
+		      "hands them\nto a gateway; steps aside for the containers' own bridge "
+		      "traffic.\n\nCommands:\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		(void)fprintf(stream, "  %-10s %s\n", commands[i].name, commands[i].summary);
 	(void)fprintf(stream, "\n\"sidestep COMMAND --help\" explains each. Without a command, "

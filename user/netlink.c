@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
+#include <linux/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/if_addr.h>
 #include <linux/ip.h>
@@ -169,12 +170,10 @@ static void link_settings(struct netlink_link *link, const struct nlattr *famili
 {
 	const struct nlattr *family, *nested;
 
-	mnl_attr_for_each_nested(family, families)
-	{
+	mnl_attr_for_each_nested (family, families) {
 		if (mnl_attr_get_type(family) != AF_INET)
 			continue;
-		mnl_attr_for_each_nested(nested, family)
-		{
+		mnl_attr_for_each_nested (nested, family) {
 			const uint32_t *values = mnl_attr_get_payload(nested);
 			size_t count = mnl_attr_get_payload_len(nested) / sizeof(*values);
 
@@ -195,13 +194,13 @@ static int on_link(const struct nlmsghdr *header, void *data)
 		.ifindex = (uint32_t)info->ifi_index,
 		.up = info->ifi_flags & IFF_UP,
 		.loopback = info->ifi_flags & IFF_LOOPBACK,
+		.ethernet = info->ifi_type == ARPHRD_ETHER,
 	};
 	const struct nlattr *attribute, *nested;
 
 	if (visitor->error < 0)
 		return MNL_CB_OK;
-	mnl_attr_for_each(attribute, header, sizeof(*info))
-	{
+	mnl_attr_for_each (attribute, header, sizeof(*info)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case IFLA_IFNAME:
 			strncpy(link.name, mnl_attr_get_str(attribute), sizeof(link.name) - 1);
@@ -210,8 +209,7 @@ static int on_link(const struct nlmsghdr *header, void *data)
 			link_settings(&link, attribute);
 			break;
 		case IFLA_LINKINFO:
-			mnl_attr_for_each_nested(nested, attribute)
-			{
+			mnl_attr_for_each_nested (nested, attribute) {
 				if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)
 					link.bridge = strcmp(mnl_attr_get_str(nested), "bridge") ==
 						      0;
@@ -244,8 +242,7 @@ static int on_address(const struct nlmsghdr *header, void *data)
 
 	if (visitor->error < 0 || (info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
 		return MNL_CB_OK;
-	mnl_attr_for_each(attribute, header, sizeof(*info))
-	{
+	mnl_attr_for_each (attribute, header, sizeof(*info)) {
 		/* On a point-to-point link IFA_ADDRESS is the other end's. */
 		if (mnl_attr_get_type(attribute) == IFA_LOCAL ||
 		    (mnl_attr_get_type(attribute) == IFA_ADDRESS && !found))
@@ -327,7 +324,7 @@ static int on_route(const struct nlmsghdr *header, void *data)
 		return MNL_CB_OK;
 	prefix_any(&route.destination, info->rtm_family);
 	route.destination.length = (uint8_t)(route.destination.length + info->rtm_dst_len);
-	mnl_attr_for_each(attribute, header, sizeof(*info))
+	mnl_attr_for_each (attribute, header, sizeof(*info))
 		route_attribute(&route, info, attribute);
 	return visited(visitor, visitor->visit.route(visitor->context, &route));
 }
@@ -349,8 +346,7 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 
 	if (visitor->error < 0)
 		return MNL_CB_OK;
-	mnl_attr_for_each(attribute, header, sizeof(*info))
-	{
+	mnl_attr_for_each (attribute, header, sizeof(*info)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case FRA_DST:
 			prefix_any(&rule.destination, info->family);
@@ -545,21 +541,34 @@ int netlink_link_delete(struct netlink *netlink, uint32_t ifindex)
 	return netlink_request(netlink, header);
 }
 
-int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
+static int neighbour_request(struct netlink *netlink, uint16_t type, uint32_t ifindex,
+			     const uint8_t address[16])
 {
 	union request request;
 	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
 	struct ndmsg *info;
 
-	header->nlmsg_type = RTM_NEWNEIGH;
-	header->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	header->nlmsg_type = type;
 	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	info->ndm_family = address_is_ipv4(address) ? AF_INET : AF_INET6;
 	info->ndm_ifindex = (int)ifindex;
-	info->ndm_flags = NTF_USE;
 	put_address(header, NDA_DST, address);
-	mnl_attr_put_u32(header, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	if (type == RTM_NEWNEIGH) {
+		header->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+		info->ndm_flags = NTF_USE;
+		mnl_attr_put_u32(header, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	}
 	return netlink_request(netlink, header);
+}
+
+int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
+{
+	return neighbour_request(netlink, RTM_NEWNEIGH, ifindex, address);
+}
+
+int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
+{
+	return neighbour_request(netlink, RTM_DELNEIGH, ifindex, address);
 }
 
 int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,

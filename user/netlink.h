@@ -33,6 +33,7 @@ struct netlink_link {
 	uint32_t ifindex;
 	bool up;
 	bool loopback;
+	bool ethernet;	       /* ARPHRD_ETHER: its frames have that header */
 	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
 	uint32_t accept_local; /* net.ipv4.conf.NAME.accept_local */
 	uint32_t rp_filter;    /* net.ipv4.conf.NAME.rp_filter */
@@ -108,6 +109,9 @@ int netlink_link_delete(struct netlink *netlink, uint32_t ifindex);
  * (__neigh_update, net/core/neighbour.c).
  */
 int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
+
+/* Forgets the neighbour, and with it that it was kept. */
+int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
 
 /* A veth pair: @name here, @peer_name in the namespace @peer_netns_fd, both with @mtu bytes. */
 int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,

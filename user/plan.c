@@ -495,6 +495,7 @@ static bool named(const struct plan_input *input, const char *name)
 	return false;
 }
 
+/* The guard reads Ethernet frames; other devices (tunnels) are left to the routing alone. */
 static void make_devices(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
@@ -503,7 +504,7 @@ static void make_devices(const struct plan_input *input, struct plan *plan)
 		const struct netlink_link *link = &input->links[i];
 
 		if (input->mode == SIDESTEP_MODE_BRIDGE ? named(input, link->name)
-							: is_real(input, link))
+							: is_real(input, link) && link->ethernet)
 			*(uint32_t *)list_put(plan, PLAN_DEVICE) = link->ifindex;
 	}
 }
@@ -550,6 +551,13 @@ int plan_make(const struct plan_input *input, struct plan *ret_plan)
 	make_devices(input, &plan);
 	if (input->mode == SIDESTEP_MODE_SIDECAR) {
 		make_egress(input, &plan);
+		if (plan.lists[PLAN_EGRESS].count > SIDESTEP_MAX_ROUTES) {
+			log_error("the main routing table has more than %d routes, which is the "
+				  "limit here",
+				  SIDESTEP_MAX_ROUTES);
+			plan_release(&plan);
+			return -ENOSPC;
+		}
 		make_routes(input, &plan, AF_INET);
 		make_routes(input, &plan, AF_INET6);
 		make_rules(input, &plan, AF_INET);

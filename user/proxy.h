@@ -50,6 +50,7 @@ struct proxy_config {
 	bool ipv6;		      /* also listen on IPv6 */
 	bool sni_hint;		      /* look for a ClientHello and send X-Tls-Sni */
 	bool dns;		      /* relay UDP port 53 */
+	bool refuse_direct;	      /* reset what connects to a listener's own address */
 	struct proxy_gateway gateway;
 	struct proxy_hooks hooks;
 };

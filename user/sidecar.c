@@ -104,6 +104,7 @@ static int make_proxy(struct sidecar *sidecar)
 		.ipv6 = !options->disable_ipv6,
 		.sni_hint = options->sni_hint,
 		.dns = options->dns,
+		.refuse_direct = true,
 		.hooks = {.context = sidecar->datapath,
 			  /* In bridge mode the proxy's own connections are the host's. */
 			  .own_socket = sidecar->bridge_mode ? NULL : datapath_own_socket,
@@ -176,21 +177,25 @@ static int make_steering(struct sidecar *sidecar, uint32_t anchor_ifindex)
 	return error;
 }
 
+static bool covers_everything(const struct prefix *prefix)
+{
+	return prefix->length <= (address_is_ipv4(prefix->address) ? 96 : 0);
+}
+
 /* A prefix that covers everything would switch the interception off. */
 static int check_bypass(const struct sidecar_options *options)
 {
+	bool everything = options->docker_gateway_cidr.given &&
+			  covers_everything(&options->docker_gateway_cidr.prefix);
 	size_t i;
 
-	for (i = 0; i < options->bypass.count; i++) {
-		const struct prefix *prefix = &options->bypass.values[i];
-
-		if (prefix->length > (address_is_ipv4(prefix->address) ? 96 : 0))
-			continue;
-		log_error("--bypass with a prefix of length 0 would intercept nothing: give the "
-			  "subnets that are to be left alone");
-		return -EINVAL;
-	}
-	return 0;
+	for (i = 0; i < options->bypass.count; i++)
+		everything |= covers_everything(&options->bypass.values[i]);
+	if (!everything)
+		return 0;
+	log_error("a bypassed prefix of length 0 (--bypass, --docker-gateway-cidr) would leave "
+		  "nothing to intercept: give the subnets that are to be left alone");
+	return -EINVAL;
 }
 
 static int start_datapath(struct sidecar *sidecar)
@@ -251,21 +256,39 @@ static void seed_inbound(struct sidecar *sidecar)
 }
 
 /*
- * The first sync, which fills maps and attaches programs, is tried without CAP_BPF already: where
- * it works (Linux 5.19 and newer), the capability is not needed any more and goes for good.
+ * Maps and devices first, then what judges by the maps, then what is to be remembered of before, at
+ * last the routes. Tried without CAP_BPF already: where that works (Linux 5.19 and newer), the
+ * capability is not needed any more and goes for good.
  */
-static int sync_and_drop(struct sidecar *sidecar)
+static int steer_and_drop(struct sidecar *sidecar)
 {
-	bool keep_bpf = privileges_set_bpf(false) < 0;
-	int error = steering_sync(sidecar->steering);
+	int error, dropped = privileges_set_bpf(false);
 
-	if (error == -EPERM && !keep_bpf) {
+	error = steering_prepare(sidecar->steering);
+	if (error == -EPERM && dropped == 0) {
 		log_info("this kernel wants CAP_BPF at run time: keeping it");
-		keep_bpf = true;
+		dropped = -EPERM;
 		(void)privileges_set_bpf(true);
-		error = steering_sync(sidecar->steering);
+		error = steering_prepare(sidecar->steering);
 	}
-	return error < 0 ? error : privileges_drop(keep_bpf);
+	if (error == 0) {
+		seed_inbound(sidecar);
+		error = attach_fixed(sidecar);
+	}
+	if (error == 0)
+		error = steering_sync(sidecar->steering);
+	return error < 0 ? error : privileges_drop(dropped < 0);
+}
+
+/* A bridge may come later, but more often its name is wrong. */
+static void check_bridges(const struct sidecar *sidecar)
+{
+	size_t found = steering_device_count(sidecar->steering);
+
+	if (sidecar->bridge_mode && !sidecar->feed && found < sidecar->options.bridges.count)
+		log_warning("%zu of %zu bridges (--bridge) are there; the others are intercepted "
+			    "when they come. Docker networks go by name only with --docker-socket",
+			    found, sidecar->options.bridges.count);
 }
 
 static int start_docker(struct sidecar *sidecar)
@@ -297,14 +320,13 @@ static int start(struct sidecar *sidecar)
 	anchor_ifindex = open_anchor(sidecar);
 	if ((error = start_datapath(sidecar)) < 0 || (error = make_proxy(sidecar)) < 0 ||
 	    (error = set_listeners(sidecar)) < 0 ||
-	    (error = make_steering(sidecar, anchor_ifindex)) < 0 ||
-	    (error = attach_fixed(sidecar)) < 0)
+	    (error = make_steering(sidecar, anchor_ifindex)) < 0)
 		return error;
-	seed_inbound(sidecar);
 	datapath_set_info(sidecar->datapath, sidecar->gateway_text);
-	if ((error = sync_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
+	if ((error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
 	    (error = start_docker(sidecar)) < 0)
 		return error;
+	check_bridges(sidecar);
 	log_info("interception is live after %.1f ms: %s, gateway %s, %u threads",
 		 milliseconds_since(&begin),
 		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",

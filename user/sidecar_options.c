@@ -171,7 +171,7 @@ static const struct option_entry entries[] = {
 
 static const struct option_example examples[] = {
 	{"Intercept an application container's connections:",
-	 "docker run --network container:app --privileged sidestep --gateway 172.17.0.1:8080"},
+	 "docker run --network container:app --privileged IMAGE sidecar --gateway 172.17.0.1:8080"},
 	{"Intercept every container of the default bridge, on the host:",
 	 "sidestep sidecar --bridge docker0 --gateway 127.0.0.1:8080"},
 	{"Keep up with all Docker networks, and show the maps:",

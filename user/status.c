@@ -310,19 +310,18 @@ static void print_instance(const json_t *instance)
 		     text_of(instance, "mode"), text_of(instance, "version"),
 		     number_of(instance, "pid"), text_of(instance, "gateway"));
 	(void)printf("  bypassed:\n");
-	json_array_foreach(bypass, i, entry)
-	{
+	json_array_foreach (bypass, i, entry) {
 		const json_t *sources = json_object_get(entry, "sources");
 
 		(void)printf("    %-24s", text_of(entry, "prefix"));
-		json_array_foreach(sources, j, value)(void) printf(" %s", json_string_value(value));
+		json_array_foreach (sources, j, value)
+			(void)printf(" %s", json_string_value(value));
 		(void)printf("\n");
 	}
 	print_flows("steered connections", json_object_get(instance, "flows"));
 	print_flows("connections from outside", json_object_get(instance, "inbound"));
 	(void)printf("  counters:");
-	json_object_foreach(counters, name, value)
-	{
+	json_object_foreach (counters, name, value) {
 		if (json_integer_value(value) > 0)
 			(void)printf(" %s=%lld", name, (long long)json_integer_value(value));
 	}
@@ -380,7 +379,8 @@ int command_status(int argc, char **argv)
 			     "DIR\" pins them.)\n",
 			     DEFAULT_PIN_ROOT);
 	} else {
-		json_array_foreach(instances, i, instance) print_instance(instance);
+		json_array_foreach (instances, i, instance)
+			print_instance(instance);
 	}
 	return error < 0 ? STATUS_FAILED : STATUS_OK;
 }

@@ -139,7 +139,7 @@ static int snapshot_take(struct netlink *netlink, struct snapshot *ret_snapshot)
 
 	for (i = 0; i < DUMP_TRIES; i++) {
 		error = snapshot_try(netlink, ret_snapshot);
-		if (error == 0)
+		if (error >= 0)
 			return 0;
 		snapshot_release(ret_snapshot);
 		if (error != -EINTR)
@@ -311,12 +311,18 @@ static int add_egress(void *context, const void *element)
 {
 	struct steering *steering = context;
 	const struct plan_route *route = element;
+	char text[ADDRESS_TEXT_MAX];
+	int error;
 
 	/* A gateway that does not answer now may do so later: no failure. */
 	if (route->value.has_gateway)
 		(void)netlink_neighbour_keep(steering->netlink, route->value.ifindex,
 					     route->value.gateway);
-	return datapath_route_set(steering->config.datapath, &route->prefix, &route->value);
+	error = datapath_route_set(steering->config.datapath, &route->prefix, &route->value);
+	if (error < 0)
+		return log_errno(error, "cannot add %s to the route map",
+				 prefix_format(&route->prefix, text));
+	return 0;
 }
 
 static int remove_egress(void *context, const void *element)
@@ -483,12 +489,12 @@ static const struct {
 	[PLAN_RULE] = {add_rule, remove_rule},
 };
 
-static int apply(struct steering *steering, const struct plan *wanted)
+static int apply(struct steering *steering, const struct plan *wanted, enum plan_layer last)
 {
 	struct removal removal = {.steering = steering, .wanted = wanted};
 	int first_error = 0, layer, error;
 
-	for (layer = 0; layer < PLAN_LAYERS; layer++) {
+	for (layer = 0; layer <= (int)last; layer++) {
 		error = plan_difference(wanted, &steering->applied, layer, layers[layer].add,
 					steering);
 		if (first_error == 0)
@@ -497,7 +503,7 @@ static int apply(struct steering *steering, const struct plan *wanted)
 	/* While something could not be added, what it replaces stays. */
 	if (first_error < 0)
 		return first_error;
-	for (layer = PLAN_LAYERS - 1; layer >= 0; layer--) {
+	for (layer = (int)last; layer >= 0; layer--) {
 		error = plan_difference(&steering->applied, wanted, layer, layers[layer].remove,
 					&removal);
 		if (first_error == 0)
@@ -506,7 +512,8 @@ static int apply(struct steering *steering, const struct plan *wanted)
 	return first_error;
 }
 
-int steering_sync(struct steering *steering)
+/* @last: the last layer that is applied. */
+static int sync_until(struct steering *steering, enum plan_layer last)
 {
 	const struct steering_config *config = &steering->config;
 	struct snapshot snapshot;
@@ -539,7 +546,7 @@ int steering_sync(struct steering *steering)
 		error = adopt(&steering->applied, &snapshot);
 		steering->seen = &snapshot;
 		if (error == 0)
-			error = apply(steering, &wanted);
+			error = apply(steering, &wanted, last);
 		steering->seen = NULL;
 		/* After a failure the old plan stands, and the next call tries everything anew. */
 		if (error == 0) {
@@ -551,6 +558,29 @@ int steering_sync(struct steering *steering)
 	}
 	snapshot_release(&snapshot);
 	return error;
+}
+
+int steering_prepare(struct steering *steering)
+{
+	return sync_until(steering, PLAN_DEVICE);
+}
+
+int steering_sync(struct steering *steering)
+{
+	return sync_until(steering, PLAN_LAYERS - 1);
+}
+
+/* Lets go of the gateways that add_egress() had the kernel keep resolved. */
+static void forget_gateways(struct steering *steering)
+{
+	const struct plan_list *list = &steering->applied.lists[PLAN_EGRESS];
+	const struct plan_route *routes = list->items;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (routes[i].value.has_gateway)
+			(void)netlink_neighbour_forget(steering->netlink, routes[i].value.ifindex,
+						       routes[i].value.gateway);
 }
 
 void steering_clear(struct steering *steering)
@@ -568,5 +598,6 @@ void steering_clear(struct steering *steering)
 				      &removal);
 	}
 	restore_settings(steering);
+	forget_gateways(steering);
 	snapshot_release(&snapshot);
 }

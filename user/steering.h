@@ -41,7 +41,11 @@ int steering_set_bridges(struct steering *steering, const char *const *names, si
  */
 int steering_sync(struct steering *steering);
 
-/* The interfaces that are steered or guarded now. */
+/* The first half of the above: maps and devices, no route and no rule. Nothing is steered by it
+ * yet, but whatever is attached afterwards judges by full maps. */
+int steering_prepare(struct steering *steering);
+
+/* How many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
 
 /* Takes all routes and rules of sidestep's out of the namespace. */

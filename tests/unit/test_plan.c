@@ -50,7 +50,7 @@ static struct netlink_address address(const char *text, uint32_t ifindex)
 /* A container: eth0 on a bridge, lo, and the anchor. */
 static const struct netlink_link links[] = {
 	{.ifindex = 1, .up = true, .loopback = true, .name = "lo"},
-	{.ifindex = 2, .up = true, .name = "eth0"},
+	{.ifindex = 2, .up = true, .ethernet = true, .name = "eth0"},
 	{.ifindex = ANCHOR, .up = true, .name = "sidestep0"},
 };
 
