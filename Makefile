@@ -33,6 +33,11 @@ LLHTTP_OBJECTS := $(addprefix $(BUILD)/llhttp/,api.o http.o llhttp.o)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 
+# V=1 shows the commands.
+ifneq ($(V),1)
+.SILENT:
+endif
+
 .DEFAULT_GOAL := all
 .PRECIOUS: $(BUILD)/%.bpf.o
 .PHONY: all
@@ -51,7 +56,7 @@ $(BUILD)/user/%.o: user/%.c $(SKELETONS)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c
+$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(CFLAGS) $(SANFLAGS) -c $< -o $@
 
@@ -78,6 +83,7 @@ help:
 	@echo "make          build $(BUILD)/sidestep"
 	@echo "make demo     run the main job on a real Docker engine and show it (as root)"
 	@echo "make check    build and run all tests (as root)"
+	@echo "make units    build the unit tests; SANITIZE=1: with ASan and UBSan"
 	@echo "make lint     format and static analysis"
 	@echo "make vmlinux  renew vmlinux.h from the running kernel"
 	@echo "make install  copy the program to $(DESTDIR)$(PREFIX)/bin"

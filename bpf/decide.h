@@ -27,7 +27,7 @@ struct decision_input {
 	__u8 protocol;		  /* IPPROTO_* */
 	__u8 later_fragment;	  /* not the first fragment: no ports */
 	__u8 inbound;		  /* the flow is in the map `inbound` */
-	__u8 opening;		  /* TCP SYN without ACK: a new connection, never a reply */
+	__u8 opening;		  /* TCP SYN without ACK, ICMP echo request: never a reply */
 	__u8 udp_pass;		  /* --udp=pass */
 };
 

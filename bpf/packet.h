@@ -34,7 +34,7 @@ struct packet {
 	__u8 protocol;
 	__u8 ipv4;
 	__u8 later_fragment;
-	__u8 opening;	/* TCP SYN without ACK */
+	__u8 opening;	/* TCP SYN without ACK, ICMP echo request: asks, answers nothing */
 	__u8 icmp_type; /* of ICMP and ICMPv6 */
 };
 
@@ -122,6 +122,22 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 	return is_extension(packet->protocol) ? -1 : 0;
 }
 
+static __always_inline int packet_is_icmp_error(const struct packet *packet)
+{
+	/* RFC 792: unreachable, time exceeded, parameter problem; RFC 4443: 1 to 4. */
+	if (packet->protocol == IPPROTO_ICMP)
+		return packet->icmp_type == 3 || packet->icmp_type == 11 || packet->icmp_type == 12;
+	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type >= 1 &&
+	       packet->icmp_type <= 4;
+}
+
+static __always_inline int packet_is_echo_request(const struct packet *packet)
+{
+	if (packet->protocol == IPPROTO_ICMP)
+		return packet->icmp_type == 8;
+	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type == 128;
+}
+
 static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct packet *packet)
 {
 	__be16 ports[2];
@@ -150,6 +166,7 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 		if (bpf_skb_load_bytes(skb, packet->transport, bytes, sizeof(bytes)) < 0)
 			return -1;
 		packet->icmp_type = bytes[0];
+		packet->opening = packet_is_echo_request(packet);
 		packet->source_port = packet->destination_port = (bytes[4] << 8) | bytes[5];
 		break;
 	}
@@ -176,22 +193,6 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
 	if (error < 0 || packet_parse_transport(skb, packet) < 0)
 		return PACKET_MALFORMED;
 	return PACKET_IP;
-}
-
-static __always_inline int packet_is_icmp_error(const struct packet *packet)
-{
-	/* RFC 792: unreachable, time exceeded, parameter problem; RFC 4443: 1 to 4. */
-	if (packet->protocol == IPPROTO_ICMP)
-		return packet->icmp_type == 3 || packet->icmp_type == 11 || packet->icmp_type == 12;
-	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type >= 1 &&
-	       packet->icmp_type <= 4;
-}
-
-static __always_inline int packet_is_echo_request(const struct packet *packet)
-{
-	if (packet->protocol == IPPROTO_ICMP)
-		return packet->icmp_type == 8;
-	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type == 128;
 }
 
 #endif

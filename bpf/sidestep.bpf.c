@@ -135,9 +135,7 @@ static __always_inline void inbound_record(const struct packet *packet,
 	if (source || packet->later_fragment)
 		return;
 	/* Only the first packet of a connection counts. */
-	if (packet->protocol == IPPROTO_TCP
-		    ? !packet->opening
-		    : packet->protocol != IPPROTO_UDP && !packet_is_echo_request(packet))
+	if (packet->protocol != IPPROTO_UDP && !packet->opening)
 		return;
 	flow_key_inward(&key, packet);
 	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, &key))

@@ -96,14 +96,18 @@ static int make_veth(struct bridge *bridge)
 	int error;
 
 	error = netlink_open(&netlink);
-	if (error == 0)
+	if (error < 0)
+		return log_errno(error, "cannot open a netlink socket");
+	error = netlink_veth_create(netlink, HOST_NAME, INNER_NAME, bridge->netns_fd, VETH_MTU);
+	/* A killed predecessor's: its namespace is taken down in the background. That it is nobody
+	 * else's now, the instance lock says. */
+	if (error == -EEXIST) {
+		(void)netlink_link_delete(netlink, if_nametoindex(HOST_NAME));
 		error = netlink_veth_create(netlink, HOST_NAME, INNER_NAME, bridge->netns_fd,
 					    VETH_MTU);
+	}
 	if (error < 0)
-		return log_errno(error, "cannot make the veth pair %s%s", HOST_NAME,
-				 error == -EEXIST ? " (another instance is running in bridge mode, "
-						    "or has just been killed)"
-						  : "");
+		return log_errno(error, "cannot make the veth pair %s", HOST_NAME);
 	bridge->veth_ifindex = if_nametoindex(HOST_NAME);
 	error = netlink_link_up(netlink, bridge->veth_ifindex, true);
 	if (error < 0)

@@ -9,8 +9,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #define LOCK_NAME "sidestep.instance"
+
+/* A killed predecessor holds it until its last file is released: that is waited for. */
+#define LOCK_TRIES 25
+#define LOCK_WAIT  (&(struct timespec) {.tv_nsec = 20000000})
 
 static socklen_t lock_address(struct sockaddr_un *address)
 {
@@ -39,12 +44,19 @@ int instance_lock(void)
 	struct sockaddr_un address;
 	socklen_t size = lock_address(&address);
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int i, error = 0;
 
 	if (fd < 0)
 		return log_errno(-errno, "cannot make the socket that keeps other instances out");
-	if (bind(fd, (struct sockaddr *)&address, size) < 0) {
-		if (errno != EADDRINUSE)
-			return log_errno(-errno, "cannot keep other instances out");
+	for (i = 0; i < LOCK_TRIES; i++) {
+		error = bind(fd, (struct sockaddr *)&address, size) < 0 ? -errno : 0;
+		if (error != -EADDRINUSE)
+			break;
+		(void)nanosleep(LOCK_WAIT, NULL);
+	}
+	if (error < 0) {
+		if (error != -EADDRINUSE)
+			return log_errno(error, "cannot keep other instances out");
 		log_error("another sidestep is running in this network namespace (process %d): "
 			  "stop it first, or give this one a namespace of its own",
 			  holder_pid());

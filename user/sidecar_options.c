@@ -194,8 +194,10 @@ const struct options_command sidecar_command = {
 		"gateway as CONNECT IP:PORT, whatever its port. Traffic on the containers' own "
 		"bridges, and replies to connections that came from outside, are never touched.\n"
 		"Needs CAP_BPF and CAP_NET_ADMIN (bridge mode: also CAP_SYS_ADMIN at start) and "
-		"Linux 5.10; gives up what it no longer needs. When it is killed, connections "
-		"to the outside fail at once until it runs again.",
+		"Linux 5.10; gives up what it no longer needs.\n"
+		"When it is killed, the application's connections to the outside fail at once "
+		"until it runs again; in bridge mode nothing of it stays on the host, and "
+		"containers reach the outside as without it.",
 	.entries = entries,
 	.entry_count = ARRAY_SIZE(entries),
 	.examples = examples,
