@@ -137,6 +137,9 @@ static __always_inline void inbound_record(const struct packet *packet,
 	/* Only the first packet of a connection counts. */
 	if (packet->protocol != IPPROTO_UDP && !packet->opening)
 		return;
+	/* A resolver's answer; questions to it are never replies (sidestep_decide()). */
+	if (packet->protocol == IPPROTO_UDP && packet->source_port == SIDESTEP_DNS_PORT)
+		return;
 	flow_key_inward(&key, packet);
 	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, &key))
 		return;

@@ -397,7 +397,7 @@ stalled() {
 	sniff_start
 	bed_kill sidecar KILL
 	for target in 192.0.2.77 2001:db8:9::9; do
-		run connect $target 80 --send hello --timeout 3
+		run connect $target 80 --send hello --read-all --timeout 3
 		echo "$output"
 		[ "$status" -ne 0 ]
 		[[ $output != *timeout* ]]

@@ -470,11 +470,28 @@ int datapath_route_remove(struct datapath *datapath, const struct prefix *prefix
 	return lpm_remove(prefix, datapath->skeleton->maps.route4, datapath->skeleton->maps.route6);
 }
 
-int datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_key *key)
+/* The LPM tries answer a whole address with the longest prefix that covers it. */
+static bool is_bypassed(const struct datapath *datapath, const uint8_t address[16])
+{
+	struct prefix prefix = {.length = 128};
+	struct sidestep_bypass value;
+	union lpm_key key;
+	int fd;
+
+	memcpy(prefix.address, address, sizeof(prefix.address));
+	fd = lpm_key(&prefix, datapath->skeleton->maps.bypass4, datapath->skeleton->maps.bypass6,
+		     &key);
+	return bpf_map_lookup_elem(fd, &key, &value) == 0;
+}
+
+bool datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_key *key)
 {
 	struct sidestep_inbound value = {0};
 
-	return bpf_map_update_elem(map_fd(datapath->skeleton->maps.inbound), key, &value, BPF_ANY);
+	return is_bypassed(datapath, key->local_address) &&
+	       !is_bypassed(datapath, key->remote_address) &&
+	       bpf_map_update_elem(map_fd(datapath->skeleton->maps.inbound), key, &value,
+				   BPF_ANY) == 0;
 }
 
 int datapath_own_socket(void *context, int fd)

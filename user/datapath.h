@@ -66,8 +66,9 @@ int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
 		       const struct sidestep_route *value);
 int datapath_route_remove(struct datapath *datapath, const struct prefix *prefix);
 
-/* Records a connection that came from outside before the programs were there. */
-int datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_key *key);
+/* Records a connection that came from outside before the programs were there: one whose local end
+ * is bypassed and whose remote end is not (others are left out). True when it was recorded. */
+bool datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_key *key);
 
 /* The signatures are those of struct proxy_hooks; @context is the struct datapath. */
 int datapath_own_socket(void *context, int fd);

@@ -248,7 +248,7 @@ static int query_start(struct dns_relay *relay, const struct sockaddr_storage *c
 	return 0;
 }
 
-/* One datagram with where it was sent to. Bytes, or negative errno. */
+/* One datagram with where it was sent to. Bytes, or -1 with errno. */
 static ssize_t datagram_receive(int fd, char *buffer, struct sockaddr_storage *ret_client,
 				struct sockaddr_storage *ret_destination)
 {
@@ -269,7 +269,7 @@ static ssize_t datagram_receive(int fd, char *buffer, struct sockaddr_storage *r
 	ssize_t size = recvmsg(fd, &message, 0);
 
 	if (size < 0)
-		return -errno;
+		return -1;
 	memset(ret_destination, 0, sizeof(*ret_destination));
 	for (header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
 		if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_ORIGDSTADDR)
@@ -289,14 +289,14 @@ static bool resolver_is_self(const struct dns_relay *relay, const struct sockadd
 
 static void queries_read(struct dns_relay *relay, int fd)
 {
-	struct sockaddr_storage client, resolver;
+	struct sockaddr_storage client = {0}, resolver = {0};
 	char *buffer = relay->worker->pool->buffer;
 	int i, error;
 
 	for (i = 0; i < DNS_BURST; i++) {
 		ssize_t size = datagram_receive(fd, buffer, &client, &resolver);
 
-		if (size == -EAGAIN)
+		if (size < 0 && errno == EAGAIN)
 			return;
 		if (size < 0)
 			continue;

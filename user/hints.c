@@ -82,7 +82,7 @@ static void server_name_parse(struct hints *hints, struct reader extension)
 		name = read_vector(&names, 2);
 		if (type != TLS_NAME_HOST)
 			continue;
-		if (!hints_name_valid((const char *)name.data, name.size, false))
+		if (!name.data || !hints_name_valid((const char *)name.data, name.size, false))
 			return;
 		memcpy(hints->name, name.data, name.size);
 		hints->name[name.size] = '\0';
@@ -144,7 +144,7 @@ static void records_copy(const uint8_t *data, size_t available, uint8_t *to, siz
 static int records_gather(struct hints *hints, const uint8_t *data, size_t size,
 			  size_t *ret_message)
 {
-	uint8_t header[TLS_HANDSHAKE_HEADER];
+	uint8_t header[TLS_HANDSHAKE_HEADER] = {0};
 	size_t gathered = hints->gathered, message = sizeof(header);
 
 	for (;;) {

@@ -86,7 +86,7 @@ static int on_connection(const struct nlmsghdr *header, void *data)
 		return MNL_CB_OK;
 	map_address(message->idiag_family, message->id.idiag_src, key.local_address);
 	map_address(message->idiag_family, message->id.idiag_dst, key.remote_address);
-	if (datapath_inbound_add(seed->datapath, &key) == 0)
+	if (datapath_inbound_add(seed->datapath, &key))
 		seed->count++;
 	return MNL_CB_OK;
 }
@@ -180,7 +180,7 @@ static int on_tracked(const struct nlmsghdr *header, void *data)
 	key.local_port = reply.source_port;
 	key.remote_port = reply.destination_port;
 	key.protocol = reply.protocol;
-	if (datapath_inbound_add(seed->datapath, &key) == 0)
+	if (datapath_inbound_add(seed->datapath, &key))
 		seed->count++;
 	return MNL_CB_OK;
 }

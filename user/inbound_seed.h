@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finds the connections that came from outside before the programs were attached, so that their
- * replies pass: after a restart, say.
+ * replies pass: after a restart, say. The bypass maps must be full: they tell outside from inside.
  */
 #ifndef SIDESTEP_INBOUND_SEED_H
 #define SIDESTEP_INBOUND_SEED_H
@@ -12,9 +12,7 @@
  * Returns how many, or negative errno. */
 int inbound_seed_sockets(struct datapath *datapath);
 
-/* Bridge mode: what connection tracking knows (ctnetlink), from whoever was connected to. Tracked
- * connections that the containers opened are among them the other way round and match nothing that
- * a container sends. Returns how many, or negative errno. */
+/* Bridge mode: what connection tracking knows (ctnetlink). Returns how many, or negative errno. */
 int inbound_seed_conntrack(struct datapath *datapath);
 
 #endif

@@ -412,7 +412,7 @@ void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counte
 		sum.dns_queries += counter_read(&part->dns_queries);
 		sum.dns_failures += counter_read(&part->dns_failures);
 	}
-	sum.connections = atomic_load(&((struct proxy *)(uintptr_t)proxy)->shared.live);
+	sum.connections = atomic_load(&proxy->shared.live);
 	*ret_counters = sum;
 }
 
