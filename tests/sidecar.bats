@@ -483,6 +483,24 @@ bpftool_progs() {
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 }
 
+@test "IPv6 switched off in the container, as Docker does" {
+	gateway
+	bed_exec app sh -c 'for name in all default lo; do
+		echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; done'
+	sidecar
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	run connect 2001:db8::1 80 --send hello --timeout 3
+	[ "$status" -ne 0 ]
+	[[ $output != *timeout* ]]
+}
+
+@test "sidestep demo shows the main job without Docker" {
+	run bed_exec host "$SIDESTEP" demo
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"5 of 5 rows as expected"* ]]
+}
+
 @test "at the connection limit new ones are reset and old ones live" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
@@ -521,6 +539,8 @@ bpftool_progs() {
 	run "$SIDESTEP" sidecar --gatewy 1.2.3.4:80
 	[ "$status" -eq 2 ]
 	[[ $output == *"gateway"* ]]
+	run "$SIDESTEP" sidecar --gateway 1.2.3.4:80 --docker-gateway-cidr 0.0.0.0/0
+	[ "$status" -eq 2 ]
 	run "$SIDESTEP" sidecar --help
 	[ "$status" -eq 0 ]
 	[[ $output == *"--docker-gateway-cidr"* ]]

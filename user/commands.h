@@ -12,6 +12,7 @@ enum exit_status {
 
 int command_sidecar(int argc, char **argv);
 int command_gateway(int argc, char **argv);
+int command_demo(int argc, char **argv);
 int command_status(int argc, char **argv);
 
 #endif

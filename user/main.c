@@ -12,6 +12,7 @@ static const struct {
 } commands[] = {
 	{"sidecar", command_sidecar, "intercept outbound connections, here or of a Docker bridge"},
 	{"gateway", command_gateway, "the reference HTTP CONNECT gateway"},
+	{"demo", command_demo, "the main job in private network namespaces, without Docker"},
 	{"status", command_status, "what running instances intercept, bypass and count"},
 };
 

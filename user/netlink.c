@@ -480,6 +480,25 @@ bool netlink_rule_equal(const struct netlink_rule *a, const struct netlink_rule 
 	       a->suppress_default == b->suppress_default && a->protocol == b->protocol;
 }
 
+int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
+			uint8_t length)
+{
+	union request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct ifaddrmsg *info;
+
+	header->nlmsg_type = RTM_NEWADDR;
+	header->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->ifa_family = address_is_ipv4(address) ? AF_INET : AF_INET6;
+	info->ifa_prefixlen = length;
+	info->ifa_flags = IFA_F_NODAD;
+	info->ifa_index = ifindex;
+	put_address(header, IFA_LOCAL, address);
+	put_address(header, IFA_ADDRESS, address);
+	return netlink_request(netlink, header);
+}
+
 int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp)
 {
 	union request request;

@@ -93,6 +93,11 @@ int netlink_rule_add(struct netlink *netlink, const struct netlink_rule *rule);
 int netlink_rule_delete(struct netlink *netlink, const struct netlink_rule *rule);
 bool netlink_rule_equal(const struct netlink_rule *a, const struct netlink_rule *b);
 
+/* Adds an address without duplicate address detection. @length: of its subnet, bits, as the family
+ * counts them. */
+int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
+			uint8_t length);
+
 /* Sets the link up; @no_arp also clears address resolution (IFF_NOARP). */
 int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp);
 int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu);
