@@ -1,4 +1,5 @@
 /* vmlinux.h: from the BTF of Linux 6.18.44-fc-v657, trimmed by `make vmlinux`. */
+/* SPDX-License-Identifier: GPL-2.0-only */
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
 

@@ -200,6 +200,25 @@ static __always_inline __u32 judge(struct __sk_buff *skb, const struct packet *p
 	return sidestep_decide(&in);
 }
 
+/* The verdict on whatever leaves by a device; fills @packet where it is IP. @local: sent by a
+ * socket of this namespace's, which may say whose it is. */
+static __always_inline __u32 judge_frame(struct __sk_buff *skb, struct packet *packet, int local)
+{
+	struct bpf_sock *sk;
+
+	switch (packet_parse(skb, packet)) {
+	case PACKET_IP:
+		sk = local ? sender(skb) : NULL;
+		return judge(skb, packet, sk, owner_get(sk));
+	case PACKET_ARP:
+		return SIDESTEP_LINK;
+	case PACKET_OTHER:
+		return SIDESTEP_DENY_PROTOCOL;
+	default:
+		return SIDESTEP_DENY_MALFORMED;
+	}
+}
+
 /* Sends a packet that the policy routing brought to lo out where the main table says. */
 static __always_inline int send_out(const struct packet *packet)
 {
@@ -368,23 +387,9 @@ SEC("tc")
 int dev_egress(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	struct bpf_sock *sk;
 	__u32 verdict;
 
-	switch (packet_parse(skb, &packet)) {
-	case PACKET_IP:
-		sk = sender(skb);
-		verdict = judge(skb, &packet, sk, owner_get(sk));
-		break;
-	case PACKET_ARP:
-		verdict = SIDESTEP_LINK;
-		break;
-	case PACKET_OTHER:
-		verdict = SIDESTEP_DENY_PROTOCOL;
-		break;
-	default:
-		verdict = SIDESTEP_DENY_MALFORMED;
-	}
+	verdict = judge_frame(skb, &packet, 1);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
 	case SIDESTEP_BRIDGE:
@@ -407,19 +412,7 @@ int bridge_ingress(struct __sk_buff *skb)
 	struct packet packet = {};
 	__u32 verdict;
 
-	switch (packet_parse(skb, &packet)) {
-	case PACKET_IP:
-		verdict = judge(skb, &packet, NULL, SIDESTEP_OWNER_NONE);
-		break;
-	case PACKET_ARP:
-		verdict = SIDESTEP_LINK;
-		break;
-	case PACKET_OTHER:
-		verdict = SIDESTEP_DENY_PROTOCOL;
-		break;
-	default:
-		verdict = SIDESTEP_DENY_MALFORMED;
-	}
+	verdict = judge_frame(skb, &packet, 0);
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
 		if (packet.opening)

@@ -16,6 +16,7 @@ trap 'rm -f "$full"' EXIT
 
 cat <<EOF
 /* vmlinux.h: from the BTF of Linux $(uname -r), trimmed by \`make vmlinux\`. */
+/* SPDX-License-Identifier: GPL-2.0-only */
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
 

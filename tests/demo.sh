@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # `sudo make demo`: what sidestep does, shown on a real Docker engine in a network of its own.
 # Every row of the table is checked where the connection arrived: in the log of the gateway or of the
 # server. Exit status 0 when all rows are as expected.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # What the project needs from the distribution (Debian 12, Ubuntu 24.04).
 #
 #   tests/deps.sh build test   installs those package groups where something is missing

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # Sidestep on a real Docker engine (tests/lib/engine.bash): counted at both ends, and the line to the
 # internet watched. One engine for the file; each test begins with a gateway, a server in the world
 # and a sniffer of its own, and removes its containers and networks.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The sidecar in the application's network namespace, on a container network without Docker.
 
 load lib/testbed.bash

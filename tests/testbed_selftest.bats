@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
 # The test beds themselves, without Sidestep: what the other tests take for granted.
 
 bats_require_minimum_version 1.5.0

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # A Docker engine of the test bed's own: part of testbed.bash.
 #

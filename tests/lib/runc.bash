@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # The runtime of the test bed's engine: runc, with the container's configuration corrected where
 # Docker 20.10 is behind what newer engines do.
 #

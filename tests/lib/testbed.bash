@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # The test bed: networks of namespaces, and a Docker engine inside one of them.
 #

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Single connections: connect, reconnect and stall. */
 #include "peer.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Bytes that both ends can compute, digests, and counts by kind. */
 #include "peer.h"
 

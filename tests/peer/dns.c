@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A minimal DNS client (RFC 1035): the static binary has no resolver of the C library. */
 #include "peer.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Short connections without end, each with a number of its own that the server logs too. */
 #include "peer.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Packets that no socket layer routes for us: raw sockets and AF_PACKET, to prove the guard. */
 #include "peer.h"
 

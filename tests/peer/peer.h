@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* peer: the traffic generator and checker of the tests. One static binary that runs on the machine,
  * in a network namespace and in an empty container image alike.
  *

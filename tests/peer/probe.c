@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What this process may do: the facts that decide which datapath a container can have. */
 #include "peer.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The server: one thread, epoll, a few ways to behave. */
 #include "peer.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Counts what passes a device, to find leaks; says so when it may have missed some. */
 #include "peer.h"
 

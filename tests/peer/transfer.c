@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Many connections at the same time, every byte checked. */
 #include "peer.h"
 

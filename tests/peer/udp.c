@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Datagrams: one with its answer, and the server that echoes them. */
 #include "peer.h"
 

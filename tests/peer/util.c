@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Time, signals, text and sockets: what all subcommands share. */
 #include "peer.h"
 
