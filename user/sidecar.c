@@ -262,8 +262,13 @@ static void seed_inbound(struct sidecar *sidecar)
  */
 static int steer_and_drop(struct sidecar *sidecar)
 {
-	int error, dropped = privileges_set_bpf(false);
+	int error, dropped;
 
+	/* The proxy's own namespace sees nothing yet: there what steers can be ready first. */
+	error = sidecar->bridge_mode ? attach_fixed(sidecar) : 0;
+	if (error < 0)
+		return error;
+	dropped = privileges_set_bpf(false);
 	error = steering_prepare(sidecar->steering);
 	if (error == -EPERM && dropped == 0) {
 		log_info("this kernel wants CAP_BPF at run time: keeping it");
@@ -273,7 +278,8 @@ static int steer_and_drop(struct sidecar *sidecar)
 	}
 	if (error == 0) {
 		seed_inbound(sidecar);
-		error = attach_fixed(sidecar);
+		if (!sidecar->bridge_mode)
+			error = attach_fixed(sidecar);
 	}
 	if (error == 0)
 		error = steering_sync(sidecar->steering);
