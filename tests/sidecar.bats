@@ -236,7 +236,6 @@ guard_dropped() {
 		[[ $output == *"$resolver"* ]]
 	done
 	[ "$(counter steer_dns)" = 3 ]
-	# The resolver saw the sidecar's own socket, never the application's.
 }
 
 @test "2000 concurrent connections, every byte checked" {
@@ -415,7 +414,9 @@ stalled() {
 	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
 	before=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
+	programs=$(programs)
 	sidecar --drain 5000
+	[ "$(programs)" != "$programs" ]
 	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 20
 	bed_until 5 stalled 1
 	bed_signal sidecar TERM
@@ -428,12 +429,24 @@ stalled() {
 	after=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
 	diff <(echo "$before") <(echo "$after")
 	[ ! -e "$(SIDE_PIN)" ]
-	run bpftool_progs
-	[ "$output" = "" ]
+	[ "$(programs)" = "$programs" ]
 }
 
-bpftool_progs() {
-	"$("$BED_REPO/tests/deps.sh" bpftool)" net show 2>/dev/null | grep -E "lo_egress|dev_egress" || true
+# The BPF programs of ours on the whole machine, whoever they belong to.
+programs() {
+	"$("$BED_REPO/tests/deps.sh" bpftool)" prog show | grep -E "name (steer|lo_egress|dev_ingress|dev_egress) " | cut -d: -f1
+}
+
+@test "a start that fails takes back what it did" {
+	state() {
+		bed_exec app sh -c 'ip rule; ip -6 rule; ip route show table all; ip neigh | cut -d" " -f1-3
+			cat /proc/sys/net/ipv4/conf/eth0/accept_local /proc/sys/net/ipv4/conf/eth0/rp_filter'
+	}
+	before=$(state)
+	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --docker-socket tcp://192.0.2.1:2375
+	echo "$output"
+	[ "$status" -eq 1 ]
+	diff <(echo "$before") <(state)
 }
 
 @test "a second instance is told so" {

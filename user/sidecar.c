@@ -384,8 +384,10 @@ static void stop(struct sidecar *sidecar, bool drain)
 			 (unsigned long long)counters.bytes_sent,
 			 (unsigned long long)counters.bytes_received);
 	}
-	/* After a failed start what is there stays: it lets nothing out. */
-	if (drain && !sidecar->bridge_mode)
+	/* A failed start takes back what is its own; what a killed predecessor left lets nothing
+	 * out, and stays. */
+	if (sidecar->steering && !sidecar->bridge_mode &&
+	    (drain || !steering_inherited(sidecar->steering)))
 		steering_clear(sidecar->steering);
 	steering_free(sidecar->steering);
 	datapath_free(sidecar->datapath);

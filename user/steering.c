@@ -35,6 +35,7 @@ struct steering {
 	size_t docker_count;
 	char **bridges;
 	size_t bridge_count;
+	bool looked, inherited;	     /* see steering_inherited() */
 	struct plan applied;	     /* what is in force, as far as we know */
 	const struct snapshot *seen; /* during a sync: what it started from */
 	struct saved_settings saved[MAX_SAVED];
@@ -523,6 +524,9 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	error = snapshot_take(steering->netlink, &snapshot);
 	if (error < 0)
 		return error;
+	if (!steering->looked)
+		steering->inherited = snapshot.rules.count > 0;
+	steering->looked = true;
 	error = plan_make(
 		&(struct plan_input) {
 			.mode = config->mode,
@@ -558,6 +562,11 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	}
 	snapshot_release(&snapshot);
 	return error;
+}
+
+bool steering_inherited(const struct steering *steering)
+{
+	return steering->inherited;
 }
 
 int steering_prepare(struct steering *steering)

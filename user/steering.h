@@ -48,6 +48,9 @@ int steering_prepare(struct steering *steering);
 /* How many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
 
+/* Did a predecessor, killed most likely, leave rules of ours? Known after the first look. */
+bool steering_inherited(const struct steering *steering);
+
 /* Takes all routes and rules of sidestep's out of the namespace. */
 void steering_clear(struct steering *steering);
 
