@@ -22,7 +22,7 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD) \
 	    -isystem /usr/share/include/llhttp -isystem /usr/share/include
 ALL_CFLAGS := -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -pthread
-LIBS    := -lbpf -lelf -lz -lmnl -lcurl -ljansson -lcap
+LIBS    := -lbpf -lelf -lz -lmnl -lnftables -lcurl -ljansson -lcap -lssl -lcrypto
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)

@@ -276,9 +276,12 @@ static void dial_retry(struct loop_timer *timer)
 }
 
 /* An unconnected socket for the gateway that is known to the kernel side. Negative errno. */
-static int upstream_socket(const struct connection_worker *worker, int family)
+static int upstream_socket(const struct connection_worker *worker,
+			   const struct proxy_gateway *gateway)
 {
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
+	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
+	int family = address->sa_family;
 	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	static const int one = 1;
 	int error;
@@ -287,7 +290,7 @@ static int upstream_socket(const struct connection_worker *worker, int family)
 		return -errno;
 	if (family != AF_UNIX) {
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		error = hooks->own_socket ? hooks->own_socket(hooks->context, fd) : 0;
+		error = hooks->own_socket ? hooks->own_socket(hooks->context, fd, address) : 0;
 		if (error < 0)
 			return error;
 	}
@@ -324,7 +327,7 @@ void connection_dial(struct connection *connection)
 		handshake->dialed_ms = loop_now(worker->loop);
 	handshake->generation = worker->generation;
 	gateway_format(gateway, handshake->gateway);
-	fd = upstream_socket(worker, gateway->address.ss_family);
+	fd = upstream_socket(worker, gateway);
 	if (fd < 0) {
 		dial_refused(connection, -fd);
 		return;

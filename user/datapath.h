@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel side, seen from the process: loads the programs, attaches them, fills their maps.
- * Links belong to the process and go with it. All calls from one thread, but for
- * datapath_own_socket(), datapath_flow_update() and datapath_flow_close(), which are thread safe.
+ * What steers packets to the proxy's listeners, whichever way it does: BPF programs that this
+ * process loads (datapath_bpf.h), those of the host's agent (datapath_agent.h), or an nftables
+ * table (datapath_nft.h). The rest of the process knows a datapath by these calls alone.
+ *
+ * Routes and rules bring the traffic to lo and are not the datapath's (user/steering.c).
+ * All calls from one thread, but for datapath_own_socket(), datapath_flow_update() and
+ * datapath_flow_close(), which are thread safe.
  */
 #ifndef SIDESTEP_DATAPATH_H
 #define SIDESTEP_DATAPATH_H
@@ -16,63 +20,139 @@
 
 struct datapath;
 
-enum datapath_attach {
-	DATAPATH_ATTACH_AUTO, /* TCX (Linux 6.6), clsact where the kernel lacks it */
-	DATAPATH_ATTACH_TCX,
-	DATAPATH_ATTACH_CLSACT,
+/* One way to steer. Each function as the datapath_ function of its name below. */
+struct datapath_ops {
+	const char *name; /* "bpf", "agent", "nft" */
+	void (*free)(struct datapath *datapath);
+	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
+	int (*set_gateway)(struct datapath *datapath, const char *gateway);
+	int (*attach)(struct datapath *datapath);
+	int (*attach_device)(struct datapath *datapath, uint32_t ifindex);
+	void (*detach_device)(struct datapath *datapath, uint32_t ifindex);
+	int (*bypass_set)(struct datapath *datapath, const struct prefix *prefix,
+			  const struct sidestep_bypass *value);
+	int (*bypass_remove)(struct datapath *datapath, const struct prefix *prefix);
+	int (*route_set)(struct datapath *datapath, const struct prefix *prefix,
+			 const struct sidestep_route *value);
+	int (*route_remove)(struct datapath *datapath, const struct prefix *prefix);
+	int (*inbound_add)(struct datapath *datapath, const struct sidestep_flow_key *key);
+	int (*commit)(struct datapath *datapath);
+	int (*own_socket)(struct datapath *datapath, int fd, const struct sockaddr *destination);
+	void (*flow_update)(struct datapath *datapath, const struct proxy_flow *flow);
+	void (*flow_close)(struct datapath *datapath, const struct proxy_flow *flow);
 };
 
-struct datapath_config {
-	enum sidestep_mode mode;
-	enum datapath_attach attach;
-	bool udp_pass;
-	uint32_t veth_ifindex; /* bridge mode: the host's end */
-	const char *pin;       /* directory below a bpffs for the maps, or NULL */
+/* The first member of each implementation's own struct. */
+struct datapath {
+	const struct datapath_ops *ops;
 };
 
-/* Opens, configures, loads; nothing is attached yet. With @pin: makes the directory and pins the
- * maps there, in place of what a killed predecessor left. Needs CAP_BPF and CAP_NET_ADMIN.
- * Returns 0 or negative errno, logged. */
-int datapath_new(const struct datapath_config *config, struct datapath **ret_datapath);
+/* Detaches, removes what it installed, frees. NULL is allowed. */
+static inline void datapath_free(struct datapath *datapath)
+{
+	if (datapath)
+		datapath->ops->free(datapath);
+}
 
-/* Detaches, unpins, frees. NULL is allowed. */
-void datapath_free(struct datapath *datapath);
+/*
+ * Where steered packets go: a listening (TCP) or bound (UDP) transparent socket of the proxy's for
+ * each slot; it stays the caller's. Other sockets of its SO_REUSEPORT group, and so of its port,
+ * serve as well. A slot that is never set refuses. Returns 0 or negative errno.
+ */
+static inline int datapath_set_listener(struct datapath *datapath, enum sidestep_listener slot,
+					int fd)
+{
+	return datapath->ops->set_listener(datapath, slot, fd);
+}
 
-/* Where `steer` finds the proxy: the slots of the map `listeners`. Returns 0 or negative errno. */
-int datapath_set_listener(struct datapath *datapath, enum sidestep_listener slot, int fd);
+/* The gateway's name, for `sidestep status`. Returns 0 or negative errno. */
+static inline int datapath_set_gateway(struct datapath *datapath, const char *gateway)
+{
+	return datapath->ops->set_gateway(datapath, gateway);
+}
 
-void datapath_set_info(struct datapath *datapath, const char *gateway);
+/* Starts to judge what reaches lo, by what was set and committed before. Returns 0 or negative
+ * errno, logged. */
+static inline int datapath_attach(struct datapath *datapath)
+{
+	return datapath->ops->attach(datapath);
+}
 
-/* `steer` in the network namespace @netns_fd. Returns 0 or negative errno, logged. */
-int datapath_attach_steer(struct datapath *datapath, int netns_fd);
+/*
+ * Guards a device (bridge mode: steers what comes from it): outbound packets that walked around
+ * the steering are dropped, and what comes in from outside the bypassed subnets is remembered, so
+ * that its replies pass. Attaching twice does nothing. -ENODEV: the device is gone.
+ */
+static inline int datapath_attach_device(struct datapath *datapath, uint32_t ifindex)
+{
+	return datapath->ops->attach_device(datapath, ifindex);
+}
 
-/* The TC programs of this mode on the loopback device (sidecar). */
-int datapath_attach_loopback(struct datapath *datapath);
+static inline void datapath_detach_device(struct datapath *datapath, uint32_t ifindex)
+{
+	datapath->ops->detach_device(datapath, ifindex);
+}
 
-/* Likewise on the host's end of the veth (bridge mode). */
-int datapath_attach_veth(struct datapath *datapath);
+/* Subnets to step aside for. An IPv4 prefix is ::ffff:a.b.c.d/(96+n), as everywhere in user/.
+ * Setting replaces; removing what is not there is no error. In force after datapath_commit(). */
+static inline int datapath_bypass_set(struct datapath *datapath, const struct prefix *prefix,
+				      const struct sidestep_bypass *value)
+{
+	return datapath->ops->bypass_set(datapath, prefix, value);
+}
 
-/* Guard (sidecar) or steering (bridge mode) on a device. Attaching twice does nothing. */
-int datapath_attach_device(struct datapath *datapath, uint32_t ifindex);
-void datapath_detach_device(struct datapath *datapath, uint32_t ifindex);
+static inline int datapath_bypass_remove(struct datapath *datapath, const struct prefix *prefix)
+{
+	return datapath->ops->bypass_remove(datapath, prefix);
+}
 
-/* Entries of `bypass4`/`bypass6`; removing what is not there is no error. */
-int datapath_bypass_set(struct datapath *datapath, const struct prefix *prefix,
-			const struct sidestep_bypass *value);
-int datapath_bypass_remove(struct datapath *datapath, const struct prefix *prefix);
+/* The main routing table's routes; likewise. @value's gateway as in address.h. */
+static inline int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
+				     const struct sidestep_route *value)
+{
+	return datapath->ops->route_set(datapath, prefix, value);
+}
 
-/* Entries of `route4`/`route6`; likewise. */
-int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
-		       const struct sidestep_route *value);
-int datapath_route_remove(struct datapath *datapath, const struct prefix *prefix);
+static inline int datapath_route_remove(struct datapath *datapath, const struct prefix *prefix)
+{
+	return datapath->ops->route_remove(datapath, prefix);
+}
 
-/* Records a connection that came from outside before the programs were there: one whose local end
- * is bypassed and whose remote end is not (others are left out). True when it was recorded. */
-bool datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_key *key);
+/* Records a connection that came from outside before the datapath was there, so that its replies
+ * pass. Returns 0 or negative errno. In force after datapath_commit(). */
+static inline int datapath_inbound_add(struct datapath *datapath,
+				       const struct sidestep_flow_key *key)
+{
+	return datapath->ops->inbound_add(datapath, key);
+}
 
-/* The signatures are those of struct proxy_hooks; @context is the struct datapath. */
-int datapath_own_socket(void *context, int fd);
-void datapath_flow_update(void *context, const struct proxy_flow *flow);
-void datapath_flow_close(void *context, const struct proxy_flow *flow);
+/* What was set and removed since the last commit is in force, all of it, when this returns 0. After
+ * an error the caller sets all of it again. Returns 0 or negative errno, logged. */
+static inline int datapath_commit(struct datapath *datapath)
+{
+	return datapath->ops->commit(datapath);
+}
+
+/* These three have the signatures of struct proxy_hooks; @context is the struct datapath. */
+static inline int datapath_own_socket(void *context, int fd, const struct sockaddr *destination)
+{
+	struct datapath *datapath = context;
+
+	return datapath->ops->own_socket(datapath, fd, destination);
+}
+
+static inline void datapath_flow_update(void *context, const struct proxy_flow *flow)
+{
+	struct datapath *datapath = context;
+
+	datapath->ops->flow_update(datapath, flow);
+}
+
+static inline void datapath_flow_close(void *context, const struct proxy_flow *flow)
+{
+	struct datapath *datapath = context;
+
+	datapath->ops->flow_close(datapath, flow);
+}
 
 #endif

@@ -118,11 +118,13 @@ static void relay_complain(struct dns_relay *relay, const char *what,
 			    strerror_r(error, text, sizeof(text)), suffix);
 }
 
-static int own_socket(struct dns_relay *relay, int fd)
+static int own_socket(struct dns_relay *relay, int fd, const struct sockaddr_storage *resolver)
 {
 	const struct proxy_hooks *hooks = &relay->worker->shared->config.hooks;
 
-	return hooks->own_socket ? hooks->own_socket(hooks->context, fd) : 0;
+	return hooks->own_socket
+		       ? hooks->own_socket(hooks->context, fd, (const struct sockaddr *)resolver)
+		       : 0;
 }
 
 /*
@@ -201,7 +203,7 @@ static int query_socket(struct dns_relay *relay, const struct sockaddr_storage *
 
 	if (fd < 0)
 		return -errno;
-	error = own_socket(relay, fd);
+	error = own_socket(relay, fd, resolver);
 	if (error < 0)
 		return error;
 	/* Only that resolver's answers arrive; the kernel picks a random source port. */

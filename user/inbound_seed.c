@@ -16,7 +16,7 @@
 #define RECEIVE_SIZE 32768
 
 struct seed {
-	struct datapath *datapath;
+	struct steering *steering;
 	bool listening[65536]; /* by port, host byte order */
 	int count;
 };
@@ -86,7 +86,7 @@ static int on_connection(const struct nlmsghdr *header, void *data)
 		return MNL_CB_OK;
 	map_address(message->idiag_family, message->id.idiag_src, key.local_address);
 	map_address(message->idiag_family, message->id.idiag_dst, key.remote_address);
-	if (datapath_inbound_add(seed->datapath, &key))
+	if (steering_inbound_add(seed->steering, &key))
 		seed->count++;
 	return MNL_CB_OK;
 }
@@ -105,7 +105,7 @@ static int dump_sockets(int family, uint32_t states, mnl_cb_t callback, struct s
 	return dump(NETLINK_SOCK_DIAG, header, callback, seed);
 }
 
-int inbound_seed_sockets(struct datapath *datapath)
+int inbound_seed_sockets(struct steering *steering)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	const uint32_t listen = 1u << TCP_LISTEN;
@@ -115,7 +115,7 @@ int inbound_seed_sockets(struct datapath *datapath)
 
 	if (!seed)
 		return -ENOMEM;
-	seed->datapath = datapath;
+	seed->steering = steering;
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++)
 		error = dump_sockets(families[i], listen, on_listener, seed);
 	/* Every state but LISTEN and CLOSE: an answer may still have to be repeated. */
@@ -180,12 +180,12 @@ static int on_tracked(const struct nlmsghdr *header, void *data)
 	key.local_port = reply.source_port;
 	key.remote_port = reply.destination_port;
 	key.protocol = reply.protocol;
-	if (datapath_inbound_add(seed->datapath, &key))
+	if (steering_inbound_add(seed->steering, &key))
 		seed->count++;
 	return MNL_CB_OK;
 }
 
-int inbound_seed_conntrack(struct datapath *datapath)
+int inbound_seed_conntrack(struct steering *steering)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	_cleanup_free_ struct seed *seed = calloc(1, sizeof(*seed));
@@ -194,7 +194,7 @@ int inbound_seed_conntrack(struct datapath *datapath)
 
 	if (!seed)
 		return -ENOMEM;
-	seed->datapath = datapath;
+	seed->steering = steering;
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++) {
 		char request[256] __attribute__((aligned(8)));
 		struct nlmsghdr *header = mnl_nlmsg_put_header(request);

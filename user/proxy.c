@@ -272,9 +272,9 @@ static int worker_listen(struct proxy_worker *worker, in_port_t ports[2][FAMILIE
 		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, &ports[1][i]);
 		if (worker->udp[i] < 0)
 			return worker->udp[i];
-		error = config->hooks.own_socket
-				? config->hooks.own_socket(config->hooks.context, worker->udp[i])
-				: 0;
+		error = config->hooks.own_socket ? config->hooks.own_socket(config->hooks.context,
+									    worker->udp[i], NULL)
+						 : 0;
 		if (error < 0)
 			return error;
 	}

@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct policy;
 struct proxy;
+struct tls_authority;
 
 /* A steered connection as the application sees it; both AF_INET or both AF_INET6. */
 struct proxy_flow {
@@ -26,9 +28,11 @@ struct proxy_hooks {
 	void *context;
 	/* Makes a socket of the proxy's own known to the kernel side before its first packet, so
 	 * that it is not steered itself; also the UDP listeners, whose answers leave from the
-	 * resolver's address but their own port: the kernel side makes it 53. 0 or negative errno:
-	 * the socket is not used then. */
-	int (*own_socket)(void *context, int fd);
+	 * resolver's address but their own port: the kernel side makes it 53. @destination: the
+	 * only one it will send to, NULL: any (then it is bound already). May block for as long as
+	 * a round trip to another process takes. 0 or negative errno: the socket is not used then.
+	 */
+	int (*own_socket)(void *context, int fd, const struct sockaddr *destination);
 	/* A live flow's byte counters moved: at most once a second for each flow. */
 	void (*flow_update)(void *context, const struct proxy_flow *flow);
 	/* The flow has ended, however it did. Called exactly once for each accepted connection. */
@@ -52,6 +56,11 @@ struct proxy_config {
 	bool dns;		      /* relay UDP port 53 */
 	bool refuse_direct;	      /* reset what connects to a listener's own address */
 	struct proxy_gateway gateway;
+	/* What may be resolved and reached; the caller's, outlives the proxy. NULL: all, DNS is
+	 * only relayed. */
+	const struct policy *policy;
+	/* Terminates TLS where the gateway answers 200; likewise. NULL: TLS is relayed as it is. */
+	struct tls_authority *tls;
 	struct proxy_hooks hooks;
 };
 

@@ -40,6 +40,7 @@ struct sidecar {
 	int anchor_fd;
 	int signal_fd;
 	int monitor_fd;
+	int netns_fd;
 	struct bridge bridge;
 	struct datapath *datapath;
 	struct proxy *proxy;
@@ -200,7 +201,7 @@ static int check_bypass(const struct sidecar_options *options)
 
 static int start_datapath(struct sidecar *sidecar)
 {
-	struct datapath_config config = {
+	struct datapath_bpf_config config = {
 		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
 		.attach = sidecar->options.attach,
 		.udp_pass = sidecar->options.udp == 1,
@@ -208,23 +209,13 @@ static int start_datapath(struct sidecar *sidecar)
 		.pin = sidecar->options.pin,
 	};
 
-	return datapath_new(&config, &sidecar->datapath);
-}
-
-static int attach_fixed(struct sidecar *sidecar)
-{
-	_cleanup_close_ int netns_fd = -1;
-	int error;
-
-	if (sidecar->bridge_mode) {
-		error = datapath_attach_steer(sidecar->datapath, sidecar->bridge.netns_fd);
-		return error < 0 ? error : datapath_attach_veth(sidecar->datapath);
+	if (!sidecar->bridge_mode) {
+		sidecar->netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+		if (sidecar->netns_fd < 0)
+			return log_errno(-errno, "cannot open the network namespace");
 	}
-	netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (netns_fd < 0)
-		return log_errno(-errno, "cannot open the network namespace");
-	error = datapath_attach_steer(sidecar->datapath, netns_fd);
-	return error < 0 ? error : datapath_attach_loopback(sidecar->datapath);
+	config.netns_fd = sidecar->bridge_mode ? sidecar->bridge.netns_fd : sidecar->netns_fd;
+	return datapath_bpf_new(&config, &sidecar->datapath);
 }
 
 static uint32_t open_anchor(struct sidecar *sidecar)
@@ -244,8 +235,8 @@ static uint32_t open_anchor(struct sidecar *sidecar)
 
 static void seed_inbound(struct sidecar *sidecar)
 {
-	int count = sidecar->bridge_mode ? inbound_seed_conntrack(sidecar->datapath)
-					 : inbound_seed_sockets(sidecar->datapath);
+	int count = sidecar->bridge_mode ? inbound_seed_conntrack(sidecar->steering)
+					 : inbound_seed_sockets(sidecar->steering);
 
 	if (count < 0)
 		log_warning("cannot list the connections that are open already: %s; their replies "
@@ -265,7 +256,7 @@ static int steer_and_drop(struct sidecar *sidecar)
 	int error, dropped;
 
 	/* The proxy's own namespace sees nothing yet: there what steers can be ready first. */
-	error = sidecar->bridge_mode ? attach_fixed(sidecar) : 0;
+	error = sidecar->bridge_mode ? datapath_attach(sidecar->datapath) : 0;
 	if (error < 0)
 		return error;
 	dropped = privileges_set_bpf(false);
@@ -279,7 +270,7 @@ static int steer_and_drop(struct sidecar *sidecar)
 	if (error == 0) {
 		seed_inbound(sidecar);
 		if (!sidecar->bridge_mode)
-			error = attach_fixed(sidecar);
+			error = datapath_attach(sidecar->datapath);
 	}
 	if (error == 0)
 		error = steering_sync(sidecar->steering);
@@ -328,7 +319,9 @@ static int start(struct sidecar *sidecar)
 	    (error = set_listeners(sidecar)) < 0 ||
 	    (error = make_steering(sidecar, anchor_ifindex)) < 0)
 		return error;
-	datapath_set_info(sidecar->datapath, sidecar->gateway_text);
+	error = datapath_set_gateway(sidecar->datapath, sidecar->gateway_text);
+	if (error < 0)
+		return log_errno(error, "cannot describe this instance in its map");
 	if ((error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
 	    (error = start_docker(sidecar)) < 0)
 		return error;
@@ -396,6 +389,7 @@ static void stop(struct sidecar *sidecar, bool drain)
 		bridge_close(&sidecar->bridge);
 	(void)safe_close(sidecar->anchor_fd);
 	(void)safe_close(sidecar->monitor_fd);
+	(void)safe_close(sidecar->netns_fd);
 	(void)safe_close(sidecar->signal_fd);
 	(void)safe_close(sidecar->lock_fd);
 }
@@ -407,6 +401,7 @@ int command_sidecar(int argc, char **argv)
 		.anchor_fd = -1,
 		.signal_fd = -1,
 		.monitor_fd = -1,
+		.netns_fd = -1,
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};
 	struct proxy_gateway gateway;

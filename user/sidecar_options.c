@@ -15,6 +15,7 @@
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
 
 static const char *const udp_choices[] = {"deny", "pass", NULL};
+static const char *const datapath_choices[] = {"auto", "bpf", "nft", NULL};
 static const char *const attach_choices[] = {"auto", "tcx", "clsact", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
@@ -43,6 +44,15 @@ static const struct option_entry entries[] = {
 	 .default_note = "none",
 	 .example = "8080",
 	 .help = "The gateway's port."},
+	{.section = "Control",
+	 .name = "http-ingress-address",
+	 .argument = "IP:PORT",
+	 .type = OPTION_ENDPOINT,
+	 FIELD(ingress_address),
+	 .default_note = "none",
+	 .example = "0.0.0.0:39001",
+	 .help = "Where the control API listens once interception is live: PUT /egress, GET /ca, "
+		 "CONNECT into this network namespace. Requests from inside it are refused."},
 	{.section = "What to step aside for",
 	 .name = "docker-gateway-cidr",
 	 .argument = "CIDR",
@@ -88,6 +98,17 @@ static const struct option_entry entries[] = {
 	 FIELD(sni_hint),
 	 .help = "Tell the gateway the TLS server name (X-Tls-Sni) where the client opens with a "
 		 "ClientHello."},
+	{.name = "tls-intercept",
+	 .type = OPTION_BOOL,
+	 FIELD(tls_intercept),
+	 .help = "Terminate TLS where the gateway answers 200, with certificates of an ephemeral "
+		 "CA (--ca-dir, GET /ca), and relay what is inside. Implies --sni-hint."},
+	{.name = "ca-dir",
+	 .argument = "DIR",
+	 .type = OPTION_STRING,
+	 FIELD(ca_directory),
+	 .default_text = "/ca",
+	 .help = "Where --tls-intercept writes ca.crt and ca.key."},
 	{.name = "disable-ipv6",
 	 .type = OPTION_BOOL,
 	 FIELD(disable_ipv6),
@@ -153,6 +174,23 @@ static const struct option_entry entries[] = {
 	 .example = "/sys/fs/bpf/sidestep/app",
 	 .help = "Pin the maps in this directory below a bpffs, for bpftool and \"sidestep "
 		 "status\"."},
+	{.name = "datapath",
+	 .argument = "auto|bpf|nft",
+	 .type = OPTION_CHOICE,
+	 .choices = datapath_choices,
+	 FIELD(datapath),
+	 .default_text = "auto",
+	 .help = "What steers. bpf: own programs, or those of the host's agent where the rights "
+		 "for own ones are missing. nft: an nftables table. auto: bpf, else nft."},
+	{.name = "agent-wait",
+	 .argument = "MS",
+	 .type = OPTION_UNSIGNED,
+	 FIELD(agent_wait_ms),
+	 .minimum = 0,
+	 .maximum = 60000,
+	 .default_text = "300",
+	 .help = "How long the host's agent is waited for before the nftables table is used; an "
+		 "agent that comes later takes over from it."},
 	{.name = "attach",
 	 .argument = "auto|tcx|clsact",
 	 .type = OPTION_CHOICE,

@@ -3,8 +3,15 @@
 #ifndef SIDESTEP_SIDECAR_OPTIONS_H
 #define SIDESTEP_SIDECAR_OPTIONS_H
 
-#include "datapath.h"
+#include "datapath_bpf.h"
 #include "options.h"
+
+/* --datapath */
+enum sidecar_datapath {
+	SIDECAR_DATAPATH_AUTO, /* own programs where the rights are there, else agent, else nft */
+	SIDECAR_DATAPATH_BPF,  /* own programs, else the agent's */
+	SIDECAR_DATAPATH_NFT,
+};
 
 struct sidecar_options {
 	const char *gateway;
@@ -17,6 +24,11 @@ struct sidecar_options {
 	unsigned int udp; /* 0: deny, 1: pass */
 	bool dns;
 	bool sni_hint;
+	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */
+	bool tls_intercept;
+	const char *ca_directory;
+	unsigned int datapath; /* enum sidecar_datapath */
+	unsigned int agent_wait_ms;
 	bool disable_ipv6;
 	unsigned int threads;
 	unsigned int max_connections;

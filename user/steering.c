@@ -498,6 +498,9 @@ static int apply(struct steering *steering, const struct plan *wanted, enum plan
 	for (layer = 0; layer <= (int)last; layer++) {
 		error = plan_difference(wanted, &steering->applied, layer, layers[layer].add,
 					steering);
+		/* The datapath knows a prefix before any route leads by it. */
+		if (error == 0 && (layer == PLAN_DEVICE || layer == (int)last))
+			error = datapath_commit(steering->config.datapath);
 		if (first_error == 0)
 			first_error = error;
 	}
@@ -510,7 +513,8 @@ static int apply(struct steering *steering, const struct plan *wanted, enum plan
 		if (first_error == 0)
 			first_error = error;
 	}
-	return first_error;
+	error = datapath_commit(steering->config.datapath);
+	return first_error < 0 ? first_error : error;
 }
 
 /* @last: the last layer that is applied. */
@@ -562,6 +566,25 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	}
 	snapshot_release(&snapshot);
 	return error;
+}
+
+static bool is_bypassed(const struct steering *steering, const uint8_t address[16])
+{
+	const struct plan_list *list = &steering->applied.lists[PLAN_BYPASS];
+	const struct plan_bypass *items = list->items;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (prefix_contains(&items[i].prefix, address))
+			return true;
+	return false;
+}
+
+bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_key *key)
+{
+	return is_bypassed(steering, key->local_address) &&
+	       !is_bypassed(steering, key->remote_address) &&
+	       datapath_inbound_add(steering->config.datapath, key) == 0;
 }
 
 bool steering_inherited(const struct steering *steering)

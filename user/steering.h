@@ -45,6 +45,10 @@ int steering_sync(struct steering *steering);
  * yet, but whatever is attached afterwards judges by full maps. */
 int steering_prepare(struct steering *steering);
 
+/* Records a connection that came from outside before the datapath was there: one whose local end
+ * is bypassed and whose remote end is not (others are left out). True when it was recorded. */
+bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_key *key);
+
 /* How many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
 

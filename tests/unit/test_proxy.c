@@ -31,8 +31,9 @@ struct fixture {
 	atomic_ullong sent, received;
 };
 
-static int own_socket(void *context, int fd)
+static int own_socket(void *context, int fd, const struct sockaddr *destination)
 {
+	(void)destination;
 	assert_true(fd >= 0);
 	(void)atomic_fetch_add(&((struct fixture *)context)->owned, 1);
 	return 0;

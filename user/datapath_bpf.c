@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "datapath.h"
+#include "datapath_bpf.h"
 
 #include "cleanup.h"
 #include "counters.h"
@@ -28,6 +28,8 @@
 
 #define MAX_DEVICES 256
 
+#define LOOPBACK_IFINDEX 1
+
 /* A TC program on a device: a TCX link, or a clsact filter, which outlives the process. */
 struct attachment {
 	int link_fd; /* -1: clsact */
@@ -41,9 +43,10 @@ struct device {
 	struct attachment egress;
 };
 
-struct datapath {
+struct datapath_bpf {
+	struct datapath base;
 	struct sidestep_bpf *skeleton;
-	struct datapath_config config;
+	struct datapath_bpf_config config;
 	struct bpf_link *steer_link;
 	struct attachment loopback;
 	struct attachment veth;
@@ -51,6 +54,11 @@ struct datapath {
 	unsigned int device_count;
 	char *pin;
 };
+
+static struct datapath_bpf *self(struct datapath *base)
+{
+	return (struct datapath_bpf *)base;
+}
 
 static int print_nothing(enum libbpf_print_level level, const char *format, va_list arguments)
 {
@@ -66,7 +74,7 @@ static int map_fd(const struct bpf_map *map)
 }
 
 /* Programs of the other mode stay unloaded. */
-static void choose_programs(struct datapath *datapath)
+static void choose_programs(struct datapath_bpf *datapath)
 {
 	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
 	struct sidestep_bpf *skeleton = datapath->skeleton;
@@ -108,7 +116,7 @@ static int make_pin_directory(const char *path)
 			 path);
 }
 
-static void pin_path(const struct datapath *datapath, const struct bpf_map *map, char *path,
+static void pin_path(const struct datapath_bpf *datapath, const struct bpf_map *map, char *path,
 		     size_t size)
 {
 	(void)snprintf(path, size, "%s/%s", datapath->pin, bpf_map__name(map));
@@ -120,7 +128,7 @@ static bool map_is_ours(const struct bpf_map *map)
 	return !strchr(bpf_map__name(map), '.');
 }
 
-static int pin_maps(struct datapath *datapath)
+static int pin_maps(struct datapath_bpf *datapath)
 {
 	struct bpf_map *map;
 	int error;
@@ -145,7 +153,7 @@ static int pin_maps(struct datapath *datapath)
 	return 0;
 }
 
-static void unpin_maps(struct datapath *datapath)
+static void unpin_maps(struct datapath_bpf *datapath)
 {
 	struct bpf_map *map;
 
@@ -169,9 +177,9 @@ static void raise_memlock(void)
 	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
 }
 
-static int load(struct datapath *datapath)
+static int load(struct datapath_bpf *datapath)
 {
-	const struct datapath_config *config = &datapath->config;
+	const struct datapath_bpf_config *config = &datapath->config;
 	int error;
 
 	datapath->skeleton = sidestep_bpf__open();
@@ -190,32 +198,6 @@ static int load(struct datapath *datapath)
 		return log_errno(error,
 				 "cannot load the BPF programs (Linux 5.10 or newer is needed; "
 				 "--log-level debug shows what the kernel's verifier says)");
-	return 0;
-}
-
-int datapath_new(const struct datapath_config *config, struct datapath **ret_datapath)
-{
-	struct datapath *datapath = calloc(1, sizeof(*datapath));
-	int error;
-
-	if (!datapath)
-		return -ENOMEM;
-	datapath->config = *config;
-	datapath->loopback.link_fd = -1;
-	datapath->veth.link_fd = -1;
-	if (!log_enabled(LOG_DEBUG))
-		libbpf_set_print(print_nothing);
-	raise_memlock();
-	error = load(datapath);
-	if (error == 0)
-		error = counters_reset(map_fd(datapath->skeleton->maps.counters));
-	if (error == 0 && config->pin)
-		error = pin_maps(datapath);
-	if (error < 0) {
-		datapath_free(datapath);
-		return error;
-	}
-	*ret_datapath = datapath;
 	return 0;
 }
 
@@ -244,8 +226,9 @@ static void clsact_detach(const struct attachment *attachment)
 }
 
 /* Leaves @attachment empty when it fails. The device's name is only for the message. */
-static int attach_tc(struct datapath *datapath, const struct bpf_program *program, uint32_t ifindex,
-		     enum bpf_tc_attach_point point, struct attachment *attachment)
+static int attach_tc(struct datapath_bpf *datapath, const struct bpf_program *program,
+		     uint32_t ifindex, enum bpf_tc_attach_point point,
+		     struct attachment *attachment)
 {
 	enum bpf_attach_type type = point == BPF_TC_INGRESS ? ATTACH_TYPE_TCX_INGRESS
 							    : ATTACH_TYPE_TCX_EGRESS;
@@ -288,24 +271,9 @@ static void detach_tc(struct attachment *attachment)
 	*attachment = (struct attachment) {.link_fd = -1};
 }
 
-void datapath_free(struct datapath *datapath)
+static int bpf_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
 {
-	if (!datapath)
-		return;
-	while (datapath->device_count > 0)
-		datapath_detach_device(datapath, datapath->devices[0].ifindex);
-	detach_tc(&datapath->loopback);
-	detach_tc(&datapath->veth);
-	bpf_link__destroy(datapath->steer_link);
-	if (datapath->skeleton)
-		unpin_maps(datapath);
-	sidestep_bpf__destroy(datapath->skeleton);
-	free(datapath->pin);
-	free(datapath);
-}
-
-int datapath_set_listener(struct datapath *datapath, enum sidestep_listener slot, int fd)
-{
+	struct datapath_bpf *datapath = self(base);
 	uint32_t key = slot;
 	uint64_t value = (uint64_t)fd;
 
@@ -313,8 +281,9 @@ int datapath_set_listener(struct datapath *datapath, enum sidestep_listener slot
 				   BPF_ANY);
 }
 
-void datapath_set_info(struct datapath *datapath, const char *gateway)
+static int bpf_set_gateway(struct datapath *base, const char *gateway)
 {
+	struct datapath_bpf *datapath = self(base);
 	struct sidestep_info info = {
 		.abi_version = SIDESTEP_ABI_VERSION,
 		.mode = datapath->config.mode,
@@ -327,31 +296,27 @@ void datapath_set_info(struct datapath *datapath, const char *gateway)
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	info.start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	(void)snprintf(info.gateway, sizeof(info.gateway), "%s", gateway);
-	(void)bpf_map_update_elem(map_fd(datapath->skeleton->maps.info), &zero, &info, BPF_ANY);
+	return bpf_map_update_elem(map_fd(datapath->skeleton->maps.info), &zero, &info, BPF_ANY);
 }
 
-int datapath_attach_steer(struct datapath *datapath, int netns_fd)
+static int bpf_attach(struct datapath *base)
 {
-	datapath->steer_link = bpf_program__attach_netns(datapath->skeleton->progs.steer, netns_fd);
+	struct datapath_bpf *datapath = self(base);
+	struct sidestep_bpf *skeleton = datapath->skeleton;
+
+	datapath->steer_link = bpf_program__attach_netns(skeleton->progs.steer,
+							 datapath->config.netns_fd);
 	if (!datapath->steer_link)
 		return log_errno(-errno, "cannot attach the BPF program steer (sk_lookup) to the "
 					 "network namespace");
-	return 0;
-}
-
-int datapath_attach_loopback(struct datapath *datapath)
-{
-	return attach_tc(datapath, datapath->skeleton->progs.lo_egress, 1, BPF_TC_EGRESS,
+	if (datapath->config.mode == SIDESTEP_MODE_BRIDGE)
+		return attach_tc(datapath, skeleton->progs.veth_ingress,
+				 datapath->config.veth_ifindex, BPF_TC_INGRESS, &datapath->veth);
+	return attach_tc(datapath, skeleton->progs.lo_egress, LOOPBACK_IFINDEX, BPF_TC_EGRESS,
 			 &datapath->loopback);
 }
 
-int datapath_attach_veth(struct datapath *datapath)
-{
-	return attach_tc(datapath, datapath->skeleton->progs.veth_ingress,
-			 datapath->config.veth_ifindex, BPF_TC_INGRESS, &datapath->veth);
-}
-
-static struct device *find_device(struct datapath *datapath, uint32_t ifindex)
+static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifindex)
 {
 	unsigned int i;
 
@@ -361,8 +326,9 @@ static struct device *find_device(struct datapath *datapath, uint32_t ifindex)
 	return NULL;
 }
 
-int datapath_attach_device(struct datapath *datapath, uint32_t ifindex)
+static int bpf_attach_device(struct datapath *base, uint32_t ifindex)
 {
+	struct datapath_bpf *datapath = self(base);
 	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
 	struct sidestep_bpf *skeleton = datapath->skeleton;
 	struct device device = {.ifindex = ifindex};
@@ -390,8 +356,9 @@ int datapath_attach_device(struct datapath *datapath, uint32_t ifindex)
 	return 0;
 }
 
-void datapath_detach_device(struct datapath *datapath, uint32_t ifindex)
+static void bpf_detach_device(struct datapath *base, uint32_t ifindex)
 {
+	struct datapath_bpf *datapath = self(base);
 	struct device *device = find_device(datapath, ifindex);
 
 	if (!device)
@@ -399,6 +366,21 @@ void datapath_detach_device(struct datapath *datapath, uint32_t ifindex)
 	detach_tc(&device->egress);
 	detach_tc(&device->ingress);
 	*device = datapath->devices[--datapath->device_count];
+}
+
+static void bpf_free(struct datapath *base)
+{
+	struct datapath_bpf *datapath = self(base);
+	while (datapath->device_count > 0)
+		bpf_detach_device(base, datapath->devices[0].ifindex);
+	detach_tc(&datapath->loopback);
+	detach_tc(&datapath->veth);
+	bpf_link__destroy(datapath->steer_link);
+	if (datapath->skeleton)
+		unpin_maps(datapath);
+	sidestep_bpf__destroy(datapath->skeleton);
+	free(datapath->pin);
+	free(datapath);
 }
 
 /* A key of the LPM map for the prefix's family. */
@@ -438,22 +420,25 @@ static int lpm_remove(const struct prefix *prefix, const struct bpf_map *map4,
 	return error == -ENOENT ? 0 : error;
 }
 
-int datapath_bypass_set(struct datapath *datapath, const struct prefix *prefix,
-			const struct sidestep_bypass *value)
+static int bpf_bypass_set(struct datapath *base, const struct prefix *prefix,
+			  const struct sidestep_bypass *value)
 {
+	struct datapath_bpf *datapath = self(base);
 	return lpm_set(prefix, datapath->skeleton->maps.bypass4, datapath->skeleton->maps.bypass6,
 		       value);
 }
 
-int datapath_bypass_remove(struct datapath *datapath, const struct prefix *prefix)
+static int bpf_bypass_remove(struct datapath *base, const struct prefix *prefix)
 {
+	struct datapath_bpf *datapath = self(base);
 	return lpm_remove(prefix, datapath->skeleton->maps.bypass4,
 			  datapath->skeleton->maps.bypass6);
 }
 
-int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
-		       const struct sidestep_route *value)
+static int bpf_route_set(struct datapath *base, const struct prefix *prefix,
+			 const struct sidestep_route *value)
 {
+	struct datapath_bpf *datapath = self(base);
 	struct sidestep_route route = *value;
 
 	/* The programs read 4 bytes from the front where the address is IPv4. */
@@ -465,40 +450,26 @@ int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
 		       &route);
 }
 
-int datapath_route_remove(struct datapath *datapath, const struct prefix *prefix)
+static int bpf_route_remove(struct datapath *base, const struct prefix *prefix)
 {
+	struct datapath_bpf *datapath = self(base);
 	return lpm_remove(prefix, datapath->skeleton->maps.route4, datapath->skeleton->maps.route6);
 }
 
-/* The LPM tries answer a whole address with the longest prefix that covers it. */
-static bool is_bypassed(const struct datapath *datapath, const uint8_t address[16])
+static int bpf_inbound_add(struct datapath *base, const struct sidestep_flow_key *key)
 {
-	struct prefix prefix = {.length = 128};
-	struct sidestep_bypass value;
-	union lpm_key key;
-	int fd;
-
-	memcpy(prefix.address, address, sizeof(prefix.address));
-	fd = lpm_key(&prefix, datapath->skeleton->maps.bypass4, datapath->skeleton->maps.bypass6,
-		     &key);
-	return bpf_map_lookup_elem(fd, &key, &value) == 0;
-}
-
-bool datapath_inbound_add(struct datapath *datapath, const struct sidestep_flow_key *key)
-{
+	struct datapath_bpf *datapath = self(base);
 	struct sidestep_inbound value = {0};
 
-	return is_bypassed(datapath, key->local_address) &&
-	       !is_bypassed(datapath, key->remote_address) &&
-	       bpf_map_update_elem(map_fd(datapath->skeleton->maps.inbound), key, &value,
-				   BPF_ANY) == 0;
+	return bpf_map_update_elem(map_fd(datapath->skeleton->maps.inbound), key, &value, BPF_ANY);
 }
 
-int datapath_own_socket(void *context, int fd)
+static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
 {
 	struct sidestep_owner_value value = {.owner = SIDESTEP_OWNER_PROXY};
-	struct datapath *datapath = context;
+	struct datapath_bpf *datapath = self(base);
 
+	(void)destination;
 	return bpf_map_update_elem(map_fd(datapath->skeleton->maps.owners), &fd, &value, BPF_ANY);
 }
 
@@ -516,9 +487,9 @@ static void flow_key(const struct proxy_flow *flow, struct sidestep_flow_key *ke
 	key->protocol = IPPROTO_TCP;
 }
 
-void datapath_flow_update(void *context, const struct proxy_flow *flow)
+static void bpf_flow_update(struct datapath *base, const struct proxy_flow *flow)
 {
-	struct datapath *datapath = context;
+	struct datapath_bpf *datapath = self(base);
 	int fd = map_fd(datapath->skeleton->maps.flows);
 	struct sidestep_flow_key key;
 	struct sidestep_flow value;
@@ -532,11 +503,64 @@ void datapath_flow_update(void *context, const struct proxy_flow *flow)
 	(void)bpf_map_update_elem(fd, &key, &value, BPF_EXIST);
 }
 
-void datapath_flow_close(void *context, const struct proxy_flow *flow)
+static void bpf_flow_close(struct datapath *base, const struct proxy_flow *flow)
 {
-	struct datapath *datapath = context;
+	struct datapath_bpf *datapath = self(base);
 	struct sidestep_flow_key key;
 
 	flow_key(flow, &key);
 	(void)bpf_map_delete_elem(map_fd(datapath->skeleton->maps.flows), &key);
+}
+
+/* Everything is in force as it is set. */
+static int bpf_commit(struct datapath *base)
+{
+	(void)base;
+	return 0;
+}
+
+static const struct datapath_ops ops = {
+	.name = "bpf",
+	.free = bpf_free,
+	.set_listener = bpf_set_listener,
+	.set_gateway = bpf_set_gateway,
+	.attach = bpf_attach,
+	.attach_device = bpf_attach_device,
+	.detach_device = bpf_detach_device,
+	.bypass_set = bpf_bypass_set,
+	.bypass_remove = bpf_bypass_remove,
+	.route_set = bpf_route_set,
+	.route_remove = bpf_route_remove,
+	.inbound_add = bpf_inbound_add,
+	.commit = bpf_commit,
+	.own_socket = bpf_own_socket,
+	.flow_update = bpf_flow_update,
+	.flow_close = bpf_flow_close,
+};
+
+int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath)
+{
+	struct datapath_bpf *datapath = calloc(1, sizeof(*datapath));
+	int error;
+
+	if (!datapath)
+		return -ENOMEM;
+	datapath->base.ops = &ops;
+	datapath->config = *config;
+	datapath->loopback.link_fd = -1;
+	datapath->veth.link_fd = -1;
+	if (!log_enabled(LOG_DEBUG))
+		libbpf_set_print(print_nothing);
+	raise_memlock();
+	error = load(datapath);
+	if (error == 0)
+		error = counters_reset(map_fd(datapath->skeleton->maps.counters));
+	if (error == 0 && config->pin)
+		error = pin_maps(datapath);
+	if (error < 0) {
+		bpf_free(&datapath->base);
+		return error;
+	}
+	*ret_datapath = &datapath->base;
+	return 0;
 }

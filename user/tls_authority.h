@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ephemeral certificate authority that TLS interception presents to the application, and the
+ * leaf certificates that it signs: one for each name (DNS) or literal address (IP), cached.
+ */
+#ifndef SIDESTEP_TLS_AUTHORITY_H
+#define SIDESTEP_TLS_AUTHORITY_H
+
+#include <stddef.h>
+#include <openssl/ssl.h>
+
+struct tls_authority;
+
+/* Makes an ECDSA P-256 key and a self-signed CA certificate. With @directory (or NULL) writes
+ * ca.crt (0644) and ca.key (0600) there, making the directory where it is missing. Returns 0 or
+ * negative errno, logged. */
+int tls_authority_new(const char *directory, struct tls_authority **ret_authority);
+void tls_authority_free(struct tls_authority *authority);
+
+/* The CA certificate in PEM, NUL-terminated; the authority's. */
+const char *tls_authority_pem(const struct tls_authority *authority, size_t *ret_size);
+
+/*
+ * A server context with a leaf for @name: a host name (SAN DNS) or a literal IP address (SAN IP).
+ * P-256, valid from one hour ago for 24 hours; at most 512 are cached, the least recently used
+ * goes. Thread safe. A reference is the caller's (SSL_CTX_free()). NULL: logged.
+ */
+SSL_CTX *tls_authority_context(struct tls_authority *authority, const char *name);
+
+#endif
