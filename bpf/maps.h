@@ -7,6 +7,7 @@
  * vmlinux.h. */
 #define BPF_NOEXIST		    1
 #define BPF_F_NO_PREALLOC	    (1U << 0)
+#define BPF_F_CLONE		    (1U << 9)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
 #define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
 
@@ -19,10 +20,10 @@
 		__type(value, value_type);                                                         \
 	} name SEC(".maps")
 
-DEFINE_LPM(bypass4, struct sidestep_prefix4, struct sidestep_bypass, SIDESTEP_MAX_BYPASS);
-DEFINE_LPM(bypass6, struct sidestep_prefix6, struct sidestep_bypass, SIDESTEP_MAX_BYPASS);
-DEFINE_LPM(route4, struct sidestep_prefix4, struct sidestep_route, SIDESTEP_MAX_ROUTES);
-DEFINE_LPM(route6, struct sidestep_prefix6, struct sidestep_route, SIDESTEP_MAX_ROUTES);
+DEFINE_LPM(bypass4, struct sidestep_prefix4, struct sidestep_bypass, SIDESTEP_MAX_PREFIXES);
+DEFINE_LPM(bypass6, struct sidestep_prefix6, struct sidestep_bypass, SIDESTEP_MAX_PREFIXES);
+DEFINE_LPM(route4, struct sidestep_prefix4, struct sidestep_route, SIDESTEP_MAX_PREFIXES);
+DEFINE_LPM(route6, struct sidestep_prefix6, struct sidestep_route, SIDESTEP_MAX_PREFIXES);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -40,24 +41,41 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	/* What is accepted inherits its listener's. */
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
 	__type(key, int);
 	__type(value, struct sidestep_owner_value);
 } owners SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, SIDESTEP_LISTENERS);
-	__type(key, __u32);
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES *SIDESTEP_LISTENERS);
+	__type(key, struct sidestep_listener_key);
 	__type(value, __u64);
 } listeners SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SIDESTEP_COUNTERS);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES);
 	__type(key, __u32);
+	__type(value, struct sidestep_namespace);
+} namespaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES *SIDESTEP_COUNTERS);
+	__type(key, struct sidestep_counter_key);
 	__type(value, struct sidestep_counter);
 } counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sidestep_arrival);
+} arrivals SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -66,10 +84,12 @@ struct {
 	__type(value, struct sidestep_info);
 } info SEC(".maps");
 
-/* @counter: a verdict, or one of the counters behind them (enum sidestep_verdict). */
-static __always_inline void count(__u32 counter)
+/* @counter: a verdict, or one of the counters behind them (enum sidestep_verdict). Namespaces that
+ * nobody registered have no counters. */
+static __always_inline void count(__u32 netns, __u32 counter)
 {
-	struct sidestep_counter *value = bpf_map_lookup_elem(&counters, &counter);
+	struct sidestep_counter_key key = {.netns = netns, .counter = counter};
+	struct sidestep_counter *value = bpf_map_lookup_elem(&counters, &key);
 
 	if (value)
 		value->count++;

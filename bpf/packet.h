@@ -36,7 +36,39 @@ struct packet {
 	__u8 later_fragment;
 	__u8 opening;	/* TCP SYN without ACK, ICMP echo request: asks, answers nothing */
 	__u8 icmp_type; /* of ICMP and ICMPv6 */
+	__u32 verdict;	/* see packet_forget() */
 };
+
+enum packet_slot {
+	PACKET_FRAME,
+	PACKET_QUOTED, /* in an ICMP error */
+	PACKET_SLOTS,
+};
+
+/*
+ * Where a program keeps what it parsed. Not on its stack: there the verifier follows each way of
+ * parsing to the program's end, and loading takes 20 times as long; what comes out of a map is any
+ * value to it. A program is not interrupted by another one of ours on the same CPU: egress runs
+ * with softirqs off, ingress is one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PACKET_SLOTS);
+	__type(key, __u32);
+	__type(value, struct packet);
+} packets SEC(".maps");
+
+static __always_inline struct packet *packet_scratch(__u32 slot)
+{
+	return bpf_map_lookup_elem(&packets, &slot);
+}
+
+/* Returns @verdict, of which the verifier then knows nothing: all ways to it go on as one. */
+static __always_inline __u32 packet_forget(struct packet *packet, __u32 verdict)
+{
+	*(volatile __u32 *)&packet->verdict = verdict;
+	return *(volatile __u32 *)&packet->verdict;
+}
 
 enum packet_kind {
 	PACKET_IP,
@@ -104,6 +136,9 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 
 	if (packet_parse_ipv6_plain(skb, packet, offset) < 0)
 		return -1;
+	/* Unrolled: a loader without CAP_PERFMON has the verifier follow mispredicted branches too,
+	 * also the one that ends the loop, without end. */
+#pragma clang loop unroll(full)
 	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
 		__u8 extension[4];
 
@@ -178,6 +213,8 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
 {
 	int error;
 
+	if (!packet)
+		return PACKET_MALFORMED;
 	switch (skb->protocol) {
 	case bpf_htons(ETHERTYPE_IPV4):
 		error = packet_parse_ipv4(skb, packet, ETHERNET_SIZE);

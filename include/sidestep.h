@@ -14,12 +14,20 @@
 #endif
 
 /* Raised with each incompatible change of anything below; kept in the map `info`. */
-#define SIDESTEP_ABI_VERSION 1
+#define SIDESTEP_ABI_VERSION 2
 
-#define SIDESTEP_MAX_BYPASS  4096  /* prefixes for each family */
-#define SIDESTEP_MAX_ROUTES  4096  /* prefixes for each family */
-#define SIDESTEP_MAX_FLOWS   65536 /* live flows; the least recently used makes room */
-#define SIDESTEP_MAX_INBOUND 65536 /* inbound connections; likewise */
+#define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace, for each family */
+#define SIDESTEP_MAX_ROUTES	4096 /* likewise */
+#define SIDESTEP_MAX_NAMESPACES 4096
+#define SIDESTEP_MAX_PREFIXES	(1 << 20) /* of all namespaces, in each of the tries */
+#define SIDESTEP_MAX_FLOWS	65536	  /* live flows; the least recently used makes room */
+#define SIDESTEP_MAX_INBOUND	65536	  /* inbound connections; likewise */
+
+/*
+ * Network namespaces go by their cookie (SO_NETNS_COOKIE, Linux 5.14; before, by 1), a number that
+ * the kernel never uses again. It counts from 1, so the lower 32 bits are enough for four thousand
+ * million namespaces since the boot; the loader refuses one beyond.
+ */
 
 /* What happens to a packet, and why. Each is also a counter (struct sidestep_counter). */
 enum sidestep_verdict {
@@ -48,8 +56,13 @@ enum sidestep_verdict {
 	SIDESTEP_COUNTERS,
 };
 
-/* Value of the per-CPU array `counters`, indexed by the above. Lookups (sk_lookup) and packets (TC)
- * each count where they are decided. */
+/* Key of the per-CPU hash `counters`. Lookups (sk_lookup) and packets (TC) each count where they
+ * are decided. */
+struct sidestep_counter_key {
+	__u32 netns;
+	__u32 counter; /* enum sidestep_verdict */
+};
+
 struct sidestep_counter {
 	__u64 count;
 	char name[24]; /* for readers of a dump; written once by the loader */
@@ -64,14 +77,19 @@ enum sidestep_bypass_source {
 	SIDESTEP_FROM_BUILTIN = 16,  /* loopback, link-local, multicast */
 };
 
-/* Keys of the LPM tries `bypass4`, `route4` and `bypass6`, `route6`. */
+/* Keys of the LPM tries `bypass4`, `route4` and `bypass6`, `route6`. The namespace is a part of the
+ * prefix: 32 bits more than the address's own. */
+#define SIDESTEP_NETNS_BITS 32
+
 struct sidestep_prefix4 {
-	__u32 prefix_length; /* bits, 0..32, host byte order */
+	__u32 prefix_length; /* SIDESTEP_NETNS_BITS + 0..32, host byte order */
+	__u32 netns;
 	__u8 address[4];
 };
 
 struct sidestep_prefix6 {
-	__u32 prefix_length; /* bits, 0..128, host byte order */
+	__u32 prefix_length; /* SIDESTEP_NETNS_BITS + 0..128, host byte order */
+	__u32 netns;
 	__u8 address[16];
 };
 
@@ -99,6 +117,7 @@ struct sidestep_flow_key {
 	__u16 remote_port;
 	__u8 protocol; /* IPPROTO_* */
 	__u8 padding[3];
+	__u32 netns;
 };
 
 /* Value of `flows`: what was steered and lives. Written by the kernel when it steers, bytes by the
@@ -122,13 +141,20 @@ enum sidestep_owner {
 	SIDESTEP_OWNER_PROXY,	/* the proxy's own: passes */
 	SIDESTEP_OWNER_INBOUND, /* accepted from outside: its packets are replies */
 	SIDESTEP_OWNER_STEERED, /* opened by the application and steered */
+	/* The proxy's end of a steered connection; also its listeners, which hand it down. */
+	SIDESTEP_OWNER_ACCEPTED,
 };
 
 struct sidestep_owner_value {
 	__u32 owner; /* enum sidestep_owner */
 };
 
-/* Index of the sockmap `listeners`. */
+/* Key of the sockhash `listeners`. */
+struct sidestep_listener_key {
+	__u32 netns;
+	__u32 listener; /* enum sidestep_listener */
+};
+
 enum sidestep_listener {
 	SIDESTEP_LISTENER_TCP4,
 	SIDESTEP_LISTENER_TCP6,
@@ -145,20 +171,36 @@ enum sidestep_mode {
 /* The one entry of the map `info`: who loaded this, for `sidestep status`. */
 struct sidestep_info {
 	__u32 abi_version;
-	__u32 mode; /* enum sidestep_mode */
-	__u32 pid;  /* in the loader's pid namespace */
-	__u32 padding;
-	__u64 start; /* ns */
+	__u32 pid; /* in the loader's pid namespace */
 	char version[16];
-	char gateway[128];
 };
 
-_Static_assert(sizeof(struct sidestep_prefix4) == 8, "LPM key without padding");
-_Static_assert(sizeof(struct sidestep_prefix6) == 20, "LPM key without padding");
-_Static_assert(sizeof(struct sidestep_flow_key) == 40, "hash key without padding");
+/* Value of the hash `namespaces`, whose key is the namespace: what is intercepted there. */
+struct sidestep_namespace {
+	__u32 mode;	/* enum sidestep_mode */
+	__u32 udp_pass; /* 1: UDP to other ports than 53 passes (--udp pass) */
+	__u32 pid;	/* of the proxy, in the loader's pid namespace */
+	__u32 padding;
+	__u64 start;	   /* ns */
+	char name[64];	   /* agent: the container's; else "" */
+	char gateway[128]; /* IP:PORT, [IPv6]:PORT or unix:/PATH */
+};
+
+/* Value of the per-CPU array `arrivals`: the packet that lo is handing to the stack, and whose it
+ * is. Programs of sk_lookup cannot ask for their namespace. */
+struct sidestep_arrival {
+	__u32 netns; /* 0: none */
+	__u8 source[16];
+	__u8 destination[16];
+};
+
+_Static_assert(sizeof(struct sidestep_prefix4) == 12, "LPM key without padding");
+_Static_assert(sizeof(struct sidestep_prefix6) == 24, "LPM key without padding");
+_Static_assert(sizeof(struct sidestep_flow_key) == 44, "hash key without padding");
 _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 24, "ABI");
-_Static_assert(sizeof(struct sidestep_info) == 168, "ABI");
+_Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
+_Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
 _Static_assert(sizeof(struct sidestep_counter) == 32, "ABI");
 
 #endif

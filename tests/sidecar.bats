@@ -415,16 +415,16 @@ stalled() {
 	bed_wait_line server ready
 	before=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
 	programs=$(programs)
-	sidecar --drain 5000
+	sidecar --drain 30000
 	[ "$(programs)" != "$programs" ]
-	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 20
+	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 60
 	bed_until 5 stalled 1
 	bed_signal sidecar TERM
 	bed_wait_line sidecar "stopping"
 	# New ones are reset, the running one ends as it should.
 	run connect 192.0.2.78 80 --send hello --read-all
 	[[ $output == *reset* || $output == *refused* ]]
-	bed_wait_exit client 20
+	bed_wait_exit client 60
 	bed_wait_exit sidecar
 	after=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
 	diff <(echo "$before") <(echo "$after")
@@ -535,7 +535,7 @@ programs() {
 	sidecar
 	run "$("$BED_REPO/tests/deps.sh" bpftool)" map dump pinned "$(SIDE_PIN)/bypass4"
 	echo "$output"
-	[[ $output == *'"prefix_length": 24'* ]]
+	[[ $output == *'"prefix_length": 56'* ]]
 	[[ $output == *'"sources": 2'* ]]
 	run "$SIDESTEP" status --pin "$(SIDE_PIN)"
 	echo "$output"

@@ -43,40 +43,49 @@ static struct sidestep_counter *allocate(int *ret_cpus)
 	return calloc((size_t)cpus, sizeof(struct sidestep_counter));
 }
 
-int counters_read(int fd, uint64_t ret_sums[])
+int counters_read(int fd, uint32_t netns, uint64_t ret_sums[])
 {
+	struct sidestep_counter_key key = {.netns = netns};
 	_cleanup_free_ struct sidestep_counter *values = NULL;
-	uint32_t counter;
 	int cpus, cpu;
 
 	values = allocate(&cpus);
 	if (!values)
 		return -errno;
-	for (counter = 0; counter < SIDESTEP_COUNTERS; counter++) {
-		if (bpf_map_lookup_elem(fd, &counter, values) < 0)
+	for (key.counter = 0; key.counter < SIDESTEP_COUNTERS; key.counter++) {
+		if (bpf_map_lookup_elem(fd, &key, values) < 0)
 			return -errno;
-		ret_sums[counter] = 0;
+		ret_sums[key.counter] = 0;
 		for (cpu = 0; cpu < cpus; cpu++)
-			ret_sums[counter] += values[cpu].count;
+			ret_sums[key.counter] += values[cpu].count;
 	}
 	return 0;
 }
 
-int counters_reset(int fd)
+int counters_prepare(int fd, uint32_t netns)
 {
+	struct sidestep_counter_key key = {.netns = netns};
 	_cleanup_free_ struct sidestep_counter *values = NULL;
-	uint32_t counter;
-	int cpus, cpu;
+	int cpus, cpu, error;
 
 	values = allocate(&cpus);
 	if (!values)
 		return -errno;
-	for (counter = 0; counter < SIDESTEP_COUNTERS; counter++) {
+	for (key.counter = 0; key.counter < SIDESTEP_COUNTERS; key.counter++) {
 		for (cpu = 0; cpu < cpus; cpu++)
 			(void)snprintf(values[cpu].name, sizeof(values[cpu].name), "%s",
-				       counter_names[counter]);
-		if (bpf_map_update_elem(fd, &counter, values, BPF_ANY) < 0)
-			return -errno;
+				       counter_names[key.counter]);
+		error = bpf_map_update_elem(fd, &key, values, BPF_NOEXIST);
+		if (error < 0 && error != -EEXIST)
+			return error;
 	}
 	return 0;
+}
+
+void counters_remove(int fd, uint32_t netns)
+{
+	struct sidestep_counter_key key = {.netns = netns};
+
+	for (key.counter = 0; key.counter < SIDESTEP_COUNTERS; key.counter++)
+		(void)bpf_map_delete_elem(fd, &key);
 }

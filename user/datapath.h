@@ -47,6 +47,9 @@ struct datapath {
 	const struct datapath_ops *ops;
 };
 
+/* The flow as the maps know it; netns 0. */
+void datapath_flow_key(const struct proxy_flow *flow, struct sidestep_flow_key *ret_key);
+
 /* Detaches, removes what it installed, frees. NULL is allowed. */
 static inline void datapath_free(struct datapath *datapath)
 {

@@ -7,25 +7,19 @@
 #define SIDESTEP_DATAPATH_BPF_H
 
 #include "datapath.h"
-
-enum datapath_attach {
-	DATAPATH_ATTACH_AUTO, /* TCX (Linux 6.6), clsact where the kernel lacks it */
-	DATAPATH_ATTACH_TCX,
-	DATAPATH_ATTACH_CLSACT,
-};
+#include "programs.h"
 
 struct datapath_bpf_config {
 	enum sidestep_mode mode;
-	enum datapath_attach attach;
+	enum programs_way way;
 	bool udp_pass;
+	bool quiet;	       /* do not log that the rights are missing (-EPERM) */
 	uint32_t veth_ifindex; /* bridge mode: the host's end */
 	int netns_fd;	 /* where the listeners are; the caller's, read by datapath_attach() */
 	const char *pin; /* directory below a bpffs for the maps, or NULL */
 };
 
-/* Opens, configures, loads; nothing is attached yet. With @pin: makes the directory and pins the
- * maps there, in place of what a killed predecessor left. Needs CAP_BPF and CAP_NET_ADMIN.
- * Returns 0 or negative errno, logged. */
+/* As programs_load(). */
 int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath);
 
 #endif

@@ -107,8 +107,7 @@ static int make_proxy(struct sidecar *sidecar)
 		.dns = options->dns,
 		.refuse_direct = true,
 		.hooks = {.context = sidecar->datapath,
-			  /* In bridge mode the proxy's own connections are the host's. */
-			  .own_socket = sidecar->bridge_mode ? NULL : datapath_own_socket,
+			  .own_socket = datapath_own_socket,
 			  .flow_update = datapath_flow_update,
 			  .flow_close = datapath_flow_close},
 	};
@@ -203,7 +202,7 @@ static int start_datapath(struct sidecar *sidecar)
 {
 	struct datapath_bpf_config config = {
 		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
-		.attach = sidecar->options.attach,
+		.way = sidecar->options.attach,
 		.udp_pass = sidecar->options.udp == 1,
 		.veth_ifindex = sidecar->bridge.veth_ifindex,
 		.pin = sidecar->options.pin,

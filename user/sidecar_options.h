@@ -37,7 +37,7 @@ struct sidecar_options {
 	unsigned int answer_ms;
 	unsigned int drain_ms;
 	const char *pin;
-	unsigned int attach;	/* enum datapath_attach */
+	unsigned int attach;	/* enum programs_way */
 	unsigned int log_level; /* enum log_level */
 };
 

@@ -90,24 +90,32 @@ static int open_map(const char *directory, const char *name)
 	return fd;
 }
 
-/* Calls @visit with each key and value. Entries that come or go meanwhile may be missed. */
-static int walk_map(const char *directory, const char *name, size_t key_size, size_t value_size,
-		    void (*visit)(json_t *list, const void *key, const void *value), json_t *list)
+/* A namespace whose entries are wanted, and what they are added to. */
+struct walk {
+	uint32_t netns;
+	json_t *list;
+};
+
+/* Calls @visit with each key of the namespace, which has its number at @offset, and its value.
+ * Entries that come or go meanwhile may be missed. */
+static int walk_map(const char *directory, const char *name, size_t key_size, size_t offset,
+		    void (*visit)(json_t *list, const void *key, const void *value),
+		    const struct walk *walk)
 {
 	char key[sizeof(struct sidestep_flow_key)], next[sizeof(struct sidestep_flow_key)];
 	char value[sizeof(struct sidestep_flow)];
 	_cleanup_close_ int fd = open_map(directory, name);
 	void *previous = NULL;
+	uint32_t netns;
 
 	if (fd < 0)
 		return fd;
-	if (key_size > sizeof(key) || value_size > sizeof(value))
-		return -EINVAL;
 	while (bpf_map_get_next_key(fd, previous, next) == 0) {
 		memcpy(key, next, key_size);
 		previous = key;
-		if (bpf_map_lookup_elem(fd, key, value) == 0)
-			visit(list, key, value);
+		memcpy(&netns, key + offset, sizeof(netns));
+		if (netns == walk->netns && bpf_map_lookup_elem(fd, key, value) == 0)
+			visit(walk->list, key, value);
 	}
 	return 0;
 }
@@ -139,7 +147,8 @@ static void visit_bypass4(json_t *list, const void *key, const void *value)
 {
 	const struct sidestep_prefix4 *from = key;
 	struct prefix prefix = {.address = {[10] = 0xff, [11] = 0xff},
-				.length = (uint8_t)(96 + from->prefix_length)};
+				.length =
+					(uint8_t)(96 + from->prefix_length - SIDESTEP_NETNS_BITS)};
 
 	memcpy(prefix.address + 12, from->address, sizeof(from->address));
 	add_bypass(list, &prefix, value);
@@ -148,7 +157,7 @@ static void visit_bypass4(json_t *list, const void *key, const void *value)
 static void visit_bypass6(json_t *list, const void *key, const void *value)
 {
 	const struct sidestep_prefix6 *from = key;
-	struct prefix prefix = {.length = (uint8_t)from->prefix_length};
+	struct prefix prefix = {.length = (uint8_t)(from->prefix_length - SIDESTEP_NETNS_BITS)};
 
 	memcpy(prefix.address, from->address, sizeof(from->address));
 	add_bypass(list, &prefix, value);
@@ -196,7 +205,7 @@ static void visit_inbound(json_t *list, const void *key, const void *value)
 	(void)json_array_append_new(list, flow_json(key, inbound->start));
 }
 
-static int read_counters(const char *directory, json_t *counters)
+static int read_counters(const char *directory, uint32_t netns, json_t *counters)
 {
 	_cleanup_close_ int fd = open_map(directory, "counters");
 	uint64_t sums[SIDESTEP_COUNTERS];
@@ -204,7 +213,7 @@ static int read_counters(const char *directory, json_t *counters)
 
 	if (fd < 0)
 		return fd;
-	error = counters_read(fd, sums);
+	error = counters_read(fd, netns, sums);
 	if (error < 0)
 		return log_errno(error, "cannot read the counters in %s", directory);
 	for (i = 0; i < SIDESTEP_COUNTERS; i++)
@@ -213,55 +222,84 @@ static int read_counters(const char *directory, json_t *counters)
 	return 0;
 }
 
-static int read_info(const char *directory, json_t *instance)
+static int read_info(const char *directory, struct sidestep_info *ret_info)
 {
 	_cleanup_close_ int fd = open_map(directory, "info");
-	struct sidestep_info info;
 	uint32_t zero = 0;
 
 	if (fd < 0)
 		return fd;
-	if (bpf_map_lookup_elem(fd, &zero, &info) < 0)
+	if (bpf_map_lookup_elem(fd, &zero, ret_info) < 0)
 		return log_errno(-errno, "cannot read the map info in %s", directory);
-	if (info.abi_version != SIDESTEP_ABI_VERSION) {
+	if (ret_info->abi_version != SIDESTEP_ABI_VERSION) {
 		log_error("the maps in %s have version %u, this sidestep reads version %d: use the "
 			  "sidestep that made them",
-			  directory, info.abi_version, SIDESTEP_ABI_VERSION);
+			  directory, ret_info->abi_version, SIDESTEP_ABI_VERSION);
 		return -EPROTO;
 	}
-	(void)json_object_set_new(instance, "pin", json_string(directory));
-	(void)json_object_set_new(instance, "version", json_string(info.version));
-	(void)json_object_set_new(instance, "mode",
-				  json_string(info.mode == SIDESTEP_MODE_BRIDGE ? "bridge"
-										: "sidecar"));
-	(void)json_object_set_new(instance, "pid", json_integer(info.pid));
-	(void)json_object_set_new(instance, "gateway", json_string(info.gateway));
-	(void)json_object_set_new(instance, "age_seconds", json_real(age_seconds(info.start)));
 	return 0;
 }
 
-/* A new object (the caller's) or NULL, logged. */
-static json_t *read_instance(const char *directory)
+/* A namespace that is intercepted: a new object (the caller's) or NULL, logged. */
+static json_t *read_namespace(const char *directory, const struct sidestep_info *info,
+			      uint32_t netns, const struct sidestep_namespace *namespace)
 {
-	_cleanup_json_ json_t *instance = json_object();
 	json_t *bypass = json_array(), *flows = json_array(), *inbound = json_array();
 	json_t *counters = json_object();
+	_cleanup_json_ json_t *instance =
+		json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:o}", "pin",
+			  directory, "version", info->version, "mode",
+			  namespace->mode == SIDESTEP_MODE_BRIDGE ? "bridge" : "sidecar", "netns",
+			  (json_int_t)netns, "name", namespace->name, "pid",
+			  (json_int_t) namespace->pid, "gateway", namespace->gateway, "age_seconds",
+			  age_seconds(namespace->start), "bypass", bypass, "flows", flows,
+			  "inbound", inbound, "counters", counters);
 
-	(void)json_object_set_new(instance, "bypass", bypass);
-	(void)json_object_set_new(instance, "flows", flows);
-	(void)json_object_set_new(instance, "inbound", inbound);
-	(void)json_object_set_new(instance, "counters", counters);
-	if (read_info(directory, instance) < 0 || read_counters(directory, counters) < 0 ||
+	if (!instance || read_counters(directory, netns, counters) < 0 ||
 	    walk_map(directory, "bypass4", sizeof(struct sidestep_prefix4),
-		     sizeof(struct sidestep_bypass), visit_bypass4, bypass) < 0 ||
+		     offsetof(struct sidestep_prefix4, netns), visit_bypass4,
+		     &(struct walk) {netns, bypass}) < 0 ||
 	    walk_map(directory, "bypass6", sizeof(struct sidestep_prefix6),
-		     sizeof(struct sidestep_bypass), visit_bypass6, bypass) < 0 ||
+		     offsetof(struct sidestep_prefix6, netns), visit_bypass6,
+		     &(struct walk) {netns, bypass}) < 0 ||
 	    walk_map(directory, "flows", sizeof(struct sidestep_flow_key),
-		     sizeof(struct sidestep_flow), visit_flow, flows) < 0 ||
+		     offsetof(struct sidestep_flow_key, netns), visit_flow,
+		     &(struct walk) {netns, flows}) < 0 ||
 	    walk_map(directory, "inbound", sizeof(struct sidestep_flow_key),
-		     sizeof(struct sidestep_inbound), visit_inbound, inbound) < 0)
+		     offsetof(struct sidestep_flow_key, netns), visit_inbound,
+		     &(struct walk) {netns, inbound}) < 0)
 		return NULL;
 	return TAKE_PTR(instance);
+}
+
+/* Adds all namespaces that the maps in a directory serve. 0 or negative errno, logged. */
+static int read_directory(const char *directory, json_t *instances)
+{
+	_cleanup_close_ int fd = -1;
+	struct sidestep_namespace namespace;
+	struct sidestep_info info;
+	uint32_t netns, next, *previous = NULL;
+	int error = read_info(directory, &info);
+
+	if (error < 0)
+		return error;
+	fd = open_map(directory, "namespaces");
+	if (fd < 0)
+		return fd;
+	while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+		json_t *instance;
+
+		netns = next;
+		previous = &netns;
+		if (bpf_map_lookup_elem(fd, &netns, &namespace) < 0)
+			continue;
+		instance = read_namespace(directory, &info, netns, &namespace);
+		if (instance)
+			(void)json_array_append_new(instances, instance);
+		else
+			error = -EIO;
+	}
+	return error;
 }
 
 static const char *text_of(const json_t *object, const char *name)
@@ -306,9 +344,11 @@ static void print_instance(const json_t *instance)
 	json_t *value, *entry;
 	size_t i, j;
 
-	(void)printf("%s: %s, sidestep %s, process %lld, gateway %s\n", text_of(instance, "pin"),
-		     text_of(instance, "mode"), text_of(instance, "version"),
-		     number_of(instance, "pid"), text_of(instance, "gateway"));
+	name = text_of(instance, "name");
+	(void)printf("%s: %s%s%s, sidestep %s, process %lld, gateway %s\n",
+		     text_of(instance, "pin"), text_of(instance, "mode"), name[0] ? " " : "", name,
+		     text_of(instance, "version"), number_of(instance, "pid"),
+		     text_of(instance, "gateway"));
 	(void)printf("  bypassed:\n");
 	json_array_foreach (bypass, i, entry) {
 		const json_t *sources = json_object_get(entry, "sources");
@@ -339,15 +379,10 @@ static int read_all(json_t *instances)
 		return errno == ENOENT ? 0 : log_errno(-errno, "cannot list %s", DEFAULT_PIN_ROOT);
 	while ((entry = readdir(directory))) {
 		char path[4096];
-		json_t *instance;
-
 		if (entry->d_name[0] == '.')
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", DEFAULT_PIN_ROOT, entry->d_name);
-		instance = read_instance(path);
-		if (instance)
-			(void)json_array_append_new(instances, instance);
-		else
+		if (read_directory(path, instances) < 0)
 			error = -EIO;
 	}
 	(void)closedir(directory);
@@ -366,8 +401,7 @@ int command_status(int argc, char **argv)
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	if (options.pin) {
-		instance = read_instance(options.pin);
-		error = instance ? json_array_append_new(instances, instance) : -EIO;
+		error = read_directory(options.pin, instances);
 	} else {
 		error = read_all(instances);
 	}

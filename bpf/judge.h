@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * From a frame to a verdict: what the maps and the sending socket say of it, put before
+ * sidestep_decide(). Included by the programs once the maps are declared.
+ */
+#ifndef SIDESTEP_JUDGE_H
+#define SIDESTEP_JUDGE_H
+
+#include "decide.h"
+#include "maps.h"
+#include "packet.h"
+
+#ifdef SIDESTEP_SHARED
+/* One load serves several namespaces: each packet is asked (Linux 6.15). */
+static __always_inline __u32 netns_of(struct __sk_buff *skb)
+{
+	return (__u32)bpf_get_netns_cookie(skb);
+}
+#else
+/* The one namespace that this load serves. Set by the loader before load. */
+const volatile __u32 config_netns = 0;
+
+static __always_inline __u32 netns_of(struct __sk_buff *skb)
+{
+	(void)skb;
+	return config_netns;
+}
+#endif
+
+static __always_inline struct sidestep_bypass *bypass_lookup4(__u32 netns, __be32 address)
+{
+	struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32, .netns = netns};
+
+	__builtin_memcpy(key.address, &address, sizeof(key.address));
+	return bpf_map_lookup_elem(&bypass4, &key);
+}
+
+static __always_inline struct sidestep_bypass *bypass_lookup6(__u32 netns, const void *address)
+{
+	struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128, .netns = netns};
+
+	__builtin_memcpy(key.address, address, sizeof(key.address));
+	return bpf_map_lookup_elem(&bypass6, &key);
+}
+
+/* Not inlined: keys with a stack of their own never share a slot with a spilled pointer, which the
+ * verifier would refuse without CAP_PERFMON. The same goes for the others below. */
+static __noinline struct sidestep_bypass *bypass_lookup(__u32 netns, const struct packet *packet,
+							const __u8 address[16])
+{
+	return packet->ipv4 ? bypass_lookup4(netns, *(const __be32 *)(address + 12))
+			    : bypass_lookup6(netns, address);
+}
+
+static __always_inline __u32 bypass_sources(const struct sidestep_bypass *bypass)
+{
+	return bypass ? bypass->sources : 0;
+}
+
+/* The flow of a packet that leaves: the sender is the local end. */
+static __always_inline void flow_key_outward(struct sidestep_flow_key *key, __u32 netns,
+					     const struct packet *packet)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->local_address, packet->source, 16);
+	__builtin_memcpy(key->remote_address, packet->destination, 16);
+	key->local_port = packet->source_port;
+	key->remote_port = packet->destination_port;
+	key->protocol = packet->protocol;
+	key->netns = netns;
+}
+
+static __always_inline void flow_key_inward(struct sidestep_flow_key *key, __u32 netns,
+					    const struct packet *packet)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->local_address, packet->destination, 16);
+	__builtin_memcpy(key->remote_address, packet->source, 16);
+	key->local_port = packet->destination_port;
+	key->remote_port = packet->source_port;
+	key->protocol = packet->protocol;
+	key->netns = netns;
+}
+
+/*
+ * Is @packet, which leaves, part of something that came in? An ICMP error belongs to the packet
+ * that it quotes behind its 8 bytes of header, which came in.
+ */
+static __noinline int inbound_known(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
+{
+	struct sidestep_flow_key key;
+	struct packet *quoted;
+	int error;
+
+	if (!packet_is_icmp_error(packet)) {
+		flow_key_outward(&key, netns, packet);
+		return bpf_map_lookup_elem(&inbound, &key) != NULL;
+	}
+	quoted = packet_scratch(PACKET_QUOTED);
+	if (!quoted)
+		return 0;
+	error = packet->ipv4 ? packet_parse_ipv4(skb, quoted, packet->transport + 8)
+			     : packet_parse_ipv6_plain(skb, quoted, packet->transport + 8);
+	if (error < 0 || packet_parse_transport(skb, quoted) < 0)
+		return 0;
+	flow_key_inward(&key, netns, quoted);
+	return bpf_map_lookup_elem(&inbound, &key) != NULL;
+}
+
+/* Records the start of a connection that is steered. */
+static __always_inline void flow_record(__u32 netns, const struct packet *packet)
+{
+	struct sidestep_flow flow = {
+		.start = bpf_ktime_get_ns(),
+		.verdict = SIDESTEP_STEER_TCP,
+	};
+	struct sidestep_flow_key key;
+
+	flow_key_outward(&key, netns, packet);
+	(void)bpf_map_update_elem(&flows, &key, &flow, 0);
+}
+
+/* Remembers a flow that came from @source, unless that is bypassed. */
+static __always_inline void inbound_record(__u32 netns, const struct packet *packet,
+					   const struct sidestep_bypass *source)
+{
+	struct sidestep_inbound value;
+	struct sidestep_flow_key key;
+
+	if (source || packet->later_fragment)
+		return;
+	/* Only the first packet of a connection counts. */
+	if (packet->protocol != IPPROTO_UDP && !packet->opening)
+		return;
+	/* A resolver's answer; questions to it are never replies (sidestep_decide()). */
+	if (packet->protocol == IPPROTO_UDP && packet->source_port == SIDESTEP_DNS_PORT)
+		return;
+	flow_key_inward(&key, netns, packet);
+	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, &key))
+		return;
+	value.start = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&inbound, &key, &value, 0) < 0)
+		count(netns, SIDESTEP_INBOUND_FULL);
+}
+
+static __always_inline __u32 owner_get(struct bpf_sock *sk)
+{
+	struct sidestep_owner_value *value;
+
+	if (!sk)
+		return SIDESTEP_OWNER_NONE;
+	value = bpf_sk_storage_get(&owners, sk, NULL, 0);
+	return value ? value->owner : SIDESTEP_OWNER_NONE;
+}
+
+static __always_inline void owner_set(struct bpf_sock *sk, __u32 owner)
+{
+	struct sidestep_owner_value initial = {.owner = owner};
+	struct sidestep_owner_value *value;
+
+	value = bpf_sk_storage_get(&owners, sk, &initial, BPF_SK_STORAGE_GET_F_CREATE);
+	if (value)
+		value->owner = owner;
+}
+
+/* The full socket that sends @skb; handshakes and TIME_WAIT have none. */
+static __always_inline struct bpf_sock *sender(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	return sk ? bpf_sk_fullsock(sk) : NULL;
+}
+
+/* --udp pass of this namespace's proxy. */
+static __always_inline int udp_may_pass(__u32 netns)
+{
+	const struct sidestep_namespace *namespace = bpf_map_lookup_elem(&namespaces, &netns);
+
+	return namespace && namespace->udp_pass;
+}
+
+/* The verdict on a parsed packet that leaves, with the expensive questions asked only if needed. */
+static __noinline __u32 judge(struct __sk_buff *skb, __u32 netns, struct packet *packet,
+			      struct bpf_sock *sk, __u32 owner)
+{
+	struct decision_input in = {
+		.destination_bypass =
+			bypass_sources(bypass_lookup(netns, packet, packet->destination)),
+		.owner = owner,
+		.destination_port = packet->destination_port,
+		.protocol = packet->protocol,
+		.later_fragment = packet->later_fragment,
+		.opening = packet->opening,
+	};
+
+	if (in.destination_bypass) {
+		if (!(in.destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
+			in.source_bypass =
+				bypass_sources(bypass_lookup(netns, packet, packet->source));
+	} else {
+		if (!in.opening && owner == SIDESTEP_OWNER_NONE)
+			in.inbound = inbound_known(skb, netns, packet);
+		if (in.protocol == IPPROTO_UDP)
+			in.udp_pass = udp_may_pass(netns);
+	}
+	/* From here on the socket itself remembers, whatever the map has to forget. */
+	if (in.inbound && sk && sk->protocol == IPPROTO_TCP && in.protocol == IPPROTO_TCP)
+		owner_set(sk, SIDESTEP_OWNER_INBOUND);
+	return packet_forget(packet, sidestep_decide(&in));
+}
+
+/* The verdict on whatever leaves by a device; fills @packet where it is IP. @local: sent by a
+ * socket of this namespace's, which may say whose it is. */
+static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, struct packet *packet,
+					 int local)
+{
+	struct bpf_sock *sk;
+
+	switch (packet_parse(skb, packet)) {
+	case PACKET_IP:
+		sk = local ? sender(skb) : NULL;
+		return judge(skb, netns, packet, sk, owner_get(sk));
+	case PACKET_ARP:
+		return SIDESTEP_LINK;
+	case PACKET_OTHER:
+		return SIDESTEP_DENY_PROTOCOL;
+	default:
+		return SIDESTEP_DENY_MALFORMED;
+	}
+}
+
+#endif

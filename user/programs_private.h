@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between programs.c, attachment.c and programs_maps.c. */
+#ifndef SIDESTEP_PROGRAMS_PRIVATE_H
+#define SIDESTEP_PROGRAMS_PRIVATE_H
+
+#include "programs.h"
+
+enum programs_map {
+	MAP_BYPASS4,
+	MAP_BYPASS6,
+	MAP_ROUTE4,
+	MAP_ROUTE6,
+	MAP_FLOWS,
+	MAP_INBOUND,
+	MAP_OWNERS,
+	MAP_LISTENERS,
+	MAP_COUNTERS,
+	MAP_INFO,
+	MAP_NAMESPACES,
+	PROGRAMS_MAPS,
+};
+
+struct bpf_object;
+
+/* The programs of a kind, configured and not loaded: the caller's, to be closed. NULL with errno
+ * set. */
+struct bpf_object *programs_open(const struct programs_config *config);
+
+struct programs {
+	struct programs_config config;
+	char *pin;
+	int maps[PROGRAMS_MAPS];
+	int programs[PROGRAMS]; /* -1: not of this kind */
+};
+
+#endif
