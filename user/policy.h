@@ -39,4 +39,13 @@ bool policy_internet(const struct policy *policy);
  * matter; "*" matches any run of characters, dots too; alone it matches every name. Thread safe. */
 bool policy_allows(const struct policy *policy, const char *name);
 
+struct policy_verdict {
+	bool internet;
+	bool allowed;
+};
+
+/* Both questions about one state of the policy, where the answers belong together. @name may be
+ * NULL: not allowed. Thread safe. */
+struct policy_verdict policy_judge(const struct policy *policy, const char *name);
+
 #endif
