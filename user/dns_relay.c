@@ -2,348 +2,360 @@
 #include "dns_relay.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/random.h>
 
 #include "address.h"
 #include "cleanup.h"
+#include "dns_message.h"
+#include "dns_table.h"
 #include "log.h"
+#include "policy.h"
 
-/* Datagrams taken from one socket before others get their turn. */
-#define DNS_BURST 32
-/* RFC 1035 section 4.1.1. */
-#define DNS_HEADER 12
+/* Batches taken from one socket before others get their turn. */
+#define DNS_BURST 4
+/* How often a random socket and ID are drawn until they are free: with the table full one in 64
+ * is taken, which makes eight in a row one in 2^48. */
+#define DNS_DRAWS 8
+/* How often a send is tried: an ICMP error about an earlier query is reported to whoever calls
+ * next, once. */
+#define DNS_SENDS 3
 
 #define container_of(pointer, type, member)                                                        \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-struct dns_query {
-	struct loop_handler handler; /* connected to the resolver */
-	struct dns_relay *relay;
-	struct dns_query *newer, *older;
-	struct sockaddr_storage client;
-	struct sockaddr_storage resolver;
-	uint8_t id[2];
-	struct loop_timer timer;
-	struct loop_task release;
-};
-
 struct dns_listener {
 	struct loop_handler handler;
 	struct dns_relay *relay;
-	struct sockaddr_storage address;
+	union dns_address address;
+};
+
+struct dns_upstream {
+	struct loop_handler handler;
+	struct dns_relay *relay;
+	uint8_t index;
 };
 
 struct dns_relay {
 	struct connection_worker *worker;
 	struct dns_listener listener[2];
-	struct dns_query *newest, *oldest;
-	unsigned int queries, queries_max;
+	struct dns_upstream upstream[2 * DNS_UPSTREAMS]; /* IPv4, then IPv6 */
+	struct dns_table *table;
+	struct dns_io *io;
 	struct loop_timer_class query_class;
+	uint32_t random[64];
+	unsigned int random_left;
 };
 
-static socklen_t address_size(const struct sockaddr_storage *address)
+static bool is_ipv6(const union dns_address *address)
 {
-	return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-					      : sizeof(struct sockaddr_in);
-}
-
-static bool address_same(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-	const struct sockaddr_in *a4 = (const struct sockaddr_in *)a;
-	const struct sockaddr_in *b4 = (const struct sockaddr_in *)b;
-	const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)a;
-	const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)b;
-
-	if (a->ss_family != b->ss_family)
-		return false;
-	if (a->ss_family == AF_INET)
-		return a4->sin_port == b4->sin_port && a4->sin_addr.s_addr == b4->sin_addr.s_addr;
-	return a6->sin6_port == b6->sin6_port &&
-	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
-}
-
-int dns_listener_prepare(int fd, int family)
-{
-	static const int one = 1;
-	bool ipv6 = family == AF_INET6;
-
-	return setsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
-			  ipv6 ? IPV6_RECVORIGDSTADDR : IP_RECVORIGDSTADDR, &one, sizeof(one)) < 0
-		       ? -errno
-		       : 0;
-}
-
-static void query_release(struct loop_task *task)
-{
-	free(container_of(task, struct dns_query, release));
-}
-
-static void query_end(struct dns_query *query, bool failed)
-{
-	struct dns_relay *relay = query->relay;
-
-	if (failed)
-		counter_add(&relay->worker->counters.dns_failures, 1);
-	if (query->newer)
-		query->newer->older = query->older;
-	else
-		relay->newest = query->older;
-	if (query->older)
-		query->older->newer = query->newer;
-	else
-		relay->oldest = query->newer;
-	relay->queries--;
-	loop_timer_stop(&query->timer);
-	loop_close(&query->handler);
-	query->release.run = query_release;
-	loop_defer(relay->worker->loop, &query->release);
-}
-
-static void query_expired(struct loop_timer *timer)
-{
-	query_end(container_of(timer, struct dns_query, timer), true);
+	return address->any.sa_family == AF_INET6;
 }
 
 static void relay_complain(struct dns_relay *relay, const char *what,
-			   const struct sockaddr_storage *resolver, int error)
+			   const union dns_address *resolver, int error)
 {
 	char suffix[64], address[ADDRESS_TEXT_MAX], text[128];
 
 	if (complaint_due(relay->worker->shared, COMPLAINT_DNS, suffix))
 		log_warning("DNS: %s %s: %s; is the resolver reachable from here?%s", what,
-			    endpoint_format((const struct sockaddr *)resolver, address),
+			    endpoint_format(&resolver->any, address),
 			    strerror_r(error, text, sizeof(text)), suffix);
 }
 
-static int own_socket(struct dns_relay *relay, int fd, const struct sockaddr_storage *resolver)
+static struct policy_verdict judge(const struct dns_relay *relay,
+				   const struct dns_question *question)
 {
-	const struct proxy_hooks *hooks = &relay->worker->shared->config.hooks;
+	const struct policy *policy = relay->worker->shared->config.policy;
+	char name[DNS_NAME_TEXT_MAX];
 
-	return hooks->own_socket
-		       ? hooks->own_socket(hooks->context, fd, (const struct sockaddr *)resolver)
-		       : 0;
+	if (!policy)
+		return (struct policy_verdict) {.internet = true};
+	dns_question_name(question, name);
+	return policy_judge(policy, name);
 }
 
-/*
- * Sends an answer from the listener, as the resolver: its address is the packet's source (ip(7)
- * IP_PKTINFO, on a transparent socket). The source port is the listener's; the kernel side makes it
- * 53, since a socket that is bound there would be in the way of the application's own.
- * 0 or negative errno.
- */
-static int answer_send(int fd, char *data, size_t size, struct sockaddr_storage *client,
-		       const struct sockaddr_storage *resolver)
+static void answer(struct dns_relay *relay, const void *data, size_t size,
+		   const union dns_address *resolver, const union dns_address *client)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-		struct cmsghdr align;
-	} control = {.space = {0}};
-	struct iovec part = {.iov_base = data, .iov_len = size};
-	struct msghdr message = {
-		.msg_name = client,
-		.msg_namelen = address_size(client),
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-	};
-	struct in6_pktinfo info6 = {.ipi6_ifindex = 0};
-	struct in_pktinfo info4 = {.ipi_ifindex = 0};
-	bool ipv6 = resolver->ss_family == AF_INET6;
-	struct cmsghdr *header = &control.align;
-
-	header->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
-	header->cmsg_type = ipv6 ? IPV6_PKTINFO : IP_PKTINFO;
-	if (ipv6) {
-		info6.ipi6_addr = ((const struct sockaddr_in6 *)resolver)->sin6_addr;
-		header->cmsg_len = CMSG_LEN(sizeof(info6));
-		message.msg_controllen = CMSG_SPACE(sizeof(info6));
-		memcpy(CMSG_DATA(header), &info6, sizeof(info6));
-	} else {
-		info4.ipi_spec_dst = ((const struct sockaddr_in *)resolver)->sin_addr;
-		header->cmsg_len = CMSG_LEN(sizeof(info4));
-		message.msg_controllen = CMSG_SPACE(sizeof(info4));
-		memcpy(CMSG_DATA(header), &info4, sizeof(info4));
-	}
-	return sendmsg(fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	dns_answer(relay->io, relay->listener[is_ipv6(resolver)].handler.fd, data, size, resolver,
+		   client);
 }
 
-static void query_ready(struct loop_handler *handler, uint32_t events)
+/* Answers without the resolver's help, queued. */
+static void answer_alone(struct dns_relay *relay, const struct dns_question *question,
+			 struct policy_verdict verdict, const union dns_address *resolver,
+			 const union dns_address *client)
 {
-	struct dns_query *query = container_of(handler, struct dns_query, handler);
-	struct dns_relay *relay = query->relay;
-	char *buffer = relay->worker->pool->buffer;
-	ssize_t size = recv(handler->fd, buffer, RELAY_BUFFER, 0);
-	int error;
+	uint8_t message[DNS_ANSWER_MAX];
+	size_t size;
 
-	(void)events;
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (size < 0) {
-		relay_complain(relay, "no answer from", &query->resolver, errno);
-		query_end(query, true);
-		return;
-	}
-	/* Neither an answer nor a reason to stop waiting for it. */
-	if (size < DNS_HEADER || memcmp(buffer, query->id, sizeof(query->id)) != 0)
-		return;
-	error = answer_send(relay->listener[query->resolver.ss_family == AF_INET6].handler.fd,
-			    buffer, (size_t)size, &query->client, &query->resolver);
-	if (error < 0)
-		relay_complain(relay, "cannot answer as", &query->resolver, -error);
-	query_end(query, error < 0);
-}
-
-static int query_socket(struct dns_relay *relay, const struct sockaddr_storage *resolver)
-{
-	_cleanup_close_ int fd = socket(resolver->ss_family,
-					SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	error = own_socket(relay, fd, resolver);
-	if (error < 0)
-		return error;
-	/* Only that resolver's answers arrive; the kernel picks a random source port. */
-	if (connect(fd, (const struct sockaddr *)resolver, address_size(resolver)) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
-
-static int query_start(struct dns_relay *relay, const struct sockaddr_storage *client,
-		       const struct sockaddr_storage *resolver, const char *data, size_t size)
-{
-	_cleanup_free_ struct dns_query *query = calloc(1, sizeof(*query));
-	_cleanup_close_ int fd = -1;
-	int error;
-
-	if (!query)
-		return -ENOMEM;
-	fd = query_socket(relay, resolver);
-	if (fd < 0)
-		return fd;
-	if (send(fd, data, size, MSG_NOSIGNAL) < 0)
-		return -errno;
-	query->relay = relay;
-	query->client = *client;
-	query->resolver = *resolver;
-	memcpy(query->id, data, sizeof(query->id));
-	query->handler.ready = query_ready;
-	query->timer.expired = query_expired;
-	error = loop_add(relay->worker->loop, &query->handler, fd, EPOLLIN);
-	if (error < 0)
-		return error;
-	(void)TAKE_FD(fd);
-	if (relay->queries >= relay->queries_max)
-		query_end(relay->oldest, true);
-	query->older = relay->newest;
-	if (relay->newest)
-		relay->newest->newer = query;
+	if (verdict.allowed)
+		size = dns_made_up_write(question, message);
 	else
-		relay->oldest = query;
-	relay->newest = query;
-	relay->queries++;
-	loop_timer_start(relay->worker->loop, &relay->query_class, &query->timer);
-	(void)TAKE_PTR(query);
+		size = dns_error_write(question, verdict.internet ? DNS_SERVFAIL : DNS_NXDOMAIN,
+				       message);
+	answer(relay, message, size, resolver, client);
+}
+
+static void flush(struct dns_relay *relay)
+{
+	char suffix[64], text[128];
+	int error = 0;
+	unsigned int lost = dns_flush(relay->io, &error);
+
+	if (!lost)
+		return;
+	counter_add(&relay->worker->counters.dns_failures, lost);
+	if (complaint_due(relay->worker->shared, COMPLAINT_DNS, suffix))
+		log_warning("DNS: cannot send an answer to the application: %s%s",
+			    strerror_r(error, text, sizeof(text)), suffix);
+}
+
+static void query_end(struct dns_relay *relay, struct dns_query *query)
+{
+	loop_timer_stop(&query->timer);
+	dns_table_remove(relay->table, query);
+}
+
+/* The answer is queued. */
+static void query_fail(struct dns_query *query, const char *what, int error)
+{
+	struct dns_relay *relay = query->relay;
+
+	counter_add(&relay->worker->counters.dns_failures, 1);
+	relay_complain(relay, what, &query->resolver, error);
+	answer_alone(relay, &query->question, judge(relay, &query->question), &query->resolver,
+		     &query->client);
+	query_end(relay, query);
+}
+
+static void query_expired(struct loop_timer *timer)
+{
+	struct dns_query *query = container_of(timer, struct dns_query, timer);
+	struct dns_relay *relay = query->relay;
+
+	query_fail(query, "no answer from", ETIMEDOUT);
+	flush(relay);
+}
+
+/* From the kernel's generator, 64 at a time. Returns 0 or negative errno. */
+static int draw(struct dns_relay *relay, uint32_t *ret_bits)
+{
+	if (relay->random_left == 0) {
+		if (getrandom(relay->random, sizeof(relay->random), 0) !=
+		    (ssize_t)sizeof(relay->random))
+			return -EIO;
+		relay->random_left = ARRAY_SIZE(relay->random);
+	}
+	*ret_bits = relay->random[--relay->random_left];
 	return 0;
 }
 
-/* One datagram with where it was sent to. Bytes, or -1 with errno. */
-static ssize_t datagram_receive(int fd, char *buffer, struct sockaddr_storage *ret_client,
-				struct sockaddr_storage *ret_destination)
+/* Takes a place in the table, with a random socket and ID. NULL: that was not possible. */
+static struct dns_query *query_new(struct dns_relay *relay, bool ipv6)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(struct sockaddr_in6))];
-		struct cmsghdr align;
-	} control;
-	struct iovec data = {.iov_base = buffer, .iov_len = RELAY_BUFFER};
-	struct msghdr message = {
-		.msg_name = ret_client,
-		.msg_namelen = sizeof(*ret_client),
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header;
-	ssize_t size = recvmsg(fd, &message, 0);
+	struct dns_query *query = NULL;
+	uint32_t bits;
+	int i;
 
-	if (size < 0)
-		return -1;
-	memset(ret_destination, 0, sizeof(*ret_destination));
-	for (header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-		if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_ORIGDSTADDR)
-			memcpy(ret_destination, CMSG_DATA(header), sizeof(struct sockaddr_in));
-		if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_ORIGDSTADDR)
-			memcpy(ret_destination, CMSG_DATA(header), sizeof(struct sockaddr_in6));
+	if (dns_table_full(relay->table))
+		query_fail(dns_table_oldest(relay->table), "too many queries wait for", EBUSY);
+	for (i = 0; i < DNS_DRAWS && !query; i++) {
+		uint8_t socket;
+
+		if (draw(relay, &bits) < 0)
+			return NULL;
+		socket = (uint8_t)((bits >> 16) % DNS_UPSTREAMS + (ipv6 ? DNS_UPSTREAMS : 0));
+		query = dns_table_add(relay->table, socket, (uint16_t)bits);
 	}
-	return size;
+	return query;
+}
+
+static int query_send(int fd, const void *data, size_t size, const union dns_address *resolver)
+{
+	int i;
+
+	for (i = 0; i < DNS_SENDS; i++) {
+		if (sendto(fd, data, size, MSG_NOSIGNAL, &resolver->any,
+			   dns_address_size(resolver)) >= 0)
+			return 0;
+	}
+	return -errno;
+}
+
+static void query_start(struct dns_relay *relay, const struct dns_question *question,
+			const struct dns_datagram *datagram)
+{
+	struct dns_query *query = query_new(relay, is_ipv6(&datagram->to));
+	int error;
+
+	if (!query) {
+		counter_add(&relay->worker->counters.dns_failures, 1);
+		answer_alone(relay, question, judge(relay, question), &datagram->to,
+			     &datagram->from);
+		return;
+	}
+	query->relay = relay;
+	query->client = datagram->from;
+	query->resolver = datagram->to;
+	query->question = *question;
+	query->timer.expired = query_expired;
+	loop_timer_start(relay->worker->loop, &relay->query_class, &query->timer);
+	dns_set_id(datagram->data, query->id);
+	error = query_send(relay->upstream[query->socket].handler.fd, datagram->data,
+			   datagram->size, &query->resolver);
+	if (error < 0)
+		query_fail(query, "cannot ask", -error);
 }
 
 /* Sent to the listener itself, not steered there: asking that "resolver" would never end. */
-static bool resolver_is_self(const struct dns_relay *relay, const struct sockaddr_storage *resolver)
+static bool resolver_is_self(const struct dns_relay *relay, const union dns_address *resolver)
 {
-	return address_same(&relay->listener[0].address, resolver) ||
-	       address_same(&relay->listener[1].address, resolver);
+	return dns_address_equal(&relay->listener[0].address, resolver) ||
+	       dns_address_equal(&relay->listener[1].address, resolver);
 }
 
-static void queries_read(struct dns_relay *relay, int fd)
+static void query_take(struct dns_relay *relay, const struct dns_datagram *datagram)
 {
-	struct sockaddr_storage client = {0}, resolver = {0};
-	char *buffer = relay->worker->pool->buffer;
-	int i, error;
+	struct dns_question question;
+	struct policy_verdict verdict;
+	uint8_t message[DNS_ANSWER_MAX];
+	int result;
 
-	for (i = 0; i < DNS_BURST; i++) {
-		ssize_t size = datagram_receive(fd, buffer, &client, &resolver);
-
-		if (size < 0 && errno == EAGAIN)
-			return;
-		if (size < 0)
-			continue;
-		counter_add(&relay->worker->counters.dns_queries, 1);
-		if (size < DNS_HEADER || resolver.ss_family != client.ss_family ||
-		    resolver_is_self(relay, &resolver)) {
-			counter_add(&relay->worker->counters.dns_failures, 1);
-			continue;
-		}
-		error = query_start(relay, &client, &resolver, buffer, (size_t)size);
-		if (error < 0) {
-			counter_add(&relay->worker->counters.dns_failures, 1);
-			relay_complain(relay, "cannot ask", &resolver, -error);
-		}
+	counter_add(&relay->worker->counters.dns_queries, 1);
+	result = dns_query_parse(datagram->data, datagram->size, &question);
+	if (result != 0 || datagram->to.any.sa_family != datagram->from.any.sa_family ||
+	    resolver_is_self(relay, &datagram->to)) {
+		counter_add(&relay->worker->counters.dns_failures, 1);
+		if (result > 0)
+			answer(relay, message,
+			       dns_error_write(&question, (enum dns_rcode)result, message),
+			       &datagram->to, &datagram->from);
+		return;
 	}
+	verdict = judge(relay, &question);
+	if (verdict.internet)
+		query_start(relay, &question, datagram);
+	else
+		answer_alone(relay, &question, verdict, &datagram->to, &datagram->from);
 }
 
 static void listener_ready(struct loop_handler *handler, uint32_t events)
 {
+	struct dns_relay *relay = container_of(handler, struct dns_listener, handler)->relay;
+	struct dns_datagram *datagrams;
+	int burst, count = DNS_BATCH, i;
+
 	(void)events;
-	queries_read(container_of(handler, struct dns_listener, handler)->relay, handler->fd);
+	for (burst = 0; burst < DNS_BURST && count == DNS_BATCH; burst++) {
+		count = dns_receive(relay->io, handler->fd, &datagrams);
+		for (i = 0; i < count; i++)
+			query_take(relay, &datagrams[i]);
+		flush(relay);
+	}
+}
+
+/* The query that a resolver's datagram is about; NULL: none, or not from where it was sent to. */
+static struct dns_query *query_find(const struct dns_upstream *upstream, uint16_t id,
+				    const union dns_address *resolver)
+{
+	struct dns_query *query = dns_table_find(upstream->relay->table, upstream->index, id);
+
+	return query && dns_address_equal(&query->resolver, resolver) ? query : NULL;
+}
+
+static void answer_take(struct dns_upstream *upstream, const struct dns_datagram *datagram)
+{
+	struct dns_relay *relay = upstream->relay;
+	struct policy_verdict verdict = {.allowed = false};
+	struct dns_query *query;
+
+	if (datagram->size < DNS_HEADER_SIZE)
+		return;
+	query = query_find(upstream, dns_id(datagram->data), &datagram->from);
+	/* Neither an answer nor a reason to stop waiting for it. */
+	if (!query || !dns_answers(datagram->data, datagram->size, &query->question))
+		return;
+	if (dns_rcode(datagram->data) == DNS_NXDOMAIN)
+		verdict = judge(relay, &query->question);
+	if (verdict.allowed) {
+		answer_alone(relay, &query->question, verdict, &query->resolver, &query->client);
+	} else {
+		dns_set_id(datagram->data, query->question.id);
+		answer(relay, datagram->data, datagram->size, &query->resolver, &query->client);
+	}
+	query_end(relay, query);
+}
+
+static void errors_take(struct dns_upstream *upstream)
+{
+	union dns_address resolver;
+	struct dns_query *query;
+	uint16_t id = 0;
+	int i, error = 0;
+
+	for (i = 0; i < DNS_BATCH; i++) {
+		if (!dns_upstream_error(upstream->handler.fd, &resolver, &id, &error))
+			return;
+		query = error ? query_find(upstream, id, &resolver) : NULL;
+		if (query)
+			query_fail(query, "no answer from", error);
+	}
+}
+
+static void upstream_ready(struct loop_handler *handler, uint32_t events)
+{
+	struct dns_upstream *upstream = container_of(handler, struct dns_upstream, handler);
+	struct dns_relay *relay = upstream->relay;
+	struct dns_datagram *datagrams;
+	int burst, count = DNS_BATCH, i;
+
+	if (events & EPOLLERR)
+		errors_take(upstream);
+	/* Also without EPOLLIN: it takes an error that has no entry in the queue. */
+	for (burst = 0; burst < DNS_BURST && count == DNS_BATCH; burst++) {
+		count = dns_receive(relay->io, handler->fd, &datagrams);
+		for (i = 0; i < count; i++)
+			answer_take(upstream, &datagrams[i]);
+		flush(relay);
+	}
 }
 
 int dns_relay_new(struct connection_worker *worker, const int listeners[2],
-		  unsigned int queries_max, struct dns_relay **ret_relay)
+		  unsigned int queries_max, unsigned int limit_ms, struct dns_relay **ret_relay)
 {
 	struct dns_relay *relay = calloc(1, sizeof(*relay));
 	socklen_t size;
-	int i, error;
+	size_t i;
+	int error;
 
 	if (!relay)
 		return -ENOMEM;
 	*ret_relay = relay;
 	relay->worker = worker;
-	relay->queries_max = queries_max;
-	loop_timer_class_init(worker->loop, &relay->query_class, DNS_LIMIT_MS);
+	loop_timer_class_init(worker->loop, &relay->query_class, limit_ms);
 	for (i = 0; i < 2; i++) {
 		relay->listener[i].relay = relay;
 		relay->listener[i].handler.fd = -1;
 		relay->listener[i].handler.ready = listener_ready;
+	}
+	for (i = 0; i < ARRAY_SIZE(relay->upstream); i++) {
+		relay->upstream[i].relay = relay;
+		relay->upstream[i].index = (uint8_t)i;
+		relay->upstream[i].handler.fd = -1;
+		relay->upstream[i].handler.ready = upstream_ready;
+	}
+	relay->table = dns_table_new(queries_max);
+	relay->io = dns_io_new();
+	if (!relay->table || !relay->io)
+		return -ENOMEM;
+	for (i = 0; i < 2; i++) {
 		if (listeners[i] < 0)
 			continue;
 		size = sizeof(relay->listener[i].address);
-		if (getsockname(listeners[i], (struct sockaddr *)&relay->listener[i].address,
-				&size) < 0)
+		if (getsockname(listeners[i], &relay->listener[i].address.any, &size) < 0)
 			return -errno;
 		error = loop_add(worker->loop, &relay->listener[i].handler, listeners[i], EPOLLIN);
 		if (error < 0)
@@ -352,11 +364,47 @@ int dns_relay_new(struct connection_worker *worker, const int listeners[2],
 	return 0;
 }
 
+static int upstream_open(struct dns_upstream *upstream)
+{
+	const struct connection_worker *worker = upstream->relay->worker;
+	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
+	_cleanup_close_ int fd = dns_upstream_open(upstream->index < DNS_UPSTREAMS ? AF_INET
+										   : AF_INET6);
+	int error;
+
+	if (fd < 0)
+		return fd;
+	error = hooks->own_socket ? hooks->own_socket(hooks->context, fd, NULL) : 0;
+	if (error == 0)
+		error = loop_add(worker->loop, &upstream->handler, fd, EPOLLIN);
+	if (error == 0)
+		(void)TAKE_FD(fd);
+	return error;
+}
+
+int dns_relay_open(struct dns_relay *relay)
+{
+	size_t i;
+	int error = 0;
+
+	for (i = 0; relay && i < ARRAY_SIZE(relay->upstream) && error == 0; i++) {
+		if (relay->listener[i / DNS_UPSTREAMS].handler.fd >= 0)
+			error = upstream_open(&relay->upstream[i]);
+	}
+	return error;
+}
+
 void dns_relay_free(struct dns_relay *relay)
 {
+	size_t i;
+
 	if (!relay)
 		return;
-	while (relay->oldest)
-		query_end(relay->oldest, false);
+	while (relay->table && dns_table_oldest(relay->table))
+		query_end(relay, dns_table_oldest(relay->table));
+	for (i = 0; i < ARRAY_SIZE(relay->upstream); i++)
+		loop_close(&relay->upstream[i].handler);
+	dns_table_free(relay->table);
+	dns_io_free(relay->io);
 	free(relay);
 }

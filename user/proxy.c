@@ -281,7 +281,8 @@ static int worker_listen(struct proxy_worker *worker, in_port_t ports[2][FAMILIE
 	if (!config->dns)
 		return 0;
 	return dns_relay_new(&worker->base, worker->udp,
-			     (DNS_QUERIES_MAX - 1) / worker->proxy->threads + 1, &worker->dns);
+			     (DNS_QUERIES_MAX - 1) / worker->proxy->threads + 1, DNS_LIMIT_MS,
+			     &worker->dns);
 }
 
 static int worker_init(struct proxy_worker *worker, struct proxy *proxy,
@@ -362,6 +363,10 @@ int proxy_start(struct proxy *proxy)
 	unsigned int i;
 	int error = 0;
 
+	for (i = 0; i < proxy->threads && error == 0; i++)
+		error = dns_relay_open(proxy->workers[i].dns);
+	if (error < 0)
+		return log_errno(error, "cannot open the sockets for DNS queries");
 	/* Signals are the main thread's; SIGPIPE must not come from splice(2) either. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_BLOCK, &all, &before);
