@@ -14,6 +14,7 @@
 #include "instance_lock.h"
 #include "log.h"
 #include "netlink.h"
+#include "policy.h"
 #include "privileges.h"
 #include "proxy.h"
 #include "steering.h"
@@ -43,6 +44,7 @@ struct sidecar {
 	int netns_fd;
 	struct bridge bridge;
 	struct datapath *datapath;
+	struct policy *policy;
 	struct proxy *proxy;
 	struct steering *steering;
 	struct docker_feed *feed;
@@ -115,6 +117,10 @@ static int make_proxy(struct sidecar *sidecar)
 
 	if (sidecar_gateway(options, &config.gateway, sidecar->gateway_text) < 0)
 		return -EINVAL;
+	error = policy_new(&sidecar->policy);
+	if (error < 0)
+		return log_errno(error, "cannot create the DNS policy");
+	config.policy = sidecar->policy;
 	if (sidecar->bridge_mode && bridge_enter(&sidecar->bridge) < 0)
 		return -EIO;
 	error = proxy_new(&config, &sidecar->proxy);
@@ -384,6 +390,7 @@ static void stop(struct sidecar *sidecar, bool drain)
 	steering_free(sidecar->steering);
 	datapath_free(sidecar->datapath);
 	proxy_free(sidecar->proxy);
+	policy_free(sidecar->policy);
 	if (sidecar->bridge_mode)
 		bridge_close(&sidecar->bridge);
 	(void)safe_close(sidecar->anchor_fd);
