@@ -99,3 +99,16 @@ within() {
 		within 5000
 	done
 }
+
+@test "bridge mode: the resolver is asked from the host, and the answer comes from its address" {
+	resolver
+	bed_spawn host sidecar "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" \
+		--dns-enabled --pin "$BED_BPFFS/sidestep/bridge"
+	bed_wait_line sidecar "interception is live" 10
+	for address in 1.1.1.1 2001:db8::1; do
+		ask example.test A "$address"
+		[[ $output == *"answers=1 data=192.0.2.7 "* ]]
+		ask nx.test A "$address"
+		[[ $output == *"answers=1 data=11.0.0.1 "* ]]
+	done
+}
