@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control_egress.h"
+
+static int parse(const char *body, struct control_change *change, char *reason)
+{
+	size_t size = strlen(body);
+	/* Without NUL, so that the sanitizer sees a read behind the end. */
+	char *copy = malloc(size ? size : 1);
+	int error;
+
+	memcpy(copy, body, size);
+	error = control_egress_parse(copy, size, change, reason);
+	free(copy);
+	return error;
+}
+
+static void expect_refused(const char *body, const char *reason)
+{
+	char have[CONTROL_EGRESS_REASON_MAX];
+	struct control_change change;
+
+	assert_int_equal(parse(body, &change, have), -EINVAL);
+	if (!strstr(have, reason))
+		fail_msg("%s: \"%s\" lacks \"%s\"", body, have, reason);
+	control_change_clear(&change);
+}
+
+static void all_fields_are_read(void **state)
+{
+	char reason[CONTROL_EGRESS_REASON_MAX];
+	struct control_change change;
+
+	(void)state;
+	assert_int_equal(parse("{\"port\": 8080, \"internet\": {\"enabled\": false},"
+			       " \"dns\": {\"allowHostnames\": [\"*.example.com\", \"b\"]}}\n",
+			       &change, reason),
+			 0);
+	assert_true(change.has_port);
+	assert_int_equal(change.port, 8080);
+	assert_true(change.policy.has_internet);
+	assert_false(change.policy.internet);
+	assert_true(change.policy.has_allowed);
+	assert_int_equal(change.policy.allowed_count, 2);
+	assert_string_equal(change.policy.allowed[0], "*.example.com");
+	assert_string_equal(change.policy.allowed[1], "b");
+	control_change_clear(&change);
+}
+
+static void absent_is_unchanged(void **state)
+{
+	char reason[CONTROL_EGRESS_REASON_MAX];
+	struct control_change change;
+
+	(void)state;
+	assert_int_equal(parse("{\"port\":1}", &change, reason), 0);
+	assert_false(change.policy.has_internet || change.policy.has_allowed);
+	control_change_clear(&change);
+	assert_int_equal(parse("{\"internet\":{\"enabled\":true},\"dns\":{}}", &change, reason), 0);
+	assert_true(change.policy.has_internet && change.policy.internet);
+	assert_false(change.has_port || change.policy.has_allowed);
+	control_change_clear(&change);
+	/* An empty list is a list. */
+	assert_int_equal(parse("{\"dns\":{\"allowHostnames\":[]}}", &change, reason), 0);
+	assert_true(change.policy.has_allowed);
+	assert_int_equal(change.policy.allowed_count, 0);
+	control_change_clear(&change);
+	/* A newer workerd may send more. */
+	assert_int_equal(parse("{\"port\":65535,\"new\":{\"a\":[null]},\"dns\":{\"x\":1}}", &change,
+			       reason),
+			 0);
+	assert_int_equal(change.port, 65535);
+	control_change_clear(&change);
+}
+
+static void errors_name_field_and_position(void **state)
+{
+	(void)state;
+	expect_refused("", "empty");
+	expect_refused("{}", "names nothing");
+	expect_refused("{\"unknown\":1}", "names nothing");
+	expect_refused("[]", "object is needed, not an array");
+	expect_refused("1", "JSON");
+	expect_refused("{\"port\":1", "JSON: line 1, column 9");
+	expect_refused("{\"port\":1}\n{", "JSON: line 2, column 1");
+	expect_refused("{\"port\":1,\"port\":2}", "duplicate");
+	expect_refused("{\"dns\":{\"allowHostnames\":[],\"allowHostnames\":[]}}", "duplicate");
+	expect_refused("{\"port\":0}", "\"port\" must be from 1 to 65535, not 0");
+	expect_refused("{\"port\":65536}", "not 65536");
+	expect_refused("{\"port\":-1}", "not -1");
+	expect_refused("{\"port\":99999999999999999999}", "JSON");
+	expect_refused("{\"port\":\"80\"}",
+		       "\"port\" must be an integer from 1 to 65535, not a string");
+	expect_refused("{\"port\":80.0}", "not a number that is not an integer");
+	expect_refused("{\"port\":null}", "not null");
+	expect_refused("{\"internet\":true}", "\"internet\" must be an object");
+	expect_refused("{\"internet\":{\"enabled\":1}}", "\"internet.enabled\"");
+	expect_refused("{\"dns\":[]}", "\"dns\" must be an object");
+	expect_refused("{\"dns\":{\"allowHostnames\":\"*\"}}",
+		       "\"dns.allowHostnames\" must be an array");
+	expect_refused("{\"dns\":{\"allowHostnames\":[\"a\",{}]}}", "\"dns.allowHostnames[1]\"");
+	expect_refused("{\"dns\":{\"allowHostnames\":[\"a\",\"b\",\"\"]}}",
+		       "\"dns.allowHostnames[2]\" has 0 bytes");
+	expect_refused("{\"dns\":{\"allowHostnames\":[\"a\\u0000b\"]}}", "JSON");
+	expect_refused("{\"port\":1,\"x\":\"\xff\"}", "JSON");
+}
+
+static void sizes_are_limited(void **state)
+{
+	char *body = malloc(65536), *at = body, reason[CONTROL_EGRESS_REASON_MAX];
+	struct control_change change;
+	int i, length;
+
+	(void)state;
+	expect_refused("{\"x\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]],\"port\":1}", "nested deeper");
+	assert_int_equal(
+		parse("{\"x\":\"[[[[[[[[[[[[[[[[[[\\\"[[[[\",\"port\":1}", &change, reason), 0);
+	control_change_clear(&change);
+	for (length = POLICY_GLOB_MAX; length <= POLICY_GLOB_MAX + 1; length++) {
+		(void)sprintf(body, "{\"dns\":{\"allowHostnames\":[\"%0*d\"]}}", length, 1);
+		assert_int_equal(parse(body, &change, reason),
+				 length > POLICY_GLOB_MAX ? -EINVAL : 0);
+		control_change_clear(&change);
+	}
+	at += sprintf(at, "{\"dns\":{\"allowHostnames\":[\"a\"");
+	for (i = 1; i < POLICY_GLOBS_MAX; i++)
+		at += sprintf(at, ",\"a\"");
+	(void)sprintf(at, "]}}");
+	assert_int_equal(parse(body, &change, reason), 0);
+	assert_int_equal(change.policy.allowed_count, POLICY_GLOBS_MAX);
+	control_change_clear(&change);
+	(void)sprintf(at, ",\"a\"]}}");
+	expect_refused(body, "1025 entries");
+	free(body);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_fields_are_read),
+		cmocka_unit_test(absent_is_unchanged),
+		cmocka_unit_test(errors_name_field_and_position),
+		cmocka_unit_test(sizes_are_limited),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
