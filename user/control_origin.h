@@ -15,8 +15,9 @@
  *    once, after the accept, so an application could try to be gone by then: a peer that said FIN
  *    leaves no TIME_WAIT when there are too many (net.ipv4.tcp_max_tw_buckets), a socket in repair
  *    mode goes without a word, and a TCP that is played through a raw socket (CAP_NET_RAW, which
- *    Docker gives) never had a socket. None of them can choose the device that the packet
- *    arrives on: IP_PKTINFO reports what SO_BINDTODEVICE asked for, skb->dev is where it was.
+ *    Docker gives) never had a socket. None of them can choose the device on which the packet
+ *    arrives: skb->dev is where it was (IP_PKTINFO would tell the device that the sender's
+ *    routing asked for).
  *
  * So 1 and 2 say who gets a 403, and 3 sees to it that whoever evades them is not heard.
  *

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two network namespaces joined by a veth pair, for tests as root: "home", in which the test runs
+ * on, as a container would, and "far", the host.
+ */
+#ifndef SIDESTEP_TEST_TWO_NETNS_H
+#define SIDESTEP_TEST_TWO_NETNS_H
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "netlink.h"
+
+#define HOME_IPV4 "10.9.0.2"
+#define HOME_IPV6 "fd00:9::2"
+#define FAR_IPV4  "10.9.0.1"
+#define FAR_IPV6  "fd00:9::1"
+
+static int home_netns = -1, far_netns = -1;
+
+static inline void enter_netns(int netns)
+{
+	assert_int_equal(setns(netns, CLONE_NEWNET), 0);
+}
+
+static inline int new_netns(void)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	int netns;
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_true(netns >= 0);
+	assert_int_equal(netlink_open(&netlink), 0);
+	assert_int_equal(netlink_link_up(netlink, if_nametoindex("lo"), false), 0);
+	return netns;
+}
+
+static inline void add_address(const char *link, const char *text, uint8_t length)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	uint8_t address[16];
+
+	assert_int_equal(address_parse(text, address), 0);
+	assert_int_equal(netlink_open(&netlink), 0);
+	assert_int_equal(netlink_address_add(netlink, if_nametoindex(link), address, length), 0);
+}
+
+static inline void set_up(const char *link, const char *ipv4, const char *ipv6)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+
+	assert_int_equal(netlink_open(&netlink), 0);
+	assert_int_equal(netlink_link_up(netlink, if_nametoindex(link), false), 0);
+	add_address(link, ipv4, 24);
+	add_address(link, ipv6, 64);
+}
+
+/* For cmocka_run_group_tests(). */
+static inline int make_namespaces(void **state)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+
+	(void)state;
+	far_netns = new_netns();
+	home_netns = new_netns();
+	assert_int_equal(netlink_open(&netlink), 0);
+	assert_int_equal(netlink_veth_create(netlink, "eth0", "far0", far_netns, 1500), 0);
+	set_up("eth0", HOME_IPV4, HOME_IPV6);
+	enter_netns(far_netns);
+	set_up("far0", FAR_IPV4, FAR_IPV6);
+	enter_netns(home_netns);
+	return 0;
+}
+
+/* A TCP socket of that namespace. */
+static inline int socket_in(int netns, int family)
+{
+	int fd;
+
+	enter_netns(netns);
+	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	enter_netns(home_netns);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+#endif
