@@ -74,6 +74,21 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libsidestep.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/libsidestep.a $(LDFLAGS) $(LIBS) $(LIBS_$*) -lcmocka -o $@
 
+# The program of the container image: linked so that little else has to be in there (image/build.sh).
+IMAGE_ARCH ?= $(shell dpkg --print-architecture)
+IMAGE_LIBS := -Wl,-Bstatic -lbpf -lelf -lz -ljansson -lcap -lssl -lcrypto \
+	      -Wl,-Bdynamic,--as-needed -lmnl -lnftables -lcurl
+$(BUILD)/image/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(IMAGE_LIBS) -o $@
+
+.PHONY: image image-tree
+image:
+	tests/deps.sh build image
+	image/make.sh $(IMAGE_ARCH)
+image-tree: $(BUILD)/image/sidestep
+	BUILD=$(BUILD) image/build.sh $(IMAGE_ARCH)
+
 # The traffic generator and checker of the tests: static, so that it runs in an empty image.
 PEER_SOURCES := $(wildcard tests/peer/*.c)
 $(BUILD)/peer: $(PEER_SOURCES) tests/peer/peer.h
@@ -85,6 +100,7 @@ help:
 	@echo "make deps     install what building and testing need (Debian 12, Ubuntu 24.04; as root)"
 	@echo "make          build $(BUILD)/sidestep"
 	@echo "make demo     run the main job on a real Docker engine and show it (as root)"
+	@echo "make image    write a container image to $(BUILD)/image/sidestep.tar; IMAGE_ARCH=arm64"
 	@echo "make check    build and run all tests (as root)"
 	@echo "make units    build the unit tests; SANITIZE=1: with ASan and UBSan"
 	@echo "make lint     format and static analysis"

@@ -5,6 +5,8 @@
 #   tests/deps.sh build test   installs those package groups where something is missing
 #   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
 #                              installing it; prints the folder to put into PATH
+#   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
+#                              unpacked into build/sysroot-ARCH; prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
 #
 # Quick and quiet when nothing is missing: apt is asked only about what dpkg does not have.
@@ -19,7 +21,13 @@ build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev l
 	libcurl4-openssl-dev libjansson-dev libcap-dev libssl-dev libnftables-dev node-llhttp pkg-config"
 test_packages="libcmocka-dev libldns-dev bats iproute2 nftables iptables procps util-linux clang-format
 	clang-tidy cppcheck busybox-static kmod libcap2-bin"
+image_packages="busybox-static binutils"
+sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev libcurl4-openssl-dev
+	libjansson-dev libcap-dev libssl-dev libnftables-dev busybox-static"
 engine_packages="docker.io containerd runc tini iptables"
+
+# shellcheck source=tests/lib/apt.sh
+. "$here/tests/lib/apt.sh"
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -149,6 +157,28 @@ need_engine() {
 	printf '%s\n' "$engine_dir/bin"
 }
 
+# need_sysroot ARCHITECTURE
+need_sysroot() {
+	case $1 in
+	arm64) install_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
+	amd64) install_packages gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;;
+	*) die "no cross build for '$1'; there are: amd64 arm64" ;;
+	esac >&2
+	sysroot=$here/build/sysroot-$1
+	if [ ! -d "$sysroot" ]; then
+		say "unpacking the libraries of $1 into $sysroot (nothing is installed)"
+		own=$(. /etc/os-release && echo "$VERSION_CODENAME")
+		rm -rf "$sysroot.new"
+		(
+			apt_open "$here/build/apt/$own-$1" "$own" "$1" &&
+				# shellcheck disable=SC2046,SC2086 # lists of words
+				apt_unpack "$sysroot.new" $(apt_closure $sysroot_packages)
+		) || die "cannot get the libraries of $1 from the machine's package sources"
+		mv "$sysroot.new" "$sysroot"
+	fi
+	printf '%s\n' "$sysroot"
+}
+
 [ $# -gt 0 ] || set -- build test
 for group; do
 	case $group in
@@ -161,8 +191,13 @@ for group; do
 		# shellcheck disable=SC2086
 		install_packages $test_packages
 		;;
+	image)
+		# shellcheck disable=SC2086
+		install_packages $image_packages
+		;;
 	engine) need_engine ;;
+	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test engine bpftool" ;;
+	*) die "unknown group '$group'; there are: build test image engine sysroot-ARCH bpftool" ;;
 	esac
 done

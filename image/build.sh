@@ -1,0 +1,162 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# image/build.sh ARCHITECTURE - writes the container image, without Docker, root or a network:
+#
+#   $BUILD/image/rootfs        what is in it; the top-level Dockerfile takes it from there
+#   $BUILD/image/sidestep.tar  for `docker load`; also an OCI image layout (podman, skopeo)
+#
+# ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/image/sidestep is the program (Makefile).
+# $SYSROOT is where libraries and busybox come from; empty: this machine. Same inputs, same bytes:
+# names sorted, owners 0, all times $SOURCE_DATE_EPOCH (default: that of the last commit).
+#
+# How the program for the image is linked, and why (Debian 12, amd64; gzip -9, `sidestep version`):
+#
+#   as build/sidestep is, with libcurl     9.4 MB   6.4 ms   36 libraries: Kerberos, LDAP, GnuTLS ...
+#   static wherever Debian has an archive  3.6 MB   0.9 ms   libc and what nftables needs are left
+#   all static                             -        -        no archives of libmnl, libnftables
+#
+# So: archives of libbpf, libelf, zlib, jansson, libcap and OpenSSL; shared objects for the rest.
+set -eu
+
+architecture=$1
+: "${BUILD:=build}" "${SYSROOT:=}" "${READELF:=readelf}" "${STRIP:=strip}"
+cd "$(dirname "$0")/.."
+out=$BUILD/image
+root=$out/rootfs
+version=$(cat VERSION)
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+export LC_ALL=C
+umask 022
+
+die() {
+	printf 'image: %s\n' "$*" >&2
+	exit 1
+}
+
+needed() {
+	"$READELF" -dW "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'
+}
+
+# find_library SONAME - prints its path.
+find_library() {
+	for folder in "$SYSROOT/usr/lib/$multiarch" "$SYSROOT/lib/$multiarch"; do
+		[ ! -e "$folder/$1" ] || {
+			printf '%s\n' "$folder/$1"
+			return
+		}
+	done
+	die "no $1 for $architecture below ${SYSROOT:-/}usr/lib/$multiarch; run: tests/deps.sh image"
+}
+
+# add_libraries FILE - what it needs, and what that needs, where the image's loader looks first.
+add_libraries() {
+	for name in $(needed "$1"); do
+		case $name in ld-linux*) continue ;; esac
+		[ ! -e "$root/lib/$multiarch/$name" ] || continue
+		file=$(find_library "$name")
+		install -D -m 644 "$file" "$root/lib/$multiarch/$name"
+		add_licence "$(printf '%s' "$name" | sed 's/\([0-9]\)\.so\./\1-/; s/\.so\.//')"
+		add_libraries "$root/lib/$multiarch/$name"
+	done
+}
+
+# add_licence PACKAGE - Debian's record of it; a library's package bears the name of its soname
+# (with a suffix where the size of time_t has changed).
+add_licence() {
+	for file in "$SYSROOT/usr/share/doc/$1"*/copyright; do
+		if [ -e "$file" ]; then
+			install -D -m 644 "$file" "$root/usr/share/doc/$1/copyright"
+			return
+		fi
+	done
+	printf 'image: no licence text of %s on this machine\n' "$1" >&2
+}
+
+case $architecture in
+amd64) multiarch=x86_64-linux-gnu ;;
+arm64) multiarch=aarch64-linux-gnu ;;
+*) die "unknown architecture '$architecture'; there are: amd64 arm64" ;;
+esac
+
+rm -rf "$out/rootfs" "$out/layout" "$out/sidestep.tar"
+mkdir -p "$root/usr/bin" "$root/bin" "$root/etc" "$root/ca" "$root/run" "$root/lib/$multiarch"
+mkdir -m 1777 "$root/tmp"
+"$STRIP" -o "$root/usr/bin/sidestep" "$out/sidestep"
+chmod 755 "$root/usr/bin/sidestep"
+loader=$("$READELF" -lW "$root/usr/bin/sidestep" |
+	sed -n 's/.*Requesting program interpreter: \(.*\)\]$/\1/p')
+install -D -m 755 "$(find_library "${loader##*/}")" "$root$loader"
+add_libraries "$root/usr/bin/sidestep"
+
+# Snapshots of directories are made by running the image with /bin/cp -a.
+install -m 755 "$SYSROOT/bin/busybox" "$root/bin/busybox"
+ln -s busybox "$root/bin/cp"
+# Without it libnftables knows no protocol by name.
+install -m 644 image/protocols "$root/etc/protocols"
+install -D -m 644 LICENSE.md "$root/usr/share/doc/sidestep/LICENSE.md"
+for package in busybox libbpf-dev libelf-dev zlib1g-dev libjansson-dev libcap-dev libssl-dev; do
+	add_licence "$package"
+done
+SYSROOT='' add_licence node-llhttp
+
+# The layer and the three documents that describe it.
+# https://github.com/opencontainers/image-spec (image-layout.md, config.md, manifest.md);
+# manifest.json is what `docker load` reads.
+blobs=$out/layout/blobs/sha256
+mkdir -p "$blobs"
+pack() {
+	tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --format=ustar "$@"
+}
+# blob MEDIA-TYPE FILE - files it under its digest; prints its descriptor.
+blob() {
+	digest=$(sha256sum "$2" | cut -d' ' -f1)
+	size=$(wc -c <"$2")
+	mv "$2" "$blobs/$digest"
+	printf '{"mediaType":"%s","digest":"sha256:%s","size":%d}' "$1" "$digest" "$size"
+}
+digest_of() {
+	printf '%s' "$1" | sed 's/.*"sha256:\([0-9a-f]*\)".*/\1/'
+}
+
+pack -C "$root" -cf "$out/layer.tar" .
+diff_id=$(sha256sum "$out/layer.tar" | cut -d' ' -f1)
+gzip -9 -n -f "$out/layer.tar"
+layer=$(blob application/vnd.oci.image.layer.v1.tar+gzip "$out/layer.tar.gz")
+
+revision=$(git rev-parse HEAD 2>/dev/null || true)
+[ -z "$(git status --porcelain 2>/dev/null)" ] || revision=
+created=$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)
+cat >"$out/config.json" <<-CONFIG
+	{
+	  "created": "$created",
+	  "architecture": "$architecture",
+	  "os": "linux",
+	  "config": {
+	    "Env": ["PATH=/usr/bin:/bin"],
+	    "Entrypoint": ["/usr/bin/sidestep"],
+	    "WorkingDir": "/",
+	    "Labels": {
+	      "dev.sidestep.role": "sidecar",
+	      "org.opencontainers.image.title": "sidestep",
+	      "org.opencontainers.image.version": "$version",
+	      ${revision:+\"org.opencontainers.image.revision\": \"$revision\",}
+	      "org.opencontainers.image.created": "$created"
+	    }
+	  },
+	  "rootfs": {"type": "layers", "diff_ids": ["sha256:$diff_id"]},
+	  "history": [{"created": "$created", "created_by": "image/build.sh"}]
+	}
+CONFIG
+config=$(blob application/vnd.oci.image.config.v1+json "$out/config.json")
+manifest_type=application/vnd.oci.image.manifest.v1+json
+printf '{"schemaVersion":2,"mediaType":"%s","config":%s,"layers":[%s]}' \
+	"$manifest_type" "$config" "$layer" >"$out/manifest.json"
+manifest=$(blob "$manifest_type" "$out/manifest.json")
+printf '{"schemaVersion":2,"manifests":[%s,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}' \
+	"${manifest%\}}" "$version" >"$out/layout/index.json"
+printf '{"imageLayoutVersion":"1.0.0"}' >"$out/layout/oci-layout"
+printf '[{"Config":"blobs/sha256/%s","RepoTags":["sidestep:%s","sidestep:latest"],"Layers":["blobs/sha256/%s"]}]' \
+	"$(digest_of "$config")" "$version" "$(digest_of "$layer")" >"$out/layout/manifest.json"
+pack -C "$out/layout" -cf "$out/sidestep.tar" .
+rm -rf "$out/layout"
+printf 'image: %s, %d bytes, %s\n' "$out/sidestep.tar" "$(wc -c <"$out/sidestep.tar")" "$architecture"

@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# image/make.sh ARCHITECTURE - the image for amd64 or arm64, on either: builds the program, with a
+# cross compiler and Debian's libraries of the other architecture where that is called for, and
+# puts the image together (image/build.sh). Output: build/image, or build/ARCHITECTURE/image.
+set -eu
+
+architecture=$1
+cd "$(dirname "$0")/.."
+if [ "$architecture" = "$(dpkg --print-architecture)" ]; then
+	exec make -s image-tree "IMAGE_ARCH=$architecture"
+fi
+case $architecture in
+arm64) triplet=aarch64-linux-gnu target=arm64 ;;
+amd64) triplet=x86_64-linux-gnu target=x86 ;;
+*)
+	echo "image: unknown architecture '$architecture'; there are: amd64 arm64" >&2
+	exit 1
+	;;
+esac
+SYSROOT=$(tests/deps.sh "sysroot-$architecture")
+export SYSROOT
+# What linking leaves to the loader is looked for there too.
+export CPPFLAGS="-isystem $SYSROOT/usr/include -isystem $SYSROOT/usr/include/$triplet"
+export LDFLAGS="-L$SYSROOT/usr/lib/$triplet -Wl,-rpath-link,$SYSROOT/usr/lib/$triplet"
+LDFLAGS="$LDFLAGS -Wl,-rpath-link,$SYSROOT/lib/$triplet"
+export READELF="$triplet-readelf" STRIP="$triplet-strip"
+exec make -s image-tree "IMAGE_ARCH=$architecture" "BUILD=build/$architecture" "ARCH=$target" \
+	"CC=$triplet-gcc" "AR=$triplet-ar"
