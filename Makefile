@@ -22,7 +22,7 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD) \
 	    -isystem /usr/share/include/llhttp -isystem /usr/share/include
 ALL_CFLAGS := -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -pthread
-LIBS    := -lbpf -lelf -lz -lmnl -lnftables -lcurl -ljansson -lcap -lssl -lcrypto
+LIBS    := -lbpf -lelf -lz -lmnl -lnftables -ljansson -lcap -lssl -lcrypto
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)
@@ -77,7 +77,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libsidestep.a
 # The program of the container image: linked so that little else has to be in there (image/build.sh).
 IMAGE_ARCH ?= $(shell dpkg --print-architecture)
 IMAGE_LIBS := -Wl,-Bstatic -lbpf -lelf -lz -ljansson -lcap -lssl -lcrypto \
-	      -Wl,-Bdynamic,--as-needed -lmnl -lnftables -lcurl
+	      -Wl,-Bdynamic,--as-needed -lmnl -lnftables
 $(BUILD)/image/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(IMAGE_LIBS) -o $@

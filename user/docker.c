@@ -43,7 +43,7 @@ struct docker_watch {
 	char socket_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	const struct docker_watch_handler *handler;
 	void *context;
-	CURLM *multi;
+	struct docker_api *api;
 	pthread_t thread;
 	atomic_bool stop;
 
@@ -151,7 +151,7 @@ static int receive_event(const char *line, size_t size, void *context)
 static void session_start(struct docker_watch *watch)
 {
 	_cleanup_free_ char *query = NULL;
-	char *filters = curl_easy_escape(NULL, docker_event_filters(), 0);
+	_cleanup_free_ char *filters = docker_url_encode(docker_event_filters());
 	long long since = (long long)time(NULL) - EVENTS_OVERLAP_S;
 
 	/* The engine sends the answer's head before it subscribes the stream to its events (moby,
@@ -159,10 +159,9 @@ static void session_start(struct docker_watch *watch)
 	 * only seen when the recent past is asked for as well. */
 	if (filters && asprintf(&query, "since=%lld&filters=%s", since, filters) < 0)
 		query = NULL;
-	curl_free(filters);
 	watch->events.on_line = receive_event;
 	watch->events.context = watch;
-	if (!query || docker_request_start(&watch->events, watch->multi, watch->socket_path,
+	if (!query || docker_request_start(&watch->events, watch->api, watch->socket_path,
 					   "/events", query) < 0) {
 		session_fail_with(watch, "out of memory");
 		return;
@@ -176,9 +175,9 @@ static void fetch_start(struct docker_watch *watch)
 	watch->fetch_wanted = false;
 	watch->fetch_started_ms = now_ms();
 	watch->fetch_pending = 2;
-	if (docker_request_start(&watch->networks, watch->multi, watch->socket_path, "/networks",
+	if (docker_request_start(&watch->networks, watch->api, watch->socket_path, "/networks",
 				 NULL) < 0 ||
-	    docker_request_start(&watch->containers, watch->multi, watch->socket_path,
+	    docker_request_start(&watch->containers, watch->api, watch->socket_path,
 				 "/containers/json", NULL) < 0)
 		session_fail_with(watch, "out of memory");
 }
@@ -253,19 +252,13 @@ static int next_timeout_ms(const struct docker_watch *watch)
 	return left > 0 ? (int)left : 0;
 }
 
-/* What curl has finished. A failure removes all requests, and their messages with them. */
+/* What has finished. A failure removes all requests, and ends this with them. */
 static void session_results(struct docker_watch *watch)
 {
 	struct docker_request *request;
-	CURLMsg *message;
-	int left;
 
-	while ((message = curl_multi_info_read(watch->multi, &left)) != NULL) {
-		if (message->msg != CURLMSG_DONE ||
-		    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &request) != CURLE_OK)
-			continue;
-		if (docker_request_result(request, message->data.result, watch->socket_path,
-					  watch->reason) < 0) {
+	while ((request = docker_api_next_done(watch->api)) != NULL) {
+		if (docker_request_result(request, watch->reason) < 0) {
 			session_fail(watch);
 			return;
 		}
@@ -277,18 +270,15 @@ static void session_results(struct docker_watch *watch)
 static void *watch_run(void *argument)
 {
 	struct docker_watch *watch = argument;
-	CURLMcode code;
-	int running;
+	int error;
 
 	while (!atomic_load(&watch->stop)) {
-		code = curl_multi_perform(watch->multi, &running);
 		session_results(watch);
 		session_timers(watch);
-		if (code == CURLM_OK)
-			code = curl_multi_poll(watch->multi, NULL, 0, next_timeout_ms(watch), NULL);
-		if (code == CURLM_OK)
+		error = docker_api_wait(watch->api, next_timeout_ms(watch));
+		if (error == 0)
 			continue;
-		session_fail_with(watch, "libcurl: %s", curl_multi_strerror(code));
+		session_fail_with(watch, "cannot wait for the engine: %s", strerror(-error));
 		/* Whatever it was, this loop must not spin on it. */
 		(void)poll(NULL, 0, 50);
 	}
@@ -330,32 +320,25 @@ static int start_thread(struct docker_watch *watch)
 	return 0;
 }
 
-static void initialize_curl(void)
-{
-	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 int docker_watch_new(const char *socket_path, const struct docker_watch_handler *handler,
 		     void *context, struct docker_watch **ret_watch)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct docker_watch *watch = calloc(1, sizeof(*watch));
 	int error = -ENOMEM;
 
 	if (!watch)
 		return log_errno(error, "docker: cannot start watching");
-	(void)pthread_once(&once, initialize_curl);
 	watch->handler = handler;
 	watch->context = context;
 	watch->backoff_ms = DOCKER_RETRY_FIRST_MS;
 	error = set_socket_path(watch, socket_path);
 	if (error == 0) {
-		watch->multi = curl_multi_init();
-		error = watch->multi ? start_thread(watch)
-				     : log_errno(-ENOMEM, "docker: cannot start libcurl");
+		error = docker_api_new(&watch->api);
+		error = error == 0 ? start_thread(watch)
+				   : log_errno(error, "docker: cannot start watching");
 	}
 	if (error < 0) {
-		(void)curl_multi_cleanup(watch->multi);
+		docker_api_free(watch->api);
 		free(watch);
 		return error;
 	}
@@ -368,8 +351,8 @@ void docker_watch_free(struct docker_watch *watch)
 	if (!watch)
 		return;
 	atomic_store(&watch->stop, true);
-	(void)curl_multi_wakeup(watch->multi);
+	docker_api_wake(watch->api);
 	(void)pthread_join(watch->thread, NULL);
-	(void)curl_multi_cleanup(watch->multi);
+	docker_api_free(watch->api);
 	free(watch);
 }

@@ -2,12 +2,26 @@
 #include "docker_api.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
 
 #include "cleanup.h"
+
+/* Bytes for one recv(2). */
+#define RECEIVE_SIZE 65536
+
+struct docker_api {
+	int wake_fd;
+	struct docker_request *requests[DOCKER_REQUESTS_MAX]; /* NULL: a free place */
+	char buffer[RECEIVE_SIZE];
+};
 
 int docker_buffer_append(struct docker_buffer *buffer, const void *data, size_t size)
 {
@@ -61,125 +75,147 @@ int docker_buffer_lines(struct docker_buffer *buffer, const void *data, size_t s
 	return docker_buffer_append(buffer, rest, size);
 }
 
-/* As curl would, but closed on exec. */
-static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+static int64_t now_ms(void)
 {
-	(void)context;
-	(void)purpose;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static long request_status(const struct docker_request *request)
+static void __attribute__((format(printf, 3, 4)))
+finish(struct docker_request *request, int error, const char *format, ...)
 {
-	long status = 0;
+	va_list arguments;
 
-	(void)curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
-	return status;
+	va_start(arguments, format);
+	(void)vsnprintf(request->reason, sizeof(request->reason), format, arguments);
+	va_end(arguments);
+	request->error = error;
+	request->state = DOCKER_REQUEST_DONE;
+	request->fd = safe_close(request->fd);
 }
 
-/* Called with each header line; the empty one ends them. */
-static size_t receive_header(char *data, size_t size, size_t count, void *context)
+static int on_head_complete(llhttp_t *parser)
 {
-	struct docker_request *request = context;
+	struct docker_request *request = parser->data;
 
-	if (data[0] == '\r' && request_status(request) == 200)
-		request->open = true;
-	return size * count;
+	request->head_complete = true;
+	request->open = llhttp_get_status_code(parser) == 200;
+	return 0;
 }
 
-static size_t receive_body(char *data, size_t size, size_t count, void *context)
+static int on_body(llhttp_t *parser, const char *data, size_t size)
 {
-	struct docker_request *request = context;
+	struct docker_request *request = parser->data;
 
-	size *= count;
 	if (request->open && request->on_line)
 		request->error = docker_buffer_lines(&request->body, data, size, request->on_line,
 						     request->context);
 	else
 		request->error = docker_buffer_append(&request->body, data, size);
-	/* Anything but the size ends the transfer with CURLE_WRITE_ERROR. */
-	return request->error < 0 ? 0 : size;
+	return request->error < 0 ? HPE_USER : 0;
 }
 
-static CURLcode set_options(struct docker_request *request, const char *socket_path,
-			    const char *url)
+static int on_answer_complete(llhttp_t *parser)
 {
-	CURL *easy = request->easy;
-	CURLcode code = CURLE_OK;
+	struct docker_request *request = parser->data;
 
-#define SET(option, value) (code = code ? code : curl_easy_setopt(easy, option, value))
-	SET(CURLOPT_URL, url);
-	SET(CURLOPT_UNIX_SOCKET_PATH, socket_path);
-	/* An http_proxy of the environment is not meant for this. */
-	SET(CURLOPT_PROXY, "");
-	SET(CURLOPT_PROTOCOLS_STR, "http");
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_USERAGENT, "sidestep/" SIDESTEP_VERSION);
-	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	SET(CURLOPT_HEADERFUNCTION, receive_header);
-	SET(CURLOPT_HEADERDATA, request);
-	SET(CURLOPT_WRITEFUNCTION, receive_body);
-	SET(CURLOPT_WRITEDATA, request);
-	SET(CURLOPT_ERRORBUFFER, request->message);
-	SET(CURLOPT_PRIVATE, request);
-	/* What a stream was cut off in the middle of is not fit for another request. */
-	SET(CURLOPT_FRESH_CONNECT, request->on_line ? 1L : 0L);
-	SET(CURLOPT_FORBID_REUSE, request->on_line ? 1L : 0L);
-	/* A stream may be silent for as long as it likes. */
-	SET(CURLOPT_TIMEOUT_MS, request->on_line ? 0L : (long)DOCKER_ANSWER_TIMEOUT_MS);
-#undef SET
-	return code;
+	request->complete = true;
+	return HPE_PAUSED; /* what follows is of no interest */
 }
 
-int docker_request_start(struct docker_request *request, CURLM *multi, const char *socket_path,
-			 const char *path, const char *query)
-{
-	_cleanup_free_ char *url = NULL;
+static const llhttp_settings_t parser_settings = {
+	.on_headers_complete = on_head_complete,
+	.on_body = on_body,
+	.on_message_complete = on_answer_complete,
+};
 
-	/* The host is never looked up; HTTP/1.1 and the engine want one nevertheless. */
-	if (asprintf(&url, "http://docker%s%s%s", path, query ? "?" : "", query ? query : "") < 0) {
-		url = NULL;
-		return -ENOMEM;
-	}
-	*request = (struct docker_request) {
-		.multi = multi,
-		.path = path,
-		.on_line = request->on_line,
-		.context = request->context,
-		.body.limit = request->on_line ? DOCKER_EVENT_MAX : DOCKER_ANSWER_MAX,
-		.easy = curl_easy_init(),
-	};
-	if (!request->easy)
-		return -ENOMEM;
-	if (set_options(request, socket_path, url) != CURLE_OK ||
-	    curl_multi_add_handle(multi, request->easy) != CURLM_OK) {
-		curl_easy_cleanup(request->easy);
-		request->easy = NULL;
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-void docker_request_remove(struct docker_request *request)
+/* The answer is there, or as much of it as there will be. */
+static void finish_answer(struct docker_request *request)
 {
-	if (request->easy) {
-		(void)curl_multi_remove_handle(request->multi, request->easy);
-		curl_easy_cleanup(request->easy);
-		request->easy = NULL;
-	}
-	docker_buffer_release(&request->body);
-}
-
-static int refused_status(struct docker_request *request, long status,
-			  char reason[DOCKER_REASON_MAX])
-{
+	int status = llhttp_get_status_code(&request->parser);
 	char message[DOCKER_REASON_MAX];
 
-	docker_parse_error(request->body.data ? request->body.data : "", request->body.used,
-			   message);
-	(void)snprintf(reason, DOCKER_REASON_MAX, "GET %s: status %ld%s%.150s", request->path,
-		       status, message[0] ? ": " : "", message);
-	return -EPROTO;
+	if (!request->complete) {
+		finish(request, -ECONNRESET, "GET %s: the engine broke off", request->path);
+	} else if (status != 200) {
+		docker_parse_error(request->body.data ? request->body.data : "", request->body.used,
+				   message);
+		finish(request, -EPROTO, "GET %s: status %d%s%.150s", request->path, status,
+		       message[0] ? ": " : "", message);
+	} else if (request->on_line) {
+		finish(request, -ECONNRESET, "GET %s: the engine ended the stream", request->path);
+	} else {
+		finish(request, 0, "%s", "");
+	}
+}
+
+/* The parser stopped, by itself or because of what the body was. */
+static void finish_parser_error(struct docker_request *request)
+{
+	int error = request->error;
+
+	switch (error) {
+	case 0:
+		finish(request, -EPROTO, "GET %s: not an HTTP answer: %.100s", request->path,
+		       llhttp_get_error_reason(&request->parser));
+		break;
+	case -EMSGSIZE:
+		finish(request, error, "GET %s: %s than %zu bytes", request->path,
+		       request->on_line ? "an event is longer" : "the answer is longer",
+		       request->body.limit);
+		break;
+	case -ENOMEM:
+		finish(request, error, "GET %s: out of memory", request->path);
+		break;
+	default:
+		finish(request, error, "%s", "");
+		break;
+	}
+}
+
+static void feed(struct docker_request *request, const char *data, size_t size)
+{
+	bool in_head = !request->head_complete;
+	llhttp_errno_t code = llhttp_execute(&request->parser, data, size);
+
+	/* llhttp has no limit of its own. */
+	if (in_head && !request->head_complete)
+		request->head_size += size;
+	if (request->complete)
+		finish_answer(request);
+	else if (code != HPE_OK)
+		finish_parser_error(request);
+	else if (request->head_size > DOCKER_HEAD_MAX)
+		finish(request, -EMSGSIZE, "GET %s: the answer's head is longer than %d bytes",
+		       request->path, DOCKER_HEAD_MAX);
+}
+
+static void receive(struct docker_request *request, char *buffer)
+{
+	ssize_t size = recv(request->fd, buffer, RECEIVE_SIZE, 0);
+
+	if (size > 0) {
+		feed(request, buffer, (size_t)size);
+	} else if (size == 0) {
+		/* Completes an answer that lasts until the end of the connection. */
+		(void)llhttp_finish(&request->parser);
+		finish_answer(request);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		finish(request, -errno, "GET %s: %m", request->path);
+	}
+}
+
+static void transmit(struct docker_request *request)
+{
+	ssize_t size = send(request->fd, request->head.data + request->sent,
+			    request->head.used - request->sent, MSG_NOSIGNAL);
+
+	if (size >= 0)
+		request->sent += (size_t)size;
+	else if (errno != EAGAIN && errno != EINTR)
+		finish(request, -errno, "GET %s: %m", request->path);
 }
 
 static const char *connect_advice(long error)
@@ -197,40 +233,196 @@ static const char *connect_advice(long error)
 	}
 }
 
-int docker_request_result(struct docker_request *request, CURLcode code, const char *socket_path,
-			  char reason[DOCKER_REASON_MAX])
+/* Failures are results. To a unix socket this does not wait: the engine accepts later. */
+static void dial(struct docker_request *request, const char *socket_path)
 {
-	char text[128];
-	long status = request_status(request);
-	long error = 0;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	if (request->error == -EMSGSIZE)
-		(void)snprintf(reason, DOCKER_REASON_MAX, "GET %s: %s than %zu bytes",
-			       request->path,
-			       request->on_line ? "an event is longer" : "the answer is longer",
-			       request->body.limit);
-	else if (request->error == -ENOMEM)
-		(void)snprintf(reason, DOCKER_REASON_MAX, "GET %s: out of memory", request->path);
-	if (request->error < 0)
-		return request->error;
-	if (code == CURLE_COULDNT_CONNECT) {
-		(void)curl_easy_getinfo(request->easy, CURLINFO_OS_ERRNO, &error);
-		(void)snprintf(reason, DOCKER_REASON_MAX, "cannot connect to %.108s: %s; %s",
-			       socket_path, strerror_r((int)error, text, sizeof(text)),
-			       connect_advice(error));
-		return error ? -(int)error : -ECONNREFUSED;
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
+	request->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (request->fd < 0)
+		finish(request, -errno, "cannot make a socket: %m");
+	else if (connect(request->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		finish(request, -errno, "cannot connect to %.108s: %m; %s", socket_path,
+		       connect_advice(errno));
+}
+
+int docker_request_start(struct docker_request *request, struct docker_api *api,
+			 const char *socket_path, const char *path, const char *query)
+{
+	size_t place = 0;
+	char *text;
+	int size;
+
+	while (place < DOCKER_REQUESTS_MAX && api->requests[place])
+		place++;
+	*request = (struct docker_request) {
+		.on_line = request->on_line,
+		.context = request->context,
+	};
+	if (place == DOCKER_REQUESTS_MAX)
+		return -EBUSY;
+	/* The host is never looked up; HTTP/1.1 wants one nevertheless. */
+	size = asprintf(&text,
+			"GET %s%s%s HTTP/1.1\r\n"
+			"Host: docker\r\n"
+			"User-Agent: sidestep/" SIDESTEP_VERSION "\r\n"
+			"Accept: application/json\r\n"
+			"Connection: close\r\n\r\n",
+			path, query ? "?" : "", query ? query : "");
+	if (size < 0)
+		return -ENOMEM;
+	request->state = DOCKER_REQUEST_RUNNING;
+	request->api = api;
+	request->path = path;
+	request->head = (struct docker_buffer) {.data = text, .used = (size_t)size};
+	request->body.limit = request->on_line ? DOCKER_EVENT_MAX : DOCKER_ANSWER_MAX;
+	/* A stream may be silent for as long as it likes. */
+	request->deadline_ms = request->on_line ? 0 : now_ms() + DOCKER_ANSWER_TIMEOUT_MS;
+	llhttp_init(&request->parser, HTTP_RESPONSE, &parser_settings);
+	request->parser.data = request;
+	api->requests[place] = request;
+	dial(request, socket_path);
+	return 0;
+}
+
+void docker_request_remove(struct docker_request *request)
+{
+	size_t i;
+
+	if (request->state == DOCKER_REQUEST_IDLE)
+		return;
+	for (i = 0; i < DOCKER_REQUESTS_MAX; i++)
+		if (request->api->requests[i] == request)
+			request->api->requests[i] = NULL;
+	request->fd = safe_close(request->fd);
+	docker_buffer_release(&request->head);
+	docker_buffer_release(&request->body);
+	request->state = DOCKER_REQUEST_IDLE;
+}
+
+int docker_request_result(const struct docker_request *request, char reason[DOCKER_REASON_MAX])
+{
+	if (request->reason[0])
+		(void)snprintf(reason, DOCKER_REASON_MAX, "%s", request->reason);
+	return request->error;
+}
+
+struct docker_request *docker_api_next_done(struct docker_api *api)
+{
+	size_t i;
+
+	for (i = 0; i < DOCKER_REQUESTS_MAX; i++) {
+		struct docker_request *request = api->requests[i];
+
+		if (request && request->state == DOCKER_REQUEST_DONE) {
+			api->requests[i] = NULL;
+			return request;
+		}
 	}
-	if (code != CURLE_OK) {
-		(void)snprintf(reason, DOCKER_REASON_MAX, "GET %s: %.200s", request->path,
-			       request->message[0] ? request->message : curl_easy_strerror(code));
-		return code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -ECONNRESET;
+	return NULL;
+}
+
+/* Lists what to poll for; the place of a request is one above its own. Returns the time to wait. */
+static int prepare(const struct docker_api *api, struct pollfd *polled, int timeout_ms)
+{
+	int64_t now = now_ms();
+	size_t i;
+
+	polled[0] = (struct pollfd) {.fd = api->wake_fd, .events = POLLIN};
+	for (i = 0; i < DOCKER_REQUESTS_MAX; i++) {
+		const struct docker_request *request = api->requests[i];
+
+		polled[i + 1] = (struct pollfd) {.fd = -1};
+		if (!request)
+			continue;
+		if (request->state == DOCKER_REQUEST_DONE)
+			return 0;
+		polled[i + 1].fd = request->fd;
+		polled[i + 1].events = request->sent < request->head.used ? POLLOUT : POLLIN;
+		if (request->deadline_ms && request->deadline_ms - now < timeout_ms)
+			timeout_ms = request->deadline_ms > now ? (int)(request->deadline_ms - now)
+								: 0;
 	}
-	if (status != 200)
-		return refused_status(request, status, reason);
-	if (request->on_line) {
-		(void)snprintf(reason, DOCKER_REASON_MAX, "GET %s: the engine ended the stream",
-			       request->path);
-		return -ECONNRESET;
+	return timeout_ms;
+}
+
+int docker_api_wait(struct docker_api *api, int timeout_ms)
+{
+	struct pollfd polled[DOCKER_REQUESTS_MAX + 1] = {0};
+	eventfd_t value;
+	size_t i;
+
+	timeout_ms = prepare(api, polled, timeout_ms);
+	if (poll(polled, ARRAY_SIZE(polled), timeout_ms) < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (polled[0].revents)
+		(void)eventfd_read(api->wake_fd, &value);
+	for (i = 0; i < DOCKER_REQUESTS_MAX; i++) {
+		struct docker_request *request = api->requests[i];
+
+		if (!request || request->state != DOCKER_REQUEST_RUNNING)
+			continue;
+		if (polled[i + 1].revents && request->sent < request->head.used)
+			transmit(request);
+		else if (polled[i + 1].revents)
+			receive(request, api->buffer);
+		else if (request->deadline_ms && now_ms() >= request->deadline_ms)
+			finish(request, -ETIMEDOUT, "GET %s: no answer within %d ms", request->path,
+			       DOCKER_ANSWER_TIMEOUT_MS);
 	}
 	return 0;
+}
+
+void docker_api_wake(struct docker_api *api)
+{
+	(void)eventfd_write(api->wake_fd, 1);
+}
+
+int docker_api_new(struct docker_api **ret_api)
+{
+	struct docker_api *api = calloc(1, sizeof(*api));
+	int error;
+
+	if (!api)
+		return -ENOMEM;
+	api->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (api->wake_fd < 0) {
+		error = -errno;
+		free(api);
+		return error;
+	}
+	*ret_api = api;
+	return 0;
+}
+
+void docker_api_free(struct docker_api *api)
+{
+	if (!api)
+		return;
+	(void)safe_close(api->wake_fd);
+	free(api);
+}
+
+char *docker_url_encode(const char *text)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+					 "0123456789-._~";
+	char *encoded = malloc(strlen(text) * 3 + 1);
+	char *end = encoded;
+
+	if (!encoded)
+		return NULL;
+	for (; *text; text++) {
+		if (strchr(unreserved, *text)) {
+			*end++ = *text;
+			continue;
+		}
+		*end++ = '%';
+		*end++ = digits[(unsigned char)*text >> 4];
+		*end++ = digits[(unsigned char)*text & 15];
+	}
+	*end = '\0';
+	return encoded;
 }
