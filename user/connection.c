@@ -53,7 +53,7 @@ enum connection_action connection_step(struct connection_machine *machine,
 	return CONNECTION_WAIT;
 }
 
-void connection_worker_init(struct connection_worker *worker)
+int connection_worker_init(struct connection_worker *worker)
 {
 	const struct proxy_config *config = &worker->shared->config;
 
@@ -66,6 +66,16 @@ void connection_worker_init(struct connection_worker *worker)
 	loop_timer_class_init(worker->loop, &worker->flow_class, FLOW_MS);
 	/* One behind, so that the first connection fetches it. */
 	worker->generation = atomic_load(&worker->shared->generation) - 1;
+	if (!config->tls)
+		return 0;
+	worker->tls = tls_relay_pool_new(worker->pool, TLS_HANDSHAKE_MS);
+	return worker->tls ? 0 : -ENOMEM;
+}
+
+void connection_worker_release(struct connection_worker *worker)
+{
+	tls_relay_pool_free(worker->tls);
+	worker->tls = NULL;
 }
 
 bool complaint_due(struct connection_shared *shared, enum connection_complaint complaint,
@@ -90,11 +100,11 @@ bool complaint_due(struct connection_shared *shared, enum connection_complaint c
 	return true;
 }
 
-static void handshake_free(struct connection *connection)
+void connection_handshake_free(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
 
-	if (!handshake)
+	if (connection->machine.tls || !handshake)
 		return;
 	connection->handshake = NULL;
 	loop_timer_stop(&handshake->peek_timer);
@@ -127,13 +137,15 @@ static void connection_end(struct connection *connection, bool reset)
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
 
 	flow_count(connection);
-	if (connection->handshake && reset && connection->relay.side[0].fd >= 0) {
+	if (connection->machine.tls) {
+		tls_relay_free(connection->tls);
+	} else if (connection->handshake && reset && connection->relay.side[0].fd >= 0) {
 		/* The gateway's side did nothing wrong, it gets a FIN. */
 		relay_reset_on_close(connection->relay.side[0].fd);
 		reset = false;
 	}
 	relay_close(&connection->relay, reset);
-	handshake_free(connection);
+	connection_handshake_free(connection);
 	loop_timer_stop(&connection->flow_timer);
 	if (connection->next)
 		connection->next->previous = connection->previous;
@@ -182,11 +194,15 @@ static void connection_relay(struct connection *connection)
 	struct connection_handshake *handshake = connection->handshake;
 	struct relay *relay = &connection->relay;
 
-	relay_queue_owned(relay, 0, TAKE_PTR(handshake->peeked), handshake->peeked_size);
-	handshake_free(connection);
 	counter_add(&connection->worker->counters.relayed, 1);
 	relay->progress = relay_progress;
 	relay->finish = relay_finished;
+	if (handshake->intercept != INTERCEPT_NEVER) {
+		connection_tls_start(connection);
+		return;
+	}
+	relay_queue_owned(relay, 0, TAKE_PTR(handshake->peeked), handshake->peeked_size);
+	connection_handshake_free(connection);
 	relay_start(relay);
 }
 
@@ -236,8 +252,7 @@ static int peek_append(struct connection_handshake *handshake, const char *data,
 	return 0;
 }
 
-/* Reads what the client has sent so far. True when the peek is over. */
-static bool peek_read(struct connection *connection, int *ret_error)
+bool connection_peek(struct connection *connection, int *ret_error)
 {
 	struct connection_handshake *handshake = connection->handshake;
 	struct connection_worker *worker = connection->worker;
@@ -268,11 +283,12 @@ static bool peek_read(struct connection *connection, int *ret_error)
 		*ret_error = peek_append(handshake, buffer, (size_t)size);
 		if (*ret_error < 0)
 			return true;
-		if (hints_feed(&handshake->hints, (const uint8_t *)handshake->peeked,
-			       handshake->peeked_size))
+		handshake->final = hints_feed(&handshake->hints, (const uint8_t *)handshake->peeked,
+					      handshake->peeked_size);
+		if (handshake->final)
 			return true;
 	}
-	if (first && handshake->peeked_size > 0)
+	if (first && handshake->peeked_size > 0 && connection->machine.state == CONNECTION_PEEK)
 		loop_timer_start(worker->loop, &worker->peek_total_class, &handshake->peek_timer);
 	return false;
 }
@@ -281,7 +297,7 @@ static void peek(struct connection *connection)
 {
 	int error;
 
-	if (!peek_read(connection, &error))
+	if (!connection_peek(connection, &error))
 		return;
 	if (error < 0)
 		connection_handle(connection, CONNECTION_FAILED);

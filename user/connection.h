@@ -22,6 +22,7 @@
 #include "loop.h"
 #include "proxy.h"
 #include "relay.h"
+#include "tls_relay.h"
 #include "tunnel.h"
 
 enum connection_state {
@@ -51,6 +52,7 @@ enum connection_action {
 struct connection_machine {
 	enum connection_state state;
 	bool connected;
+	bool tls; /* from RELAY on: TLS ends here, connection->tls relays */
 };
 
 /* Advances the machine, zero-initialised at first, and says what to do. Events that have no place
@@ -70,6 +72,7 @@ enum connection_complaint {
 	COMPLAINT_LIMIT,
 	COMPLAINT_DESCRIPTORS,
 	COMPLAINT_DNS,
+	COMPLAINT_TLS,
 	COMPLAINTS,
 };
 
@@ -87,11 +90,19 @@ struct connection_shared {
 
 struct connection;
 
+/* Where TLS ends, see connection_tls_decide(). */
+enum connection_intercept {
+	INTERCEPT_NEVER, /* not here: bytes are relayed as they are */
+	INTERCEPT_TLS,	 /* here */
+	INTERCEPT_QUIET, /* here, if the application is the first to speak and speaks TLS */
+};
+
 /* One thread's part. Counters have one writer; others read them by atomic loads. */
 struct connection_worker {
 	struct connection_shared *shared;
 	struct loop *loop;
 	struct relay_pool *pool;
+	struct tls_relay_pool *tls; /* NULL: TLS is relayed as it is */
 	struct loop_timer_class peek_class, peek_total_class, connect_class, answer_class;
 	struct loop_timer_class retry_class, flow_class;
 	struct proxy_gateway gateway; /* this thread's copy */
@@ -108,8 +119,12 @@ static inline void counter_add(uint64_t *counter, uint64_t number)
 	__atomic_store_n(counter, *counter + number, __ATOMIC_RELAXED);
 }
 
-/* Sets up the timer classes of a zero-initialised worker whose shared, loop and pool are set. */
-void connection_worker_init(struct connection_worker *worker);
+/* Sets up the rest of a zero-initialised worker whose shared, loop and pool are set. Returns 0 or
+ * -ENOMEM. */
+int connection_worker_init(struct connection_worker *worker);
+
+/* Frees what connection_worker_init() made; all connections have ended, the loop does not run. */
+void connection_worker_release(struct connection_worker *worker);
 
 /* Takes over an accepted, nonblocking socket, whose getsockname() is the original destination.
  * It was counted in shared->live already; that is undone at its end. */
@@ -141,6 +156,8 @@ struct connection_handshake {
 	uint64_t dialed_ms;
 	unsigned int generation; /* of the gateway that was dialed */
 	char gateway[128];	 /* its name for messages */
+	enum connection_intercept intercept;
+	bool final; /* the hints are: no further byte can change them */
 	struct loop_task redial;
 };
 
@@ -148,14 +165,18 @@ struct connection {
 	struct connection_worker *worker;
 	struct connection *next, *previous;
 	struct connection_machine machine;
-	struct connection_handshake *handshake; /* NULL from RELAY on */
-	struct relay relay;			/* side 0: application, 1: gateway */
+	union {
+		struct connection_handshake *handshake; /* NULL from RELAY on, unless machine.tls */
+		struct tls_relay *tls;			/* from RELAY on, with machine.tls */
+	};
+	struct relay relay; /* side 0: application, 1: gateway */
 	struct proxy_flow flow;
 	struct loop_timer flow_timer;
 	struct loop_task release;
 };
 
-/* Between connection.c and connection_gateway.c: an event happened, do what follows. */
+/* Between connection.c, connection_gateway.c and connection_tls.c: an event happened, do what
+ * follows. */
 void connection_handle(struct connection *connection, enum connection_event event);
 
 /* Starts to connect to the gateway. Failures are handled as CONNECTION_FAILED. */
@@ -163,5 +184,20 @@ void connection_dial(struct connection *connection);
 
 /* Sends the CONNECT request, or what is left of it. */
 void connection_send_request(struct connection *connection);
+
+/* Reads what the application has sent so far, into handshake->peeked. True when the peek is over;
+ * negative *@ret_error: the socket failed. */
+bool connection_peek(struct connection *connection, int *ret_error);
+
+/* Frees the state before RELAY, if the connection still has it. */
+void connection_handshake_free(struct connection *connection);
+
+/* Decides handshake->intercept once the gateway has answered with @status. 0 or negative errno: the
+ * application's socket has failed. */
+int connection_tls_decide(struct connection *connection, int status);
+
+/* At the start of RELAY, instead of relay_start(): terminates TLS, or waits for who speaks first.
+ */
+void connection_tls_start(struct connection *connection);
 
 #endif

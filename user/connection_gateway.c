@@ -144,7 +144,9 @@ static void answer_complete(struct connection *connection, const char *rest, siz
 	char text[32];
 
 	if (status < 300) {
-		if (relay_queue(&connection->relay, 1, rest, size) < 0)
+		/* First, as the second may read into the same buffer. */
+		if (relay_queue(&connection->relay, 1, rest, size) < 0 ||
+		    connection_tls_decide(connection, status) < 0)
 			connection_handle(connection, CONNECTION_FAILED);
 		else
 			connection_handle(connection, CONNECTION_ACCEPTED);

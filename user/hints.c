@@ -188,6 +188,9 @@ static bool tls_feed(struct hints *hints, const uint8_t *data, size_t size)
 	size_t length;
 	int complete = records_gather(hints, data, size, &length);
 
+	/* The handshake type stands right behind the first record's header. */
+	hints->hello = complete >= 0 && (size < 2 || data[1] == 3) &&
+		       (size <= TLS_RECORD_HEADER || data[TLS_RECORD_HEADER] == TLS_CLIENT_HELLO);
 	if (complete <= 0)
 		return complete < 0;
 	message = malloc(length);

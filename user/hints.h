@@ -31,6 +31,7 @@ struct hints {
 	char name[HINTS_NAME_MAX];
 	bool tls, http; /* what to look for */
 	bool decided;	/* the first byte was seen and chose one of them */
+	bool hello;	/* result: a ClientHello, or as much of one as has come */
 	/* TLS: the first record not looked at yet, and handshake bytes gathered before it. */
 	size_t offset;
 	size_t gathered;

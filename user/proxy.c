@@ -242,6 +242,7 @@ static void worker_free(struct proxy_worker *worker)
 		worker->dns = NULL;
 		loop_flush(worker->base.loop);
 	}
+	connection_worker_release(&worker->base);
 	relay_pool_free(worker->base.pool);
 	worker->base.pool = NULL;
 	for (i = 0; i < FAMILIES; i++) {
@@ -300,7 +301,8 @@ static int worker_init(struct proxy_worker *worker, struct proxy *proxy,
 	worker->base.pool = relay_pool_new(worker->base.loop);
 	if (!worker->base.pool)
 		return -ENOMEM;
-	connection_worker_init(&worker->base);
+	if (connection_worker_init(&worker->base) < 0)
+		return -ENOMEM;
 	loop_timer_class_init(worker->base.loop, &worker->pause_class, ACCEPT_PAUSE_MS);
 	loop_timer_class_init(worker->base.loop, &worker->drain_class, 0);
 	worker->drain.expired = drain_expired;
@@ -416,6 +418,8 @@ void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counte
 		sum.bytes_received += counter_read(&part->bytes_received);
 		sum.dns_queries += counter_read(&part->dns_queries);
 		sum.dns_failures += counter_read(&part->dns_failures);
+		sum.tls_handshakes += counter_read(&part->tls_handshakes);
+		sum.tls_failures += counter_read(&part->tls_failures);
 	}
 	sum.connections = atomic_load(&proxy->shared.live);
 	*ret_counters = sum;

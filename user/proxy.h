@@ -76,6 +76,8 @@ struct proxy_counters {
 	uint64_t bytes_received;
 	uint64_t dns_queries;
 	uint64_t dns_failures;
+	uint64_t tls_handshakes; /* TLS was terminated: handshakes that succeeded */
+	uint64_t tls_failures;	 /* and those that did not */
 };
 
 /*

@@ -206,8 +206,7 @@ static void kept_written(struct relay_direction *direction, size_t size)
 	direction->end = 0;
 }
 
-/* Sends what is kept. 1: nothing is left; 0: the target takes no more now; negative: it failed. */
-static int direction_flush(struct relay *relay, int index)
+int relay_flush(struct relay *relay, int index)
 {
 	struct relay_direction *direction = &relay->direction[index];
 	struct loop_handler *to = &relay->side[!index];
@@ -242,8 +241,7 @@ static int direction_flush(struct relay *relay, int index)
 	return 1;
 }
 
-/* Writes from the thread's buffer at once and keeps the rest. 0 or negative errno. */
-static int direction_write(struct relay *relay, int index, size_t size)
+int relay_write(struct relay *relay, int index, size_t size)
 {
 	struct loop_handler *to = &relay->side[!index];
 	const char *data = relay->pool->buffer;
@@ -291,7 +289,7 @@ static ssize_t direction_copy(struct relay *relay, int index)
 		direction->full_reads = 0;
 	else if (++direction->full_reads >= RELAY_LARGE_READS && !direction->no_splice)
 		direction->bulk = true;
-	error = direction_write(relay, index, (size_t)size);
+	error = relay_write(relay, index, (size_t)size);
 	return error < 0 ? error : size;
 }
 
@@ -354,7 +352,7 @@ static int direction_pump(struct relay *relay, int index)
 
 	if (direction->closed)
 		return 0;
-	while ((flushed = direction_flush(relay, index)) > 0) {
+	while ((flushed = relay_flush(relay, index)) > 0) {
 		ssize_t size;
 
 		if (direction->ended || !(relay->side[index].latched & EPOLLIN))

@@ -90,6 +90,15 @@ void relay_ended(struct relay *relay, int direction);
  */
 void relay_start(struct relay *relay);
 
+/* For who moves bytes by other means between the same sides (tls_relay.h): sends what is kept for
+ * the target of @direction. 1: nothing is left; 0: it takes no more now; negative errno: it failed.
+ */
+int relay_flush(struct relay *relay, int direction);
+
+/* Likewise: writes @size bytes of the thread's buffer to the target and keeps the rest, which must
+ * fit: RELAY_BUFFER in all. 0 or negative errno. */
+int relay_write(struct relay *relay, int direction, size_t size);
+
 /* Closes both sides, with RST where @reset (TCP), and releases buffers and pipes. Idempotent. */
 void relay_close(struct relay *relay, bool reset);
 

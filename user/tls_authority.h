@@ -21,10 +21,11 @@ void tls_authority_free(struct tls_authority *authority);
 const char *tls_authority_pem(const struct tls_authority *authority, size_t *ret_size);
 
 /*
- * A server context with a leaf for @name: a host name (SAN DNS) or a literal IP address (SAN IP).
- * P-256, valid from one hour ago for 24 hours; at most 512 are cached, the least recently used
- * goes. Thread safe. A reference is the caller's (SSL_CTX_free()). NULL: logged.
+ * The server's end of a TLS connection, without BIOs, with a leaf for @name: a host name (SAN DNS)
+ * or a literal IP address (SAN IP). Should the ClientHello name another host than @name, the leaf
+ * is that one's. P-256, valid from one hour ago to 24 hours ahead; at most 512 leaves are cached,
+ * the least recently used goes. Thread safe. The caller's (SSL_free()). NULL: logged.
  */
-SSL_CTX *tls_authority_context(struct tls_authority *authority, const char *name);
+SSL *tls_authority_accept(struct tls_authority *authority, const char *name);
 
 #endif
