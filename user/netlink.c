@@ -367,6 +367,9 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 		case FRA_OIFNAME:
 			strncpy(rule.output_name, mnl_attr_get_str(attribute), IFNAMSIZ - 1);
 			break;
+		case FRA_FWMARK:
+			rule.mark = mnl_attr_get_u32(attribute);
+			break;
 		case FRA_SUPPRESS_PREFIXLEN:
 			rule.suppress_default = mnl_attr_get_u32(attribute) == 0;
 			break;
@@ -455,6 +458,8 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 		mnl_attr_put_strz(header, FRA_IIFNAME, rule->input_name);
 	if (rule->output_name[0])
 		mnl_attr_put_strz(header, FRA_OIFNAME, rule->output_name);
+	if (rule->mark)
+		mnl_attr_put_u32(header, FRA_FWMARK, rule->mark);
 	if (rule->suppress_default)
 		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, 0);
 	return netlink_request(netlink, header);
@@ -477,7 +482,8 @@ bool netlink_rule_equal(const struct netlink_rule *a, const struct netlink_rule 
 	       (!a->has_destination || prefix_equal(&a->destination, &b->destination)) &&
 	       strcmp(a->input_name, b->input_name) == 0 &&
 	       strcmp(a->output_name, b->output_name) == 0 &&
-	       a->suppress_default == b->suppress_default && a->protocol == b->protocol;
+	       a->suppress_default == b->suppress_default && a->mark == b->mark &&
+	       a->protocol == b->protocol;
 }
 
 int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],

@@ -69,6 +69,7 @@ struct netlink_rule {
 	char input_name[IFNAMSIZ];  /* "": any; "lo": generated in this namespace */
 	char output_name[IFNAMSIZ]; /* "": any; the device the socket is bound to */
 	bool suppress_default;	    /* suppress_prefixlength 0 */
+	uint32_t mark;		    /* of the packet, all bits; 0: any */
 	uint8_t protocol;	    /* FRA_PROTOCOL */
 };
 

@@ -77,6 +77,8 @@ static int compare_rule(const void *a, const void *b)
 		order = strcmp(left->input_name, right->input_name);
 	if (order == 0)
 		order = compare_numbers(left->suppress_default, right->suppress_default);
+	if (order == 0)
+		order = compare_numbers(left->mark, right->mark);
 	return order ? order : compare_numbers(left->table, right->table);
 }
 
@@ -472,6 +474,8 @@ static void make_rules(const struct plan_input *input, struct plan *plan, int fa
 {
 	size_t i;
 
+	if (input->out_mark)
+		rule_put(plan, family, PLAN_RULE_OUT, RT_TABLE_MAIN)->mark = input->out_mark;
 	(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
 	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->suppress_default = true;
 	for (i = 0; i < input->link_count; i++) {
@@ -519,7 +523,7 @@ static int allocate(const struct plan_input *input, struct plan *plan)
 		[PLAN_EGRESS] = input->route_count + 1,
 		[PLAN_DEVICE] = input->link_count + 1,
 		[PLAN_ROUTE] = 3 * bypass + input->route_count + 2 * (input->link_count + 2),
-		[PLAN_RULE] = 2 * (input->link_count + 3),
+		[PLAN_RULE] = 2 * (input->link_count + 4),
 	};
 	size_t layer;
 

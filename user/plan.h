@@ -30,7 +30,8 @@ enum plan_table {
 
 /* Priorities of ours among the routing rules; right behind the local table's (0). */
 enum plan_rule_priority {
-	PLAN_RULE_CAPTURE = 100,
+	PLAN_RULE_OUT = 99, /* what the datapath has marked as let out: the main table */
+	PLAN_RULE_CAPTURE,
 	PLAN_RULE_CONNECTED, /* what is left of the main table but its default route */
 	PLAN_RULE_BOUND,
 	PLAN_RULE_STEER,
@@ -53,6 +54,7 @@ struct plan_input {
 	size_t bridge_count;
 	uint32_t anchor_ifindex; /* for IPv4: goes when the process goes (TUN), or lo */
 	bool ipv6_refused;	 /* --disable-ipv6: unreachable instead of steered */
+	uint32_t out_mark;	 /* packets with it go by the main table; 0: no such rule */
 };
 
 struct plan_bypass {

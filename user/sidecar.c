@@ -9,6 +9,7 @@
 #include "bridge.h"
 #include "cleanup.h"
 #include "commands.h"
+#include "datapath_nft.h"
 #include "docker_feed.h"
 #include "inbound_seed.h"
 #include "instance_lock.h"
@@ -163,6 +164,7 @@ static int make_steering(struct sidecar *sidecar, uint32_t anchor_ifindex)
 		.datapath = sidecar->datapath,
 		.ipv6_refused = options->disable_ipv6,
 		.anchor_ifindex = anchor_ifindex,
+		.out_mark = options->datapath == SIDECAR_DATAPATH_NFT ? DATAPATH_NFT_OUT_MARK : 0,
 	};
 	_cleanup_free_ struct prefix *prefixes = NULL;
 	int error;
@@ -214,6 +216,10 @@ static int start_datapath(struct sidecar *sidecar)
 		.pin = sidecar->options.pin,
 	};
 
+	if (sidecar->options.datapath == SIDECAR_DATAPATH_NFT)
+		return datapath_nft_new(
+			&(struct datapath_nft_config) {.udp_pass = sidecar->options.udp == 1},
+			&sidecar->datapath);
 	if (!sidecar->bridge_mode) {
 		sidecar->netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 		if (sidecar->netns_fd < 0)

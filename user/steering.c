@@ -548,6 +548,7 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 			.bridge_count = steering->bridge_count,
 			.anchor_ifindex = config->anchor_ifindex,
 			.ipv6_refused = config->ipv6_refused,
+			.out_mark = config->out_mark,
 		},
 		&wanted);
 	if (error == 0) {

@@ -22,6 +22,7 @@ struct steering_config {
 	size_t option_count;
 	bool ipv6_refused;
 	unsigned int anchor_ifindex; /* see struct plan_input */
+	uint32_t out_mark;	     /* likewise */
 };
 
 /* Looks at what a predecessor left, changes nothing. 0 or negative errno, logged. */

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath_nft.h"
+
+#include "cleanup.h"
+#include "datapath_nft_rules.h"
+#include "log.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <nftables/libnftables.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+/* Ports of sockets that live long: a few for each thread of the proxy's. */
+#define MAX_KEPT_PORTS 1024
+
+/* How long the port of a socket that is about to connect is known, seconds. From its first packet
+ * on conntrack knows the connection. */
+#define CLAIM_S 10
+
+struct datapath_nft {
+	struct datapath base;
+	pthread_mutex_t lock; /* everything below; own_socket() is called by any thread */
+	struct nft_ctx *context;
+	struct nft_rules rules;
+	char gateway[128];
+	struct nft_bypass_list bypass;
+	bool bypass_changed;
+	struct sidestep_flow_key *inbound; /* not in the table yet */
+	size_t inbound_count, inbound_room;
+	struct nft_own kept[MAX_KEPT_PORTS];
+	size_t kept_count;
+	bool attached;
+};
+
+static struct datapath_nft *self(struct datapath *base)
+{
+	return (struct datapath_nft *)base;
+}
+
+static void unlock(pthread_mutex_t **lock)
+{
+	(void)pthread_mutex_unlock(*lock);
+}
+
+/* Holds the lock until the end of the scope. */
+#define LOCK(datapath)                                                                             \
+	_cleanup_(unlock) pthread_mutex_t *held = &(datapath)->lock;                               \
+	(void)pthread_mutex_lock(held)
+
+/* Text for nftables that grows; nft_text_run() takes it. */
+struct nft_text {
+	FILE *stream;
+	char *text;
+	size_t size;
+};
+
+static void text_release(struct nft_text *text)
+{
+	cleanup_fclose(&text->stream);
+	free(text->text);
+}
+
+#define _cleanup_text_ _cleanup_(text_release)
+
+static int text_open(struct nft_text *text)
+{
+	text->stream = open_memstream(&text->text, &text->size);
+	return text->stream ? 0 : -ENOMEM;
+}
+
+/* One transaction. 0, or -1 with the reason in nft_ctx_get_error_buffer(). */
+static int run(struct datapath_nft *datapath, const char *text)
+{
+	return nft_run_cmd_from_buffer(datapath->context, text) == 0 ? 0 : -1;
+}
+
+/* What the kernel has to have. Its modules are loaded on demand by the host, whoever asks; a kernel
+ * that lacks one says ENOENT and no more. Each command leaves nothing. */
+static const struct {
+	const char *what, *rule;
+} needs[] = {
+	{"nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)", NULL},
+	{"nft_ct, nf_conntrack (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)", "ct mark 1 accept"},
+	{"nft_tproxy, nf_tproxy_ipv4 (CONFIG_NFT_TPROXY)",
+	 "meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:1"},
+	{"nft_tproxy, nf_tproxy_ipv6 (CONFIG_NFT_TPROXY)",
+	 "meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:1"},
+	{"nft_reject_inet (CONFIG_NFT_REJECT_INET)", "meta l4proto tcp reject with tcp reset"},
+};
+
+static bool has(struct datapath_nft *datapath, const char *rule)
+{
+	char text[512];
+
+	(void)snprintf(
+		text, sizeof(text),
+		"add table inet sidestep-probe\n"
+		"add chain inet sidestep-probe c { type filter hook prerouting priority 0; }\n"
+		"%s%s\n"
+		"delete table inet sidestep-probe\n",
+		rule ? "add rule inet sidestep-probe c " : "", rule ? rule : "");
+	return run(datapath, text) == 0;
+}
+
+/* nftables refused the table: why? */
+static int complain(struct datapath_nft *datapath, const char *what)
+{
+	_cleanup_free_ char *reason = strdup(nft_ctx_get_error_buffer(datapath->context));
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(needs); i++)
+		if (!has(datapath, needs[i].rule))
+			return log_errno(-EOPNOTSUPP,
+					 "cannot %s: the kernel refuses %s. Load or build the "
+					 "module on the host, run this with CAP_NET_ADMIN, or use "
+					 "BPF (--datapath bpf, or the host's sidestep agent)",
+					 what, needs[i].what);
+	if (reason)
+		reason[strcspn(reason, "\n")] = '\0';
+	return log_errno(-EIO, "cannot %s: nftables says \"%s\"", what, reason ? reason : "");
+}
+
+static void write_kept(FILE *out, const struct datapath_nft *datapath)
+{
+	size_t i;
+
+	for (i = 0; i < datapath->kept_count; i++)
+		nft_write_own(out, &datapath->kept[i], 0);
+}
+
+/* All of the table, or (@update) what has changed. The lock is held. */
+static int apply(struct datapath_nft *datapath, bool update)
+{
+	_cleanup_text_ struct nft_text text = {0};
+
+	if (text_open(&text) < 0)
+		return -ENOMEM;
+	if (!update)
+		nft_write_table(text.stream, &datapath->rules);
+	if (!update || datapath->bypass_changed)
+		nft_write_bypass(text.stream, &datapath->bypass);
+	nft_write_inbound(text.stream, datapath->inbound, datapath->inbound_count);
+	if (!update)
+		write_kept(text.stream, datapath);
+	if (fflush(text.stream) != 0 || ferror(text.stream))
+		return -ENOMEM;
+	if (run(datapath, text.text) < 0)
+		return -EIO;
+	datapath->bypass_changed = false;
+	datapath->inbound_count = 0;
+	return 0;
+}
+
+static void nft_free(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+
+	if (datapath->attached && run(datapath, "delete table " NFT_TABLE "\n") < 0)
+		log_warning("cannot remove the nftables table " NFT_TABLE ": %s",
+			    nft_ctx_get_error_buffer(datapath->context));
+	if (datapath->context)
+		nft_ctx_free(datapath->context);
+	(void)pthread_mutex_destroy(&datapath->lock);
+	free(datapath->bypass.items);
+	free(datapath->inbound);
+	free(datapath);
+}
+
+static int nft_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
+{
+	struct datapath_nft *datapath = self(base);
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+		return -errno;
+	datapath->rules.listeners[slot] = ntohs(
+		address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
+					      : ((const struct sockaddr_in *)&address)->sin_port);
+	return 0;
+}
+
+static int nft_set_gateway(struct datapath *base, const char *gateway)
+{
+	struct datapath_nft *datapath = self(base);
+
+	(void)snprintf(datapath->gateway, sizeof(datapath->gateway), "%s", gateway);
+	return 0;
+}
+
+static int nft_attach(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+	int error;
+
+	LOCK(datapath);
+	error = apply(datapath, false);
+	if (error == -EIO)
+		return complain(datapath, "install the nftables table " NFT_TABLE);
+	if (error < 0)
+		return log_errno(error, "cannot write the nftables table " NFT_TABLE);
+	datapath->attached = true;
+	return 0;
+}
+
+/* The chain `guard` looks at what leaves by any device. */
+static int nft_attach_device(struct datapath *base, uint32_t ifindex)
+{
+	(void)base;
+	(void)ifindex;
+	return 0;
+}
+
+static void nft_detach_device(struct datapath *base, uint32_t ifindex)
+{
+	(void)base;
+	(void)ifindex;
+}
+
+static int bypass_set(struct datapath *base, const struct prefix *prefix,
+		      const struct sidestep_bypass *value)
+{
+	struct datapath_nft *datapath = self(base);
+
+	LOCK(datapath);
+	datapath->bypass_changed = true;
+	return nft_bypass_set(&datapath->bypass, prefix, value->sources);
+}
+
+static int bypass_remove(struct datapath *base, const struct prefix *prefix)
+{
+	struct datapath_nft *datapath = self(base);
+
+	LOCK(datapath);
+	datapath->bypass_changed = true;
+	nft_bypass_remove(&datapath->bypass, prefix);
+	return 0;
+}
+
+/* The kernel's own main table is asked, by rule. */
+static int nft_route_set(struct datapath *base, const struct prefix *prefix,
+			 const struct sidestep_route *value)
+{
+	(void)base;
+	(void)prefix;
+	(void)value;
+	return 0;
+}
+
+static int nft_route_remove(struct datapath *base, const struct prefix *prefix)
+{
+	(void)base;
+	(void)prefix;
+	return 0;
+}
+
+static int nft_inbound_add(struct datapath *base, const struct sidestep_flow_key *key)
+{
+	struct datapath_nft *datapath = self(base);
+
+	LOCK(datapath);
+	if (datapath->inbound_count == SIDESTEP_MAX_INBOUND)
+		return -ENOSPC;
+	if (datapath->inbound_count == datapath->inbound_room) {
+		size_t room = datapath->inbound_room ? 2 * datapath->inbound_room : 64;
+		void *keys = reallocarray(datapath->inbound, room, sizeof(*key));
+
+		if (!keys)
+			return -ENOMEM;
+		datapath->inbound = keys;
+		datapath->inbound_room = room;
+	}
+	datapath->inbound[datapath->inbound_count++] = *key;
+	return 0;
+}
+
+static int nft_commit(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+	int error;
+
+	LOCK(datapath);
+	/* Until then nothing judges, and attaching takes all of it. */
+	if (!datapath->attached || (!datapath->bypass_changed && !datapath->inbound_count))
+		return 0;
+	error = apply(datapath, true);
+	/* Somebody took the table away, or changed it. */
+	if (error == -EIO && apply(datapath, false) == 0) {
+		log_warning("the nftables table " NFT_TABLE " was not as it should be: replaced");
+		return 0;
+	}
+	if (error == -EIO)
+		return complain(datapath, "update the nftables table " NFT_TABLE);
+	return error < 0 ? log_errno(error, "cannot update the nftables table " NFT_TABLE) : 0;
+}
+
+/* Has the kernel give the socket a port that nobody else gets while it is held. */
+static int claim_port(int fd, struct nft_own *ret_own)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	int tries, type;
+
+	size = sizeof(type);
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return -errno;
+	for (tries = 0; tries < 2; tries++) {
+		in_port_t port;
+
+		size = sizeof(address);
+		if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+			return -errno;
+		port = address.ss_family == AF_INET6
+			       ? ((const struct sockaddr_in6 *)&address)->sin6_port
+			       : ((const struct sockaddr_in *)&address)->sin_port;
+		*ret_own = (struct nft_own) {
+			.protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP,
+			.port = ntohs(port),
+		};
+		if (port)
+			return 0;
+		if (bind(fd, (const struct sockaddr *)&address, size) < 0)
+			return -errno;
+	}
+	return -EADDRINUSE;
+}
+
+/* A socket without @destination keeps its port until the process ends. */
+static int keep(struct datapath_nft *datapath, const struct nft_own *own)
+{
+	size_t i;
+
+	for (i = 0; i < datapath->kept_count; i++)
+		if (datapath->kept[i].port == own->port &&
+		    datapath->kept[i].protocol == own->protocol)
+			return 1;
+	if (datapath->kept_count == MAX_KEPT_PORTS)
+		return -ENOSPC;
+	datapath->kept[datapath->kept_count++] = *own;
+	return 0;
+}
+
+/*
+ * The port is the proxy's alone while the socket holds it. The mark tells its packets from what a
+ * raw socket may send from the same port: a number that is known here and to who may list the
+ * table, which takes CAP_NET_ADMIN.
+ */
+static int own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
+{
+	struct datapath_nft *datapath = self(base);
+	_cleanup_text_ struct nft_text text = {0};
+	uint8_t address[16];
+	struct nft_own own;
+	int error;
+
+	LOCK(datapath);
+	if (destination && destination->sa_family != AF_INET && destination->sa_family != AF_INET6)
+		return 0;
+	if (destination) {
+		address_from_sockaddr(destination, address);
+		if (nft_bypass_has(&datapath->bypass, address))
+			return 0;
+	}
+	error = claim_port(fd, &own);
+	if (error == 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &datapath->rules.own_mark,
+				     sizeof(datapath->rules.own_mark)) < 0)
+		error = -errno;
+	if (error == 0 && !destination)
+		error = keep(datapath, &own);
+	if (error != 0 || !datapath->attached)
+		return error < 0 ? error : 0;
+	if (text_open(&text) < 0)
+		return -ENOMEM;
+	nft_write_own(text.stream, &own, destination ? CLAIM_S : 0);
+	if (fflush(text.stream) != 0)
+		return -ENOMEM;
+	return run(datapath, text.text) < 0 ? -EIO : 0;
+}
+
+static void nft_flow_update(struct datapath *base, const struct proxy_flow *flow)
+{
+	(void)base;
+	(void)flow;
+}
+
+static void nft_flow_close(struct datapath *base, const struct proxy_flow *flow)
+{
+	(void)base;
+	(void)flow;
+}
+
+static const struct datapath_ops nft_ops = {
+	.name = "nft",
+	.free = nft_free,
+	.set_listener = nft_set_listener,
+	.set_gateway = nft_set_gateway,
+	.attach = nft_attach,
+	.attach_device = nft_attach_device,
+	.detach_device = nft_detach_device,
+	.bypass_set = bypass_set,
+	.bypass_remove = bypass_remove,
+	.route_set = nft_route_set,
+	.route_remove = nft_route_remove,
+	.inbound_add = nft_inbound_add,
+	.commit = nft_commit,
+	.own_socket = own_socket,
+	.flow_update = nft_flow_update,
+	.flow_close = nft_flow_close,
+};
+
+static uint32_t random_mark(void)
+{
+	uint32_t mark;
+
+	do {
+		if (getrandom(&mark, sizeof(mark), 0) != (ssize_t)sizeof(mark))
+			return 0;
+	} while (mark == 0 || mark == DATAPATH_NFT_OUT_MARK);
+	return mark;
+}
+
+int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath)
+{
+	struct datapath_nft *datapath = calloc(1, sizeof(*datapath));
+
+	if (!datapath)
+		return log_errno(-ENOMEM, "cannot create the nftables datapath");
+	datapath->base.ops = &nft_ops;
+	(void)pthread_mutex_init(&datapath->lock, NULL);
+	datapath->rules.udp_pass = config->udp_pass;
+	datapath->rules.out_mark = DATAPATH_NFT_OUT_MARK;
+	datapath->rules.own_mark = random_mark();
+	datapath->rules.gateway = datapath->gateway;
+	datapath->context = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!datapath->context || !datapath->rules.own_mark ||
+	    nft_ctx_buffer_error(datapath->context) != 0) {
+		nft_free(&datapath->base);
+		return log_errno(-ENOMEM, "cannot open libnftables");
+	}
+	*ret_datapath = &datapath->base;
+	return 0;
+}
