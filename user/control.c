@@ -66,13 +66,14 @@ static void listener_ready(struct loop_handler *handler, uint32_t events)
 		int fd = accept4(handler->fd, (struct sockaddr *)&peer, &size,
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd >= 0)
+		if (fd >= 0) {
 			control_client_accept(control, fd, (struct sockaddr *)&peer);
-		else if (errno == EAGAIN)
+			continue;
+		}
+		if (errno == EAGAIN)
 			return;
-		else if ((errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			  errno == ENOMEM) &&
-			 !accept_without_descriptors(control))
+		if ((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
+		    !accept_without_descriptors(control))
 			return;
 		/* Anything else is a connection that died in the queue: accept(2). */
 	}

@@ -6,6 +6,10 @@
  *	GET /ca		the CA certificate
  *	CONNECT		a tunnel into the container, to the literal address in X-Dst-Addr
  *
+ * Unknown JSON fields are ignored (control_egress.h); what follows a request other than CONNECT is
+ * dropped. Limits: 16 KiB head, 64 KiB body, 5 s for the request, 256 connections that wait for
+ * their request or answer (the oldest gives way), 16384 tunnels (503).
+ *
  * Requests that come from inside the network namespace are refused (403) and logged: the
  * application must not rewrite its own policy.
  */

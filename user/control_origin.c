@@ -302,7 +302,7 @@ static int check_alive(struct control_origin *origin, int fd, const struct end *
 
 int control_origin_inside(struct control_origin *origin, int fd, const char **ret_why)
 {
-	struct end own, peer;
+	struct end own = {0}, peer = {0};
 	int error;
 
 	error = end_of(getpeername, fd, &peer);
