@@ -23,18 +23,6 @@
 
 #define CONTROL_AT "[::]:39001"
 
-/* TLS interception comes with the program or not: a certificate to serve there is in either case.
- */
-#pragma weak tls_authority_new
-#pragma weak tls_authority_free
-#pragma weak tls_authority_pem
-const char *tls_authority_pem(const struct tls_authority *authority, size_t *ret_size)
-{
-	(void)authority;
-	*ret_size = strlen("-----BEGIN CERTIFICATE-----\n");
-	return "-----BEGIN CERTIFICATE-----\n";
-}
-
 struct fixture {
 	struct control *control;
 	struct proxy *proxy;
@@ -94,14 +82,12 @@ static struct fixture *fixture_new(bool tls)
 	assert_int_equal(proxy_new(&proxy, &fixture->proxy), 0);
 	assert_int_equal(proxy_start(fixture->proxy), 0);
 	assert_int_equal(policy_new(&fixture->policy), 0);
-	if (tls && tls_authority_new)
+	if (tls)
 		assert_int_equal(tls_authority_new(NULL, &fixture->tls), 0);
 	config.proxy = fixture->proxy;
 	config.policy = fixture->policy;
 	config.gateway = proxy.gateway;
 	config.tls = fixture->tls;
-	if (tls && !fixture->tls)
-		config.tls = (const struct tls_authority *)(const void *)fixture;
 	assert_int_equal(control_new(&config, &fixture->control), 0);
 	target_listen(fixture);
 	return fixture;
@@ -112,8 +98,7 @@ static void fixture_free(struct fixture *fixture)
 	control_free(fixture->control);
 	proxy_free(fixture->proxy);
 	policy_free(fixture->policy);
-	if (fixture->tls)
-		tls_authority_free(fixture->tls);
+	tls_authority_free(fixture->tls);
 	close(fixture->target);
 	free(fixture);
 }
