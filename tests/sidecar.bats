@@ -3,8 +3,9 @@
 # The sidecar in the application's network namespace, on a container network without Docker.
 
 load lib/testbed.bash
+load lib/scenarios.bash
 
-SIDE_PIN() { echo "$BED_BPFFS/sidestep/app"; }
+DATAPATH=bpf
 
 setup() {
 	bed_start
@@ -15,129 +16,24 @@ teardown() {
 	bed_stop
 }
 
-# gateway [ARGUMENT...] - the reference gateway on the bridge's address; answers tunnels itself
-# unless told otherwise.
-gateway() {
-	[ $# -gt 0 ] || set -- --server
-	bed_spawn host gateway "$SIDESTEP" gateway --listen "$BED_HOST:8080" --listen "[$BED_HOST6]:8080" --log "$@"
-	bed_until 5 bed_listening host 8080
-}
-
-bed_listening() {
-	bed_exec "$1" sh -c 'ss -Hltn "sport = :$0" | grep -q .' "$2"
-}
-
-# sidecar [ARGUMENT...] - in the application's namespace; returns when interception is live.
-sidecar() {
-	bed_spawn app sidecar "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --pin "$(SIDE_PIN)" "$@"
-	bed_wait_line sidecar "interception is live" 10
-}
-
-# arrived DESTINATION - how many CONNECTs for it the gateway has logged.
-arrived() {
-	grep -c "\"destination\":\"$1\"" "$BED_DIR/gateway.log" || true
-}
-
-counter() {
-	"$SIDESTEP" status --json --pin "$(SIDE_PIN)" | grep -oE "\"$1\": [0-9]+" | grep -oE '[0-9]+$'
-}
-
-# sniff_start / sniff_total - counts packets of the bridge's uplink to addresses of the internet.
-sniff_start() {
-	bed_spawn host sniff "$PEER" sniff --device uplink --count-dst 192.0.2.0/24 \
-		--count-dst 1.1.1.1/32 --count-dst 203.0.113.0/24 --count-dst 2001:db8::/32 \
-		--until-file "$BED_DIR/sniff-end"
-	bed_wait_line sniff ready
-}
-
-# leaks - how many packets the sniffer counted to the internet's addresses.
-leaks() {
-	touch "$BED_DIR/sniff-end"
-	bed_wait_exit sniff || return
-	bed_log sniff >&2
-	bed_log sniff | grep -oE 'to_(tcp|udp|icmp|fragment|other)=[0-9]+' |
-		awk -F= '{ sum += $2 } END { print sum + 0 }'
-}
-
-connect() {
-	bed_exec app "$PEER" connect "$@"
-}
-
 @test "TCP to addresses that do not exist arrives at the gateway, v4, v6 and any port" {
-	gateway
-	sidecar
-	for target in "192.0.2.77 80" "192.0.2.77 25" "203.0.113.9 6667" "2001:db8:9::9 443"; do
-		# shellcheck disable=SC2086
-		run connect $target --send hello --half-close --read-all
-		echo "$output"
-		[ "$status" -eq 0 ]
-		[[ $output == *"result=ok"* ]]
-		# What getpeername says is what was asked for.
-		[[ $output == *"peer=${target% *}:${target#* }"* || $output == *"peer=[${target% *}]:${target#* }"* ]]
-	done
-	[ "$(arrived 192.0.2.77:25)" = 1 ]
-	[ "$(arrived '\[2001:db8:9::9\]:443')" = 1 ]
-	[ "$(counter steer_tcp)" = 4 ]
+	scenario_any_port
 }
 
 @test "the neighbour and the bridge's address are reached directly" {
-	gateway
-	sidecar
-	bed_spawn neighbour server "$PEER" serve 7000 --mode http
-	bed_wait_line server ready
-	bed_spawn host server2 "$PEER" serve 7001 --mode http
-	bed_wait_line server2 ready
-	connect "$BED_NEIGHBOUR" 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
-	connect "$BED_NEIGHBOUR6" 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP6"
-	connect "$BED_HOST" 7001 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
-	[ "$(counter steer_tcp)" = 0 ]
-	[ ! -s "$BED_DIR/gateway.log" ]
+	scenario_direct
 }
 
 @test "replies of inbound connections leave, wherever they go, 10 MB each way" {
-	gateway
-	sidecar
-	bed_spawn app server "$PEER" serve 7000 --mode echo
-	bed_wait_line server ready
-	run bed_exec outside "$PEER" transfer "$BED_APP" 7000 --bytes 10000000 --timeout 20
-	echo "$output"
-	[ "$status" -eq 0 ]
-	run bed_exec outside "$PEER" transfer "$BED_APP6" 7000 --bytes 10000000 --timeout 20
-	echo "$output"
-	[ "$status" -eq 0 ]
-	bed_exec neighbour "$PEER" transfer "$BED_APP" 7000 --bytes 1000000 --timeout 20
-	[ "$(counter reply)" -gt 100 ]
-	[ "$(counter guard_drops)" = 0 ]
-	[ ! -s "$BED_DIR/gateway.log" ]
+	scenario_replies
 }
 
 @test "inbound UDP is answered" {
-	gateway
-	sidecar
-	bed_spawn app server "$PEER" udp-serve 7000
-	bed_wait_line server ready
-	bed_exec outside "$PEER" udp "$BED_APP" 7000 --send hello
-	bed_exec outside "$PEER" udp "$BED_APP6" 7000 --send hello
+	scenario_inbound_udp
 }
 
 @test "rp_filter 0, 1, 2 and src_valid_mark 0, 1: outbound and inbound work in all six" {
-	gateway
-	bed_spawn app server "$PEER" serve 7000 --mode echo
-	bed_wait_line server ready
-	for rp_filter in 0 1 2; do
-		for mark in 0 1; do
-			bed_exec app sh -c "echo $rp_filter >/proc/sys/net/ipv4/conf/all/rp_filter
-				echo $rp_filter >/proc/sys/net/ipv4/conf/eth0/rp_filter
-				echo $mark >/proc/sys/net/ipv4/conf/all/src_valid_mark"
-			sidecar
-			connect 192.0.2.77 80 --send hello --half-close --read-all
-			bed_exec outside "$PEER" transfer "$BED_APP" 7000 --bytes 100000
-			bed_kill sidecar
-			# The settings are put back.
-			run bed_exec app sh -c 'cat /proc/sys/net/ipv4/conf/eth0/rp_filter /proc/sys/net/ipv4/conf/eth0/accept_local'
-			[ "$output" = "$rp_filter"$'\n'0 ]
-		done
-	done
+	scenario_source_validation
 }
 
 @test "works with /proc/sys read-only" {
@@ -176,66 +72,23 @@ connect() {
 }
 
 @test "40 reconnects on one 4-tuple through TIME_WAIT" {
-	gateway
-	sidecar
-	run bed_exec app "$PEER" reconnect 192.0.2.77 80 --source-port 40123 --times 40 --timeout 60
-	echo "$output"
-	[ "$status" -eq 0 ]
-	[ "$(arrived 192.0.2.77:80)" = 40 ]
+	scenario_time_wait
 }
 
 @test "SO_BINDTODEVICE does not walk past" {
-	gateway
-	sidecar
-	sniff_start
-	connect 192.0.2.77 80 --bind-device eth0 --send hello --half-close --read-all
-	connect 2001:db8:9::9 80 --bind-device eth0 --send hello --half-close --read-all
-	[ "$(arrived 192.0.2.77:80)" = 1 ]
-	[ "$(arrived '\[2001:db8:9::9\]:80')" = 1 ]
-	[ "$(leaks)" = 0 ]
+	scenario_bind_device
 }
 
 @test "raw and packet sockets are stopped at the device" {
-	gateway
-	sidecar
-	sniff_start
-	for mode in syn data udp; do
-		bed_exec app "$PEER" raw-send 192.0.2.77 80 --mode $mode || true
-		bed_exec app "$PEER" packet-send 192.0.2.77 80 --mode $mode --device eth0 || true
-	done
-	bed_until 5 guard_dropped 3
-	[ "$(leaks)" = 0 ]
-}
-
-guard_dropped() {
-	[ "$(counter guard_drops)" -ge "$1" ]
+	scenario_raw
 }
 
 @test "UDP to other ports: denied by default, passes with --udp pass" {
-	gateway
-	bed_spawn world server "$PEER" udp-serve 7000
-	bed_wait_line server ready
-	sidecar
-	run bed_exec app "$PEER" udp 192.0.2.1 7000 --send hello --timeout 1
-	[ "$status" -ne 0 ]
-	[ "$(counter deny_udp)" -ge 1 ]
-	bed_kill sidecar
-	sidecar --udp pass
-	bed_exec app "$PEER" udp 192.0.2.1 7000 --send hello
+	scenario_udp
 }
 
 @test "DNS is relayed to the resolver that was asked, and its answer comes from there" {
-	gateway
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
-	sidecar
-	for resolver in 1.1.1.1 8.8.8.8 2001:db8::1; do
-		run bed_exec app "$PEER" dns example.test A "@$resolver"
-		echo "$output"
-		[ "$status" -eq 0 ]
-		[[ $output == *"$resolver"* ]]
-	done
-	[ "$(counter steer_dns)" = 3 ]
+	scenario_dns
 }
 
 @test "2000 concurrent connections, every byte checked" {
@@ -346,32 +199,11 @@ stalled() {
 }
 
 @test "a gateway outside the bridge is reached by the proxy's own connections" {
-	bed_spawn world gateway "$SIDESTEP" gateway --listen "192.0.2.1:8080" --server --log
-	bed_until 5 bed_listening world 8080
-	bed_spawn app sidecar "$SIDESTEP" sidecar --gateway 192.0.2.1:8080 --pin "$(SIDE_PIN)"
-	bed_wait_line sidecar "interception is live" 10
-	connect 192.0.2.77 80 --send hello --half-close --read-all
-	# The application itself is intercepted on its way to the very same address.
-	connect 192.0.2.1 8080 --send hello --half-close --read-all
-	[ "$(arrived 192.0.2.1:8080)" = 1 ]
-	[ "$(counter own)" -gt 0 ]
+	scenario_gateway_outside
 }
 
 @test "a second network, joined and left while it runs" {
-	gateway
-	sidecar
-	bed_join_second_network
-	bed_spawn neighbour2 server "$PEER" serve 7000 --mode http
-	bed_wait_line server ready
-	connect "$BED_NEIGHBOUR2" 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP2"
-	connect 192.0.2.77 80 --send hello --half-close --read-all
-	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
-	# The guard is there too.
-	connect 192.0.2.77 80 --bind-device eth1 --send hello --half-close --read-all
-	bed_leave_second_network
-	bed_wait_line sidecar "bypass: $BED_SUBNET2 removed"
-	connect 192.0.2.77 80 --send hello --half-close --read-all
-	[ "$(arrived 192.0.2.77:80)" = 3 ]
+	scenario_second_network
 }
 
 @test "--bypass lets a further subnet pass" {
@@ -387,26 +219,7 @@ stalled() {
 }
 
 @test "SIGKILL: an error at once, no leak, and a new one takes over by itself" {
-	gateway
-	bed_spawn app server "$PEER" serve 7000 --mode hold
-	bed_wait_line server ready
-	sidecar
-	# An inbound connection that lives on.
-	bed_spawn outside client "$PEER" stall "$BED_APP" 7000 --bytes 10
-	bed_until 5 bed_exec app sh -c "ss -Htn state established '( sport = :7000 )' | grep -q ."
-	sniff_start
-	bed_kill sidecar KILL
-	for target in 192.0.2.77 2001:db8:9::9; do
-		run connect $target 80 --send hello --read-all --timeout 3
-		echo "$output"
-		[ "$status" -ne 0 ]
-		[[ $output != *timeout* ]]
-	done
-	[ "$(leaks)" = 0 ]
-	sidecar
-	connect 192.0.2.77 80 --send hello --half-close --read-all
-	connect 2001:db8:9::9 80 --send hello --half-close --read-all
-	grep -q "1 connections from outside were open already" "$BED_DIR/sidecar.log"
+	scenario_kill
 }
 
 @test "SIGTERM drains, then leaves nothing" {

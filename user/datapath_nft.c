@@ -6,6 +6,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <nftables/libnftables.h>
 #include <pthread.h>
@@ -17,6 +18,8 @@
 
 /* Ports of sockets that live long: a few for each thread of the proxy's. */
 #define MAX_KEPT_PORTS 1024
+
+#define MAX_DEVICES 256
 
 /* How long the port of a socket that is about to connect is known, seconds. From its first packet
  * on conntrack knows the connection. */
@@ -34,6 +37,10 @@ struct datapath_nft {
 	size_t inbound_count, inbound_room;
 	struct nft_own kept[MAX_KEPT_PORTS];
 	size_t kept_count;
+	uint32_t devices[MAX_DEVICES]; /* ifindex */
+	size_t device_count;
+	bool devices_changed;
+	bool no_egress; /* the kernel cannot guard devices */
 	bool attached;
 };
 
@@ -133,17 +140,34 @@ static void write_kept(FILE *out, const struct datapath_nft *datapath)
 		nft_write_own(out, &datapath->kept[i], 0);
 }
 
-/* All of the table, or (@update) what has changed. The lock is held. */
+/* By name, as nftables wants it; what is gone meanwhile is left out. */
+static void write_guard(FILE *out, const struct datapath_nft *datapath)
+{
+	char names[MAX_DEVICES][IFNAMSIZ];
+	size_t i, count = 0;
+
+	for (i = 0; i < datapath->device_count; i++)
+		if (if_indextoname(datapath->devices[i], names[count]))
+			count++;
+	nft_write_guard_table(out, (const char(*)[IFNAMSIZ])names, count);
+}
+
+/* All of the tables, or (@update) what has changed. The lock is held. */
 static int apply(struct datapath_nft *datapath, bool update)
 {
 	_cleanup_text_ struct nft_text text = {0};
+	bool guard = !datapath->no_egress;
 
 	if (text_open(&text) < 0)
 		return -ENOMEM;
 	if (!update)
 		nft_write_table(text.stream, &datapath->rules);
 	if (!update || datapath->bypass_changed)
-		nft_write_bypass(text.stream, &datapath->bypass);
+		nft_write_bypass(text.stream, &datapath->bypass, NFT_TABLE);
+	if (guard && (!update || datapath->devices_changed))
+		write_guard(text.stream, datapath);
+	if (guard && (!update || datapath->devices_changed || datapath->bypass_changed))
+		nft_write_bypass(text.stream, &datapath->bypass, NFT_GUARD_TABLE);
 	nft_write_inbound(text.stream, datapath->inbound, datapath->inbound_count);
 	if (!update)
 		write_kept(text.stream, datapath);
@@ -152,15 +176,38 @@ static int apply(struct datapath_nft *datapath, bool update)
 	if (run(datapath, text.text) < 0)
 		return -EIO;
 	datapath->bypass_changed = false;
+	datapath->devices_changed = false;
 	datapath->inbound_count = 0;
 	return 0;
+}
+
+/* In place of whatever is there. The lock is held. */
+static int install(struct datapath_nft *datapath)
+{
+	int error = apply(datapath, false);
+
+	if (error != -EIO || datapath->no_egress)
+		return error;
+	datapath->no_egress = true;
+	error = apply(datapath, false);
+	if (error == 0)
+		log_info("this kernel cannot guard devices with nftables (Linux 5.16, "
+			 "CONFIG_NETFILTER_EGRESS): an application with CAP_NET_RAW can send past "
+			 "the interception by packet sockets");
+	else
+		datapath->no_egress = false;
+	return error;
 }
 
 static void nft_free(struct datapath *base)
 {
 	struct datapath_nft *datapath = self(base);
 
-	if (datapath->attached && run(datapath, "delete table " NFT_TABLE "\n") < 0)
+	/* Adding first makes it no error when one is gone. */
+	if (datapath->attached &&
+	    (run(datapath, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") < 0 ||
+	     (!datapath->no_egress && run(datapath, "add table " NFT_GUARD_TABLE
+						    "\ndelete table " NFT_GUARD_TABLE "\n") < 0)))
 		log_warning("cannot remove the nftables table " NFT_TABLE ": %s",
 			    nft_ctx_get_error_buffer(datapath->context));
 	if (datapath->context)
@@ -199,7 +246,7 @@ static int nft_attach(struct datapath *base)
 	int error;
 
 	LOCK(datapath);
-	error = apply(datapath, false);
+	error = install(datapath);
 	if (error == -EIO)
 		return complain(datapath, "install the nftables table " NFT_TABLE);
 	if (error < 0)
@@ -208,18 +255,38 @@ static int nft_attach(struct datapath *base)
 	return 0;
 }
 
-/* The chain `guard` looks at what leaves by any device. */
 static int nft_attach_device(struct datapath *base, uint32_t ifindex)
 {
-	(void)base;
-	(void)ifindex;
+	struct datapath_nft *datapath = self(base);
+	char name[IFNAMSIZ];
+	size_t i;
+
+	LOCK(datapath);
+	if (!if_indextoname(ifindex, name))
+		return -ENODEV;
+	for (i = 0; i < datapath->device_count; i++)
+		if (datapath->devices[i] == ifindex)
+			return 0;
+	if (datapath->device_count == MAX_DEVICES)
+		return log_errno(-ENOSPC, "cannot guard more than %d devices", MAX_DEVICES);
+	datapath->devices[datapath->device_count++] = ifindex;
+	datapath->devices_changed = true;
 	return 0;
 }
 
 static void nft_detach_device(struct datapath *base, uint32_t ifindex)
 {
-	(void)base;
-	(void)ifindex;
+	struct datapath_nft *datapath = self(base);
+	size_t i;
+
+	LOCK(datapath);
+	for (i = 0; i < datapath->device_count; i++) {
+		if (datapath->devices[i] != ifindex)
+			continue;
+		datapath->devices[i] = datapath->devices[--datapath->device_count];
+		datapath->devices_changed = true;
+		return;
+	}
 }
 
 static int bypass_set(struct datapath *base, const struct prefix *prefix,
@@ -286,11 +353,12 @@ static int nft_commit(struct datapath *base)
 
 	LOCK(datapath);
 	/* Until then nothing judges, and attaching takes all of it. */
-	if (!datapath->attached || (!datapath->bypass_changed && !datapath->inbound_count))
+	if (!datapath->attached ||
+	    (!datapath->bypass_changed && !datapath->devices_changed && !datapath->inbound_count))
 		return 0;
 	error = apply(datapath, true);
 	/* Somebody took the table away, or changed it. */
-	if (error == -EIO && apply(datapath, false) == 0) {
+	if (error == -EIO && install(datapath) == 0) {
 		log_warning("the nftables table " NFT_TABLE " was not as it should be: replaced");
 		return 0;
 	}

@@ -107,7 +107,13 @@ static const struct {
 
 _Static_assert(SIDESTEP_SPOOFED + 1 == ARRAY_SIZE(counters), "one for each, in their order");
 
-static void write_objects(FILE *out)
+static void write_counter(FILE *out, size_t index)
+{
+	fprintf(out, "\tcounter %s { comment \"%s\"; }\n", counters[index].name,
+		counters[index].comment);
+}
+
+static void write_bypass_sets(FILE *out)
 {
 	static const struct {
 		const char *name, *meaning;
@@ -119,9 +125,6 @@ static void write_objects(FILE *out)
 	size_t i;
 	int v6;
 
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		fprintf(out, "\tcounter %s { comment \"%s\"; }\n", counters[i].name,
-			counters[i].comment);
 	for (i = 0; i < ARRAY_SIZE(sets); i++)
 		for (v6 = 0; v6 < 2; v6++)
 			fprintf(out,
@@ -129,6 +132,16 @@ static void write_objects(FILE *out)
 				"\"%s\"; }\n",
 				sets[i].name, v6 ? 6 : 4, v6 ? 6 : 4, 2 * SIDESTEP_MAX_BYPASS + 2,
 				sets[i].meaning);
+}
+
+static void write_objects(FILE *out)
+{
+	size_t i;
+	int v6;
+
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		write_counter(out, i);
+	write_bypass_sets(out);
 	for (v6 = 0; v6 < 2; v6++)
 		fprintf(out,
 			"\tset inbound%d { type ipv%d_addr . inet_service . ipv%d_addr . "
@@ -322,15 +335,56 @@ void nft_write_table(FILE *out, const struct nft_rules *rules)
 	fprintf(out, "}\n");
 }
 
+/* The kernel allows all but '/', ':' and spaces in a name. */
+static bool name_is_plain(const char *name)
+{
+	return !strpbrk(name, "\"\\*") && name[0];
+}
+
+/*
+ * Packet sockets pass no netfilter hook but the device's egress (Linux 5.16). What has been routed
+ * has also been judged; what has not is left to its addresses.
+ */
+void nft_write_guard_table(FILE *out, const char (*names)[IFNAMSIZ], size_t count)
+{
+	size_t i;
+
+	fprintf(out, "add table " NFT_GUARD_TABLE "\n"
+		     "delete table " NFT_GUARD_TABLE "\n"
+		     "table " NFT_GUARD_TABLE " {\n");
+	write_counter(out, SIDESTEP_GUARD_DROPS);
+	write_bypass_sets(out);
+	fprintf(out, "\tchain packet_socket {\n"
+		     "\t\tmeta protocol arp accept\n"
+		     "\t\tip daddr @link4 accept\n"
+		     "\t\tip6 daddr @link6 accept\n"
+		     "\t\tip daddr @bypass4 ip saddr @bypass4 accept\n"
+		     "\t\tip6 daddr @bypass6 ip6 saddr @bypass6 accept\n"
+		     "\t\tcounter name GUARD_DROPS drop\n"
+		     "\t}\n");
+	for (i = 0; i < count; i++)
+		if (name_is_plain(names[i]))
+			fprintf(out,
+				"\tchain device%zu {\n"
+				"\t\ttype filter hook egress device \"%s\" priority 0; policy "
+				"accept;\n"
+				"\t\tmeta rtclassid >= 0 accept comment \"it has a route, of "
+				"whatever class\"\n"
+				"\t\tgoto packet_socket\n"
+				"\t}\n",
+				i, names[i]);
+	fprintf(out, "}\n");
+}
+
 /* The elements of one set: prefixes with one of @sources, without what others contain. */
 static void write_set(FILE *out, const struct nft_bypass_list *list, const char *name, bool ipv4,
-		      uint32_t sources)
+		      uint32_t sources, const char *table)
 {
 	const struct prefix *previous = NULL;
 	char text[ADDRESS_TEXT_MAX];
 	size_t i;
 
-	fprintf(out, "flush set " NFT_TABLE " %s%d\n", name, ipv4 ? 4 : 6);
+	fprintf(out, "flush set %s %s%d\n", table, name, ipv4 ? 4 : 6);
 	for (i = 0; i < list->count; i++) {
 		const struct prefix *prefix = &list->items[i].prefix;
 
@@ -342,7 +396,7 @@ static void write_set(FILE *out, const struct nft_bypass_list *list, const char 
 		if (previous)
 			fprintf(out, ", ");
 		else
-			fprintf(out, "add element " NFT_TABLE " %s%d { ", name, ipv4 ? 4 : 6);
+			fprintf(out, "add element %s %s%d { ", table, name, ipv4 ? 4 : 6);
 		fprintf(out, "%s", prefix_format(prefix, text));
 		previous = prefix;
 	}
@@ -350,14 +404,14 @@ static void write_set(FILE *out, const struct nft_bypass_list *list, const char 
 		fprintf(out, " }\n");
 }
 
-void nft_write_bypass(FILE *out, const struct nft_bypass_list *list)
+void nft_write_bypass(FILE *out, const struct nft_bypass_list *list, const char *table)
 {
 	int ipv4;
 
 	for (ipv4 = 0; ipv4 < 2; ipv4++) {
-		write_set(out, list, "local", ipv4, SIDESTEP_FROM_LOCAL);
-		write_set(out, list, "link", ipv4, SIDESTEP_FROM_BUILTIN);
-		write_set(out, list, "bypass", ipv4, UINT32_MAX);
+		write_set(out, list, "local", ipv4, SIDESTEP_FROM_LOCAL, table);
+		write_set(out, list, "link", ipv4, SIDESTEP_FROM_BUILTIN, table);
+		write_set(out, list, "bypass", ipv4, UINT32_MAX, table);
 	}
 }
 

@@ -6,6 +6,7 @@
 #ifndef SIDESTEP_DATAPATH_NFT_RULES_H
 #define SIDESTEP_DATAPATH_NFT_RULES_H
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,8 +15,9 @@
 #include <sidestep.h>
 #include "address.h"
 
-/* Families and name of the table. */
-#define NFT_TABLE "inet sidestep"
+/* Families and name of the tables: what judges, and what guards the devices. */
+#define NFT_TABLE	"inet sidestep"
+#define NFT_GUARD_TABLE "netdev sidestep"
 
 /* Bits of conntrack's mark (not of the packet's, which do not outlive it). */
 #define NFT_CT_INBOUND 0x40000000 /* came from outside */
@@ -57,8 +59,12 @@ bool nft_bypass_has(const struct nft_bypass_list *list, const uint8_t address[16
 /* The table as a whole but for elements, in place of one that is there: one transaction. */
 void nft_write_table(FILE *out, const struct nft_rules *rules);
 
-/* The contents of the bypass sets, in place of those that are there. */
-void nft_write_bypass(FILE *out, const struct nft_bypass_list *list);
+/* The contents of a table's bypass sets, in place of those that are there. */
+void nft_write_bypass(FILE *out, const struct nft_bypass_list *list, const char *table);
+
+/* The guard of devices by these names, but for its sets, in place of one that is there. Names that
+ * nft(8) could not read are left out. */
+void nft_write_guard_table(FILE *out, const char (*names)[IFNAMSIZ], size_t count);
 
 /* Connections that came from outside before the table was there. */
 void nft_write_inbound(FILE *out, const struct sidestep_flow_key *keys, size_t count);
