@@ -5,6 +5,7 @@
 load lib/testbed.bash
 load lib/scenarios.bash
 
+# shellcheck disable=SC2034 # for scenarios.bash
 DATAPATH=bpf
 
 setup() {

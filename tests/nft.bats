@@ -1,0 +1,161 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The nftables datapath: a sidecar with CAP_NET_ADMIN and nothing else (see sidecar_spawn).
+
+load lib/testbed.bash
+load lib/scenarios.bash
+
+# shellcheck disable=SC2034 # for scenarios.bash
+DATAPATH=nft
+
+setup() {
+	bed_start
+}
+
+teardown() {
+	bed_stop
+}
+
+@test "TCP to addresses that do not exist arrives at the gateway, v4, v6 and any port" {
+	scenario_any_port
+}
+
+@test "the neighbour and the bridge's address are reached directly" {
+	scenario_direct
+}
+
+@test "replies of inbound connections leave, wherever they go, 10 MB each way" {
+	scenario_replies
+}
+
+@test "inbound UDP is answered" {
+	scenario_inbound_udp
+}
+
+@test "rp_filter 0, 1, 2 and src_valid_mark 0, 1: outbound and inbound work in all six" {
+	scenario_source_validation
+}
+
+@test "40 reconnects on one 4-tuple through TIME_WAIT" {
+	scenario_time_wait
+}
+
+@test "SO_BINDTODEVICE does not walk past" {
+	scenario_bind_device
+}
+
+@test "raw and packet sockets are stopped at the device" {
+	scenario_raw
+}
+
+@test "UDP to other ports: denied by default, passes with --udp pass" {
+	scenario_udp
+}
+
+@test "DNS is relayed to the resolver that was asked, and its answer comes from there" {
+	scenario_dns
+}
+
+@test "a gateway outside the bridge is reached by the proxy's own connections" {
+	scenario_gateway_outside
+}
+
+@test "a second network, joined and left while it runs" {
+	scenario_second_network
+}
+
+@test "SIGKILL: an error at once, no leak, and a new one takes over by itself" {
+	scenario_kill
+}
+
+@test "a mark that the application sets itself does not let it out" {
+	gateway
+	sidecar
+	sniff_start
+	# 1373525993: the mark of packets that may leave, as `ip rule` shows it to anybody.
+	for mark in 100 1373525993; do
+		connect 192.0.2.77 80 --mark $mark --send hello --half-close --read-all
+		connect 2001:db8:9::9 80 --mark $mark --send hello --half-close --read-all
+		run bed_exec app "$PEER" udp 192.0.2.1 7000 --mark $mark --send hello --timeout 1
+		[ "$status" -ne 0 ]
+	done
+	[ "$(arrived 192.0.2.77:80)" = 2 ]
+	[ "$(arrived '\[2001:db8:9::9\]:80')" = 2 ]
+	[ "$(leaks)" = 0 ]
+}
+
+@test "an application's resolver on any address does not get what is steered" {
+	gateway
+	bed_spawn world resolver "$PEER" dns-serve 53
+	bed_wait_line resolver ready
+	sidecar
+	bed_spawn app own "$PEER" udp-serve 53
+	bed_wait_line own ready
+	run bed_exec app "$PEER" dns example.test A @1.1.1.1
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(counter steer_dns)" -ge 1 ]
+}
+
+@test "a closed port answers to the outside with a reset" {
+	gateway
+	sidecar
+	run bed_exec outside "$PEER" connect "$BED_APP" 7999 --send hello --timeout 3
+	echo "$output"
+	[[ $output == *refused* ]]
+}
+
+@test "what was connected from outside before the start goes on" {
+	gateway
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	bed_spawn outside client "$PEER" transfer "$BED_APP" 7000 --bytes 300000000 --timeout 60
+	bed_until 5 bed_exec app sh -c "ss -Htn state established '( sport = :7000 )' | grep -q ."
+	sidecar
+	bed_alive client
+	bed_wait_exit client 60
+	grep -q "1 connections from outside were open already" "$BED_DIR/sidecar.log"
+}
+
+@test "1000 bypassed prefixes, some within others" {
+	gateway
+	bed_spawn world server "$PEER" serve 7000 --mode http
+	bed_wait_line server ready
+	# shellcheck disable=SC2046 # a list of words
+	sidecar --bypass 203.0.113.0/24 --bypass 203.0.113.0/28 --bypass 10.0.0.0/8 \
+		$(seq 0 997 | awk '{ printf "--bypass 10.%d.%d.0/24 ", $1 / 250, $1 % 250 }')
+	connect 203.0.113.1 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+}
+
+@test "killed without a TUN device: refused at once" {
+	gateway
+	bed_spawn app sidecar unshare --mount sh -c \
+		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \
+		"$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+	grep -q "no TUN device" "$BED_DIR/sidecar.log"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	bed_kill sidecar KILL
+	for target in 192.0.2.77 2001:db8:9::9; do
+		run connect $target 80 --send hello --read-all --timeout 3
+		echo "$output"
+		[[ $output == *refused* ]]
+	done
+}
+
+@test "SIGTERM leaves nothing" {
+	state() {
+		bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2
+			ip route show table all; ip -6 route show table all | sort; nft list ruleset'
+	}
+	before=$(state)
+	gateway
+	sidecar
+	[ "$(state)" != "$before" ]
+	bed_kill sidecar
+	diff <(echo "$before") <(state)
+	run bed_exec app nft list ruleset
+	[ "$output" = "" ]
+}
