@@ -75,6 +75,8 @@ enum sidestep_bypass_source {
 	SIDESTEP_FROM_DOCKER = 4,    /* a Docker bridge network */
 	SIDESTEP_FROM_LOCAL = 8,     /* own address: stays within the namespace */
 	SIDESTEP_FROM_BUILTIN = 16,  /* loopback, link-local, multicast */
+	/* The gateway's address, where the proxy cannot mark its own sockets one by one. */
+	SIDESTEP_FROM_GATEWAY = 32,
 };
 
 /* Keys of the LPM tries `bypass4`, `route4` and `bypass6`, `route6`. The namespace is a part of the

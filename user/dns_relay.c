@@ -394,6 +394,24 @@ int dns_relay_open(struct dns_relay *relay)
 	return error;
 }
 
+int dns_relay_announce(struct dns_relay *relay)
+{
+	const struct proxy_hooks *hooks;
+	size_t i;
+	int error = 0;
+
+	if (!relay)
+		return 0;
+	hooks = &relay->worker->shared->config.hooks;
+	for (i = 0; i < ARRAY_SIZE(relay->upstream) && error == 0; i++) {
+		int fd = relay->upstream[i].handler.fd;
+
+		if (fd >= 0 && hooks->own_socket)
+			error = hooks->own_socket(hooks->context, fd, NULL);
+	}
+	return error;
+}
+
 void dns_relay_free(struct dns_relay *relay)
 {
 	size_t i;

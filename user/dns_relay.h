@@ -60,6 +60,10 @@ int dns_relay_new(struct connection_worker *worker, const int listeners[2],
  */
 int dns_relay_open(struct dns_relay *relay);
 
+/* Announces the sockets that dns_relay_open() has opened once more, from any thread. 0 or negative
+ * errno. NULL is allowed. */
+int dns_relay_announce(struct dns_relay *relay);
+
 /* Drops what is in flight. After the loop has run. NULL is allowed. */
 void dns_relay_free(struct dns_relay *relay);
 

@@ -248,6 +248,8 @@ static void make_bypass(const struct plan_input *input, struct plan *plan)
 	bypass_builtin(plan);
 	for (i = 0; i < input->option_count; i++)
 		bypass_put(plan, &input->options[i], SIDESTEP_FROM_OPTION, 0);
+	if (input->gateway)
+		bypass_put(plan, input->gateway, SIDESTEP_FROM_GATEWAY, 0);
 	for (i = 0; i < input->docker_count; i++)
 		bypass_put(plan, &input->docker[i], SIDESTEP_FROM_DOCKER, 0);
 	for (i = 0; i < input->route_count; i++) {
@@ -516,7 +518,7 @@ static void make_devices(const struct plan_input *input, struct plan *plan)
 /* Room for every item that the input can lead to. */
 static int allocate(const struct plan_input *input, struct plan *plan)
 {
-	size_t bypass = 16 + input->option_count + input->docker_count + input->route_count +
+	size_t bypass = 17 + input->option_count + input->docker_count + input->route_count +
 			input->address_count;
 	size_t room[PLAN_LAYERS] = {
 		[PLAN_BYPASS] = bypass,

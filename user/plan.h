@@ -52,9 +52,10 @@ struct plan_input {
 	size_t docker_count;
 	const char *const *bridges; /* bridge mode: interfaces to steer */
 	size_t bridge_count;
-	uint32_t anchor_ifindex; /* for IPv4: goes when the process goes (TUN), or lo */
-	bool ipv6_refused;	 /* --disable-ipv6: unreachable instead of steered */
-	uint32_t out_mark;	 /* packets with it go by the main table; 0: no such rule */
+	uint32_t anchor_ifindex;      /* for IPv4: goes when the process goes (TUN), or lo */
+	bool ipv6_refused;	      /* --disable-ipv6: unreachable instead of steered */
+	uint32_t out_mark;	      /* packets with it go by the main table; 0: no such rule */
+	const struct prefix *gateway; /* bypassed, too; NULL: no */
 };
 
 struct plan_bypass {

@@ -15,6 +15,21 @@ static void free_capabilities(cap_t *capabilities)
 
 #define _cleanup_cap_ __attribute__((cleanup(free_capabilities)))
 
+bool privileges_have_bpf(void)
+{
+	static const cap_value_t enough[] = {CAP_BPF, CAP_SYS_ADMIN};
+	_cleanup_cap_ cap_t now = cap_get_proc();
+	size_t i;
+
+	for (i = 0; now && i < sizeof(enough) / sizeof(enough[0]); i++) {
+		cap_flag_value_t have = CAP_CLEAR;
+
+		if (cap_get_flag(now, enough[i], CAP_EFFECTIVE, &have) == 0 && have == CAP_SET)
+			return true;
+	}
+	return false;
+}
+
 int privileges_set_bpf(bool on)
 {
 	/* Where it is not permitted it is off anyway, and cannot be switched on. */

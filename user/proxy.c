@@ -386,6 +386,23 @@ int proxy_start(struct proxy *proxy)
 	return 0;
 }
 
+int proxy_announce(struct proxy *proxy)
+{
+	const struct proxy_hooks *hooks = &proxy->shared.config.hooks;
+	unsigned int i;
+	int error = 0, j;
+
+	for (i = 0; i < proxy->threads && error == 0; i++) {
+		for (j = 0; j < FAMILIES && error == 0; j++)
+			if (proxy->workers[i].udp[j] >= 0 && hooks->own_socket)
+				error = hooks->own_socket(hooks->context, proxy->workers[i].udp[j],
+							  NULL);
+		if (error == 0)
+			error = dns_relay_announce(proxy->workers[i].dns);
+	}
+	return error < 0 ? log_errno(error, "cannot announce the sockets for DNS queries") : 0;
+}
+
 void proxy_set_gateway(struct proxy *proxy, const struct proxy_gateway *gateway)
 {
 	struct connection_shared *shared = &proxy->shared;

@@ -96,6 +96,10 @@ int proxy_listener(const struct proxy *proxy, int family, int type);
  * sockets to the gateway are made there. Returns 0 or negative errno, logged. */
 int proxy_start(struct proxy *proxy);
 
+/* Announces all long-lived sockets through the hook own_socket once more: the kernel side has
+ * changed. Not while the proxy starts or stops. Returns 0 or negative errno, logged. */
+int proxy_announce(struct proxy *proxy);
+
 /* Thread safe; connections that have sent their CONNECT keep the old gateway. */
 void proxy_set_gateway(struct proxy *proxy, const struct proxy_gateway *gateway);
 

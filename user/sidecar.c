@@ -3,22 +3,16 @@
  * `sidestep sidecar`: puts the parts together in the order that leaves no moment in which something
  * goes unintercepted, then keeps them in step until it is told to stop.
  */
-#include "sidecar_options.h"
+#include "sidecar.h"
 
 #include "anchor.h"
-#include "bridge.h"
 #include "cleanup.h"
 #include "commands.h"
-#include "datapath_nft.h"
-#include "docker_feed.h"
-#include "inbound_seed.h"
+#include "datapath_agent.h"
 #include "instance_lock.h"
 #include "log.h"
 #include "netlink.h"
-#include "policy.h"
 #include "privileges.h"
-#include "proxy.h"
-#include "steering.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,23 +27,6 @@
 #define RETRY_MS 200
 
 #define LOOPBACK_IFINDEX 1
-
-struct sidecar {
-	struct sidecar_options options;
-	bool bridge_mode;
-	char gateway_text[128];
-	int lock_fd;
-	int anchor_fd;
-	int signal_fd;
-	int monitor_fd;
-	int netns_fd;
-	struct bridge bridge;
-	struct datapath *datapath;
-	struct policy *policy;
-	struct proxy *proxy;
-	struct steering *steering;
-	struct docker_feed *feed;
-};
 
 static double milliseconds_since(const struct timespec *start)
 {
@@ -106,54 +83,25 @@ static int make_proxy(struct sidecar *sidecar)
 		.connect_ms = options->connect_ms,
 		.answer_ms = options->answer_ms,
 		.ipv6 = !options->disable_ipv6,
-		.sni_hint = options->sni_hint,
+		.sni_hint = options->sni_hint || options->tls_intercept,
 		.dns = options->dns,
 		.refuse_direct = true,
-		.hooks = {.context = sidecar->datapath,
-			  .own_socket = datapath_own_socket,
-			  .flow_update = datapath_flow_update,
-			  .flow_close = datapath_flow_close},
+		.gateway = sidecar->gateway,
+		.policy = sidecar->policy,
+		.tls = sidecar->tls,
+		.hooks = {.context = sidecar,
+			  .own_socket = sidecar_own_socket,
+			  .flow_update = sidecar_flow_update,
+			  .flow_close = sidecar_flow_close},
 	};
 	int error;
 
-	if (sidecar_gateway(options, &config.gateway, sidecar->gateway_text) < 0)
-		return -EINVAL;
-	error = policy_new(&sidecar->policy);
-	if (error < 0)
-		return log_errno(error, "cannot create the DNS policy");
-	config.policy = sidecar->policy;
 	if (sidecar->bridge_mode && bridge_enter(&sidecar->bridge) < 0)
 		return -EIO;
 	error = proxy_new(&config, &sidecar->proxy);
 	if (sidecar->bridge_mode && bridge_leave(&sidecar->bridge) < 0)
 		return -EIO;
 	return error;
-}
-
-static int set_listeners(struct sidecar *sidecar)
-{
-	static const struct {
-		enum sidestep_listener slot;
-		int family, type;
-	} slots[] = {
-		{SIDESTEP_LISTENER_TCP4, AF_INET, SOCK_STREAM},
-		{SIDESTEP_LISTENER_TCP6, AF_INET6, SOCK_STREAM},
-		{SIDESTEP_LISTENER_DNS4, AF_INET, SOCK_DGRAM},
-		{SIDESTEP_LISTENER_DNS6, AF_INET6, SOCK_DGRAM},
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(slots); i++) {
-		int fd = proxy_listener(sidecar->proxy, slots[i].family, slots[i].type);
-		int error;
-
-		if (fd < 0)
-			continue;
-		error = datapath_set_listener(sidecar->datapath, slots[i].slot, fd);
-		if (error < 0)
-			return log_errno(error, "cannot put the proxy's listener into the map");
-	}
-	return 0;
 }
 
 static int make_steering(struct sidecar *sidecar, uint32_t anchor_ifindex)
@@ -164,8 +112,8 @@ static int make_steering(struct sidecar *sidecar, uint32_t anchor_ifindex)
 		.datapath = sidecar->datapath,
 		.ipv6_refused = options->disable_ipv6,
 		.anchor_ifindex = anchor_ifindex,
-		.out_mark = options->datapath == SIDECAR_DATAPATH_NFT ? DATAPATH_NFT_OUT_MARK : 0,
 	};
+	struct steering_way way = sidecar_datapath_way(sidecar);
 	_cleanup_free_ struct prefix *prefixes = NULL;
 	int error;
 
@@ -179,6 +127,8 @@ static int make_steering(struct sidecar *sidecar, uint32_t anchor_ifindex)
 	if (options->docker_gateway_cidr.given)
 		prefixes[config.option_count++] = options->docker_gateway_cidr.prefix;
 	error = steering_new(&config, &sidecar->steering);
+	if (error == 0)
+		steering_set_datapath(sidecar->steering, sidecar->datapath, &way);
 	if (error == 0)
 		error = steering_set_bridges(sidecar->steering, options->bridges.values,
 					     options->bridges.count);
@@ -206,29 +156,6 @@ static int check_bypass(const struct sidecar_options *options)
 	return -EINVAL;
 }
 
-static int start_datapath(struct sidecar *sidecar)
-{
-	struct datapath_bpf_config config = {
-		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
-		.way = sidecar->options.attach,
-		.udp_pass = sidecar->options.udp == 1,
-		.veth_ifindex = sidecar->bridge.veth_ifindex,
-		.pin = sidecar->options.pin,
-	};
-
-	if (sidecar->options.datapath == SIDECAR_DATAPATH_NFT)
-		return datapath_nft_new(
-			&(struct datapath_nft_config) {.udp_pass = sidecar->options.udp == 1},
-			&sidecar->datapath);
-	if (!sidecar->bridge_mode) {
-		sidecar->netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (sidecar->netns_fd < 0)
-			return log_errno(-errno, "cannot open the network namespace");
-	}
-	config.netns_fd = sidecar->bridge_mode ? sidecar->bridge.netns_fd : sidecar->netns_fd;
-	return datapath_bpf_new(&config, &sidecar->datapath);
-}
-
 static uint32_t open_anchor(struct sidecar *sidecar)
 {
 	uint32_t ifindex = LOOPBACK_IFINDEX;
@@ -242,19 +169,6 @@ static uint32_t open_anchor(struct sidecar *sidecar)
 		    "out instead of failing at once (docker run --device /dev/net/tun)",
 		    strerror(-sidecar->anchor_fd));
 	return LOOPBACK_IFINDEX;
-}
-
-static void seed_inbound(struct sidecar *sidecar)
-{
-	int count = sidecar->bridge_mode ? inbound_seed_conntrack(sidecar->steering)
-					 : inbound_seed_sockets(sidecar->steering);
-
-	if (count < 0)
-		log_warning("cannot list the connections that are open already: %s; their replies "
-			    "will not pass",
-			    strerror(-count));
-	else if (count > 0)
-		log_info("%d connections from outside were open already", count);
 }
 
 /*
@@ -279,7 +193,7 @@ static int steer_and_drop(struct sidecar *sidecar)
 		error = steering_prepare(sidecar->steering);
 	}
 	if (error == 0) {
-		seed_inbound(sidecar);
+		sidecar_datapath_seed(sidecar);
 		if (!sidecar->bridge_mode)
 			error = datapath_attach(sidecar->datapath);
 	}
@@ -306,6 +220,35 @@ static int start_docker(struct sidecar *sidecar)
 	return docker_feed_new(sidecar->options.docker_socket, &sidecar->feed);
 }
 
+/* What depends on nothing but the options. */
+static int prepare(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = &sidecar->options;
+	int error = policy_new(&sidecar->policy);
+
+	if (error < 0)
+		return log_errno(error, "cannot create the DNS policy");
+	return options->tls_intercept ? tls_authority_new(options->ca_directory, &sidecar->tls) : 0;
+}
+
+/* Whoever gets an answer there takes everything else for granted: so it comes last. */
+static int start_control(struct sidecar *sidecar)
+{
+	const struct control_config config = {
+		.address = sidecar->options.ingress_address,
+		.proxy = sidecar->proxy,
+		.policy = sidecar->policy,
+		.tls = sidecar->tls,
+		.gateway = sidecar->gateway,
+		.context = sidecar,
+		.own_socket = sidecar_own_socket,
+	};
+
+	if (config.address.address.ss_family == AF_UNSPEC)
+		return 0;
+	return control_new(&config, &sidecar->control);
+}
+
 static int start(struct sidecar *sidecar)
 {
 	struct timespec begin;
@@ -326,50 +269,71 @@ static int start(struct sidecar *sidecar)
 	if (sidecar->bridge_mode && bridge_open(&sidecar->bridge) < 0)
 		return -EIO;
 	anchor_ifindex = open_anchor(sidecar);
-	if ((error = start_datapath(sidecar)) < 0 || (error = make_proxy(sidecar)) < 0 ||
-	    (error = set_listeners(sidecar)) < 0 ||
+	if ((error = prepare(sidecar)) < 0 || (error = sidecar_datapath_open(sidecar)) < 0 ||
+	    (error = make_proxy(sidecar)) < 0 ||
+	    (error = sidecar_datapath_listeners(sidecar, sidecar->datapath)) < 0 ||
 	    (error = make_steering(sidecar, anchor_ifindex)) < 0)
 		return error;
 	error = datapath_set_gateway(sidecar->datapath, sidecar->gateway_text);
 	if (error < 0)
 		return log_errno(error, "cannot describe this instance in its map");
 	if ((error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
-	    (error = start_docker(sidecar)) < 0)
+	    (error = start_docker(sidecar)) < 0 || (error = start_control(sidecar)) < 0)
 		return error;
 	check_bridges(sidecar);
-	log_info("interception is live after %.1f ms: %s, gateway %s, %u threads",
+	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
 		 milliseconds_since(&begin),
 		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",
-		 sidecar->gateway_text, thread_count(&sidecar->options));
+		 sidecar->datapath->ops->name, sidecar->gateway_text,
+		 thread_count(&sidecar->options));
 	return 0;
 }
 
 /* Until SIGTERM or SIGINT. */
 static void run(struct sidecar *sidecar)
 {
-	struct pollfd events[] = {
-		{.fd = sidecar->signal_fd, .events = POLLIN},
-		{.fd = sidecar->monitor_fd, .events = POLLIN},
-		{.fd = sidecar->feed ? docker_feed_fd(sidecar->feed) : -1, .events = POLLIN},
+	enum {
+		SIGNAL,
+		MONITOR,
+		FEED,
+		RENDEZVOUS,
+		AGENT,
 	};
 	int error = 0;
 
 	for (;;) {
+		struct pollfd events[] = {
+			[SIGNAL] = {.fd = sidecar->signal_fd, .events = POLLIN},
+			[MONITOR] = {.fd = sidecar->monitor_fd, .events = POLLIN},
+			[FEED] = {.fd = sidecar->feed ? docker_feed_fd(sidecar->feed) : -1,
+				  .events = POLLIN},
+			[RENDEZVOUS] = {.fd = sidecar->rendezvous_fd, .events = POLLIN},
+			/* Only its end is an event: replies are read where they are waited for. */
+			[AGENT] = {.fd = sidecar->agent_gone
+						 ? -1
+						 : datapath_agent_fd(sidecar->datapath)},
+		};
 		bool changed = error < 0;
 
 		if (poll(events, ARRAY_SIZE(events), error < 0 ? RETRY_MS : -1) < 0)
 			continue;
-		if (events[0].revents)
+		if (events[SIGNAL].revents)
 			return;
-		if (events[1].revents)
+		if (events[MONITOR].revents)
 			changed |= netlink_monitor_drain(sidecar->monitor_fd);
-		if (events[2].revents) {
+		if (events[FEED].revents) {
 			(void)docker_feed_apply(sidecar->feed, sidecar->steering,
 						&sidecar->options.bridges);
 			changed = true;
 		}
+		if (events[AGENT].revents)
+			sidecar_datapath_agent_left(sidecar);
+		if (events[RENDEZVOUS].revents) {
+			sidecar_datapath_agent_came(sidecar);
+			changed = true;
+		}
 		if (changed)
-			error = steering_sync(sidecar->steering);
+			error = sidecar->agent_gone ? 0 : steering_sync(sidecar->steering);
 	}
 }
 
@@ -377,6 +341,7 @@ static void stop(struct sidecar *sidecar, bool drain)
 {
 	struct proxy_counters counters;
 
+	control_free(sidecar->control);
 	docker_feed_free(sidecar->feed);
 	if (drain) {
 		log_info("stopping: running connections have up to %u ms",
@@ -394,12 +359,15 @@ static void stop(struct sidecar *sidecar, bool drain)
 	    (drain || !steering_inherited(sidecar->steering)))
 		steering_clear(sidecar->steering);
 	steering_free(sidecar->steering);
-	datapath_free(sidecar->datapath);
+	/* Before the datapath, which its threads still ask. */
 	proxy_free(sidecar->proxy);
+	datapath_free(sidecar->datapath);
+	tls_authority_free(sidecar->tls);
 	policy_free(sidecar->policy);
 	if (sidecar->bridge_mode)
 		bridge_close(&sidecar->bridge);
 	(void)safe_close(sidecar->anchor_fd);
+	(void)safe_close(sidecar->rendezvous_fd);
 	(void)safe_close(sidecar->monitor_fd);
 	(void)safe_close(sidecar->netns_fd);
 	(void)safe_close(sidecar->signal_fd);
@@ -414,9 +382,10 @@ int command_sidecar(int argc, char **argv)
 		.signal_fd = -1,
 		.monitor_fd = -1,
 		.netns_fd = -1,
+		.rendezvous_fd = -1,
+		.datapath_lock = PTHREAD_RWLOCK_INITIALIZER,
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};
-	struct proxy_gateway gateway;
 	int first, error;
 
 	error = options_parse(&sidecar_command, argc, argv, &sidecar.options, &first);
@@ -425,7 +394,7 @@ int command_sidecar(int argc, char **argv)
 	log_set_level(sidecar.options.log_level);
 	sidecar.bridge_mode = sidecar.options.bridges.count > 0;
 	if (check_bypass(&sidecar.options) < 0 ||
-	    sidecar_gateway(&sidecar.options, &gateway, sidecar.gateway_text) < 0) {
+	    sidecar_gateway(&sidecar.options, &sidecar.gateway, sidecar.gateway_text) < 0) {
 		options_release(&sidecar_command, &sidecar.options);
 		return STATUS_USAGE;
 	}

@@ -30,6 +30,7 @@ struct saved_settings {
 struct steering {
 	struct steering_config config;
 	struct netlink *netlink;
+	struct steering_way way;
 	struct prefix *options;
 	struct prefix *docker;
 	size_t docker_count;
@@ -261,6 +262,22 @@ int steering_set_bridges(struct steering *steering, const char *const *names, si
 	steering->bridges = copy;
 	steering->bridge_count = count;
 	return 0;
+}
+
+void steering_set_datapath(struct steering *steering, struct datapath *datapath,
+			   const struct steering_way *way)
+{
+	int layer;
+
+	steering->way = *way;
+	if (steering->config.datapath == datapath)
+		return;
+	steering->config.datapath = datapath;
+	/* Nothing of these is in force there yet. Routes and rules are no datapath's. */
+	for (layer = PLAN_BYPASS; layer <= PLAN_DEVICE; layer++) {
+		free(steering->applied.lists[layer].items);
+		steering->applied.lists[layer] = (struct plan_list) {0};
+	}
 }
 
 size_t steering_device_count(const struct steering *steering)
@@ -548,7 +565,8 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 			.bridge_count = steering->bridge_count,
 			.anchor_ifindex = config->anchor_ifindex,
 			.ipv6_refused = config->ipv6_refused,
-			.out_mark = config->out_mark,
+			.out_mark = steering->way.out_mark,
+			.gateway = steering->way.has_gateway ? &steering->way.gateway : NULL,
 		},
 		&wanted);
 	if (error == 0) {

@@ -22,7 +22,6 @@ struct steering_config {
 	size_t option_count;
 	bool ipv6_refused;
 	unsigned int anchor_ifindex; /* see struct plan_input */
-	uint32_t out_mark;	     /* likewise */
 };
 
 /* Looks at what a predecessor left, changes nothing. 0 or negative errno, logged. */
@@ -49,6 +48,22 @@ int steering_prepare(struct steering *steering);
 /* Records a connection that came from outside before the datapath was there: one whose local end
  * is bypassed and whose remote end is not (others are left out). True when it was recorded. */
 bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_key *key);
+
+/* What of the plan depends on the datapath. */
+struct steering_way {
+	uint32_t out_mark; /* see struct plan_input */
+	bool has_gateway;  /* @gateway is bypassed */
+	struct prefix gateway;
+};
+
+/*
+ * Goes on with another datapath (the caller's): everything in the maps and all devices are set
+ * there at the next steering_prepare(), which the old one does not notice. With the same datapath:
+ * only
+ * @way changes.
+ */
+void steering_set_datapath(struct steering *steering, struct datapath *datapath,
+			   const struct steering_way *way);
 
 /* How many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
