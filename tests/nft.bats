@@ -117,16 +117,22 @@ teardown() {
 	grep -q "1 connections from outside were open already" "$BED_DIR/sidecar.log"
 }
 
-@test "1000 bypassed prefixes, some within others" {
+@test "1000 bypassed prefixes, some within others, come and go while it runs" {
 	gateway
 	bed_spawn world server "$PEER" serve 7000 --mode http
 	bed_wait_line server ready
-	# shellcheck disable=SC2046 # a list of words
-	sidecar --bypass 203.0.113.0/24 --bypass 203.0.113.0/28 --bypass 10.0.0.0/8 \
-		$(seq 0 997 | awk '{ printf "--bypass 10.%d.%d.0/24 ", $1 / 250, $1 % 250 }')
+	sidecar --bypass 203.0.113.0/24 --bypass 203.0.113.0/28 --bypass 10.0.0.0/8
+	routes() { seq 0 999 | awk -v "verb=$1" '{ printf "route %s 10.%d.%d.0/24 dev eth0 proto kernel scope link\n", verb, $1 / 250, $1 % 250 }'; }
+	bed_exec app ip -batch - < <(routes add)
+	bed_wait_line sidecar "bypass: 10.3.249.0/24 connected"
 	connect 203.0.113.1 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
-	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	bed_exec app ip -batch - < <(routes delete)
+	bed_wait_line sidecar "bypass: 10.3.249.0/24 removed"
+	connect 203.0.113.1 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 2 ]
+	! grep -E "error|warning" "$BED_DIR/sidecar.log"
 }
 
 @test "killed without a TUN device: refused at once" {

@@ -3,6 +3,7 @@
 
 #include "cleanup.h"
 #include "datapath_nft_rules.h"
+#include "datapath_nft_run.h"
 #include "log.h"
 
 #include <errno.h>
@@ -59,79 +60,6 @@ static void unlock(pthread_mutex_t **lock)
 	_cleanup_(unlock) pthread_mutex_t *held = &(datapath)->lock;                               \
 	(void)pthread_mutex_lock(held)
 
-/* Text for nftables that grows; nft_text_run() takes it. */
-struct nft_text {
-	FILE *stream;
-	char *text;
-	size_t size;
-};
-
-static void text_release(struct nft_text *text)
-{
-	cleanup_fclose(&text->stream);
-	free(text->text);
-}
-
-#define _cleanup_text_ _cleanup_(text_release)
-
-static int text_open(struct nft_text *text)
-{
-	text->stream = open_memstream(&text->text, &text->size);
-	return text->stream ? 0 : -ENOMEM;
-}
-
-/* One transaction. 0, or -1 with the reason in nft_ctx_get_error_buffer(). */
-static int run(struct datapath_nft *datapath, const char *text)
-{
-	return nft_run_cmd_from_buffer(datapath->context, text) == 0 ? 0 : -1;
-}
-
-/* What the kernel has to have. Its modules are loaded on demand by the host, whoever asks; a kernel
- * that lacks one says ENOENT and no more. Each command leaves nothing. */
-static const struct {
-	const char *what, *rule;
-} needs[] = {
-	{"nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)", NULL},
-	{"nft_ct, nf_conntrack (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)", "ct mark 1 accept"},
-	{"nft_tproxy, nf_tproxy_ipv4 (CONFIG_NFT_TPROXY)",
-	 "meta nfproto ipv4 meta l4proto tcp tproxy ip to 127.0.0.1:1"},
-	{"nft_tproxy, nf_tproxy_ipv6 (CONFIG_NFT_TPROXY)",
-	 "meta nfproto ipv6 meta l4proto tcp tproxy ip6 to [::1]:1"},
-	{"nft_reject_inet (CONFIG_NFT_REJECT_INET)", "meta l4proto tcp reject with tcp reset"},
-};
-
-static bool has(struct datapath_nft *datapath, const char *rule)
-{
-	char text[512];
-
-	(void)snprintf(
-		text, sizeof(text),
-		"add table inet sidestep-probe\n"
-		"add chain inet sidestep-probe c { type filter hook prerouting priority 0; }\n"
-		"%s%s\n"
-		"delete table inet sidestep-probe\n",
-		rule ? "add rule inet sidestep-probe c " : "", rule ? rule : "");
-	return run(datapath, text) == 0;
-}
-
-/* nftables refused the table: why? */
-static int complain(struct datapath_nft *datapath, const char *what)
-{
-	_cleanup_free_ char *reason = strdup(nft_ctx_get_error_buffer(datapath->context));
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(needs); i++)
-		if (!has(datapath, needs[i].rule))
-			return log_errno(-EOPNOTSUPP,
-					 "cannot %s: the kernel refuses %s. Load or build the "
-					 "module on the host, run this with CAP_NET_ADMIN, or use "
-					 "BPF (--datapath bpf, or the host's sidestep agent)",
-					 what, needs[i].what);
-	if (reason)
-		reason[strcspn(reason, "\n")] = '\0';
-	return log_errno(-EIO, "cannot %s: nftables says \"%s\"", what, reason ? reason : "");
-}
-
 static void write_kept(FILE *out, const struct datapath_nft *datapath)
 {
 	size_t i;
@@ -158,7 +86,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 	_cleanup_text_ struct nft_text text = {0};
 	bool guard = !datapath->no_egress;
 
-	if (text_open(&text) < 0)
+	if (nft_text_open(&text) < 0)
 		return -ENOMEM;
 	if (!update)
 		nft_write_table(text.stream, &datapath->rules);
@@ -173,7 +101,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 		write_kept(text.stream, datapath);
 	if (fflush(text.stream) != 0 || ferror(text.stream))
 		return -ENOMEM;
-	if (run(datapath, text.text) < 0)
+	if (nft_run(datapath->context, text.text) < 0)
 		return -EIO;
 	datapath->bypass_changed = false;
 	datapath->devices_changed = false;
@@ -205,9 +133,11 @@ static void nft_free(struct datapath *base)
 
 	/* Adding first makes it no error when one is gone. */
 	if (datapath->attached &&
-	    (run(datapath, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") < 0 ||
-	     (!datapath->no_egress && run(datapath, "add table " NFT_GUARD_TABLE
-						    "\ndelete table " NFT_GUARD_TABLE "\n") < 0)))
+	    (nft_run(datapath->context, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") <
+		     0 ||
+	     (!datapath->no_egress &&
+	      nft_run(datapath->context,
+		      "add table " NFT_GUARD_TABLE "\ndelete table " NFT_GUARD_TABLE "\n") < 0)))
 		log_warning("cannot remove the nftables table " NFT_TABLE ": %s",
 			    nft_ctx_get_error_buffer(datapath->context));
 	if (datapath->context)
@@ -221,7 +151,7 @@ static void nft_free(struct datapath *base)
 static int nft_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
 {
 	struct datapath_nft *datapath = self(base);
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
 	socklen_t size = sizeof(address);
 
 	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
@@ -248,7 +178,7 @@ static int nft_attach(struct datapath *base)
 	LOCK(datapath);
 	error = install(datapath);
 	if (error == -EIO)
-		return complain(datapath, "install the nftables table " NFT_TABLE);
+		return nft_complain(datapath->context, "install the nftables table " NFT_TABLE);
 	if (error < 0)
 		return log_errno(error, "cannot write the nftables table " NFT_TABLE);
 	datapath->attached = true;
@@ -363,14 +293,14 @@ static int nft_commit(struct datapath *base)
 		return 0;
 	}
 	if (error == -EIO)
-		return complain(datapath, "update the nftables table " NFT_TABLE);
+		return nft_complain(datapath->context, "update the nftables table " NFT_TABLE);
 	return error < 0 ? log_errno(error, "cannot update the nftables table " NFT_TABLE) : 0;
 }
 
 /* Has the kernel give the socket a port that nobody else gets while it is held. */
 static int claim_port(int fd, struct nft_own *ret_own)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
 	socklen_t size = sizeof(address);
 	int tries, type;
 
@@ -423,7 +353,7 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 	struct datapath_nft *datapath = self(base);
 	_cleanup_text_ struct nft_text text = {0};
 	uint8_t address[16];
-	struct nft_own own;
+	struct nft_own own = {0};
 	int error;
 
 	LOCK(datapath);
@@ -442,12 +372,12 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 		error = keep(datapath, &own);
 	if (error != 0 || !datapath->attached)
 		return error < 0 ? error : 0;
-	if (text_open(&text) < 0)
+	if (nft_text_open(&text) < 0)
 		return -ENOMEM;
 	nft_write_own(text.stream, &own, destination ? CLAIM_S : 0);
 	if (fflush(text.stream) != 0)
 		return -ENOMEM;
-	return run(datapath, text.text) < 0 ? -EIO : 0;
+	return nft_run(datapath->context, text.text) < 0 ? -EIO : 0;
 }
 
 static void nft_flow_update(struct datapath *base, const struct proxy_flow *flow)

@@ -75,7 +75,6 @@ guard_dropped() {
 	[ "$(counter guard_drops)" -ge "$1" ]
 }
 
-
 # TCP to addresses that do not exist arrives at the gateway, v4, v6 and any port.
 scenario_any_port() {
 	gateway

@@ -217,6 +217,32 @@ static void test_ipv6_refused(void **state)
 	plan_release(&plan);
 }
 
+static void test_mark_of_what_may_leave(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT)};
+	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	struct plan_input input = container(routes, 1, addresses, 1);
+	const struct netlink_rule *rules;
+	struct plan with, without;
+	size_t i, found = 0;
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &without), 0);
+	input.out_mark = 0x51de57e9;
+	assert_int_equal(plan_make(&input, &with), 0);
+	/* One more for each family, before all others of ours. */
+	assert_int_equal(with.lists[PLAN_RULE].count, without.lists[PLAN_RULE].count + 2);
+	rules = with.lists[PLAN_RULE].items;
+	for (i = 0; i < with.lists[PLAN_RULE].count; i++) {
+		assert_int_equal(rules[i].mark != 0, rules[i].priority == PLAN_RULE_OUT);
+		found += rules[i].mark == 0x51de57e9 && rules[i].table == RT_TABLE_MAIN;
+	}
+	assert_int_equal(found, 2);
+	plan_release(&with);
+	plan_release(&without);
+}
+
 static void test_bridge_mode(void **state)
 {
 	static const struct netlink_link host_links[] = {
@@ -331,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_rules_do_not_grow),
 		cmocka_unit_test(test_static_routes_are_captured),
 		cmocka_unit_test(test_ipv6_refused),
+		cmocka_unit_test(test_mark_of_what_may_leave),
 		cmocka_unit_test(test_bridge_mode),
 		cmocka_unit_test(test_difference),
 		cmocka_unit_test(test_too_many),
