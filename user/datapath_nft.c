@@ -148,17 +148,29 @@ static void nft_free(struct datapath *base)
 	free(datapath);
 }
 
+/* The address that the socket is bound to, and its port in host byte order, or negative errno. */
+static int local_address(int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+	const struct sockaddr_in6 *address6 = (const struct sockaddr_in6 *)ret_address;
+	const struct sockaddr_in *address4 = (const struct sockaddr_in *)ret_address;
+
+	memset(ret_address, 0, sizeof(*ret_address));
+	*ret_size = sizeof(*ret_address);
+	if (getsockname(fd, (struct sockaddr *)ret_address, ret_size) < 0)
+		return -errno;
+	return ntohs(ret_address->ss_family == AF_INET6 ? address6->sin6_port : address4->sin_port);
+}
+
 static int nft_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
 {
 	struct datapath_nft *datapath = self(base);
-	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-	socklen_t size = sizeof(address);
+	struct sockaddr_storage address;
+	socklen_t size;
+	int port = local_address(fd, &address, &size);
 
-	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-		return -errno;
-	datapath->rules.listeners[slot] = ntohs(
-		address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
-					      : ((const struct sockaddr_in *)&address)->sin_port);
+	if (port < 0)
+		return port;
+	datapath->rules.listeners[slot] = (uint16_t)port;
 	return 0;
 }
 
@@ -300,27 +312,21 @@ static int nft_commit(struct datapath *base)
 /* Has the kernel give the socket a port that nobody else gets while it is held. */
 static int claim_port(int fd, struct nft_own *ret_own)
 {
-	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-	socklen_t size = sizeof(address);
-	int tries, type;
+	struct sockaddr_storage address;
+	int type, port, tries;
+	socklen_t size = sizeof(type);
 
-	size = sizeof(type);
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
 		return -errno;
 	for (tries = 0; tries < 2; tries++) {
-		in_port_t port;
-
-		size = sizeof(address);
-		if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-			return -errno;
-		port = address.ss_family == AF_INET6
-			       ? ((const struct sockaddr_in6 *)&address)->sin6_port
-			       : ((const struct sockaddr_in *)&address)->sin_port;
+		port = local_address(fd, &address, &size);
+		if (port < 0)
+			return port;
 		*ret_own = (struct nft_own) {
 			.protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP,
-			.port = ntohs(port),
+			.port = (uint16_t)port,
 		};
-		if (port)
+		if (port > 0)
 			return 0;
 		if (bind(fd, (const struct sockaddr *)&address, size) < 0)
 			return -errno;
