@@ -20,7 +20,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 	libjansson-dev libcap-dev libssl-dev libnftables-dev node-llhttp pkg-config"
 test_packages="libcmocka-dev libldns-dev bats iproute2 nftables iptables procps util-linux clang-format
-	clang-tidy cppcheck busybox-static kmod libcap2-bin"
+	clang-tidy cppcheck busybox-static kmod libcap2-bin curl nodejs openssl python3"
 image_packages="busybox-static binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 	libjansson-dev libcap-dev libssl-dev libnftables-dev busybox-static"

@@ -22,7 +22,7 @@ gateway() {
 
 sidecar() {
 	bed_spawn app sidecar "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --tls-intercept \
-		--ca-dir "$BED_DIR/ca" "$@"
+		--ca-dir "$BED_DIR/ca"
 	bed_wait_line sidecar "interception is live" 10
 }
 

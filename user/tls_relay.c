@@ -55,7 +55,14 @@ static void handshake_failed(struct tls_relay *tls, int error)
 {
 	struct tls_failure failure = {.error = error};
 
-	if (error == -EPROTO)
+	/* A client that closes before it has read all is reset by its kernel, right behind the
+	 * alert that tells why (curl does so). */
+	if (error == -ECONNRESET || error == -EPIPE) {
+		tls->relay->side[0].latched |= EPOLLIN;
+		if (tls_stream_accept(&tls->stream) == -EPROTO)
+			failure.error = -EPROTO;
+	}
+	if (failure.error == -EPROTO)
 		failure.code = tls_stream_reason();
 	(void)tls_stream_flush(&tls->stream);
 	relay_reset_on_close(tls->relay->side[1].fd);

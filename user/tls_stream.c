@@ -63,7 +63,7 @@ static int bio_read(BIO *bio, char *data, int size)
 /* Appends to what is kept. 0, -ENOBUFS or -ENOMEM. */
 static int stream_keep(struct tls_stream *stream, const char *data, size_t size)
 {
-	size_t kept = stream->kept_end - stream->kept_begin;
+	size_t kept = stream->kept ? stream->kept_end - stream->kept_begin : 0;
 	char *buffer;
 
 	if (size == 0)
@@ -73,7 +73,7 @@ static int stream_keep(struct tls_stream *stream, const char *data, size_t size)
 	buffer = malloc(kept + size);
 	if (!buffer)
 		return -ENOMEM;
-	if (kept > 0)
+	if (stream->kept)
 		memcpy(buffer, stream->kept + stream->kept_begin, kept);
 	memcpy(buffer + kept, data, size);
 	free(stream->kept);

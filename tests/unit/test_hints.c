@@ -274,6 +274,40 @@ static void test_host(void **state)
 	expect_host("SSH-2.0-OpenSSH\r\n", NULL);
 }
 
+/* What makes the proxy terminate TLS: also where the name is missing or not there yet. */
+static void test_hello(void **state)
+{
+	static struct bytes hello, records;
+	struct hints hints;
+	size_t size;
+
+	(void)state;
+	hello_make(&hello, NULL, 16000);
+	records_make(&records, &hello, 5000);
+	hints_init(&hints, true, true);
+	for (size = 1; size <= records.size; size++) {
+		assert_int_equal(hints_feed(&hints, records.data, size), size == records.size);
+		assert_true(hints.hello);
+	}
+	assert_int_equal(hints.kind, HINTS_NONE);
+	hints_init(&hints, true, false);
+	(void)hints_feed(&hints, (const uint8_t *)"\x16\x02", 2);
+	assert_false(hints.hello);
+	hints_init(&hints, true, false);
+	(void)hints_feed(&hints, (const uint8_t *)"\x16\x03\x01\x00\x10\x02", 6);
+	assert_false(hints.hello);
+	hints_init(&hints, true, false);
+	(void)hints_feed(&hints, (const uint8_t *)"SSH-2.0", 7);
+	assert_false(hints.hello);
+	/* Another record's type in the middle. */
+	hello_make(&hello, "a.example", 0);
+	records_make(&records, &hello, 20);
+	records.data[25] = 23;
+	hints_init(&hints, true, false);
+	assert_true(hints_feed(&hints, records.data, records.size));
+	assert_false(hints.hello);
+}
+
 static void test_host_incomplete(void **state)
 {
 	static const char text[] = "GET / HTTP/1.1\r\nHost: example.com\r\n";
@@ -310,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_sni_sizes),
 		cmocka_unit_test(test_sni_unsafe),
 		cmocka_unit_test(test_sni_garbage),
+		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_host),
 		cmocka_unit_test(test_host_incomplete),
 		cmocka_unit_test(test_first_byte_decides),

@@ -487,6 +487,18 @@ static void test_failures(void **state)
 	expect_failure(fixture, -EPROTO, SSL_AD_REASON_OFFSET + SSL_AD_UNKNOWN_CA);
 	SSL_free(ssl);
 	SSL_CTX_free(distrusting);
+	/* It says so and resets, before anything is read of it. */
+	fixture = fixture_new(0, 5000);
+	ssl = tls_client_new(any_client, fixture->client, "a.example", NULL);
+	size = hello_take(ssl, hello, sizeof(hello));
+	assert_int_equal(send(fixture->client, "\x15\x03\x03\x00\x02\x02\x30", 7, 0), 7);
+	relay_reset_on_close(fixture->client);
+	close(fixture->client);
+	fixture->client = -1;
+	fixture->relay.side[0].latched = EPOLLOUT;
+	fixture_start(fixture, "a.example", hello, size);
+	expect_failure(fixture, -EPROTO, SSL_AD_REASON_OFFSET + SSL_AD_UNKNOWN_CA);
+	SSL_free(ssl);
 	/* Garbage behind the ClientHello. */
 	fixture = fixture_new(0, 5000);
 	ssl = tls_client_new(any_client, fixture->client, "a.example", NULL);
