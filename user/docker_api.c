@@ -9,19 +9,41 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "cleanup.h"
+#include "log.h"
 
 /* Bytes for one recv(2). */
 #define RECEIVE_SIZE 65536
+
+#define STATUS_OK	  200
+#define STATUS_NO_CONTENT 204
+#define STATUS_NOT_FOUND  404
 
 struct docker_api {
 	int wake_fd;
 	struct docker_request *requests[DOCKER_REQUESTS_MAX]; /* NULL: a free place */
 	char buffer[RECEIVE_SIZE];
 };
+
+int docker_socket_path(const char *path, char ret_path[DOCKER_SOCKET_PATH_MAX])
+{
+	if (!path || !*path)
+		path = DOCKER_SOCKET_DEFAULT;
+	if (strncmp(path, "unix://", 7) == 0)
+		path += 7;
+	if (strstr(path, "://")) {
+		log_error(
+			"docker: %.200s: only unix sockets are supported; for example: " DOCKER_SOCKET_DEFAULT,
+			path);
+		return -EINVAL;
+	}
+	if (strlen(path) >= DOCKER_SOCKET_PATH_MAX)
+		return log_errno(-ENAMETOOLONG, "docker: socket path %.200s", path);
+	memcpy(ret_path, path, strlen(path) + 1);
+	return 0;
+}
 
 int docker_buffer_append(struct docker_buffer *buffer, const void *data, size_t size)
 {
@@ -75,7 +97,7 @@ int docker_buffer_lines(struct docker_buffer *buffer, const void *data, size_t s
 	return docker_buffer_append(buffer, rest, size);
 }
 
-static int64_t now_ms(void)
+int64_t docker_now_ms(void)
 {
 	struct timespec now;
 
@@ -101,7 +123,7 @@ static int on_head_complete(llhttp_t *parser)
 	struct docker_request *request = parser->data;
 
 	request->head_complete = true;
-	request->open = llhttp_get_status_code(parser) == 200;
+	request->open = llhttp_get_status_code(parser) == STATUS_OK;
 	return 0;
 }
 
@@ -138,14 +160,17 @@ static void finish_answer(struct docker_request *request)
 	char message[DOCKER_REASON_MAX];
 
 	if (!request->complete) {
-		finish(request, -ECONNRESET, "GET %s: the engine broke off", request->path);
-	} else if (status != 200) {
+		finish(request, -ECONNRESET, "%s %s: the engine broke off", request->method,
+		       request->path);
+	} else if (status != STATUS_OK && status != STATUS_NO_CONTENT) {
 		docker_parse_error(request->body.data ? request->body.data : "", request->body.used,
 				   message);
-		finish(request, -EPROTO, "GET %s: status %d%s%.150s", request->path, status,
+		finish(request, status == STATUS_NOT_FOUND ? -ENOENT : -EPROTO,
+		       "%s %s: status %d%s%.150s", request->method, request->path, status,
 		       message[0] ? ": " : "", message);
 	} else if (request->on_line) {
-		finish(request, -ECONNRESET, "GET %s: the engine ended the stream", request->path);
+		finish(request, -ECONNRESET, "%s %s: the engine ended the stream", request->method,
+		       request->path);
 	} else {
 		finish(request, 0, "%s", "");
 	}
@@ -158,16 +183,16 @@ static void finish_parser_error(struct docker_request *request)
 
 	switch (error) {
 	case 0:
-		finish(request, -EPROTO, "GET %s: not an HTTP answer: %.100s", request->path,
-		       llhttp_get_error_reason(&request->parser));
+		finish(request, -EPROTO, "%s %s: not an HTTP answer: %.100s", request->method,
+		       request->path, llhttp_get_error_reason(&request->parser));
 		break;
 	case -EMSGSIZE:
-		finish(request, error, "GET %s: %s than %zu bytes", request->path,
+		finish(request, error, "%s %s: %s than %zu bytes", request->method, request->path,
 		       request->on_line ? "an event is longer" : "the answer is longer",
 		       request->body.limit);
 		break;
 	case -ENOMEM:
-		finish(request, error, "GET %s: out of memory", request->path);
+		finish(request, error, "%s %s: out of memory", request->method, request->path);
 		break;
 	default:
 		finish(request, error, "%s", "");
@@ -188,8 +213,8 @@ static void feed(struct docker_request *request, const char *data, size_t size)
 	else if (code != HPE_OK)
 		finish_parser_error(request);
 	else if (request->head_size > DOCKER_HEAD_MAX)
-		finish(request, -EMSGSIZE, "GET %s: the answer's head is longer than %d bytes",
-		       request->path, DOCKER_HEAD_MAX);
+		finish(request, -EMSGSIZE, "%s %s: the answer's head is longer than %d bytes",
+		       request->method, request->path, DOCKER_HEAD_MAX);
 }
 
 static void receive(struct docker_request *request, char *buffer)
@@ -203,7 +228,7 @@ static void receive(struct docker_request *request, char *buffer)
 		(void)llhttp_finish(&request->parser);
 		finish_answer(request);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		finish(request, -errno, "GET %s: %m", request->path);
+		finish(request, -errno, "%s %s: %m", request->method, request->path);
 	}
 }
 
@@ -215,7 +240,7 @@ static void transmit(struct docker_request *request)
 	if (size >= 0)
 		request->sent += (size_t)size;
 	else if (errno != EAGAIN && errno != EINTR)
-		finish(request, -errno, "GET %s: %m", request->path);
+		finish(request, -errno, "%s %s: %m", request->method, request->path);
 }
 
 static const char *connect_advice(long error)
@@ -257,6 +282,7 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	while (place < DOCKER_REQUESTS_MAX && api->requests[place])
 		place++;
 	*request = (struct docker_request) {
+		.method = request->method ? request->method : "GET",
 		.on_line = request->on_line,
 		.context = request->context,
 	};
@@ -264,12 +290,12 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 		return -EBUSY;
 	/* The host is never looked up; HTTP/1.1 wants one nevertheless. */
 	size = asprintf(&text,
-			"GET %s%s%s HTTP/1.1\r\n"
+			"%s %s%s%s HTTP/1.1\r\n"
 			"Host: docker\r\n"
 			"User-Agent: sidestep/" SIDESTEP_VERSION "\r\n"
 			"Accept: application/json\r\n"
 			"Connection: close\r\n\r\n",
-			path, query ? "?" : "", query ? query : "");
+			request->method, path, query ? "?" : "", query ? query : "");
 	if (size < 0)
 		return -ENOMEM;
 	request->state = DOCKER_REQUEST_RUNNING;
@@ -278,7 +304,7 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	request->head = (struct docker_buffer) {.data = text, .used = (size_t)size};
 	request->body.limit = request->on_line ? DOCKER_EVENT_MAX : DOCKER_ANSWER_MAX;
 	/* A stream may be silent for as long as it likes. */
-	request->deadline_ms = request->on_line ? 0 : now_ms() + DOCKER_ANSWER_TIMEOUT_MS;
+	request->deadline_ms = request->on_line ? 0 : docker_now_ms() + DOCKER_ANSWER_TIMEOUT_MS;
 	llhttp_init(&request->parser, HTTP_RESPONSE, &parser_settings);
 	request->parser.data = request;
 	api->requests[place] = request;
@@ -326,7 +352,7 @@ struct docker_request *docker_api_next_done(struct docker_api *api)
 /* Lists what to poll for; the place of a request is one above its own. Returns the time to wait. */
 static int prepare(const struct docker_api *api, struct pollfd *polled, int timeout_ms)
 {
-	int64_t now = now_ms();
+	int64_t now = docker_now_ms();
 	size_t i;
 
 	polled[0] = (struct pollfd) {.fd = api->wake_fd, .events = POLLIN};
@@ -367,9 +393,9 @@ int docker_api_wait(struct docker_api *api, int timeout_ms)
 			transmit(request);
 		else if (polled[i + 1].revents)
 			receive(request, api->buffer);
-		else if (request->deadline_ms && now_ms() >= request->deadline_ms)
-			finish(request, -ETIMEDOUT, "GET %s: no answer within %d ms", request->path,
-			       DOCKER_ANSWER_TIMEOUT_MS);
+		else if (request->deadline_ms && docker_now_ms() >= request->deadline_ms)
+			finish(request, -ETIMEDOUT, "%s %s: no answer within %d ms",
+			       request->method, request->path, DOCKER_ANSWER_TIMEOUT_MS);
 	}
 	return 0;
 }
@@ -402,6 +428,31 @@ void docker_api_free(struct docker_api *api)
 		return;
 	(void)safe_close(api->wake_fd);
 	free(api);
+}
+
+int docker_api_ask(const char *socket_path, const char *method, const char *path, const char *query,
+		   struct docker_buffer *ret_body, char reason[DOCKER_REASON_MAX])
+{
+	struct docker_request request = {.method = method};
+	struct docker_api *api = NULL;
+	int error = docker_api_new(&api);
+
+	if (!api)
+		return docker_refuse(error, reason, "%s %s: %s", method, path, strerror(-error));
+	error = docker_request_start(&request, api, socket_path, path, query);
+	/* The request's own deadline ends it. */
+	while (error == 0 && !docker_api_next_done(api))
+		error = docker_api_wait(api, DOCKER_ANSWER_TIMEOUT_MS);
+	if (error < 0) {
+		(void)docker_refuse(error, reason, "%s %s: %s", method, path, strerror(-error));
+	} else {
+		error = docker_request_result(&request, reason);
+		*ret_body = request.body;
+		request.body = (struct docker_buffer) {0};
+	}
+	docker_request_remove(&request);
+	docker_api_free(api);
+	return error;
 }
 
 char *docker_url_encode(const char *text)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to a Docker engine's unix socket: answers that are collected, and streams of lines.
- * Private to docker.
+ * Requests to a Docker engine's unix socket: answers that are collected, and streams of lines; and
+ * single ones that are waited for. Private to docker_*.
  *
  * HTTP/1.1 by llhttp, a connection for each request. Not libcurl, whose 36 shared libraries cost
  * every start of this program 5 ms and the container image 6 MB.
@@ -13,13 +13,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/un.h>
 
 #include "docker_json.h"
 
 /* How long an answer may take. Whoever starts a stream has to watch over .open himself. */
 #define DOCKER_ANSWER_TIMEOUT_MS 10000
-#define DOCKER_REQUESTS_MAX	 8     /* at the same time */
+#define DOCKER_REQUESTS_MAX	 16    /* at the same time */
 #define DOCKER_HEAD_MAX		 65536 /* bytes of an answer's head */
+
+#define DOCKER_SOCKET_PATH_MAX sizeof(((struct sockaddr_un *)NULL)->sun_path)
+
+/* The path that @path, as docker_watch_new() takes it, stands for. Returns 0, -EINVAL or
+ * -ENAMETOOLONG, logged. */
+int docker_socket_path(const char *path, char ret_path[DOCKER_SOCKET_PATH_MAX]);
+
+/* CLOCK_MONOTONIC. */
+int64_t docker_now_ms(void);
 
 /* Bytes with a limit. */
 struct docker_buffer {
@@ -65,7 +75,8 @@ enum docker_request_state {
 struct docker_request {
 	enum docker_request_state state;
 	struct docker_api *api;
-	const char *path; /* for messages: without its query */
+	const char *method; /* NULL before the start: GET */
+	const char *path;   /* for messages: without its query */
 	struct docker_buffer body;
 	docker_line_handler *on_line; /* NULL: the answer is collected in body */
 	void *context;
@@ -83,9 +94,10 @@ struct docker_request {
 	char reason[DOCKER_REASON_MAX];
 };
 
-/* Starts GET @path?@query (NULL: none; must be URL encoded). @request is zeroed except for
- * .on_line and .context. An engine that is not there shows in the result. Returns 0, -ENOMEM, or
- * -EBUSY beyond DOCKER_REQUESTS_MAX, with nothing to remove then. */
+/* Starts @path?@query (NULL: none; must be URL encoded); @path stays the caller's while it runs.
+ * @request is zeroed except for .method, .on_line and .context. An engine that is not there shows
+ * in the result. Returns 0, -ENOMEM, or -EBUSY beyond DOCKER_REQUESTS_MAX, with nothing to remove
+ * then. */
 int docker_request_start(struct docker_request *request, struct docker_api *api,
 			 const char *socket_path, const char *path, const char *query);
 
@@ -95,10 +107,16 @@ void docker_request_remove(struct docker_request *request);
 /* A request that is done, each only once; NULL: none. */
 struct docker_request *docker_api_next_done(struct docker_api *api);
 
-/* How a request that is done went: 0 for status 200 (body is complete), else a negative errno with
- * the text in @reason. A stream that ended is -ECONNRESET. After an error of .on_line's own,
+/* How a request that is done went: 0 for status 200 or 204 (body is complete), else a negative
+ * errno with the text in @reason: -ENOENT for status 404, -EPROTO for any other. A stream that
+ * ended is -ECONNRESET. After an error of .on_line's own,
  * @reason is what .on_line left there. */
 int docker_request_result(const struct docker_request *request, char reason[DOCKER_REASON_MAX]);
+
+/* One request, waited for: DOCKER_ANSWER_TIMEOUT_MS at most. Returns as docker_request_result(), or
+ * another negative errno with its @reason. *@ret_body, zeroed before, is to be released. */
+int docker_api_ask(const char *socket_path, const char *method, const char *path, const char *query,
+		   struct docker_buffer *ret_body, char reason[DOCKER_REASON_MAX]);
 
 /* @text with all but RFC 3986's unreserved characters percent-encoded; NULL: out of memory. */
 char *docker_url_encode(const char *text);

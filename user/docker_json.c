@@ -2,7 +2,6 @@
 #include "docker_json.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,15 +9,8 @@
 #include "cleanup.h"
 #include "log.h"
 
-static void cleanup_json(json_t **value)
-{
-	json_decref(*value);
-}
-
-#define _cleanup_json_ _cleanup_(cleanup_json)
-
 /* What changes the answers. "start" and "die" are there because a container joins its networks
- * shortly before it counts as running. */
+ * shortly before it counts as running. DOCKER_EVENT_FILTERS lets these through. */
 static const struct {
 	const char *type;
 	const char *action;
@@ -37,16 +29,7 @@ static const struct {
 	{"daemon", "reload", DOCKER_EVENT_CHANGED},
 };
 
-const char *docker_event_filters(void)
-{
-	/* The actions too: a health check alone makes three container events each time. */
-	return "{\"type\":[\"network\",\"container\",\"daemon\"],"
-	       "\"event\":[\"create\",\"connect\",\"disconnect\",\"destroy\",\"remove\",\"update\","
-	       "\"start\",\"die\",\"rename\",\"reload\"]}";
-}
-
-static int __attribute__((format(printf, 3, 4)))
-refuse(int error, char reason[DOCKER_REASON_MAX], const char *format, ...)
+int docker_refuse(int error, char reason[DOCKER_REASON_MAX], const char *format, ...)
 {
 	va_list arguments;
 
@@ -56,19 +39,19 @@ refuse(int error, char reason[DOCKER_REASON_MAX], const char *format, ...)
 	return error;
 }
 
-static json_t *load(const char *what, const char *text, size_t size, char reason[DOCKER_REASON_MAX])
+json_t *docker_load(const char *what, const char *text, size_t size, char reason[DOCKER_REASON_MAX])
 {
 	json_error_t error;
 	json_t *value;
 
 	if (size == 0) {
-		(void)refuse(-EBADMSG, reason, "%s: the answer is empty", what);
+		(void)docker_refuse(-EBADMSG, reason, "%s: the answer is empty", what);
 		return NULL;
 	}
 	value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 	if (!value)
-		(void)refuse(-EBADMSG, reason, "%s: not valid JSON at byte %d of %zu: %s", what,
-			     error.position, size, error.text);
+		(void)docker_refuse(-EBADMSG, reason, "%s: not valid JSON at byte %d of %zu: %s",
+				    what, error.position, size, error.text);
 	return value;
 }
 
@@ -87,18 +70,19 @@ static int parse_subnet(json_t *config, const char *where, struct docker_subnet 
 
 	if (json_unpack_ex(config, &error, 0, "{s?s, s?s}", "Subnet", &text, "Gateway", &gateway) <
 	    0)
-		return refuse(-EBADMSG, reason, "%s: IPAM.Config: %s", where, error.text);
+		return docker_refuse(-EBADMSG, reason, "%s: IPAM.Config: %s", where, error.text);
 	if (!filled(text))
 		return 0;
 	if (prefix_parse_lenient(text, &subnet->prefix) < 0)
-		return refuse(-EBADMSG, reason, "%s: Subnet '%.64s' is not a prefix", where, text);
+		return docker_refuse(-EBADMSG, reason, "%s: Subnet '%.64s' is not a prefix", where,
+				     text);
 	if (!filled(gateway))
 		return 1;
 	/* Some engines give the prefix length with it. */
 	(void)snprintf(address, sizeof(address), "%.*s", (int)strcspn(gateway, "/"), gateway);
 	if (address_parse(address, subnet->gateway) < 0)
-		return refuse(-EBADMSG, reason, "%s: Gateway '%.64s' is not an address", where,
-			      gateway);
+		return docker_refuse(-EBADMSG, reason, "%s: Gateway '%.64s' is not an address",
+				     where, gateway);
 	subnet->has_gateway = true;
 	return 1;
 }
@@ -113,12 +97,12 @@ static int parse_subnets(json_t *configs, const char *where, struct docker_netwo
 	if (!configs || json_is_null(configs))
 		return 0;
 	if (!json_is_array(configs))
-		return refuse(-EBADMSG, reason, "%s: IPAM.Config is not an array", where);
+		return docker_refuse(-EBADMSG, reason, "%s: IPAM.Config is not an array", where);
 	if (json_array_size(configs) == 0)
 		return 0;
 	network->subnets = calloc(json_array_size(configs), sizeof(*network->subnets));
 	if (!network->subnets)
-		return refuse(-ENOMEM, reason, "out of memory");
+		return docker_refuse(-ENOMEM, reason, "out of memory");
 	json_array_foreach (configs, index, config) {
 		result = parse_subnet(config, where, &network->subnets[network->subnet_count],
 				      reason);
@@ -141,7 +125,7 @@ static int interface_name(json_t *options, const char *where, struct docker_netw
 	if (json_is_object(options) &&
 	    json_unpack_ex(options, &error, 0, "{s?s, s?s}", "com.docker.network.bridge.name",
 			   &name, "com.docker.network.bridge.default_bridge", &is_default) < 0)
-		return refuse(-EBADMSG, reason, "%s: Options: %s", where, error.text);
+		return docker_refuse(-EBADMSG, reason, "%s: Options: %s", where, error.text);
 	if (filled(name))
 		length = snprintf(network->interface, sizeof(network->interface), "%s", name);
 	else if (is_default ? strcmp(is_default, "true") == 0
@@ -151,8 +135,8 @@ static int interface_name(json_t *options, const char *where, struct docker_netw
 		length = snprintf(network->interface, sizeof(network->interface), "br-%.12s",
 				  network->id);
 	if ((size_t)length >= sizeof(network->interface))
-		return refuse(-EBADMSG, reason, "%s: interface name '%.64s' is too long", where,
-			      name);
+		return docker_refuse(-EBADMSG, reason, "%s: interface name '%.64s' is too long",
+				     where, name);
 	return 0;
 }
 
@@ -169,8 +153,8 @@ static int parse_network(json_t *value, size_t index, struct docker_network *net
 	if (json_unpack_ex(value, &error, 0, "{s:s, s:s, s:s, s:s, s?o, s?o}", "Id", &id, "Name",
 			   &name, "Driver", &driver, "Scope", &scope, "Options", &options, "IPAM",
 			   &ipam) < 0)
-		return refuse(-EBADMSG, reason, "GET /networks: network %zu: %s", index,
-			      error.text);
+		return docker_refuse(-EBADMSG, reason, "GET /networks: network %zu: %s", index,
+				     error.text);
 	if (strcmp(driver, "bridge") != 0 || strcmp(scope, "local") != 0) {
 		log_debug("docker: network %.64s is left alone: driver %.32s, scope %.32s", name,
 			  driver, scope);
@@ -178,15 +162,15 @@ static int parse_network(json_t *value, size_t index, struct docker_network *net
 	}
 	(void)snprintf(where, sizeof(where), "GET /networks: network %zu (%.64s)", index, name);
 	if (!*id)
-		return refuse(-EBADMSG, reason, "%s: Id is empty", where);
+		return docker_refuse(-EBADMSG, reason, "%s: Id is empty", where);
 	network->id = strdup(id);
 	network->name = strdup(name);
 	network->driver = strdup(driver);
 	if (!network->id || !network->name || !network->driver)
-		return refuse(-ENOMEM, reason, "out of memory");
+		return docker_refuse(-ENOMEM, reason, "out of memory");
 	if (json_is_object(ipam) &&
 	    json_unpack_ex(ipam, &error, 0, "{s?o}", "Config", &configs) < 0)
-		return refuse(-EBADMSG, reason, "%s: IPAM: %s", where, error.text);
+		return docker_refuse(-EBADMSG, reason, "%s: IPAM: %s", where, error.text);
 	result = interface_name(options, where, network, reason);
 	if (result == 0)
 		result = parse_subnets(configs, where, network, reason);
@@ -223,7 +207,8 @@ static int parse_address(const char *text, const char *where, uint8_t address[16
 	if (!filled(text))
 		return 0;
 	if (address_parse(text, address) < 0)
-		return refuse(-EBADMSG, reason, "%s: '%.64s' is not an address", where, text);
+		return docker_refuse(-EBADMSG, reason, "%s: '%.64s' is not an address", where,
+				     text);
 	*ret_given = true;
 	return 0;
 }
@@ -241,7 +226,7 @@ static int parse_membership(json_t *value, const char *id, const char *name, con
 
 	if (json_unpack_ex(value, &error, 0, "{s?s, s?s, s?s}", "NetworkID", &network_id,
 			   "IPAddress", &ipv4, "GlobalIPv6Address", &ipv6) < 0)
-		return refuse(-EBADMSG, reason, "%s: %s", where, error.text);
+		return docker_refuse(-EBADMSG, reason, "%s: %s", where, error.text);
 	if (!filled(network_id))
 		return 0;
 	key.id = (char *)network_id;
@@ -252,12 +237,12 @@ static int parse_membership(json_t *value, const char *id, const char *name, con
 	container = reallocarray(network->containers, network->container_count + 1,
 				 sizeof(*container));
 	if (!container)
-		return refuse(-ENOMEM, reason, "out of memory");
+		return docker_refuse(-ENOMEM, reason, "out of memory");
 	network->containers = container;
 	container += network->container_count++;
 	*container = (struct docker_container) {.id = strdup(id), .name = strdup(name)};
 	if (!container->id || !container->name)
-		return refuse(-ENOMEM, reason, "out of memory");
+		return docker_refuse(-ENOMEM, reason, "out of memory");
 	result = parse_address(ipv4, where, container->ipv4, &container->has_ipv4, reason);
 	if (result == 0)
 		result = parse_address(ipv6, where, container->ipv6, &container->has_ipv6, reason);
@@ -277,8 +262,8 @@ static int parse_container(json_t *value, size_t index, struct docker_network *n
 			   "NetworkSettings", &settings) < 0 ||
 	    (json_is_object(settings) &&
 	     json_unpack_ex(settings, &error, 0, "{s?o}", "Networks", &memberships) < 0))
-		return refuse(-EBADMSG, reason, "GET /containers/json: container %zu: %s", index,
-			      error.text);
+		return docker_refuse(-EBADMSG, reason, "GET /containers/json: container %zu: %s",
+				     index, error.text);
 	/* Names is null while the engine removes a container. */
 	(void)snprintf(short_id, sizeof(short_id), "%s", id);
 	name = json_string_value(json_array_get(names, 0));
@@ -315,7 +300,8 @@ int docker_parse_state(const char *networks_text, size_t networks_size, const ch
 		       size_t containers_size, struct docker_network **ret_networks,
 		       size_t *ret_count, char reason[DOCKER_REASON_MAX])
 {
-	_cleanup_json_ json_t *list = load("GET /networks", networks_text, networks_size, reason);
+	_cleanup_json_ json_t *list = docker_load("GET /networks", networks_text, networks_size,
+						  reason);
 	_cleanup_json_ json_t *containers = NULL;
 	struct docker_network *networks;
 	size_t count = 0, index;
@@ -324,18 +310,18 @@ int docker_parse_state(const char *networks_text, size_t networks_size, const ch
 
 	if (!list)
 		return -EBADMSG;
-	containers = load("GET /containers/json", containers_text, containers_size, reason);
+	containers = docker_load("GET /containers/json", containers_text, containers_size, reason);
 	if (!containers)
 		return -EBADMSG;
 	if (!json_is_array(list) || !json_is_array(containers))
-		return refuse(-EBADMSG, reason, "GET %s: not an array",
-			      json_is_array(list) ? "/containers/json" : "/networks");
+		return docker_refuse(-EBADMSG, reason, "GET %s: not an array",
+				     json_is_array(list) ? "/containers/json" : "/networks");
 	if (json_array_size(list) > DOCKER_NETWORKS_MAX)
-		return refuse(-E2BIG, reason, "GET /networks: %zu networks; the limit is %d",
-			      json_array_size(list), DOCKER_NETWORKS_MAX);
+		return docker_refuse(-E2BIG, reason, "GET /networks: %zu networks; the limit is %d",
+				     json_array_size(list), DOCKER_NETWORKS_MAX);
 	networks = calloc(json_array_size(list) + 1, sizeof(*networks));
 	if (!networks)
-		return refuse(-ENOMEM, reason, "out of memory");
+		return docker_refuse(-ENOMEM, reason, "out of memory");
 	result = parse_networks(list, networks, &count, reason);
 	json_array_foreach (containers, index, value) {
 		if (result == 0)
@@ -353,7 +339,7 @@ int docker_parse_state(const char *networks_text, size_t networks_size, const ch
 int docker_parse_event(const char *line, size_t size, enum docker_event_effect *ret_effect,
 		       char reason[DOCKER_REASON_MAX])
 {
-	_cleanup_json_ json_t *event = load("GET /events", line, size, reason);
+	_cleanup_json_ json_t *event = docker_load("GET /events", line, size, reason);
 	const char *type, *action;
 	json_error_t error;
 	size_t i;
@@ -361,7 +347,7 @@ int docker_parse_event(const char *line, size_t size, enum docker_event_effect *
 	if (!event)
 		return -EBADMSG;
 	if (json_unpack_ex(event, &error, 0, "{s:s, s:s}", "Type", &type, "Action", &action) < 0)
-		return refuse(-EBADMSG, reason, "GET /events: %s", error.text);
+		return docker_refuse(-EBADMSG, reason, "GET /events: %s", error.text);
 	*ret_effect = DOCKER_EVENT_NOTHING;
 	for (i = 0; i < ARRAY_SIZE(relevant_events); i++) {
 		if (strcmp(type, relevant_events[i].type) == 0 &&

@@ -3,9 +3,11 @@
 #ifndef SIDESTEP_DOCKER_JSON_H
 #define SIDESTEP_DOCKER_JSON_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cleanup.h"
 #include "docker.h"
 
 #define DOCKER_REASON_MAX 256
@@ -37,7 +39,28 @@ int docker_parse_event(const char *line, size_t size, enum docker_event_effect *
 /* The "message" of an error answer, or "" when there is none. Cut to fit. */
 void docker_parse_error(const char *body, size_t size, char reason[DOCKER_REASON_MAX]);
 
-/* The value of GET /events' parameter "filters", not URL encoded. */
-const char *docker_event_filters(void);
+/* GET /events' parameter "filters" for what docker_parse_event() knows. The actions too: a health
+ * check alone makes three container events each time. */
+#define DOCKER_EVENT_FILTERS                                                                       \
+	"{\"type\":[\"network\",\"container\",\"daemon\"],"                                        \
+	"\"event\":[\"create\",\"connect\",\"disconnect\",\"destroy\",\"remove\",\"update\","      \
+	"\"start\",\"die\",\"rename\",\"reload\"]}"
+
+/* For all that reads what the engine says: */
+
+static inline void cleanup_json(json_t **value)
+{
+	json_decref(*value);
+}
+
+#define _cleanup_json_ _cleanup_(cleanup_json)
+
+/* Writes @reason and evaluates to @error. */
+int docker_refuse(int error, char reason[DOCKER_REASON_MAX], const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Returns NULL with the text, which begins with @what, in @reason when it is not JSON. */
+json_t *docker_load(const char *what, const char *text, size_t size,
+		    char reason[DOCKER_REASON_MAX]);
 
 #endif
