@@ -39,8 +39,37 @@ int docker_refuse(int error, char reason[DOCKER_REASON_MAX], const char *format,
 	return error;
 }
 
+/* jansson takes no NUL in a key, but the labels of any image may have one, which must not blind the
+ * watcher to all the others. Returns a copy with U+FFFD for each, or NULL with errno 0 when there
+ * is none. */
+static char *without_nuls(const char *text, size_t size)
+{
+	static const char nul[] = "\\u0000";
+	const size_t length = sizeof(nul) - 1;
+	char *copy;
+	size_t i;
+
+	errno = 0;
+	if (!memmem(text, size, nul, length))
+		return NULL;
+	copy = malloc(size);
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, size);
+	for (i = 0; i + length <= size; i++) {
+		if (copy[i] != '\\')
+			continue;
+		if (memcmp(copy + i, nul, length) == 0)
+			memcpy(copy + i + 2, "fffd", 4);
+		/* What follows a backslash starts nothing. */
+		i++;
+	}
+	return copy;
+}
+
 json_t *docker_load(const char *what, const char *text, size_t size, char reason[DOCKER_REASON_MAX])
 {
+	_cleanup_free_ char *replaced = NULL;
 	json_error_t error;
 	json_t *value;
 
@@ -48,7 +77,14 @@ json_t *docker_load(const char *what, const char *text, size_t size, char reason
 		(void)docker_refuse(-EBADMSG, reason, "%s: the answer is empty", what);
 		return NULL;
 	}
-	value = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+	replaced = without_nuls(text, size);
+	if (!replaced && errno != 0) {
+		(void)docker_refuse(-ENOMEM, reason, "%s: out of memory", what);
+		return NULL;
+	}
+	/* Two keys may have become the same. */
+	value = json_loadb(replaced ? replaced : text, size, replaced ? 0 : JSON_REJECT_DUPLICATES,
+			   &error);
 	if (!value)
 		(void)docker_refuse(-EBADMSG, reason, "%s: not valid JSON at byte %d of %zu: %s",
 				    what, error.position, size, error.text);

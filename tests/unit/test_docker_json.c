@@ -193,6 +193,29 @@ static void test_truncated(void **state)
 	}
 }
 
+/* Labels of foreign images: jansson takes no NUL in a key. */
+static void test_nuls(void **state)
+{
+	static const char good[] = "{\"\\u0000\":\"a\\\\u0000\\\\\\u0000\",\"\\ufffd\":1}";
+	static const char bad[] = "{\"\\u0000\":";
+	char reason[DOCKER_REASON_MAX];
+	json_t *value;
+
+	(void)state;
+	value = docker_load("it", good, strlen(good), reason);
+	assert_non_null(value);
+	/* The later one of two that are now the same. */
+	assert_int_equal(json_integer_value(json_object_get(value, "\xef\xbf\xbd")), 1);
+	json_decref(value);
+	value = docker_load("it", good, strlen(good) - strlen(",\"\\ufffd\":1}"), reason);
+	assert_null(value);
+	value = docker_load("it", "[\"a\\\\u0000\\\\\\u0000\"]", 20, reason);
+	assert_string_equal(json_string_value(json_array_get(value, 0)), "a\\u0000\\\xef\xbf\xbd");
+	json_decref(value);
+	assert_null(docker_load("it", bad, strlen(bad), reason));
+	assert_non_null(strstr(reason, "it: not valid JSON at byte 10 of 10"));
+}
+
 static void test_too_many(void **state)
 {
 	struct docker_network *networks;
@@ -309,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_malformed), cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_too_many),  cmocka_unit_test(test_events),
 		cmocka_unit_test(test_lines),	  cmocka_unit_test(test_line_limit),
+		cmocka_unit_test(test_nuls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
