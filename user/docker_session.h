@@ -90,6 +90,12 @@ void docker_session_stop(struct docker_session *session);
 int docker_session_get(struct docker_session *session, struct docker_request *request,
 		       const char *path);
 
+/* Whether the whole state was read since the connection was made. */
+static inline bool docker_session_connected(const struct docker_session *session)
+{
+	return session->reported == DOCKER_REPORTED_CONNECTED;
+}
+
 /* The whole state is to be read as soon as may be. */
 void docker_session_read_soon(struct docker_session *session);
 

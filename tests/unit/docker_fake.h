@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A scripted Docker engine on a unix socket, for what a real one cannot be made to do. Only for
- * test_docker.c; failures of the fake itself end the test program. */
+ * test_docker*.c; failures of the fake itself end the test program. */
 #ifndef SIDESTEP_TESTS_DOCKER_FAKE_H
 #define SIDESTEP_TESTS_DOCKER_FAKE_H
 
@@ -12,7 +12,18 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+#define FAKE_CONTAINERS 4
+#define FAKE_HELD	16
+
+/* GET /containers/ID/json */
+struct fake_container {
+	const char *id; /* NULL: unused */
+	const char *body;
+	int status;
+};
 
 struct fake {
 	char directory[64];
@@ -28,10 +39,23 @@ struct fake {
 	int events_status;
 	bool stall_networks; /* never answered */
 	bool stall_events;
+	const char *list;				   /* body of GET /containers/json */
+	struct fake_container containers[FAKE_CONTAINERS]; /* status 404 for others */
+	bool hold; /* inspections are not answered before fake_let_go() */
+	int held[FAKE_HELD];
+	char held_answers[FAKE_HELD][1024]; /* as they were when they were asked for */
+	int held_status[FAKE_HELD];
+	size_t held_count;
+	int remove_status; /* of DELETE /containers/ID */
 	/* What was seen; under the lock. */
 	unsigned int fetches; /* GET /networks */
 	unsigned int streams; /* GET /events */
+	unsigned int lists;   /* GET /containers/json */
+	unsigned int inspections;
+	unsigned int removals;
 	char events_request[1024];
+	char removal[1024];
+	pthread_cond_t asked; /* at each request */
 };
 
 #define FAKE_CHECK(condition)                                                                      \
@@ -41,6 +65,24 @@ struct fake {
 			abort();                                                                   \
 		}                                                                                  \
 	} while (0)
+
+/* Waits until @counter is at least @wanted; 8 s at most. Returns false after that. */
+static inline bool fake_wait(pthread_mutex_t *lock, pthread_cond_t *news,
+			     const unsigned int *counter, unsigned int wanted)
+{
+	struct timespec until;
+	bool there;
+	int result = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 8;
+	(void)pthread_mutex_lock(lock);
+	while (*counter < wanted && result == 0)
+		result = pthread_cond_timedwait(news, lock, &until);
+	there = *counter >= wanted;
+	(void)pthread_mutex_unlock(lock);
+	return there;
+}
 
 static inline bool fake_send(int fd, const char *data, size_t size)
 {
@@ -90,6 +132,78 @@ static inline bool fake_events(struct fake *fake, int fd, const char *request)
 	return true;
 }
 
+/* Returns true when the answer is held back. */
+static inline bool fake_inspect(struct fake *fake, int fd, const char *id)
+{
+	const char *body = "{\"message\":\"No such container\"}";
+	int status = 404;
+	size_t i;
+
+	fake->inspections++;
+	for (i = 0; i < FAKE_CONTAINERS; i++) {
+		const struct fake_container *container = &fake->containers[i];
+
+		if (container->id && strncmp(id, container->id, strlen(container->id)) == 0) {
+			body = container->body;
+			status = container->status;
+		}
+	}
+	if (!fake->hold) {
+		fake_answer(fd, status, body, 0);
+		return false;
+	}
+	FAKE_CHECK(fake->held_count < FAKE_HELD);
+	fake->held[fake->held_count] = fd;
+	fake->held_status[fake->held_count] = status;
+	(void)snprintf(fake->held_answers[fake->held_count], sizeof(fake->held_answers[0]), "%s",
+		       body);
+	fake->held_count++;
+	return true;
+}
+
+/* Answers the inspections that were held, and holds no more. */
+static inline void fake_let_go(struct fake *fake)
+{
+	size_t i;
+
+	(void)pthread_mutex_lock(&fake->lock);
+	for (i = 0; i < fake->held_count; i++) {
+		fake_answer(fake->held[i], fake->held_status[i], fake->held_answers[i], 0);
+		(void)close(fake->held[i]);
+	}
+	fake->held_count = 0;
+	fake->hold = false;
+	(void)pthread_mutex_unlock(&fake->lock);
+}
+
+/* Returns true when the connection stays open. */
+static inline bool fake_route(struct fake *fake, int fd, const char *request)
+{
+	if (strncmp(request, "GET /events?", 12) == 0)
+		return fake_events(fake, fd, request);
+	if (strncmp(request, "GET /networks ", 14) == 0) {
+		fake->fetches++;
+		if (!fake->stall_networks)
+			fake_answer(fd, fake->status, fake->networks, fake->networks_filler);
+		return fake->stall_networks;
+	}
+	if (strncmp(request, "GET /containers/json ", 21) == 0) {
+		fake->lists++;
+		fake_answer(fd, 200, fake->list, 0);
+		return false;
+	}
+	if (strncmp(request, "GET /containers/", 16) == 0)
+		return fake_inspect(fake, fd, request + 16);
+	if (strncmp(request, "DELETE /containers/", 19) == 0) {
+		fake->removals++;
+		(void)snprintf(fake->removal, sizeof(fake->removal), "%s", request);
+		fake_answer(fd, fake->remove_status, "", 0);
+		return false;
+	}
+	fake_answer(fd, 404, "{\"message\":\"page not found\"}", 0);
+	return false;
+}
+
 static inline void fake_serve(struct fake *fake, int fd)
 {
 	char request[1024];
@@ -108,18 +222,8 @@ static inline void fake_serve(struct fake *fake, int fd)
 		request[used] = '\0';
 	}
 	(void)pthread_mutex_lock(&fake->lock);
-	if (strncmp(request, "GET /events?", 12) == 0) {
-		keep = fake_events(fake, fd, request);
-	} else if (strncmp(request, "GET /networks ", 14) == 0) {
-		fake->fetches++;
-		keep = fake->stall_networks;
-		if (!keep)
-			fake_answer(fd, fake->status, fake->networks, fake->networks_filler);
-	} else if (strncmp(request, "GET /containers/json ", 21) == 0) {
-		fake_answer(fd, 200, "[]", 0);
-	} else {
-		fake_answer(fd, 404, "{\"message\":\"page not found\"}", 0);
-	}
+	keep = fake_route(fake, fd, request);
+	(void)pthread_cond_broadcast(&fake->asked);
 	(void)pthread_mutex_unlock(&fake->lock);
 	/* A stalled one is left to the end of the process. */
 	if (!keep)
@@ -144,6 +248,9 @@ static inline void fake_prepare(struct fake *fake)
 			       .status = 200,
 			       .events_status = 200,
 			       .networks = "[]",
+			       .list = "[]",
+			       .remove_status = 204,
+			       .asked = PTHREAD_COND_INITIALIZER,
 			       .lock = PTHREAD_MUTEX_INITIALIZER};
 	(void)snprintf(fake->directory, sizeof(fake->directory), "/tmp/docker-fake-XXXXXX");
 	FAKE_CHECK(mkdtemp(fake->directory));

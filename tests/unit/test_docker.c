@@ -64,25 +64,13 @@ static void on_connected(bool connected, const char *reason, void *context)
 static const struct docker_watch_handler handler = {.networks = on_networks,
 						    .connected = on_connected};
 
-/* Waits until @counter is at least @wanted; 8 s at most. */
-static void wait_for_count(struct seen *seen, const unsigned int *counter, unsigned int wanted,
-			   int line)
-{
-	struct timespec until;
-	int result = 0;
-
-	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 8;
-	(void)pthread_mutex_lock(&seen->lock);
-	while (*counter < wanted && result == 0)
-		result = pthread_cond_timedwait(&seen->news, &seen->lock, &until);
-	(void)pthread_mutex_unlock(&seen->lock);
-	if (result != 0)
-		fail_msg("line %d: waited for %u, got %u", line, wanted, *counter);
-}
-
 #define WAIT_FOR(bed, counter, wanted)                                                             \
-	wait_for_count(&(bed)->seen, &(bed)->seen.counter, wanted, __LINE__)
+	do {                                                                                       \
+		struct seen *seen = &(bed)->seen;                                                  \
+                                                                                                   \
+		if (!fake_wait(&seen->lock, &seen->news, &seen->counter, wanted))                  \
+			fail_msg("waited for %u " #counter, (unsigned int)(wanted));               \
+	} while (0)
 
 static void pause_ms(long milliseconds)
 {
