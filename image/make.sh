@@ -20,10 +20,6 @@ amd64) triplet=x86_64-linux-gnu target=x86 ;;
 esac
 SYSROOT=$(tests/deps.sh "sysroot-$architecture")
 export SYSROOT
-# What linking leaves to the loader is looked for there too.
-export CPPFLAGS="-isystem $SYSROOT/usr/include -isystem $SYSROOT/usr/include/$triplet"
-export LDFLAGS="-L$SYSROOT/usr/lib/$triplet -Wl,-rpath-link,$SYSROOT/usr/lib/$triplet"
-LDFLAGS="$LDFLAGS -Wl,-rpath-link,$SYSROOT/lib/$triplet"
 export READELF="$triplet-readelf" STRIP="$triplet-strip"
 exec make -s image-tree "IMAGE_ARCH=$architecture" "BUILD=build/$architecture" "ARCH=$target" \
-	"CC=$triplet-gcc" "AR=$triplet-ar"
+	"CC=$triplet-gcc --sysroot=$SYSROOT" "AR=$triplet-ar"

@@ -5,6 +5,7 @@
 #   tests/deps.sh build test   installs those package groups where something is missing
 #   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
 #                              installing it; prints the folder to put into PATH
+#   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx, on this machine's libc
 #   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
 #                              unpacked into build/sysroot-ARCH; prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
@@ -25,6 +26,7 @@ image_packages="busybox-static binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 	libjansson-dev libcap-dev libssl-dev libnftables-dev busybox-static"
 engine_packages="docker.io containerd runc tini iptables"
+newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 
 # shellcheck source=tests/lib/apt.sh
 . "$here/tests/lib/apt.sh"
@@ -119,7 +121,13 @@ unpack_engine() {
 	for deb in "$stage"/deb/*.deb; do
 		dpkg-deb -x "$deb" "$stage/root"
 	done
-	rm -rf "$stage/deb" "$stage/root/usr/share"
+	rm -rf "$stage/deb"
+	finish_engine "$engine_dir"
+}
+
+# finish_engine FOLDER - makes the wrappers for what is in $stage/root and moves it to FOLDER.
+finish_engine() {
+	rm -rf "$stage/root/usr/share"
 	for path in "$stage"/root/usr/sbin/* "$stage"/root/usr/bin/* "$stage"/root/sbin/*; do
 		[ -f "$path" ] && [ -x "$path" ] || continue
 		wrap "${path#"$stage/root/"}" >"$stage/bin/$(basename "$path")"
@@ -128,9 +136,31 @@ unpack_engine() {
 	# dockerd looks for its init process under this name.
 	[ ! -e "$stage/bin/tini-static" ] || cp "$stage/bin/tini-static" "$stage/bin/docker-init"
 	printf '%s\n' "$wanted" >"$stage/packages"
-	rm -rf "$engine_dir"
-	mv "$stage" "$engine_dir"
+	rm -rf "$1"
+	mv "$stage" "$1"
 	trap - EXIT
+}
+
+# unpack_engine_of SUITE - the engine of another Debian release into $engine_dir-SUITE. What comes
+# with it is what runs on this machine's libc: its programs are Go. runc is not, so that, iptables
+# and the shared libraries are those of the machine's own release.
+unpack_engine_of() {
+	[ "$(. /etc/os-release && echo "${ID:-}")" = debian ] || die "an engine of $1 needs Debian"
+	stage=$engine_dir-$1.stage.$$
+	rm -rf "$stage"
+	mkdir -p "$stage/bin"
+	trap 'rm -rf "$stage"' EXIT
+	(
+		apt_open "$here/build/apt/$1" "$1" "$(dpkg --print-architecture)" &&
+			# shellcheck disable=SC2086 # a list of words
+			apt_unpack "$stage/root" $newer_engine_packages
+	) || die "cannot get the engine of $1 from the machine's package sources"
+	wanted=$newer_engine_packages
+	finish_engine "$engine_dir-$1"
+	for tool in dockerd containerd docker; do
+		"$engine_dir-$1/bin/$tool" --version >/dev/null ||
+			die "$tool of $1 does not run on this machine"
+	done
 }
 
 wrap() {
@@ -160,8 +190,8 @@ need_engine() {
 # need_sysroot ARCHITECTURE
 need_sysroot() {
 	case $1 in
-	arm64) install_packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
-	amd64) install_packages gcc-x86-64-linux-gnu libc6-dev-amd64-cross ;;
+	arm64) install_packages gcc-aarch64-linux-gnu ;;
+	amd64) install_packages gcc-x86-64-linux-gnu ;;
 	*) die "no cross build for '$1'; there are: amd64 arm64" ;;
 	esac >&2
 	sysroot=$here/build/sysroot-$1
@@ -177,6 +207,16 @@ need_sysroot() {
 		mv "$sysroot.new" "$sysroot"
 	fi
 	printf '%s\n' "$sysroot"
+}
+
+# need_engine_of SUITE - prints its folder and, for runc and iptables, that of the usual engine.
+need_engine_of() {
+	if [ ! -e "$engine_dir-$1/packages" ]; then
+		say "unpacking the Docker engine of $1 into $engine_dir-$1 (nothing is installed)"
+		unpack_engine_of "$1"
+	fi
+	usual=$(need_engine)
+	printf '%s\n' "$engine_dir-$1/bin${usual:+:$usual}"
 }
 
 [ $# -gt 0 ] || set -- build test
@@ -196,8 +236,9 @@ for group; do
 		install_packages $image_packages
 		;;
 	engine) need_engine ;;
+	engine-*) need_engine_of "${group#engine-}" ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image engine sysroot-ARCH bpftool" ;;
+	*) die "unknown group '$group'; there are: build test image engine engine-trixie sysroot-ARCH bpftool" ;;
 	esac
 done

@@ -7,6 +7,7 @@
 # process keeps the mount namespace. `world` is the internet behind a veth (see bed_start).
 #
 #   ENGINE_SOCKET   the API's socket, from outside; inside (engine_exec) also /run/docker.sock
+#   ENGINE          which engine to use: empty for that of the machine's own release, or trixie
 #   ENGINE_GATEWAY  the bridge's address, from --bip (172.17.0.1)
 
 export ENGINE_BIP=172.17.0.1/16 ENGINE_SUBNET6=fd00:17::/64
@@ -17,7 +18,7 @@ _engine_holder() {
 
 _engine_path() {
 	if [ -z "${ENGINE_PATH:-}" ]; then
-		ENGINE_PATH=$("$BED_REPO/tests/deps.sh" engine) || return
+		ENGINE_PATH=$("$BED_REPO/tests/deps.sh" "engine${ENGINE:+-$ENGINE}") || return
 		export ENGINE_PATH
 	fi
 }
@@ -40,6 +41,9 @@ _engine_build() {
 	_engine_path || return
 	mkdir "$BED_DIR/engine" "$BED_DIR/engine/config" || return
 	echo "{}" >"$BED_DIR/engine/daemon.json"
+	# buildx and the like of an unpacked engine.
+	printf '{"cliPluginsExtraDirs":["%s"]}\n' "${ENGINE_PATH%%:*}/../root/usr/libexec/docker/cli-plugins" \
+		>"$BED_DIR/engine/config/config.json"
 	ENGINE_SOCKET=$BED_DIR/engine/docker.sock
 	export ENGINE_SOCKET
 	_bed_namespace engine && _bed_world engine || return
