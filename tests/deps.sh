@@ -22,9 +22,9 @@ build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev l
 	libjansson-dev libcap-dev libssl-dev libnftables-dev node-llhttp pkg-config"
 test_packages="libcmocka-dev libldns-dev bats iproute2 nftables iptables procps util-linux clang-format
 	clang-tidy cppcheck busybox-static kmod libcap2-bin curl nodejs openssl python3"
-image_packages="busybox-static binutils"
+image_packages="coreutils binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libssl-dev libnftables-dev busybox-static"
+	libjansson-dev libcap-dev libssl-dev libnftables-dev coreutils"
 engine_packages="docker.io containerd runc tini iptables"
 newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 
