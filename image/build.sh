@@ -13,8 +13,8 @@
 # `sidestep version`, /bin/true takes 0.8 ms):
 #
 #   as it was with libcurl                   9.4 MB   6.4 ms   Kerberos, LDAP, GnuTLS ...: so no libcurl
-#   shared objects for everything            4.8 MB   1.8 ms
-#   archives, wherever Debian has them       4.4 MB   1.0 ms   this is what is done
+#   shared objects for everything            4.8 MB   2.4 ms
+#   archives, wherever Debian has them       4.4 MB   1.4 ms   this is what is done
 #   all static                               -        -        no archives of libmnl and libnftables
 #
 # So: archives of libbpf, libelf, zlib, jansson, libcap and OpenSSL; shared objects for the rest.
