@@ -6,6 +6,8 @@
 #   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
 #                              installing it; prints the folder to put into PATH
 #   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx, on this machine's libc
+#   tests/deps.sh wrangler     node, npm and curl, and Debian's docker-registry, unpacked into
+#                              build/registry; prints the folder to put into PATH
 #   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
 #                              unpacked into build/sysroot-ARCH; prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
@@ -187,6 +189,25 @@ need_engine() {
 	printf '%s\n' "$engine_dir/bin"
 }
 
+# What examples/wrangler/run calls, but for wrangler itself. The registry is one program, of the
+# machine's release.
+need_wrangler_tools() {
+	for tool in node:nodejs npm:npm curl:curl; do
+		command -v "${tool%:*}" >/dev/null || install_packages "${tool#*:}"
+	done
+	if command -v docker-registry >/dev/null; then
+		dirname "$(command -v docker-registry)"
+		return
+	fi
+	if [ ! -d "$here/build/registry" ]; then
+		apt-cache show docker-registry >/dev/null 2>&1 || update
+		rm -rf "$here/build/registry.new"
+		apt_unpack "$here/build/registry.new" docker-registry || die "cannot get docker-registry"
+		mv "$here/build/registry.new" "$here/build/registry"
+	fi
+	printf '%s\n' "$here/build/registry/usr/bin"
+}
+
 # need_sysroot ARCHITECTURE
 need_sysroot() {
 	case $1 in
@@ -237,8 +258,9 @@ for group; do
 		;;
 	engine) need_engine ;;
 	engine-*) need_engine_of "${group#engine-}" ;;
+	wrangler) need_wrangler_tools ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image engine engine-trixie sysroot-ARCH bpftool" ;;
+	*) die "unknown group '$group'; there are: build test image engine engine-trixie wrangler sysroot-ARCH bpftool" ;;
 	esac
 done

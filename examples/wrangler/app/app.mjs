@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// GET /?url=URL fetches it and says what came.
+import http from 'node:http';
+
+http.createServer(async (request, response) => {
+	const url = new URL(request.url, 'http://app').searchParams.get('url');
+	try {
+		const answer = await fetch(url, { signal: AbortSignal.timeout(8000) });
+		response.end(`${answer.status} ${await answer.text()}`);
+	} catch (error) {
+		response.end(`error: ${error.cause?.code ?? error.message}`);
+	}
+}).listen(8080, '0.0.0.0');
