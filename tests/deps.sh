@@ -152,9 +152,9 @@ unpack_engine_of() {
 	rm -rf "$stage"
 	mkdir -p "$stage/bin"
 	trap 'rm -rf "$stage"' EXIT
+	# shellcheck disable=SC2086 # a list of words
 	(
 		apt_open "$here/build/apt/$1" "$1" "$(dpkg --print-architecture)" &&
-			# shellcheck disable=SC2086 # a list of words
 			apt_unpack "$stage/root" $newer_engine_packages
 	) || die "cannot get the engine of $1 from the machine's package sources"
 	wanted=$newer_engine_packages
@@ -220,9 +220,9 @@ need_sysroot() {
 		say "unpacking the libraries of $1 into $sysroot (nothing is installed)"
 		own=$(. /etc/os-release && echo "$VERSION_CODENAME")
 		rm -rf "$sysroot.new"
+		# shellcheck disable=SC2046,SC2086 # lists of words
 		(
 			apt_open "$here/build/apt/$own-$1" "$own" "$1" &&
-				# shellcheck disable=SC2046,SC2086 # lists of words
 				apt_unpack "$sysroot.new" $(apt_closure $sysroot_packages)
 		) || die "cannot get the libraries of $1 from the machine's package sources"
 		mv "$sysroot.new" "$sysroot"

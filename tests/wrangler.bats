@@ -10,7 +10,7 @@
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
 	export BATS_TEST_TIMEOUT=400 ENGINE=trixie
-	make -s -C "$BED_REPO" image
+	env -u MAKEFLAGS -u BUILD make -s -C "$BED_REPO" image
 	REGISTRY_PATH=$("$BED_REPO/tests/deps.sh" wrangler)
 	export REGISTRY_PATH
 	engine_start
