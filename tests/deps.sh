@@ -11,6 +11,8 @@
 #   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
 #                              unpacked into build/sysroot-ARCH; prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
+#   tests/deps.sh e2e          node, npm, curl and others, and the workerd that tests/e2e/package-lock.json pins,
+#                              in build/e2e; prints the path of workerd
 #
 # Quick and quiet when nothing is missing: apt is asked only about what dpkg does not have.
 # Package sources are whatever the machine's own apt configuration says.
@@ -29,6 +31,7 @@ sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 	libjansson-dev libcap-dev libssl-dev libnftables-dev coreutils"
 engine_packages="docker.io containerd runc tini iptables"
 newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
+e2e_dir=$here/build/e2e
 
 # shellcheck source=tests/lib/apt.sh
 . "$here/tests/lib/apt.sh"
@@ -240,6 +243,25 @@ need_engine_of() {
 	printf '%s\n' "$engine_dir-$1/bin${usual:+:$usual}"
 }
 
+# need_workerd - what the lock file says, unpacked by npm. workerd's program is in a package of its
+# own for each platform; no install script is run.
+need_workerd() {
+	for tool in node:nodejs npm:npm curl:curl strace:strace openssl:openssl; do
+		command -v "${tool%:*}" >/dev/null || install_packages "${tool#*:}"
+	done
+	if ! cmp -s "$here/tests/e2e/package-lock.json" "$e2e_dir/installed.json"; then
+		say "installing workerd into $e2e_dir"
+		mkdir -p "$e2e_dir"
+		cp "$here/tests/e2e/package.json" "$here/tests/e2e/package-lock.json" "$e2e_dir"
+		(cd "$e2e_dir" && npm ci --ignore-scripts --no-audit --no-fund >&2) || die "npm ci failed"
+		cp "$e2e_dir/package-lock.json" "$e2e_dir/installed.json"
+	fi
+	for program in "$e2e_dir"/node_modules/@cloudflare/workerd-linux-*/bin/workerd; do
+		[ -x "$program" ] || die "npm has no workerd for this machine"
+		printf '%s\n' "$program"
+	done
+}
+
 [ $# -gt 0 ] || set -- build test
 for group; do
 	case $group in
@@ -260,7 +282,8 @@ for group; do
 	engine-*) need_engine_of "${group#engine-}" ;;
 	wrangler) need_wrangler_tools ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
+	e2e) need_workerd ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image engine engine-trixie wrangler sysroot-ARCH bpftool" ;;
+	*) die "unknown group '$group'; there are: build test image engine engine-trixie wrangler e2e sysroot-ARCH bpftool" ;;
 	esac
 done

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The real workerd on the test bed's engine: sourced after testbed.bash.
+#
+# workerd runs on the "machine" of the engine, as a developer's does, with tests/e2e/config.capnp: a
+# Worker whose Durable Object has a container. Its sidecar image is ours. A Durable Object, its
+# container and its sidecar together are a box; each test has one of its own, named $BOX.
+
+# What the worker listens on, on the machine.
+WORKERD_ADDRESS=127.0.0.1:8787
+
+# workerd_images [SIDECAR-TAR] - the images `app` (node and tests/e2e/app.mjs) and `sidestep`.
+workerd_images() {
+	local node builtin files=()
+	node=$(readlink -f "$(command -v node)") || bed_fail "no node; run: tests/deps.sh e2e" || return
+	# Debian's node keeps some of what is built into others in files.
+	while read -r builtin; do
+		[ ! -f "$builtin" ] || files+=("$builtin:$builtin")
+	done < <(node -p 'process.config.variables.node_builtin_shareable_builtins.filter(p => p[0] == "/").join("\n")')
+	engine_image app --change 'CMD ["/bin/node", "/app/app.mjs"]' --change 'EXPOSE 8080' \
+		"$node:/bin/node" "$BED_REPO/tests/e2e/app.mjs:/app/app.mjs" \
+		"$BED_REPO/tests/e2e/websocket.mjs:/app/websocket.mjs" \
+		"$PEER:/bin/peer" "${files[@]}" || return
+	workerd_sidecar_image
+}
+
+workerd_sidecar_image() {
+	engine_image sidestep --change 'ENTRYPOINT ["/bin/sidestep"]' \
+		--change 'LABEL dev.sidestep.role=sidecar' \
+		"$SIDESTEP:/bin/sidestep" "$(command -v busybox):/bin/cp"
+}
+
+# workerd_start - starts it, or starts it again, and waits until the worker answers.
+workerd_start() {
+	local program
+	program=$("$BED_REPO/tests/deps.sh" e2e) || return
+	mkdir -p "$BED_DIR/storage"
+	bed_spawn engine workerd "$program" serve --experimental --verbose \
+		--socket-addr "http=$WORKERD_ADDRESS" --directory-path "storage=$BED_DIR/storage" \
+		"$BED_REPO/tests/e2e/config.capnp" || return
+	bed_until 20 _workerd_answers
+}
+
+_workerd_answers() {
+	engine_exec curl -fs --max-time 2 "http://$WORKERD_ADDRESS/" >/dev/null
+}
+
+# workerd_agent - the agent on the machine, as its service would run it.
+workerd_agent() {
+	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock || return
+	bed_wait_line agent "watching" 10
+}
+
+# box VERB [KEY=VALUE...] - asks the Worker to do something with $BOX and prints its answer. Status 22
+# when that is an error.
+box() {
+	local verb=$1 argument arguments=()
+	shift
+	for argument; do
+		arguments+=(--data-urlencode "$argument")
+	done
+	engine_exec curl -sS --fail-with-body --max-time 40 --get "${arguments[@]}" \
+		"http://$WORKERD_ADDRESS/$BOX/$verb"
+}
+
+# app VERB [KEY=VALUE...] - has the application in $BOX do something (tests/e2e/app.mjs).
+app() {
+	local verb=$1
+	shift
+	box "app/$verb" "$@"
+}
+
+# box_container, box_sidecar - print the names of the box's containers in the engine.
+box_container() {
+	local name
+	name=$(box_sidecar) && printf '%s\n' "${name%-proxy}"
+}
+
+box_sidecar() {
+	local name
+	name=$(dk ps --format '{{.Names}}' --filter name=-proxy --filter label=dev.sidestep.role=sidecar) || return
+	[ "$(wc -w <<<"$name")" = 1 ] || bed_fail "not one sidecar but: ${name:-none}" || return
+	printf '%s\n' "$name"
+}
+
+# workerd_state - for whoever reads the failure: bats shows it with the failed test.
+workerd_state() {
+	local name
+	dk ps -a
+	for name in $(dk ps -a --format '{{.Names}}'); do
+		echo "--- log of $name"
+		dk logs --tail 20 "$name" 2>&1
+	done
+	echo "--- workerd"
+	tail -n 20 "$BED_DIR/workerd.log"
+}

@@ -1,0 +1,374 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# End to end with an unmodified workerd from npm, our image as its containerEgressInterceptorImage.
+# Runs twice, under two names (workerd_agent.bats is a link to this file): by itself the sidecar has
+# NET_ADMIN alone and steers with nftables; with the agent on the host, with BPF.
+
+# shellcheck source=tests/lib/testbed.bash
+. "$BATS_TEST_DIRNAME/lib/testbed.bash"
+# shellcheck source=tests/lib/workerd.bash
+. "$BATS_TEST_DIRNAME/lib/workerd.bash"
+
+# Addresses that nobody has, and those at which the world answers: leaks would work.
+NOWHERE=192.0.2.77 NOWHERE6=2001:db8:dead::77
+WORLD=192.0.2.1 WORLD6=2001:db8::1
+NAMED=192.0.2.7 # what the world's resolver says for each name that does not begin with nx
+
+setup_file() {
+	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
+	export BATS_TEST_TIMEOUT=100
+	case $BATS_TEST_FILENAME in
+	*_agent.bats) export DATAPATH=agent ;;
+	*) export DATAPATH=nft ;;
+	esac
+	engine_start
+	workerd_images
+	bed_exec world ip address add $NAMED/32 dev lo
+	bed_spawn world world-http "$PEER" serve 80 --mode http
+	bed_spawn world world-dns "$PEER" dns-serve 53
+	bed_wait_line world-http ready
+	bed_wait_line world-dns ready
+	[ $DATAPATH = nft ] || workerd_agent
+	workerd_start
+}
+
+teardown_file() {
+	bed_stop
+}
+
+setup() {
+	export BOX=box$BATS_TEST_NUMBER
+	bed_spawn engine sniffer "$PEER" sniff --device docker0 --timeout 600 --count-dst 192.0.2.0/24 \
+		--count-dst 203.0.113.0/24 --count-dst 11.0.0.0/8 --count-dst 2001:db8::/32 --count-dst fd00::/64
+	bed_wait_line sniffer ready
+}
+
+teardown() {
+	[ -n "${BED_DIR:-}" ] || return 0
+	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+		workerd_state
+	fi
+	bed_kill sniffer
+	box destroy >/dev/null || true
+	# shellcheck disable=SC2046 # a list of words
+	[ -z "$(dk ps -aq)" ] || dk rm -f $(dk ps -aq) >/dev/null
+}
+
+fail() {
+	printf '%s\n' "$*" >&2
+	return 1
+}
+
+# is WHAT ACTUAL WANTED - a comparison that says what it compared.
+is() {
+	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
+}
+
+like() {
+	[[ $2 =~ $3 ]] || fail "$1: is '$2', wanted like '$3'"
+}
+
+# From its start on nothing of the box went to the outside by itself: neither of the application nor of
+# the sidecar, but for DNS.
+no_leak() {
+	local line
+	bed_kill sniffer
+	line=$(bed_log sniffer | tail -n 1)
+	is "packets lost by the sniffer" "$(bed_value drops "$line")" 0
+	is "packets to the outside on docker0: $line" \
+		"$(grep -oE '(to|from)_[a-z]+=[0-9]+' <<<"$line" | awk -F= '{ n += $2 } END { print n }')" 0
+}
+
+@test "the container starts, readiness, fetch through getTcpPort" {
+	is "running" "$(box running)" false
+	is "answer" "$(box start)" app
+	is "running" "$(box running)" true
+	is "answer" "$(app "")" app
+	no_leak
+}
+
+@test "WebSocket through getTcpPort" {
+	box start
+	is "answer" "$(box ws path=/ws send=hello)" "app: hello"
+	no_leak
+}
+
+@test "TCP through getTcpPort: the server speaks first, and answers after a half-close" {
+	box start
+	is "answer" "$(box socket port=2525 send=hello)" $'220 app\nhello'
+	no_leak
+}
+
+@test "a port on which nothing listens has its own error" {
+	box start
+	is "error" "$(box port port=81 2>/dev/null)" "error: Container is not listening to port 81"
+	is "the others" "$(app "")" app
+	no_leak
+}
+
+@test "HTTP by host name" {
+	box start
+	box intercept kind=http address=host.test name=first
+	box intercept kind=http address=nx.test name=second
+	is "a name that exists" "$(app http url=http://host.test/path?q)" "200 first GET http://host.test/path?q"
+	is "a name that does not" "$(app http url=http://nx.test/)" "200 second GET http://nx.test/"
+	no_leak
+}
+
+@test "HTTP by glob" {
+	box start internet=off
+	box intercept kind=http "address=*.glob.test" name=glob
+	box intercept kind=http "address=v*.test" name=middle
+	is "matches" "$(app http url=http://a.b.glob.test/)" "200 glob GET http://a.b.glob.test/"
+	is "matches" "$(app http url=http://virtual.test/)" "200 middle GET http://virtual.test/"
+	like "does not match" "$(app http url=http://other.test/)" "error: ENOTFOUND"
+	no_leak
+}
+
+@test "HTTP by IP address" {
+	box start
+	box intercept kind=http address=$NOWHERE name=address
+	box intercept kind=http address=$NOWHERE:9999 name=port
+	is "port 80" "$(app http url=http://$NOWHERE/)" "200 address GET http://$NOWHERE/"
+	is "port 9999" "$(app http url=http://$NOWHERE:9999/)" "200 port GET http://$NOWHERE:9999/"
+	no_leak
+}
+
+@test "HTTP by CIDR and port; next to it the world is reached" {
+	box start
+	box intercept kind=http address=203.0.113.0/24:8081 name=range
+	is "in the range" "$(app http url=http://203.0.113.200:8081/)" "200 range GET http://203.0.113.200:8081/"
+	like "another port" "$(app http url=http://203.0.113.1/)" "^200 .*$BED_UPLINK"
+	like "outside the range" "$(app http url=http://$WORLD/)" "^200 .*$BED_UPLINK"
+	no_leak
+}
+
+@test "all HTTP" {
+	box start internet=off
+	box intercept kind=all name=all
+	is "an address" "$(app http url=http://$WORLD/)" "200 all GET http://$WORLD/"
+	is "a name" "$(app http url=http://any.test/)" "200 all GET http://any.test/"
+	no_leak
+}
+
+@test "HTTP over IPv6, by address and by CIDR" {
+	box start
+	box intercept kind=http "address=[$NOWHERE6]:8080" name=address
+	box intercept kind=http "address=[2001:db8:dead::/48]:81" name=range
+	is "address" "$(app http "url=http://[$NOWHERE6]:8080/")" "200 address GET http://[$NOWHERE6]:8080/"
+	is "range" "$(app http "url=http://[2001:db8:dead:1::1]:81/")" "200 range GET http://[2001:db8:dead:1::1]:81/"
+	like "the world" "$(app http "url=http://[$WORLD6]/")" "^200 .*$BED_UPLINK6"
+	no_leak
+}
+
+@test "remapped while a connection lives: its next request goes to the new handler" {
+	local first second third
+	box start
+	box intercept kind=http address=$NOWHERE name=old
+	first=$(app held id=1 url=http://$NOWHERE/1)
+	second=$(app held id=1 url=http://$NOWHERE/2)
+	box intercept kind=http address=$NOWHERE name=new
+	third=$(app held id=1 url=http://$NOWHERE/3)
+	is "first" "${first#* }" "200 old GET http://$NOWHERE/1"
+	is "second" "${second#* }" "200 old GET http://$NOWHERE/2"
+	is "third" "${third#* }" "200 new GET http://$NOWHERE/3"
+	is "its connection" "${first%% *} ${second%% *}" "${second%% *} ${third%% *}"
+	no_leak
+}
+
+@test "HTTPS with the CA that workerd puts into the container, by host name and by glob" {
+	box start
+	box intercept kind=https address=secure.test name=host
+	box intercept kind=https "address=*.glob.test:8443" name=glob
+	is "host" "$(app http url=https://secure.test/path)" "200 host GET https://secure.test/path"
+	is "glob" "$(app http url=https://a.glob.test:8443/)" "200 glob GET https://a.glob.test:8443/"
+	is "address of its own" "$(app http url=https://secure.test/ address=$NOWHERE)" "200 host GET https://secure.test/"
+	no_leak
+}
+
+@test "HTTPS intercepted before the container starts" {
+	box intercept kind=https address=secure.test name=early
+	box start
+	is "answer" "$(app http url=https://secure.test/)" "200 early GET https://secure.test/"
+	no_leak
+}
+
+@test "HTTPS to a literal IP address, v4 and v6" {
+	box start
+	box intercept kind=https address=$NOWHERE name=v4
+	box intercept kind=https "address=[2001:db8:dead::/48]:443" name=v6
+	is "v4" "$(app http url=https://$NOWHERE/)" "200 v4 GET https://$NOWHERE/"
+	is "v6" "$(app http "url=https://[$NOWHERE6]/")" "200 v6 GET https://[$NOWHERE6]/"
+	no_leak
+}
+
+@test "TCP by address and by CIDR, any port; servers that speak first" {
+	box start
+	box intercept kind=tcp address=$NOWHERE:7777 name=echo
+	box intercept kind=tcp address=203.0.113.0/24 name=any
+	box intercept kind=tcp address=$NOWHERE:25 name=greet
+	is "port" "$(app tcp host=$NOWHERE port=7777 send=hello)" "echo: hello"
+	is "any port" "$(app tcp host=203.0.113.9 port=6379 send=PING)" "any: PING"
+	is "server first" "$(app tcp host=$NOWHERE port=25 send=QUIT wait=1)" $'greet: 220 hello\ngreet: QUIT'
+	no_leak
+}
+
+@test "WebSocket to the outside, and through both directions" {
+	box start
+	box intercept kind=http address=$NOWHERE:9999 name=outside
+	is "from the application" "$(app ws url=ws://$NOWHERE:9999/ send=hello)" "outside: hello"
+	is "through both" "$(box ws "path=/ws?through=ws://$NOWHERE:9999/" send=hello)" "outside: hello"
+	no_leak
+}
+
+@test "internet on: what nothing intercepts reaches the world, from workerd" {
+	box start internet=on
+	like "v4" "$(app http url=http://$WORLD/)" "^200 .*$BED_UPLINK"
+	like "v6" "$(app http "url=http://[$WORLD6]/")" "^200 .*$BED_UPLINK6"
+	like "by name" "$(app http url=http://named.test/)" "^200 .*$BED_UPLINK"
+	no_leak
+}
+
+@test "internet off: nothing reaches the world but what is intercepted" {
+	local before
+	box start internet=off
+	before=$(bed_log world-http | grep -c accept || true)
+	box intercept kind=http address=$NOWHERE name=inside
+	like "v4" "$(app http url=http://$WORLD/)" "^error: "
+	like "v6" "$(app http "url=http://[$WORLD6]/")" "^error: "
+	like "TCP" "$(app tcp host=$WORLD port=80 send=hello)" "^(error: .*)?$"
+	is "intercepted" "$(app http url=http://$NOWHERE/)" "200 inside GET http://$NOWHERE/"
+	is "connections in the world" "$(bed_log world-http | grep -c accept || true)" "$before"
+	no_leak
+}
+
+@test "DNS policy with internet: real answers, made-up ones for mapped names that do not exist" {
+	box start internet=on
+	box intercept kind=http "address=*.mapped.test" name=mapped
+	is "exists" "$(app dns name=named.test)" $NAMED
+	is "exists, AAAA" "$(app dns name=named.test type=AAAA)" 2001:db8::7
+	is "mapped, exists" "$(app dns name=a.mapped.test)" $NAMED
+	is "mapped, does not exist" "$(app dns name=nx.mapped.test)" 11.0.0.1
+	is "mapped, does not exist, AAAA" "$(app dns name=NX.Mapped.Test type=AAAA)" fd00::1
+	is "does not exist" "$(app dns name=nx.other.test)" "error: ENOTFOUND"
+	is "another resolver" "$(app dns name=named.test server=8.8.8.8)" $NAMED
+	no_leak
+}
+
+@test "DNS policy without internet: mapped names only, and no query leaves" {
+	local before
+	box start internet=off
+	before=$(bed_log world-dns | grep -c query || true)
+	is "nothing mapped" "$(app dns name=named.test)" "error: ENOTFOUND"
+	box intercept kind=http address=mapped.test name=mapped
+	is "mapped" "$(app dns name=mapped.test)" 11.0.0.1
+	is "mapped, AAAA" "$(app dns name=mapped.test type=AAAA)" fd00::1
+	is "not mapped" "$(app dns name=named.test)" "error: ENOTFOUND"
+	box intercept kind=http address=$NOWHERE name=address
+	is "an address is mapped: any name" "$(app dns name=named.test)" 11.0.0.1
+	is "queries in the world" "$(bed_log world-dns | grep -c query || true)" "$before"
+	no_leak
+}
+
+@test "destroy, and start again" {
+	local round
+	box intercept kind=http address=$NOWHERE name=kept
+	for round in 1 2 3; do
+		is "start $round" "$(box start)" app
+		is "mapping in round $round" "$(app http url=http://$NOWHERE/)" "200 kept GET http://$NOWHERE/"
+		like "destroy $round" "$(box destroy)" "^exit "
+		is "running" "$(box running)" false
+	done
+	no_leak
+}
+
+@test "the application ends, and starts again with what is mapped" {
+	box intercept kind=http address=$NOWHERE name=kept
+	box start
+	is "exit" "$(box signal number=15)" "exit 0"
+	is "start" "$(box start)" app
+	is "mapping" "$(app http url=http://$NOWHERE/)" "200 kept GET http://$NOWHERE/"
+	no_leak
+}
+
+# ca_of SIDECAR - the CA certificate that the sidecar hands out, asked from the host.
+ca_of() {
+	engine_exec curl -fsS --max-time 5 "http://127.0.0.1:$(engine_port "$1" 39001/tcp)/ca"
+}
+
+@test "workerd is killed and started again under a running container" {
+	local container sidecar ca
+	box start
+	box intercept kind=https address=secure.test name=before
+	is "before" "$(app http url=https://secure.test/)" "200 before GET https://secure.test/"
+	sidecar=$(box_sidecar)
+	container=$(dk inspect -f '{{.Id}} {{.State.StartedAt}}' "$(box_container)" "$sidecar")
+	ca=$(ca_of "$sidecar")
+	bed_kill workerd KILL
+	workerd_start
+	is "running" "$(box running)" true
+	is "containers" "$(dk inspect -f '{{.Id}} {{.State.StartedAt}}' "$(box_container)" "$sidecar")" "$container"
+	is "the CA" "$(ca_of "$sidecar")" "$ca"
+	is "the application" "$(app "")" app
+	box intercept kind=http address=$NOWHERE name=after
+	box intercept kind=https address=secure.test name=after
+	is "HTTP" "$(app http url=http://$NOWHERE/)" "200 after GET http://$NOWHERE/"
+	is "HTTPS" "$(app http url=https://secure.test/)" "200 after GET https://secure.test/"
+	no_leak
+}
+
+@test "a directory's snapshot comes back, copied by the sidecar's image" {
+	box start
+	app write path=/data/file text=kept
+	box snapshot dir=/data
+	box destroy
+	box start restore=1
+	is "the file" "$(app read path=/data/file)" kept
+}
+
+# control_from_inside ADDRESS - what the application gets there from the sidecar's control port.
+control_from_inside() {
+	is "PUT to $1" "$(app control method=PUT host="$1" path=/egress 'body={"internet":{"enabled":true}}')" 403
+	is "CONNECT to $1" "$(app control method=CONNECT host="$1" path=127.0.0.1:8080)" 403
+}
+
+@test "the control port refuses the application, and says so; the host is served" {
+	local sidecar address
+	box start internet=off
+	sidecar=$(box_sidecar)
+	for address in 127.0.0.1 "$(engine_address "$sidecar")"; do
+		control_from_inside "$address"
+	done
+	# It listens on IPv4 only, as workerd asks for: nobody is at ::1 at all.
+	like "::1" "$(app control method=PUT host=::1 path=/egress body={})" "^(403|error: ECONNREFUSED)$"
+	engine_wait_line "$sidecar" "refused.*inside|inside.*refused"
+	like "still off" "$(app http url=http://$WORLD/)" "^error: "
+	ca_of "$sidecar" | grep -q "BEGIN CERTIFICATE"
+	is "PUT from the host" "$(engine_exec curl -sS -o /dev/null -w '%{http_code}' -X PUT -d '{"internet":{"enabled":false}}' \
+		"http://127.0.0.1:$(engine_port "$sidecar" 39001/tcp)/egress")" 204
+	no_leak
+}
+
+# in_box COMMAND... - a program of the machine in the box's network namespace.
+in_box() {
+	nsenter --net="/proc/$(engine_pid "$(box_sidecar)")/ns/net" -- "$@"
+}
+
+@test "what steers is what it should be, and nothing else" {
+	local bpftool programs rules
+	bpftool=$("$BED_REPO/tests/deps.sh" bpftool)
+	box start
+	box intercept kind=http address=$NOWHERE name=any
+	is "intercepted" "$(app http url=http://$NOWHERE/)" "200 any GET http://$NOWHERE/"
+	programs=$(in_box "$bpftool" net | grep -E 'lo_egress|dev_egress|dev_ingress|steer' || true)
+	rules=$(in_box nft list ruleset)
+	if [ "$DATAPATH" = agent ]; then
+		like "BPF programs" "$programs" .
+		is "nftables rules" "$rules" ""
+	else
+		is "BPF programs" "$programs" ""
+		like "nftables rules" "$rules" tproxy
+	fi
+	is "rules of iptables" "$(in_box iptables-save -t mangle | grep -c ^-A || true)" 0
+	no_leak
+}
