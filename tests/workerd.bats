@@ -38,9 +38,7 @@ teardown_file() {
 
 setup() {
 	export BOX=box$BATS_TEST_NUMBER
-	bed_spawn engine sniffer "$PEER" sniff --device docker0 --timeout 600 --count-dst 192.0.2.0/24 \
-		--count-dst 203.0.113.0/24 --count-dst 11.0.0.0/8 --count-dst 2001:db8::/32 --count-dst fd00::/64
-	bed_wait_line sniffer ready
+	leak_watch
 }
 
 teardown() {
@@ -52,31 +50,6 @@ teardown() {
 	box destroy >/dev/null || true
 	# shellcheck disable=SC2046 # a list of words
 	[ -z "$(dk ps -aq)" ] || dk rm -f $(dk ps -aq) >/dev/null
-}
-
-fail() {
-	printf '%s\n' "$*" >&2
-	return 1
-}
-
-# is WHAT ACTUAL WANTED - a comparison that says what it compared.
-is() {
-	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
-}
-
-like() {
-	[[ $2 =~ $3 ]] || fail "$1: is '$2', wanted like '$3'"
-}
-
-# From its start on nothing of the box went to the outside by itself: neither of the application nor of
-# the sidecar, but for DNS.
-no_leak() {
-	local line
-	bed_kill sniffer
-	line=$(bed_log sniffer | tail -n 1)
-	is "packets lost by the sniffer" "$(bed_value drops "$line")" 0
-	is "packets to the outside on docker0: $line" \
-		"$(grep -oE '(to|from)_[a-z]+=[0-9]+' <<<"$line" | awk -F= '{ n += $2 } END { print n }')" 0
 }
 
 @test "the container starts, readiness, fetch through getTcpPort" {

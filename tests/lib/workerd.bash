@@ -9,9 +9,10 @@
 # What the worker listens on, on the machine.
 WORKERD_ADDRESS=127.0.0.1:8787
 
-# workerd_images [SIDECAR-TAR] - the images `app` (node and tests/e2e/app.mjs) and `sidestep`.
+# workerd_images - the images `app` (node and tests/e2e/app.mjs) and `sidestep`.
 workerd_images() {
 	local node builtin files=()
+	"$BED_REPO/tests/deps.sh" e2e >/dev/null || return
 	node=$(readlink -f "$(command -v node)") || bed_fail "no node; run: tests/deps.sh e2e" || return
 	# Debian's node keeps some of what is built into others in files.
 	while read -r builtin; do
@@ -81,6 +82,37 @@ box_sidecar() {
 	name=$(dk ps --format '{{.Names}}' --filter name=-proxy --filter label=dev.sidestep.role=sidecar) || return
 	[ "$(wc -w <<<"$name")" = 1 ] || bed_fail "not one sidecar but: ${name:-none}" || return
 	printf '%s\n' "$name"
+}
+
+fail() {
+	printf '%s\n' "$*" >&2
+	return 1
+}
+
+# is WHAT ACTUAL WANTED - a comparison that says what it compared.
+is() {
+	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
+}
+
+like() {
+	[[ $2 =~ $3 ]] || fail "$1: is '$2', wanted like '$3'"
+}
+
+# leak_watch - begins to count what containers send to the outside by themselves, but for DNS.
+leak_watch() {
+	bed_spawn engine sniffer "$PEER" sniff --device docker0 --timeout 600 --count-dst 192.0.2.0/24 \
+		--count-dst 203.0.113.0/24 --count-dst 11.0.0.0/8 --count-dst 2001:db8::/32 --count-dst fd00::/64
+	bed_wait_line sniffer ready >/dev/null
+}
+
+# no_leak - nothing went out since leak_watch, of an application or of a sidecar.
+no_leak() {
+	local line
+	bed_kill sniffer
+	line=$(bed_log sniffer | tail -n 1)
+	is "packets lost by the sniffer" "$(bed_value drops "$line")" 0
+	is "packets to the outside on docker0: $line" \
+		"$(grep -oE '(to|from)_[a-z]+=[0-9]+' <<<"$line" | awk -F= '{ n += $2 } END { print n }')" 0
 }
 
 # workerd_state - for whoever reads the failure: bats shows it with the failed test.
