@@ -5,7 +5,7 @@
 # world, an address outside the bridge, through the published port; and the application's outbound
 # traffic runs from the first moment on. Hosts have src_valid_mark=1. A line for each start:
 #
-#   start=NAME-1 ready_ms=120 attempts=1 aborted= polls=20 outbound=63
+#   start=NAME-1 ready_ms=120 attempts=1 aborted= polls=100 outbound=63
 #
 # attempts: until the answer. Refused ones are repeated as by workerd (it does not listen yet); an
 # attempt that ends in any other way is an abort, as is a poll after it that is not answered.
@@ -15,7 +15,7 @@ set -u
 . "$(dirname -- "${BASH_SOURCE[0]}")/../lib/testbed.bash"
 
 ATTEMPTS=100 PAUSE=0.02 # 2 s in all, as workerd's 10 attempts 200 ms apart, but closer
-POLLS=20
+POLLS=100
 REFUSED=7 # exit status of curl
 
 api() {
