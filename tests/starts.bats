@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib/workerd.bash
 . "$BATS_TEST_DIRNAME/lib/workerd.bash"
 
-: "${STARTS:=200}" # in each test
+: "${STARTS:=100}" # in each test: 200 in all
 AT_ONCE=4
 
 setup_file() {
