@@ -16,6 +16,7 @@ setup_file() {
 	export BATS_TEST_TIMEOUT=100
 	engine_start
 	mkdir -m 777 "$BED_DIR/shared"
+	"$BED_REPO/tests/deps.sh" e2e >/dev/null
 	workerd_sidecar_image
 	engine_image test "$PEER:/bin/peer"
 	bed_spawn world world-server "$PEER" serve 7000
@@ -200,7 +201,8 @@ no_helper() {
 	done
 	best=1000
 	for round in 1 2 3 4 5; do
-		took=$(side | grep -oE 'live after [0-9]+' | grep -oE '[0-9]+')
+		# Where no agent is to be waited for (that is 300 ms by default).
+		took=$(side -- --agent-wait 0 | grep -oE 'live after [0-9]+' | grep -oE '[0-9]+')
 		[ "$took" -ge "$best" ] || best=$took
 		dk rm -f app side >/dev/null
 	done

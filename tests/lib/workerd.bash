@@ -25,10 +25,10 @@ workerd_images() {
 	workerd_sidecar_image
 }
 
+# workerd_sidecar_image - loads the image that `make image` writes, as sidestep:latest.
 workerd_sidecar_image() {
-	engine_image sidestep --change 'ENTRYPOINT ["/bin/sidestep"]' \
-		--change 'LABEL dev.sidestep.role=sidecar' \
-		"$SIDESTEP:/bin/sidestep" "$(command -v busybox):/bin/cp"
+	env -u MAKEFLAGS -u BUILD make -s -C "$BED_REPO" image-tree >/dev/null || bed_fail "make image failed" || return
+	dk load -qi "$BED_REPO/build/image/sidestep.tar" >/dev/null
 }
 
 # workerd_start - starts it, or starts it again, and waits until the worker answers.
