@@ -345,3 +345,18 @@ in_box() {
 	is "rules of iptables" "$(in_box iptables-save -t mangle | grep -c ^-A || true)" 0
 	no_leak
 }
+
+no_containers() {
+	[ -z "$(dk ps -aq)" ]
+}
+
+@test "examples/workerd: one command, three handlers" {
+	local output
+	output=$(engine_exec env "PATH=$ENGINE_PATH:$PATH" "DOCKER_CONFIG=$BED_DIR/engine/config" BASE=app \
+		"WORKERD=$("$BED_REPO/tests/deps.sh" e2e)" "$BED_REPO/examples/workerd/run" 2>&1) || fail "$output"
+	like "HTTP" "$output" "http://api.test/hello +the HTTP handler: GET http://api.test/hello"
+	like "HTTPS" "$output" "https://secure.test/hello +the HTTPS handler: GET https://secure.test/hello"
+	like "TCP" "$output" "tcp://192.0.2.1:6379/PING +\\+PONG from the TCP handler"
+	bed_until 5 no_containers
+	no_leak
+}

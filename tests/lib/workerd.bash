@@ -7,7 +7,7 @@
 # container and its sidecar together are a box; each test has one of its own, named $BOX.
 
 # What the worker listens on, on the machine.
-WORKERD_ADDRESS=127.0.0.1:8787
+WORKERD_ADDRESS=127.0.0.1:8700
 
 # workerd_images - the images `app` (node and tests/e2e/app.mjs) and `sidestep`.
 workerd_images() {
