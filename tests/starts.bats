@@ -44,7 +44,8 @@ starts() {
 		awk '{ a[NR] = $1 } END { print "ready after ms: median " a[int((NR + 1) / 2)] ", longest " a[NR] }' >&3
 	is "starts" "$(grep -c "^start=" <<<"$lines")" $((STARTS / AT_ONCE * AT_ONCE))
 	is "starts with an abort" "$(grep "^start=" <<<"$lines" | grep -v " aborted= ")" ""
-	is "starts without outbound traffic" "$(grep "outbound=0$" <<<"$lines")" ""
+	# The last of each start's own connections was served (an abort else), and in all there was traffic.
+	[ "$(awk -F'outbound=' '/^start=/ { n += $2 } END { print n }' <<<"$lines")" -ge $((STARTS * 5)) ]
 }
 
 @test "$STARTS starts with src_valid_mark=1, polled from outside under outbound traffic, none aborts" {
