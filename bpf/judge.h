@@ -11,10 +11,35 @@
 #include "packet.h"
 
 #ifdef SIDESTEP_SHARED
-/* One load serves several namespaces: each packet is asked (Linux 6.15). */
+/*
+ * One load serves several namespaces: each packet is asked for that of its device. The helper
+ * bpf_get_netns_cookie() does not serve, as it asks the socket, which what comes in has none of.
+ * Kernel types, by BTF and relocated where it loads (CO-RE); bpf_cast_to_kern_ctx() is of
+ * Linux 6.2.
+ */
+struct net {
+	__u64 net_cookie;
+} __attribute__((preserve_access_index));
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct net_device {
+	possible_net_t nd_net;
+} __attribute__((preserve_access_index));
+
+struct sk_buff {
+	struct net_device *dev;
+} __attribute__((preserve_access_index));
+
+extern void *bpf_cast_to_kern_ctx(void *context) __ksym;
+
 static __always_inline __u32 netns_of(struct __sk_buff *skb)
 {
-	return (__u32)bpf_get_netns_cookie(skb);
+	struct sk_buff *kernel_skb = bpf_cast_to_kern_ctx(skb);
+
+	return (__u32)kernel_skb->dev->nd_net.net->net_cookie;
 }
 #else
 /* The one namespace that this load serves. Set by the loader before load. */

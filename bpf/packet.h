@@ -136,8 +136,8 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 
 	if (packet_parse_ipv6_plain(skb, packet, offset) < 0)
 		return -1;
-	/* Unrolled: a loader without CAP_PERFMON has the verifier follow mispredicted branches too,
-	 * also the one that ends the loop, without end. */
+		/* Unrolled: a loader without CAP_PERFMON has the verifier follow mispredicted
+		 * branches too, also the one that ends the loop, without end. */
 #pragma clang loop unroll(full)
 	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
 		__u8 extension[4];

@@ -14,5 +14,6 @@ int command_sidecar(int argc, char **argv);
 int command_gateway(int argc, char **argv);
 int command_demo(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_agent(int argc, char **argv);
 
 #endif

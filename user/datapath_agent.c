@@ -184,11 +184,11 @@ static int agent_inbound_add(struct datapath *base, const struct sidestep_flow_k
 static int agent_own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
 {
 	struct agent_request own = {.type = AGENT_OWN_SOCKET};
+	int error = request(self(base), &own, fd, true);
 
-	/* The gateway: bypassed. */
-	if (destination && destination->sa_family == AF_UNIX)
-		return 0;
-	return request(self(base), &own, fd, true);
+	/* Without an agent: unmarked it reaches what is bypassed, the application's own ports say,
+	 * and goes by the gateway else. */
+	return destination && error == -ENOTCONN ? 0 : error;
 }
 
 /* For people only: dropped where the agent does not keep up. */

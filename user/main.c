@@ -11,6 +11,7 @@ static const struct {
 	const char *summary;
 } commands[] = {
 	{"sidecar", command_sidecar, "intercept outbound connections, here or of a Docker bridge"},
+	{"agent", command_agent, "the host's agent, for sidecars that may not load programs"},
 	{"gateway", command_gateway, "the reference HTTP CONNECT gateway"},
 	{"demo", command_demo, "the main job in private network namespaces, without Docker"},
 	{"status", command_status, "what running instances intercept, bypass and count"},

@@ -25,10 +25,19 @@
 
 /* Pinned; the others are the programs' own business. */
 static const char *const map_names[] = {
-	[MAP_BYPASS4] = "bypass4", [MAP_BYPASS6] = "bypass6",	    [MAP_ROUTE4] = "route4",
-	[MAP_ROUTE6] = "route6",   [MAP_FLOWS] = "flows",	    [MAP_INBOUND] = "inbound",
-	[MAP_OWNERS] = "owners",   [MAP_LISTENERS] = "listeners",   [MAP_COUNTERS] = "counters",
-	[MAP_INFO] = "info",	   [MAP_NAMESPACES] = "namespaces",
+	[MAP_BYPASS4] = "bypass4",
+	[MAP_BYPASS6] = "bypass6",
+	[MAP_ROUTE4] = "route4",
+	[MAP_ROUTE6] = "route6",
+	[MAP_FLOWS] = "flows",
+	[MAP_INBOUND] = "inbound",
+	[MAP_OWNERS] = "owners",
+	[MAP_LISTENERS] = "listeners",
+	[MAP_COUNTERS] = "counters",
+	[MAP_INFO] = "info",
+	[MAP_NAMESPACES] = "namespaces",
+	/* Between programs: an old one and a new one must not have one each. */
+	[MAP_ARRIVALS] = "arrivals",
 };
 _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 
@@ -191,7 +200,7 @@ static int complain(int error, const struct programs_config *config, bool quiet)
 	return log_errno(error,
 			 "cannot load the BPF programs (Linux %s or newer is needed; "
 			 "--log-level debug shows what the kernel's verifier says)",
-			 config->kind == PROGRAMS_SHARED ? "6.15" : "5.10");
+			 config->kind == PROGRAMS_SHARED ? "6.6" : "5.10");
 }
 
 /* Keeps the file descriptors; what libbpf knows besides is not needed any more. */

@@ -18,7 +18,7 @@ struct programs;
 enum programs_kind {
 	PROGRAMS_SIDECAR, /* for one namespace */
 	PROGRAMS_BRIDGE,  /* bridge mode */
-	PROGRAMS_SHARED,  /* sidecar mode for any number of namespaces: Linux 6.15 */
+	PROGRAMS_SHARED,  /* sidecar mode for any number of namespaces: Linux 6.6 */
 };
 
 /* How TC programs are attached. */

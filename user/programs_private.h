@@ -17,6 +17,7 @@ enum programs_map {
 	MAP_COUNTERS,
 	MAP_INFO,
 	MAP_NAMESPACES,
+	MAP_ARRIVALS,
 	PROGRAMS_MAPS,
 };
 

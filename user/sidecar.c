@@ -196,6 +196,8 @@ static int steer_and_drop(struct sidecar *sidecar)
 		sidecar_datapath_seed(sidecar);
 		if (!sidecar->bridge_mode)
 			error = datapath_attach(sidecar->datapath);
+		if (error < 0)
+			error = sidecar_datapath_await_agent(sidecar, error);
 	}
 	if (error == 0)
 		error = steering_sync(sidecar->steering);

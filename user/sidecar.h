@@ -28,6 +28,7 @@ struct sidecar {
 	struct datapath *datapath;
 	pthread_rwlock_t datapath_lock; /* for the proxy's threads, while another takes its place */
 	bool agent_gone;
+	bool gateway_bypassed; /* set before the proxy starts, and then the same ever after */
 	struct policy *policy;
 	struct tls_authority *tls;
 	struct proxy *proxy;
@@ -41,7 +42,7 @@ struct sidecar {
 int sidecar_datapath_open(struct sidecar *sidecar);
 
 /* What the plan has to know of the datapath in use. */
-struct steering_way sidecar_datapath_way(const struct sidecar *sidecar);
+struct steering_way sidecar_datapath_way(struct sidecar *sidecar);
 
 /* Gives the proxy's listeners to @datapath. Returns 0 or negative errno, logged. */
 int sidecar_datapath_listeners(const struct sidecar *sidecar, struct datapath *datapath);
@@ -52,6 +53,10 @@ void sidecar_datapath_seed(struct sidecar *sidecar);
 /* The agent has come to the rendezvous: its programs take the place of what steers now. What fails
  * leaves that in force. */
 void sidecar_datapath_agent_came(struct sidecar *sidecar);
+
+/* The nftables table could not be made (@error): waits for the agent. Returns 0 when its programs
+ * steer, or @error. */
+int sidecar_datapath_await_agent(struct sidecar *sidecar, int error);
 
 /* The session ended: what is in force stays, and waits for the next agent. */
 void sidecar_datapath_agent_left(struct sidecar *sidecar);

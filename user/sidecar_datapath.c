@@ -16,11 +16,27 @@
 #include <poll.h>
 #include <string.h>
 
+/* Connections to the gateway are bypassed by its address where they cannot be marked cheaply. */
+static bool goes_to_gateway(const struct sidecar *sidecar, const struct sockaddr *destination)
+{
+	const struct sockaddr *gateway = (const struct sockaddr *)&sidecar->gateway.address;
+	uint8_t a[16], b[16];
+
+	if (!sidecar->gateway_bypassed || !destination || gateway->sa_family == AF_UNIX ||
+	    destination->sa_family == AF_UNIX)
+		return false;
+	address_from_sockaddr(gateway, a);
+	address_from_sockaddr(destination, b);
+	return memcmp(a, b, sizeof(a)) == 0;
+}
+
 int sidecar_own_socket(void *context, int fd, const struct sockaddr *destination)
 {
 	struct sidecar *sidecar = context;
 	int error;
 
+	if (goes_to_gateway(sidecar, destination))
+		return 0;
 	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
 	error = datapath_own_socket(sidecar->datapath, fd, destination);
 	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
@@ -98,21 +114,22 @@ static int open_without_rights(struct sidecar *sidecar)
 		log_warning("the host's agent cannot be met: %s; is the limit of open files above "
 			    "%d?",
 			    strerror(-sidecar->rendezvous_fd), AGENT_RENDEZVOUS_FD);
-	error = sidecar->rendezvous_fd < 0 ? sidecar->rendezvous_fd : open_agent(sidecar);
-	if (error == 0) {
-		log_info("the host's agent steers with its BPF programs");
-		return 0;
+	/* The table is there in a few milliseconds, with the agent or without; the agent takes over
+	 * when it comes. So nobody who has none waits for it. */
+	if (wanted != SIDECAR_DATAPATH_BPF) {
+		log_info("no rights for BPF programs: an nftables table steers until the host's "
+			 "agent comes (sidestep agent)");
+		return open_nft(sidecar);
 	}
-	if (wanted == SIDECAR_DATAPATH_BPF)
+	error = sidecar->rendezvous_fd < 0 ? sidecar->rendezvous_fd : open_agent(sidecar);
+	if (error < 0)
 		return log_errno(error,
 				 "no way to steer by BPF (--datapath bpf): this process lacks "
 				 "CAP_BPF, or its seccomp profile refuses bpf(2), and the host's "
 				 "agent (sidestep agent) has not come within %u ms (--agent-wait)",
 				 sidecar->options.agent_wait_ms);
-	log_info("no rights for BPF programs, and the host's agent has not come within %u ms "
-		 "(--agent-wait): an nftables table steers until it comes",
-		 sidecar->options.agent_wait_ms);
-	return open_nft(sidecar);
+	log_info("the host's agent steers with its BPF programs");
+	return 0;
 }
 
 int sidecar_datapath_open(struct sidecar *sidecar)
@@ -135,7 +152,7 @@ int sidecar_datapath_open(struct sidecar *sidecar)
 	return error;
 }
 
-struct steering_way sidecar_datapath_way(const struct sidecar *sidecar)
+struct steering_way sidecar_datapath_way(struct sidecar *sidecar)
 {
 	bool nft = strcmp(sidecar->datapath->ops->name, "nft") == 0;
 	bool agent = datapath_agent_fd(sidecar->datapath) >= 0;
@@ -148,6 +165,7 @@ struct steering_way sidecar_datapath_way(const struct sidecar *sidecar)
 				      way.gateway.address);
 		way.gateway.length = 128;
 	}
+	sidecar->gateway_bypassed = way.has_gateway;
 	return way;
 }
 
@@ -276,4 +294,18 @@ void sidecar_datapath_agent_left(struct sidecar *sidecar)
 	sidecar->agent_gone = true;
 	log_warning("the host's agent is gone: its programs go on steering, but new addresses, "
 		    "routes and bypassed subnets wait until it is back (sidestep agent)");
+}
+
+int sidecar_datapath_await_agent(struct sidecar *sidecar, int error)
+{
+	struct pollfd event = {.fd = sidecar->rendezvous_fd, .events = POLLIN};
+
+	if (sidecar->rendezvous_fd < 0)
+		return error;
+	log_warning("nftables cannot steer here: the host's agent is waited for, up to %u ms "
+		    "(--agent-wait)",
+		    sidecar->options.agent_wait_ms);
+	if (poll(&event, 1, (int)sidecar->options.agent_wait_ms) > 0)
+		sidecar_datapath_agent_came(sidecar);
+	return datapath_agent_fd(sidecar->datapath) >= 0 ? 0 : error;
 }

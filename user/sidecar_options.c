@@ -189,8 +189,9 @@ static const struct option_entry entries[] = {
 	 .minimum = 0,
 	 .maximum = 60000,
 	 .default_text = "300",
-	 .help = "How long the host's agent is waited for before the nftables table is used; an "
-		 "agent that comes later takes over from it."},
+	 .help = "How long the host's agent is waited for with --datapath bpf, or where nftables "
+		 "cannot be used. Else an nftables table steers at once, and an agent takes over "
+		 "whenever it comes."},
 	{.name = "attach",
 	 .argument = "auto|tcx|clsact",
 	 .type = OPTION_CHOICE,

@@ -296,10 +296,11 @@ static int add_bypass(void *context, const void *element)
 		return log_errno(error, "cannot add %s to the bypass map",
 				 prefix_format(&bypass->prefix, text));
 	if (!(bypass->value.sources & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
-		log_info("bypass: %s%s%s%s", prefix_format(&bypass->prefix, text),
+		log_info("bypass: %s%s%s%s%s", prefix_format(&bypass->prefix, text),
 			 bypass->value.sources & SIDESTEP_FROM_OPTION ? " option" : "",
 			 bypass->value.sources & SIDESTEP_FROM_CONNECTED ? " connected" : "",
-			 bypass->value.sources & SIDESTEP_FROM_DOCKER ? " docker" : "");
+			 bypass->value.sources & SIDESTEP_FROM_DOCKER ? " docker" : "",
+			 bypass->value.sources & SIDESTEP_FROM_GATEWAY ? " gateway" : "");
 	return 0;
 }
 
