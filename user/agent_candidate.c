@@ -96,7 +96,7 @@ static int session_begin(struct agent_candidate *candidate, int session)
 	_cleanup_close_ int netns_fd = -1, session_fd = session;
 	struct agent_namespace *namespace;
 	char path[64];
-	uint32_t netns;
+	uint32_t netns = 0;
 	int error;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)candidate->pid);
@@ -117,7 +117,8 @@ static int session_begin(struct agent_candidate *candidate, int session)
 	error = agent_session_new(agent->loop, TAKE_FD(session_fd), candidate->name, candidate->pid,
 				  namespace, agent->home_fd, session_ended, agent,
 				  &candidate->session);
-	if (error < 0)
+	if (error == 0)
+		return 0;
 	namespace->netns_fd = safe_close(namespace->netns_fd);
 	return error;
 }

@@ -16,9 +16,12 @@ int rendezvous_send(int session, const void *message, size_t size, int fd, int f
 		char space[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control = {.space = {0}};
-	struct iovec data = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
+	struct iovec data = {.iov_len = size};
 	struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1};
 	ssize_t sent;
+
+	/* sendmsg(2) does not write there. */
+	memcpy(&data.iov_base, &message, sizeof(message));
 
 	if (fd >= 0) {
 		struct cmsghdr *rights;

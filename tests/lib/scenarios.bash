@@ -228,8 +228,13 @@ scenario_gateway_outside() {
 	sidecar_spawn --gateway 192.0.2.1:8080
 	bed_wait_line sidecar "interception is live" 10
 	connect 192.0.2.77 80 --send hello --half-close --read-all
-	# The application itself is intercepted on its way to the very same address.
 	connect 192.0.2.1 8080 --send hello --half-close --read-all
+	if [ "$DATAPATH" = nft ]; then
+		# There the gateway's address is bypassed, for the application as well.
+		[ "$(arrived 192.0.2.1:8080)" = 0 ]
+		return
+	fi
+	# The application itself is intercepted on its way to the very same address.
 	[ "$(arrived 192.0.2.1:8080)" = 1 ]
 	[ "$(counter own)" -gt 0 ]
 }
