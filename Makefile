@@ -95,6 +95,25 @@ $(BUILD)/peer: $(PEER_SOURCES) tests/peer/peer.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) $(CFLAGS) -static $(PEER_SOURCES) -lcrypto -lpthread -o $@
 
+
+# The benchmark's load generator and receiver (bench/README.md). The receiver has the product's own
+# steering in it.
+BENCH_CLIENT := $(wildcard bench/load/client*.c) bench/load/load.c
+BENCH_SINK   := bench/load/sink.c bench/load/steer.c bench/load/load.c
+$(BUILD)/bench/client: $(BENCH_CLIENT) $(wildcard bench/load/*.h)
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(BENCH_CLIENT) -lssl -lcrypto -o $@
+
+$(BUILD)/bench/sink: $(BENCH_SINK) $(wildcard bench/load/*.h) $(BUILD)/libsidestep.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(BENCH_SINK) $(BUILD)/libsidestep.a $(LIBS) -o $@
+
+.PHONY: bench bench-quick
+bench bench-quick: deps
+	tests/deps.sh bench
+	$(MAKE) all $(BUILD)/bench/client $(BUILD)/bench/sink
+	BUILD=$(BUILD) bench/run $(if $(filter bench-quick,$@),--quick)
+
 .PHONY: help
 help:
 	@echo "make deps     install what building and testing need (Debian 12, Ubuntu 24.04; as root)"
@@ -102,6 +121,8 @@ help:
 	@echo "make demo     run the main job on a real Docker engine and show it (as root)"
 	@echo "make image    write a container image to $(BUILD)/image/sidestep.tar; IMAGE_ARCH=arm64"
 	@echo "make check    build and run all tests (as root)"
+	@echo "make bench    measure against what else there is, into bench/out (as root; 15 minutes)"
+	@echo "make bench-quick  the same claims in 5 minutes"
 	@echo "make units    build the unit tests; SANITIZE=1: with ASan and UBSan"
 	@echo "make lint     format and static analysis"
 	@echo "make vmlinux  renew vmlinux.h from the running kernel"

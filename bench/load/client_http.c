@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Many short connections (connect, http) and many long ones (keepalive): a slot for each concurrent
+ * connection, driven by epoll.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REQUEST_HEAD "GET /bench HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\n"
+static const char request_close[] = REQUEST_HEAD "Connection: close\r\n\r\n";
+static const char request_keep[] = REQUEST_HEAD "\r\n";
+
+#define EVENTS 256
+/* Connections that are being opened at the same time while many are set up. */
+#define OPENING_MAX 128
+/* Nothing here waits longer. */
+#define STALL_MS 5000
+
+struct slot {
+	int fd;
+	bool connected;
+	unsigned int received; /* of the answer that is awaited */
+	uint64_t start;
+};
+
+struct run {
+	const struct client_options *options;
+	struct slot *slots;
+	int epoll_fd;
+	bool http;	/* sends a request and wants an answer */
+	bool keepalive; /* on the same connection again and again */
+	uint64_t number;
+	uint64_t end;
+	unsigned int open, opened, answered;
+	struct client_result result;
+	struct histogram latency;
+};
+
+static void slot_open(struct run *run, struct slot *slot)
+{
+	struct sockaddr_in address = client_address(run->options, run->number++);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = slot};
+	int one = 1;
+
+	slot->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (slot->fd < 0)
+		die("socket");
+	slot->connected = false;
+	slot->received = 0;
+	(void)setsockopt(slot->fd, SOL_TCP, TCP_NODELAY, &one, sizeof(one));
+	slot->start = now_ns();
+	if (connect(slot->fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
+	    errno != EINPROGRESS)
+		die("cannot connect to %s:%d", inet_ntoa(address.sin_addr), run->options->port);
+	if (epoll_ctl(run->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) < 0)
+		die("epoll_ctl");
+	run->open++;
+}
+
+static void slot_close(struct run *run, struct slot *slot)
+{
+	(void)close(slot->fd);
+	slot->fd = -1;
+	run->open--;
+}
+
+static bool over(const struct run *run)
+{
+	return now_ns() >= run->end;
+}
+
+/* One unit of work is done: count it and begin the next. */
+static void slot_again(struct run *run, struct slot *slot)
+{
+	run->result.count++;
+	if (run->http)
+		histogram_add(&run->latency, now_ns() - slot->start);
+	slot_close(run, slot);
+	if (!over(run))
+		slot_open(run, slot);
+}
+
+static void slot_fail(struct run *run, struct slot *slot)
+{
+	run->result.errors++;
+	slot_close(run, slot);
+	/* In a row they are no measurement any more. */
+	if (run->result.errors > 1000 && run->result.count == 0)
+		die("nothing but errors");
+	if (!run->keepalive && !over(run))
+		slot_open(run, slot);
+}
+
+static bool send_request(struct run *run, struct slot *slot)
+{
+	const char *request = run->keepalive ? request_keep : request_close;
+	size_t size = run->keepalive ? sizeof(request_keep) - 1 : sizeof(request_close) - 1;
+
+	slot->received = 0;
+	if (run->keepalive)
+		slot->start = now_ns();
+	return send(slot->fd, request, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+static bool slot_connected(struct run *run, struct slot *slot)
+{
+	int error = 0;
+	socklen_t length = sizeof(error);
+
+	if (getsockopt(slot->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
+		return false;
+	slot->connected = true;
+	run->opened++;
+	if (!run->result.mss)
+		run->result.mss = client_mss(slot->fd);
+	if (!run->http)
+		histogram_add(&run->latency, now_ns() - slot->start);
+	return !run->http || send_request(run, slot);
+}
+
+/* Returns false when the answer is not the one that was to come. */
+static bool slot_read(struct run *run, struct slot *slot)
+{
+	static const char answer[] = LOAD_ANSWER;
+	char data[1024];
+	ssize_t count;
+
+	while ((count = recv(slot->fd, data, sizeof(data), 0)) > 0) {
+		if (!run->http || slot->received + (size_t)count > sizeof(answer) - 1 ||
+		    memcmp(data, answer + slot->received, (size_t)count) != 0)
+			return false;
+		slot->received += (unsigned int)count;
+		if (run->keepalive && slot->received == sizeof(answer) - 1) {
+			histogram_add(&run->latency, now_ns() - slot->start);
+			run->result.count++;
+			run->answered++;
+			if (run->options->hold || over(run))
+				return true;
+			return send_request(run, slot);
+		}
+	}
+	if (count < 0)
+		return errno == EAGAIN;
+	if (run->keepalive || (run->http && slot->received != sizeof(answer) - 1))
+		return false;
+	slot_again(run, slot);
+	return true;
+}
+
+static void slot_event(struct run *run, struct slot *slot, uint32_t events)
+{
+	int fd = slot->fd;
+
+	if (fd < 0)
+		return;
+	if (!slot->connected && events & (EPOLLOUT | EPOLLERR | EPOLLHUP) &&
+	    !slot_connected(run, slot)) {
+		slot_fail(run, slot);
+		return;
+	}
+	if (slot->connected && events & (EPOLLIN | EPOLLERR | EPOLLHUP) && !slot_read(run, slot))
+		slot_fail(run, slot);
+}
+
+/* Handles what there is; returns false when nothing happened for too long. */
+static bool step(struct run *run)
+{
+	struct epoll_event events[EVENTS];
+	int count = epoll_wait(run->epoll_fd, events, EVENTS, STALL_MS), i;
+
+	for (i = 0; i < count; i++)
+		slot_event(run, events[i].data.ptr, events[i].events);
+	return count > 0;
+}
+
+static void run_init(struct run *run, const struct client_options *options)
+{
+	unsigned int i;
+
+	run->options = options;
+	run->slots = calloc(options->clients, sizeof(*run->slots));
+	run->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (!run->slots || run->epoll_fd < 0)
+		die("cannot begin");
+	for (i = 0; i < options->clients; i++)
+		run->slots[i].fd = -1;
+	run->end = UINT64_MAX;
+}
+
+static int finish(struct run *run, uint64_t start)
+{
+	run->result.seconds = (double)(now_ns() - start) / 1e9;
+	run->result.latency = &run->latency;
+	return client_print(&run->result);
+}
+
+static int short_connections(struct run *run)
+{
+	uint64_t start = now_ns();
+	unsigned int i;
+
+	run->end = start + (uint64_t)(run->options->seconds * 1e9);
+	for (i = 0; i < run->options->clients; i++)
+		slot_open(run, &run->slots[i]);
+	/* What was under way at the end is counted, and so is its time. */
+	while (run->open > 0) {
+		if (!step(run)) {
+			run->result.errors += run->open;
+			break;
+		}
+	}
+	return finish(run, start);
+}
+
+int client_connect(const struct client_options *options)
+{
+	static struct run run;
+
+	run_init(&run, options);
+	return short_connections(&run);
+}
+
+int client_http(const struct client_options *options)
+{
+	static struct run run = {.http = true};
+
+	run_init(&run, options);
+	return short_connections(&run);
+}
+
+static void hold(struct run *run)
+{
+	char end;
+
+	(void)printf("{\"held\": %u, \"errors\": %llu}\n", run->open,
+		     (unsigned long long)run->result.errors);
+	(void)fflush(stdout);
+	while (read(STDIN_FILENO, &end, 1) > 0)
+		;
+}
+
+/*
+ * All connections are opened, and have had an answer, before the time begins; then each has one
+ * request under way at any moment.
+ */
+int client_keepalive(const struct client_options *options)
+{
+	static struct run run = {.http = true, .keepalive = true};
+	struct client_options setup = *options;
+	uint64_t start = now_ns();
+	unsigned int i;
+
+	setup.hold = true;
+	run_init(&run, &setup);
+	for (i = 0; i < options->clients; i++) {
+		slot_open(&run, &run.slots[i]);
+		while (run.open - run.answered >= OPENING_MAX && step(&run))
+			;
+	}
+	while (run.answered < run.open && step(&run))
+		;
+	run.result.errors += run.open - run.answered;
+	run.result.setup_seconds = (double)(now_ns() - start) / 1e9;
+	if (options->hold) {
+		hold(&run);
+		return 0;
+	}
+	setup.hold = false;
+	run.result.count = 0;
+	memset(&run.latency, 0, sizeof(run.latency));
+	start = now_ns();
+	run.end = start + (uint64_t)(options->seconds * 1e9);
+	run.answered = 0;
+	for (i = 0; i < options->clients; i++)
+		if (run.slots[i].fd >= 0 && !send_request(&run, &run.slots[i]))
+			slot_fail(&run, &run.slots[i]);
+	while (run.open > 0 && !over(&run))
+		if (!step(&run)) {
+			run.result.errors += run.open;
+			break;
+		}
+	return finish(&run, start);
+}

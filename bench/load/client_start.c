@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Runs a program and tells how long after exec it says a line (--until), and when the first HTTP
+ * request to --target is answered, tried without a pause from exec on. Ends the program by SIGTERM
+ * and waits for it.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A try whose packets were dropped is given up after this long, ms; the whole after this, ns. */
+#define TRY_MS	 2
+#define LIMIT_NS 10000000000ULL
+
+/* Everything the program said until now; is the line in it? */
+static bool said(int fd, const char *line)
+{
+	static char text[16384];
+	static size_t length;
+	ssize_t count;
+
+	while (length < sizeof(text) - 1 &&
+	       (count = read(fd, text + length, sizeof(text) - 1 - length)) > 0)
+		length += (size_t)count;
+	text[length] = '\0';
+	return strstr(text, line) != NULL;
+}
+
+/* One connection and request, within TRY_MS for each step. */
+static bool answered(const struct client_options *options, uint64_t number)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	struct sockaddr_in address = client_address(options, number);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), error = 0;
+	struct pollfd event = {.fd = fd, .events = POLLOUT};
+	socklen_t length = sizeof(error);
+	char answer[16];
+	bool ok = false;
+
+	if (fd < 0)
+		die("socket");
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno != EINPROGRESS)
+		goto out;
+	if (poll(&event, 1, TRY_MS) != 1 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error ||
+	    send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
+		goto out;
+	/* Connected means steered: whatever it takes now is part of the answer's time. */
+	event.events = POLLIN;
+	ok = poll(&event, 1, 1000) == 1 && recv(fd, answer, sizeof(answer), 0) > 12 &&
+	     memcmp(answer, "HTTP/1.1 200", 12) == 0;
+out:
+	(void)close(fd);
+	return ok;
+}
+
+static pid_t run(char **command, int *ret_fd)
+{
+	posix_spawn_file_actions_t actions;
+	int pipe_fds[2];
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0 || fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) < 0 ||
+	    posix_spawn_file_actions_init(&actions) != 0 ||
+	    posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO) != 0)
+		die("cannot prepare");
+	errno = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
+	if (errno != 0)
+		die("cannot run %s", command[0]);
+	(void)close(pipe_fds[1]);
+	*ret_fd = pipe_fds[0];
+	return pid;
+}
+
+int client_start(const struct client_options *options)
+{
+	uint64_t start, live = 0, first = 0, number = 0;
+	struct rusage usage;
+	int fd, status;
+	pid_t pid;
+
+	if (!options->command[0] || !options->until)
+		die("start needs --until and a command");
+	start = now_ns();
+	pid = run(options->command, &fd);
+	while ((!live || !first) && now_ns() - start < LIMIT_NS) {
+		if (!first && answered(options, number++))
+			first = now_ns();
+		if (!live && said(fd, options->until))
+			live = now_ns();
+	}
+	(void)kill(pid, SIGTERM);
+	if (wait4(pid, &status, 0, &usage) < 0)
+		die("wait4");
+	if (!live || !first) {
+		errno = 0;
+		die("not live within 10 s (%s)",
+		    live ? "no request was answered" : "it never said so");
+	}
+	(void)printf("{\"live_ms\": %.3f, \"first_ms\": %.3f, \"cpu_ms\": %.3f, \"errors\": %d}\n",
+		     (double)(live - start) / 1e6, (double)(first - start) / 1e6,
+		     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3,
+		     WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1);
+	return 0;
+}

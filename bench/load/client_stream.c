@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One connection: a message there and back, or as many bytes as it takes. */
+#include "client.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static char buffer[LOAD_BUFFER];
+
+/* How much of the time a download is given to get going before it is counted. */
+#define WARM_UP 0.1
+
+static void read_exactly(int fd, void *data, size_t size)
+{
+	char *next = data;
+
+	while (size > 0) {
+		ssize_t count = recv(fd, next, size, 0);
+
+		if (count <= 0)
+			die("the connection ended early");
+		next += count;
+		size -= (size_t)count;
+	}
+}
+
+int client_pingpong(const struct client_options *options)
+{
+	static struct histogram latency;
+	struct client_result result = {.latency = &latency};
+	int fd = client_open(options, 0);
+	uint64_t start, now, end;
+
+	result.mss = client_mss(fd);
+	/* Once before the clock runs: the tunnel behind it is there then. */
+	if (send(fd, buffer, options->size, MSG_NOSIGNAL) != (ssize_t)options->size)
+		die("cannot send");
+	read_exactly(fd, buffer, options->size);
+	start = now = now_ns();
+	end = start + (uint64_t)(options->seconds * 1e9);
+	while (now < end) {
+		uint64_t before = now;
+
+		if (send(fd, buffer, options->size, MSG_NOSIGNAL) != (ssize_t)options->size)
+			die("cannot send");
+		read_exactly(fd, buffer, options->size);
+		now = now_ns();
+		histogram_add(&latency, now - before);
+		result.count++;
+	}
+	result.seconds = (double)(now - start) / 1e9;
+	return client_print(&result);
+}
+
+int client_upload(const struct client_options *options)
+{
+	struct client_result result = {.count = 1};
+	int fd = client_open(options, 0);
+	uint64_t start = now_ns(), end = start + (uint64_t)(options->seconds * 1e9), counted;
+
+	result.mss = client_mss(fd);
+	do {
+		ssize_t count = send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL);
+
+		if (count < 0)
+			die("cannot send");
+		result.bytes += (uint64_t)count;
+	} while (now_ns() < end);
+	/* The clock stops when the last byte was read at the other end, wherever it was queued. */
+	if (shutdown(fd, SHUT_WR) < 0)
+		die("shutdown");
+	read_exactly(fd, &counted, sizeof(counted));
+	result.seconds = (double)(now_ns() - start) / 1e9;
+	if (counted != result.bytes)
+		result.errors++;
+	return client_print(&result);
+}
+
+int client_download(const struct client_options *options)
+{
+	struct client_result result = {.count = 1};
+	int fd = client_open(options, 0);
+	uint64_t begin = now_ns(), start = 0, now;
+
+	result.mss = client_mss(fd);
+	for (;;) {
+		ssize_t count = recv(fd, buffer, sizeof(buffer), 0);
+
+		if (count <= 0)
+			die("the stream ended early");
+		now = now_ns();
+		if (start) {
+			result.bytes += (uint64_t)count;
+			if (now - start >= (uint64_t)(options->seconds * 1e9))
+				break;
+		} else if (now - begin >= (uint64_t)(options->seconds * WARM_UP * 1e9)) {
+			start = now;
+		}
+	}
+	result.seconds = (double)(now - start) / 1e9;
+	return client_print(&result);
+}
