@@ -3,6 +3,8 @@
 # What the project needs from the distribution (Debian 12, Ubuntu 24.04).
 #
 #   tests/deps.sh build test   installs those package groups where something is missing
+#   tests/deps.sh bench        what `make bench` needs beyond that. Packages that would start services
+#                              (haproxy, redsocks) are unpacked into build/bench-tools instead
 #   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
 #                              installing it; prints the folder to put into PATH
 #   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx, on this machine's libc
@@ -29,6 +31,9 @@ test_packages="libcmocka-dev libldns-dev bats iproute2 nftables iptables procps 
 image_packages="coreutils binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 	libjansson-dev libcap-dev libssl-dev libnftables-dev coreutils"
+bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
+bench_tool_packages="haproxy redsocks"
+bench_dir=$here/build/bench-tools
 engine_packages="docker.io containerd runc tini iptables"
 newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 e2e_dir=$here/build/e2e
@@ -100,23 +105,23 @@ engine_on_machine() {
 	dirname "$(command -v dockerd)"
 }
 
-# unpack_engine - the packages that apt would install for an engine, unpacked into $engine_dir.
+# unpack FOLDER PACKAGE... - the packages, and what apt would install with them, unpacked there.
 # bin/ holds wrappers that find the shared libraries which came with them.
-unpack_engine() {
-	stage=$engine_dir.stage.$$
+unpack() {
+	folder=$1
+	stage=$1.stage.$$
+	shift
 	rm -rf "$stage"
 	mkdir -p "$stage/deb" "$stage/root" "$stage/bin"
 	trap 'rm -rf "$stage"' EXIT
-	if ! apt-cache show docker.io >/dev/null 2>&1; then
+	if ! apt-cache show "$1" >/dev/null 2>&1; then
 		[ "$(id -u)" = 0 ] || die "no package lists; run: sudo apt-get update"
 		update
 	fi
-	# shellcheck disable=SC2086
-	wanted=$(apt-get -qq --simulate --no-install-recommends install $engine_packages |
+	wanted=$(apt-get -qq --simulate --no-install-recommends install "$@" |
 		sed -n 's/^Inst \([^ ]*\).*/\1/p')
-	# What is installed already is not simulated; its files are wanted all the same when they
-	# are part of the engine and not in PATH.
-	[ -n "$wanted" ] || wanted=$engine_packages
+	# What is installed already is not simulated; its files are wanted all the same.
+	[ -n "$wanted" ] || wanted=$*
 	# shellcheck disable=SC2086
 	(cd "$stage/deb" && apt-get -qq -o Acquire::Retries=3 -o APT::Sandbox::User=root \
 		download $wanted >&2) ||
@@ -127,7 +132,7 @@ unpack_engine() {
 		dpkg-deb -x "$deb" "$stage/root"
 	done
 	rm -rf "$stage/deb"
-	finish_engine "$engine_dir"
+	finish_engine "$folder"
 }
 
 # finish_engine FOLDER - makes the wrappers for what is in $stage/root and moves it to FOLDER.
@@ -187,7 +192,8 @@ need_engine() {
 	if [ ! -e "$engine_dir/packages" ]; then
 		command -v apt-get >/dev/null || die "no dockerd in PATH and no apt-get to fetch one"
 		say "unpacking a Docker engine into $engine_dir (nothing is installed)"
-		unpack_engine
+		# shellcheck disable=SC2086 # a list of words
+		unpack "$engine_dir" $engine_packages
 	fi
 	printf '%s\n' "$engine_dir/bin"
 }
@@ -262,6 +268,13 @@ need_workerd() {
 	done
 }
 
+need_bench_tools() {
+	[ ! -e "$bench_dir/packages" ] || return 0
+	say "unpacking $bench_tool_packages into $bench_dir (nothing is installed)"
+	# shellcheck disable=SC2086 # a list of words
+	unpack "$bench_dir" $bench_tool_packages
+}
+
 [ $# -gt 0 ] || set -- build test
 for group; do
 	case $group in
@@ -278,12 +291,17 @@ for group; do
 		# shellcheck disable=SC2086
 		install_packages $image_packages
 		;;
+	bench)
+		# shellcheck disable=SC2086
+		install_packages $bench_packages
+		need_bench_tools
+		;;
 	engine) need_engine ;;
 	engine-*) need_engine_of "${group#engine-}" ;;
 	wrangler) need_wrangler_tools ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	e2e) need_workerd ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image engine engine-trixie wrangler e2e sysroot-ARCH bpftool" ;;
+	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie wrangler e2e sysroot-ARCH bpftool" ;;
 	esac
 done

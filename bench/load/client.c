@@ -80,16 +80,19 @@ int client_print(const struct client_result *result)
 {
 	double seconds = result->seconds > 0 ? result->seconds : 1;
 
-	(void)printf("{\"count\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"rate\": %.2f",
-		     (unsigned long long)result->count, (unsigned long long)result->errors, seconds,
-		     (double)result->count / seconds);
+	(void)printf("{\"count\": %llu, \"errors\": %llu, \"seconds\": %.6f",
+		     (unsigned long long)result->count, (unsigned long long)result->errors,
+		     seconds);
+	if (!result->bytes)
+		(void)printf(", \"rate\": %.2f", (double)result->count / seconds);
 	if (result->latency)
 		(void)printf(", \"p50_us\": %.2f, \"p99_us\": %.2f",
 			     histogram_us(result->latency, 0.50),
 			     histogram_us(result->latency, 0.99));
 	if (result->bytes)
-		(void)printf(", \"bytes\": %llu, \"gbit_s\": %.4f",
+		(void)printf(", \"bytes\": %llu, \"total_bytes\": %llu, \"gbit_s\": %.4f",
 			     (unsigned long long)result->bytes,
+			     (unsigned long long)(result->bytes + result->warm_up_bytes),
 			     (double)result->bytes * 8 / seconds / 1e9);
 	if (result->setup_seconds > 0)
 		(void)printf(", \"setup_seconds\": %.4f", result->setup_seconds);

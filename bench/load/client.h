@@ -46,6 +46,7 @@ struct client_result {
 	uint64_t count;
 	uint64_t errors;
 	uint64_t bytes;
+	uint64_t warm_up_bytes; /* moved before the time began */
 	double seconds;
 	unsigned int mss;
 	double setup_seconds; /* until all connections were there */

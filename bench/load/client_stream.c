@@ -95,9 +95,11 @@ int client_download(const struct client_options *options)
 			result.bytes += (uint64_t)count;
 			if (now - start >= (uint64_t)(options->seconds * 1e9))
 				break;
-		} else if (now - begin >= (uint64_t)(options->seconds * WARM_UP * 1e9)) {
-			start = now;
+			continue;
 		}
+		result.warm_up_bytes += (uint64_t)count;
+		if (now - begin >= (uint64_t)(options->seconds * WARM_UP * 1e9))
+			start = now;
 	}
 	result.seconds = (double)(now - start) / 1e9;
 	return client_print(&result);

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steering alone and the whole relay, every competitor, all interleaved in the same rounds."""
+
+TITLE = "steering alone and the whole relay"
+ORDER = 0
+CLAIMS = ("loopback-connections", "loopback-bulk", "loopback-pingpong", "iptables-connections",
+          "iptables-bulk", "iptables-pingpong", "redsocks-http", "redsocks-bulk", "redsocks-cpu",
+          "haproxy-http", "haproxy-bulk", "haproxy-cpu", "relay-loopback-bulk")
+
+MANY = 32
+
+# (name, load, options). What an accepted connection costs shows only where nobody dials on.
+STEER = (
+    ("connections, 1 client", "connect", {}),
+    ("connections, many clients", "connect", {"clients": MANY}),
+    ("bulk up", "upload", {}),
+    ("bulk down", "download", {}),
+    ("ping-pong", "pingpong", {}),
+)
+RELAY = (
+    ("HTTP per connection", "http", {"clients": MANY}),
+    ("HTTP keep-alive", "keepalive", {"clients": MANY}),
+    ("bulk up", "upload", {}),
+    ("bulk down", "download", {}),
+    ("ping-pong", "pingpong", {}),
+)
+
+US = "sidestep"
+LIMIT = "plain loopback"
+
+
+def start_all(bench, mode):
+    """[(name, box, what it does)]; the limit plays both roles in one box."""
+    subjects = []
+    for role, workloads in (("steer", STEER), ("relay", RELAY)):
+        for module in bench.with_role(role):
+            if module.NAME.startswith(LIMIT):
+                if role == "relay":
+                    continue
+                workloads_here = STEER + RELAY[:2]
+                name = module.NAME
+            else:
+                workloads_here = workloads
+                name = f"{module.NAME} ({role})"
+            box = bench.start(module, role, mode == "pinned")
+            if box:
+                subjects.append((name, box, {workload[0] for workload in workloads_here}))
+    return subjects
+
+
+def run(bench):
+    workloads = list(dict((workload[0], workload) for workload in STEER + RELAY).values())
+    for mode in bench.modes:
+        subjects = start_all(bench, mode)
+        try:
+            # One by one, as interleave() does: not everybody does everything.
+            for number in range(bench.rounds):
+                for workload, load, options in workloads:
+                    for name, box, does in subjects:
+                        if workload in does:
+                            bench.sample("matrix", workload, name, mode, number, box, load,
+                                         **options)
+        finally:
+            for _, box, _ in subjects:
+                box.close()
+    for key, figures, subject, base in PAIRS:
+        claim(bench, key, figures, subject, base)
+    plot(bench)
+
+
+_STEER_US, _RELAY_US = f"{US} (steer)", f"{US} (relay)"
+_CONNECTIONS = (("connections, 1 client", "rate"), ("connections, many clients", "rate"))
+_HTTP = (("HTTP per connection", "rate"),)
+_BULK = (("bulk up", "gbit_s"), ("bulk down", "gbit_s"))
+_CPU = (("bulk up", "cpu_s_gb"), ("bulk down", "cpu_s_gb"))
+_PINGPONG = (("ping-pong", "p50_us"),)
+
+# claim, (workload, metric) of which the worst counts, who, against whom
+PAIRS = (
+    ("loopback-connections", _CONNECTIONS, _STEER_US, LIMIT),
+    ("loopback-bulk", _BULK, _STEER_US, LIMIT),
+    ("loopback-pingpong", _PINGPONG, _STEER_US, LIMIT),
+    ("iptables-connections", _CONNECTIONS, _STEER_US, "iptables TPROXY (steer)"),
+    ("iptables-bulk", _BULK, _STEER_US, "iptables TPROXY (steer)"),
+    ("iptables-pingpong", _PINGPONG, _STEER_US, "iptables TPROXY (steer)"),
+    ("redsocks-http", _HTTP, _RELAY_US, "redsocks (relay)"),
+    ("redsocks-bulk", _BULK, _RELAY_US, "redsocks (relay)"),
+    ("redsocks-cpu", _CPU, _RELAY_US, "redsocks (relay)"),
+    ("haproxy-http", _HTTP, _RELAY_US, "HAProxy + TPROXY (relay)"),
+    ("haproxy-bulk", _BULK, _RELAY_US, "HAProxy + TPROXY (relay)"),
+    ("haproxy-cpu", _CPU, _RELAY_US, "HAProxy + TPROXY (relay)"),
+    ("relay-loopback-bulk", _BULK, _RELAY_US, LIMIT),
+)
+
+
+def claim(bench, key, figures, subject, base):
+    """The worst of the figures, pinned; beside it all of them, and the same unpinned."""
+    sense = bench.claims.by_key[key].sense
+    worst = min if sense == ">=" else max
+    detail, noises = {}, []
+    found = {mode: [] for mode in ("pinned", "unpinned")}
+    for workload, metric in figures:
+        for mode in bench.modes:
+            ratio = bench.ratio("matrix", workload, metric, subject, base, mode)
+            if ratio is not None:
+                found[mode].append(ratio)
+                detail[f"{workload}, {mode}"] = round(ratio, 3)
+        noises += [floor for floor in (bench.floor("matrix", workload, metric, "pinned"),) if floor]
+    if not found["pinned"]:
+        missing = [name for name in (subject, base) if name in bench.unavailable]
+        bench.claim(key, None, reason="; ".join(f"{name}: {bench.unavailable[name]}"
+                                                for name in missing) or "no samples")
+        return
+    bench.claim(key, worst(found["pinned"]), max(noises, default=None),
+                unpinned=worst(found["unpinned"]) if found["unpinned"] else None, detail=detail)
+
+
+def plot(bench):
+    for workload, metric, title in (
+            ("connections, many clients", "rate", "Steering alone: connections/s"),
+            ("bulk up", "gbit_s", "Bulk, container to the outside: Gbit/s"),
+            ("bulk down", "gbit_s", "Bulk, from the outside: Gbit/s"),
+            ("bulk up", "cpu_s_gb", "Bulk, container to the outside: CPU s/GB (less is better)"),
+            ("HTTP per connection", "rate", "Whole relay: HTTP requests/s, a connection each"),
+            ("HTTP keep-alive", "rate", "Whole relay: HTTP requests/s, kept alive"),
+            ("ping-pong", "p50_us", "Ping-pong, median: microseconds (less is better)")):
+        for mode in bench.modes:
+            bench.bars("matrix", workload, metric, mode, title)

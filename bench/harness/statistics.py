@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Medians, quartiles, and what noise hides."""
+
+
+def quantile(values, fraction):
+    """Linear between the neighbours (as spreadsheets do)."""
+    ordered = sorted(values)
+    position = (len(ordered) - 1) * fraction
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def spread(values):
+    """(median, lower quartile, upper quartile)"""
+    return quantile(values, 0.5), quantile(values, 0.25), quantile(values, 0.75)
+
+
+def ratios(numerators, denominators):
+    """Of each round, paired by the round's number; a round that lacks one is left out."""
+    return [numerators[number] / denominators[number]
+            for number in sorted(set(numerators) & set(denominators)) if denominators[number]]
+
+
+def noise_floor(values):
+    """How far from 1 the ratio of a thing to itself lies: the median's distance or half the
+    distance between the quartiles, whichever is larger."""
+    median, low, high = spread(values)
+    return max(abs(median - 1), (high - low) / 2)
+
+
+def hidden(ratio, noise):
+    """A sentence when @noise hides how far @ratio is from 1, else None."""
+    difference = abs(ratio - 1)
+    if noise is None or difference >= noise:
+        return None
+    return f"noise {noise * 100:.1f} % hides a difference of {difference * 100:.1f} %"
