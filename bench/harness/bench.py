@@ -117,6 +117,13 @@ class Bench:
                                   self.values(case, workload, base, mode, metric))
         return statistics.quantile(found, 0.5) if found else None
 
+    def spread_of_ratio(self, case, workload, metric, subject, base, mode="pinned"):
+        """Half the distance between the quartiles of the rounds' ratios."""
+        found = statistics.ratios(self.values(case, workload, subject, mode, metric),
+                                  self.values(case, workload, base, mode, metric))
+        _, low, high = statistics.spread(found)
+        return (high - low) / 2
+
     def subjects(self, case, workload, mode, metric):
         """Who was measured, in the order of the first round."""
         return list(dict.fromkeys(sample["subject"] for sample in self.samples
@@ -156,6 +163,8 @@ class Bench:
                 rows)))
 
     def claim(self, key, measured, noise=None, **also):
+        if measured is None:
+            also.setdefault("reason", "no sample succeeded; the errors are among the raw samples")
         self.claims.set(key, measured, noise, **also)
 
     # Running --------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From exec to interception, and whether a process was made on the way."""
+
+import json
+import re
+
+from harness import statistics
+from harness.place import ALL_CPUS, CLIENT, Box, HarnessError, find_program
+from harness.sidestep import LIVE, sidecar_command
+
+TITLE = "exec to interception"
+ORDER = 20
+CLAIMS = ("start-live", "start-children")
+
+RUNS = 11
+
+
+def run(bench):
+    live = []
+    with Box("start", False) as box:
+        # Without interception this address answers, too; only a port of nobody's shows who did.
+        # So the route to the world is taken away: what is answered came through the gateway.
+        box.host.ip("route del local 192.0.2.0/24 dev lo")
+        box.host.ip("route add unreachable 192.0.2.0/24")
+        for number in range(RUNS if bench.quick else 2 * RUNS):
+            found = json.loads(box.container.run(
+                CLIENT, "start", "--target", box.INTERNET, "--addresses", "100", "--until", LIVE,
+                "--", *sidecar_command(box, "--drain", "0"), cpus=ALL_CPUS))
+            bench.record("start", "exec to interception", "sidestep", "unpinned", number, found)
+            live.append(found["live_ms"])
+        bench.claim("start-live", statistics.quantile(live, 0.5),
+                    detail="median; the line \"interception is live\", seen from outside")
+        children(bench, box)
+
+
+def children(bench, box):
+    """strace -f sees every clone: threads share the address space, a process would not."""
+    trace = f"{box.directory}/trace"
+    process = box.spawn(find_program("strace"), "-f", "-qq", "-o", trace, "-e",
+                        "trace=clone,clone3,fork,vfork,execve", *sidecar_command(box))
+    process.wait_line(LIVE)
+    process.stop()
+    with open(trace, encoding="ascii", errors="replace") as file:
+        text = file.read()
+    made = [line for line in text.splitlines()
+            if re.search(r"\b(fork|vfork)\(", line) or
+            (re.search(r"\bclone3?\(", line) and "CLONE_THREAD" not in line)]
+    executed = len(re.findall(r"\bexecve\(", text))
+    if executed < 1:
+        raise HarnessError("strace saw no execve")
+    bench.claim("start-children", len(made) + executed - 1,
+                detail="clone without CLONE_THREAD, fork, vfork, and execve but the first, by "
+                       "strace -f")
