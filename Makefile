@@ -95,7 +95,6 @@ $(BUILD)/peer: $(PEER_SOURCES) tests/peer/peer.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) $(CFLAGS) -static $(PEER_SOURCES) -lcrypto -lpthread -o $@
 
-
 # The benchmark's load generator and receiver (bench/README.md). The receiver has the product's own
 # steering in it.
 BENCH_CLIENT := $(wildcard bench/load/client*.c) bench/load/load.c

@@ -6,6 +6,7 @@
 #include "anchor.h"
 #include "bridge.h"
 #include "datapath_bpf.h"
+#include "datapath_nft.h"
 #include "log.h"
 #include "netlink.h"
 #include "steering.h"
@@ -18,6 +19,7 @@
 
 struct steer {
 	const char *bridge_name; /* NULL: sidecar mode */
+	bool nft;
 	struct bridge bridge;
 	struct datapath *datapath;
 	struct steering *steering;
@@ -43,7 +45,8 @@ struct steer *steer_new(const char *how, const char *pin)
 		config.mode = SIDESTEP_MODE_BRIDGE;
 		config.veth_ifindex = steer->bridge.veth_ifindex;
 		config.netns_fd = steer->bridge.netns_fd;
-	} else if (strcmp(how, "bpf") == 0) {
+	} else if (strcmp(how, "bpf") == 0 || strcmp(how, "nft") == 0) {
+		steer->nft = strcmp(how, "nft") == 0;
 		config.mode = SIDESTEP_MODE_SIDECAR;
 		config.netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 		/* Held to the end, as the process holds it. */
@@ -52,7 +55,8 @@ struct steer *steer_new(const char *how, const char *pin)
 	} else {
 		die("no such datapath: %s", how);
 	}
-	if (datapath_bpf_new(&config, &steer->datapath) < 0)
+	if (steer->nft ? datapath_nft_new(&(struct datapath_nft_config) {}, &steer->datapath) < 0
+		       : datapath_bpf_new(&config, &steer->datapath) < 0)
 		die("cannot load the datapath");
 	return steer;
 }
@@ -79,6 +83,7 @@ void steer_start(struct steer *steer, int listener, const char *const *prefixes,
 		.options = bypass,
 		.option_count = prefix_count,
 		.anchor_ifindex = steer->anchor_ifindex,
+		.out_mark = steer->nft ? DATAPATH_NFT_OUT_MARK : 0,
 	};
 	unsigned int i;
 
