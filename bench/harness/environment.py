@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 
-from harness.place import ALL_CPUS, REPO, Unavailable
+from harness.place import ALL_CPUS, CONGESTION_CONTROL, REPO, Unavailable
 
 
 def first_line(*command):
@@ -56,7 +56,8 @@ def describe(competitors):
         "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1000000,
         "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "load_at_start": os.getloadavg(),
-        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "congestion_control": CONGESTION_CONTROL,
+        "congestion_control_of_the_machine": read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "tcp_rmem": read("/proc/sys/net/ipv4/tcp_rmem"),
         "tcp_wmem": read("/proc/sys/net/ipv4/tcp_wmem"),
         "bpf_jit": read("/proc/sys/net/core/bpf_jit_enable"),
