@@ -83,8 +83,8 @@ void steer_start(struct steer *steer, int listener, const char *const *prefixes,
 		.options = bypass,
 		.option_count = prefix_count,
 		.anchor_ifindex = steer->anchor_ifindex,
-		.out_mark = steer->nft ? DATAPATH_NFT_OUT_MARK : 0,
 	};
+	const struct steering_way way = {.out_mark = steer->nft ? DATAPATH_NFT_OUT_MARK : 0};
 	unsigned int i;
 
 	if (!bypass)
@@ -96,6 +96,7 @@ void steer_start(struct steer *steer, int listener, const char *const *prefixes,
 	    datapath_set_gateway(steer->datapath, "none") < 0 ||
 	    steering_new(&config, &steer->steering) < 0)
 		die("cannot set up the steering");
+	steering_set_datapath(steer->steering, steer->datapath, &way);
 	if (steer->bridge_name &&
 	    (steering_set_bridges(steer->steering, &steer->bridge_name, 1) < 0 ||
 	     datapath_attach(steer->datapath) < 0))
