@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""1, 100, 10000 concurrent connections through the relay, each with a request under way."""
+"""1, 100, 10000 concurrent connections through the relay. At any moment 100 requests are under way
+(1 on one connection), in turn over all connections, so that nothing but their number differs; and,
+not in a quick run, all 10000 at once."""
 
 import contextlib
 import json
 import subprocess
 
+import competitors.loopback
+from competitors.loopback import NAME as LIMIT
 from harness import statistics
 from harness.place import CLIENT, Box, HarnessError, descriptor_limit
 from harness.sidestep import sidecar
@@ -14,6 +18,7 @@ ORDER = 40
 CLAIMS = ("many-errors", "many-rate")
 
 MOST = 10000
+WINDOW = 100
 # What the relay needs beside two descriptors for each connection: listeners, maps, pipes.
 SPARE = 400
 
@@ -43,21 +48,32 @@ def run(bench):
     most = min(MOST, (descriptor_limit() - SPARE) // 2)
     name = {1: "1 connection", 100: "100 connections", most: f"{most} connections"}
     errors, facts = 0, {}
-    with Box("many", False) as box:
+    with Box("many", False) as box, Box("loopback", False) as loopback:
         process = sidecar(box)
+        # What so many sockets cost without any relay: the bound. Not in a quick run.
+        competitors.loopback.start_steer(loopback)
+        subjects = [("sidestep", box)] + ([] if bench.quick else [(LIMIT, loopback)])
         for number in range(bench.rounds):
             for count in name:
-                # So long that the first burst of them all is only a part of it.
-                values = bench.sample("many", name[count], "sidestep", "unpinned", number, box,
-                                      "keepalive", clients=count,
-                                      seconds=max(bench.seconds, 1.0))
-                if count == most:
-                    errors += values["errors"]
+                for subject, place in subjects:
+                    # So long that the first burst of them all is only a part of it.
+                    values = bench.sample("many", name[count], subject, "unpinned", number, place,
+                                          "keepalive", clients=count,
+                                          seconds=max(bench.seconds, 1.0),
+                                          extra=("--window", min(count, WINDOW)))
+                    if count == most and subject == "sidestep":
+                        errors += values["errors"]
+            if not bench.quick:
+                bench.sample("many", f"{most} connections, all at once", "sidestep", "unpinned",
+                             number, box, "keepalive", clients=most,
+                             seconds=max(bench.seconds, 1.0))
         with hold(box, most) as held:
             facts = {"connections": held, "descriptors": process.descriptors(),
                      "rss_mb": round(process.memory()["VmRSS"] / 1e6, 2),
                      "kernel_sockets": box.container.run("cat", "/proc/net/sockstat").splitlines()}
     bench.facts["many"] = facts
+    if not bench.quick:
+        facts["loopback_ratio"] = bound(bench, name, most)
     rates = {count: bench.values("many", name[count], "sidestep", "unpinned", "rate")
              for count in name}
     words = f"{most} connections, {facts['descriptors']} descriptors, {facts['rss_mb']} MB resident"
@@ -69,5 +85,15 @@ def run(bench):
     if ratios:
         median, low, high = statistics.spread(ratios)
         bench.claim("many-rate", median, (high - low) / 2, detail=words)
+    rates_of = {subject: [(count, list(bench.values("many", name[count], subject, "unpinned",
+                                                    "rate").values())) for count in name]
+                for subject, _ in subjects}
     bench.lines("many", "Relay rate as connections grow: requests/s", "concurrent connections",
-                {"sidestep": [(count, list(rates[count].values())) for count in name]})
+                rates_of)
+
+
+def bound(bench, name, most):
+    """The same ratio without a relay."""
+    found = statistics.ratios(*(bench.values("many", name[count], LIMIT, "unpinned", "rate")
+                                for count in (most, 100)))
+    return round(statistics.quantile(found, 0.5), 3) if found else None

@@ -106,10 +106,11 @@ static void usage(void)
 {
 	size_t i;
 
-	(void)fprintf(stderr,
-		      "usage: client LOAD [--target IP] [--addresses N] [--port P] "
-		      "[--clients N] [--seconds S] [--size BYTES] [--server NAME] [--hold]\n"
-		      "       client start --until LINE [...] -- COMMAND...\n\n");
+	(void)fprintf(
+		stderr,
+		"usage: client LOAD [--target IP] [--addresses N] [--port P] "
+		"[--clients N] [--seconds S] [--size BYTES] [--server NAME] [--hold] [--window N]\n"
+		"       client start --until LINE [...] -- COMMAND...\n\n");
 	for (i = 0; i < LOADS; i++)
 		(void)fprintf(stderr, "  %-13s %s\n", loads[i].name, loads[i].what);
 	exit(2);
@@ -127,6 +128,7 @@ static void parse(int argc, char **argv, struct client_options *options)
 		{"server", required_argument, NULL, 'n'},
 		{"hold", no_argument, NULL, 'h'},
 		{"until", required_argument, NULL, 'u'},
+		{"window", required_argument, NULL, 'w'},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -157,6 +159,9 @@ static void parse(int argc, char **argv, struct client_options *options)
 			break;
 		case 'h':
 			options->hold = true;
+			break;
+		case 'w':
+			options->window = (unsigned int)atoi(optarg);
 			break;
 		case 'u':
 			options->until = optarg;

@@ -9,6 +9,7 @@ struct client_options {
 	unsigned int addresses; /* connections take turns over so many, from @target on */
 	int port;
 	unsigned int clients; /* concurrent connections or queries */
+	unsigned int window;  /* keepalive: requests under way at once, in turn over all; 0: all */
 	double seconds;
 	unsigned int size;  /* ping-pong: bytes of a message */
 	const char *server; /* TLS: server name; a % in it is replaced by a number that counts up */

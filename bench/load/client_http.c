@@ -26,6 +26,7 @@ static const char request_keep[] = REQUEST_HEAD "\r\n";
 struct slot {
 	int fd;
 	bool connected;
+	bool waiting;	       /* for an answer */
 	unsigned int received; /* of the answer that is awaited */
 	uint64_t start;
 };
@@ -39,6 +40,7 @@ struct run {
 	uint64_t number;
 	uint64_t end;
 	unsigned int open, opened, answered;
+	unsigned int next; /* keepalive with a window: whose turn it is */
 	struct client_result result;
 	struct histogram latency;
 };
@@ -52,7 +54,7 @@ static void slot_open(struct run *run, struct slot *slot)
 	slot->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (slot->fd < 0)
 		die("socket");
-	slot->connected = false;
+	slot->connected = slot->waiting = false;
 	slot->received = 0;
 	(void)setsockopt(slot->fd, SOL_TCP, TCP_NODELAY, &one, sizeof(one));
 	slot->start = now_ns();
@@ -104,9 +106,29 @@ static bool send_request(struct run *run, struct slot *slot)
 	size_t size = run->keepalive ? sizeof(request_keep) - 1 : sizeof(request_close) - 1;
 
 	slot->received = 0;
+	slot->waiting = true;
 	if (run->keepalive)
 		slot->start = now_ns();
 	return send(slot->fd, request, size, MSG_NOSIGNAL) == (ssize_t)size;
+}
+
+/* The next request: on the same connection, or with a window on the one whose turn it is. */
+static bool send_next(struct run *run, struct slot *slot)
+{
+	unsigned int tries;
+
+	if (!run->options->window)
+		return send_request(run, slot);
+	for (tries = 0; tries < run->options->clients; tries++) {
+		struct slot *next = &run->slots[run->next++ % run->options->clients];
+
+		if (next->fd < 0 || next->waiting)
+			continue;
+		if (!send_request(run, next))
+			slot_fail(run, next);
+		return true;
+	}
+	return true;
 }
 
 static bool slot_connected(struct run *run, struct slot *slot)
@@ -141,9 +163,10 @@ static bool slot_read(struct run *run, struct slot *slot)
 			histogram_add(&run->latency, now_ns() - slot->start);
 			run->result.count++;
 			run->answered++;
+			slot->waiting = false;
 			if (run->options->hold || over(run))
 				return true;
-			return send_request(run, slot);
+			return send_next(run, slot);
 		}
 	}
 	if (count < 0)
@@ -248,7 +271,7 @@ static void hold(struct run *run)
 
 /*
  * All connections are opened, and have had an answer, before the time begins; then each has one
- * request under way at any moment.
+ * request under way at any moment, or with a window so many of them have, in turn.
  */
 int client_keepalive(const struct client_options *options)
 {
@@ -278,7 +301,8 @@ int client_keepalive(const struct client_options *options)
 	start = now_ns();
 	run.end = start + (uint64_t)(options->seconds * 1e9);
 	run.answered = 0;
-	for (i = 0; i < options->clients; i++)
+	run.next = options->window;
+	for (i = 0; i < options->clients && (!options->window || i < options->window); i++)
 		if (run.slots[i].fd >= 0 && !send_request(&run, &run.slots[i]))
 			slot_fail(&run, &run.slots[i]);
 	while (run.open > 0 && !over(&run))
