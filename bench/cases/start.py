@@ -37,7 +37,8 @@ def children(bench, box):
     """strace -f sees every clone: threads share the address space, a process would not."""
     trace = f"{box.directory}/trace"
     process = box.spawn(find_program("strace"), "-f", "-qq", "-o", trace, "-e",
-                        "trace=clone,clone3,fork,vfork,execve", *sidecar_command(box))
+                        "trace=clone,clone3,fork,vfork,execve",
+                        *sidecar_command(box, "--drain", "0"))
     process.wait_line(LIVE)
     process.stop()
     with open(trace, encoding="ascii", errors="replace") as file:

@@ -79,6 +79,7 @@ double client_cpu(void)
 int client_print(const struct client_result *result)
 {
 	double seconds = result->seconds > 0 ? result->seconds : 1;
+	uint64_t total = result->bytes + result->warm_up_bytes;
 
 	(void)printf("{\"count\": %llu, \"errors\": %llu, \"seconds\": %.6f",
 		     (unsigned long long)result->count, (unsigned long long)result->errors,
@@ -91,8 +92,7 @@ int client_print(const struct client_result *result)
 			     histogram_us(result->latency, 0.99));
 	if (result->bytes)
 		(void)printf(", \"bytes\": %llu, \"total_bytes\": %llu, \"gbit_s\": %.4f",
-			     (unsigned long long)result->bytes,
-			     (unsigned long long)(result->bytes + result->warm_up_bytes),
+			     (unsigned long long)result->bytes, (unsigned long long)total,
 			     (double)result->bytes * 8 / seconds / 1e9);
 	if (result->setup_seconds > 0)
 		(void)printf(", \"setup_seconds\": %.4f", result->setup_seconds);

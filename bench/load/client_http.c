@@ -276,11 +276,12 @@ static void hold(struct run *run)
 int client_keepalive(const struct client_options *options)
 {
 	static struct run run = {.http = true, .keepalive = true};
-	struct client_options setup = *options;
+	static struct client_options setup;
 	uint64_t start = now_ns();
 	unsigned int i;
 
-	setup.hold = true;
+	setup = *options;
+	setup.hold = true; /* for as long as connections are set up: one answer each */
 	run_init(&run, &setup);
 	for (i = 0; i < options->clients; i++) {
 		slot_open(&run, &run.slots[i]);

@@ -220,7 +220,7 @@ static void accept_some(const struct source *listener)
 	int i;
 
 	for (i = 0; i < ACCEPT_BATCH; i++) {
-		struct sockaddr_in local;
+		struct sockaddr_in local = {.sin_family = AF_INET};
 		socklen_t length = sizeof(local);
 		struct source *source;
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
