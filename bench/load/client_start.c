@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -65,19 +64,22 @@ out:
 	return ok;
 }
 
+/* Its standard error goes into @ret_fd; it dies with this process. */
 static pid_t run(char **command, int *ret_fd)
 {
-	posix_spawn_file_actions_t actions;
 	int pipe_fds[2];
 	pid_t pid;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0 || fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) < 0 ||
-	    posix_spawn_file_actions_init(&actions) != 0 ||
-	    posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO) != 0)
-		die("cannot prepare");
-	errno = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
-	if (errno != 0)
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0 || fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK) < 0)
+		die("pipe2");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && dup2(pipe_fds[1], STDERR_FILENO) >= 0)
+			(void)execvp(command[0], command);
 		die("cannot run %s", command[0]);
+	}
 	(void)close(pipe_fds[1]);
 	*ret_fd = pipe_fds[0];
 	return pid;
