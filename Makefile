@@ -154,7 +154,7 @@ lint: $(SKELETONS)
 
 .PHONY: format
 format:
-	clang-format -i user/*.[ch] tests/unit/*.c tests/peer/*.[ch] bpf/*.[ch] include/*.h
+	clang-format -i user/*.[ch] tests/unit/*.c tests/peer/*.[ch] bench/load/*.[ch] bpf/*.[ch] include/*.h
 
 PREFIX ?= /usr/local
 .PHONY: install

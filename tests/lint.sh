@@ -5,7 +5,7 @@ set -u
 
 cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=build}"
-sources=(user/*.c tests/unit/*.c tests/peer/*.c)
+sources=(user/*.c tests/unit/*.c tests/peer/*.c bench/load/*.[ch])
 bpf=(bpf/*.c bpf/*.h include/*.h)
 number=0
 status=0

@@ -25,6 +25,13 @@ def number(value):
     return f"{value:.{max(0, 2 - int(math.floor(math.log10(abs(value)))))}f}"
 
 
+def ticks(most):
+    """About five round numbers from 0 on; the last is @most or more."""
+    power = 10 ** math.floor(math.log10(most / 4))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power * 4 >= most)
+    return [step * count for count in range(math.ceil(most / step) + 1)]
+
+
 class Canvas:
     def __init__(self, width, height):
         self.width, self.height = width, height
@@ -84,7 +91,8 @@ def lines(title, subtitle, x_title, series):
     heading(canvas, title, subtitle)
     points = [point for line in series.values() for point in line]
     marks = sorted({x for x, _ in points})
-    most = max(high for _, (_, _, high) in points) * 1.08 or 1
+    steps = ticks(max(high for _, (_, _, high) in points) * 1.02 or 1)
+    most = steps[-1]
     first, last = math.log10(marks[0]), math.log10(marks[-1])
     width, height = canvas.width - left - right, canvas.height - top - bottom
 
@@ -92,9 +100,8 @@ def lines(title, subtitle, x_title, series):
         share = (math.log10(x) - first) / (last - first) if last > first else 0.5
         return left + 30 + share * (width - 60), top + height - value / most * height
 
-    for tick in range(5):
-        value = most * tick / 4
-        y = top + height - height * tick / 4
+    for value in steps:
+        y = top + height - height * value / most
         canvas.line(left, y, left + width, y, FAINT, 1)
         canvas.text(left - 12, y + 7, number(value), 18, "end")
     for x in marks:
@@ -108,5 +115,5 @@ def lines(title, subtitle, x_title, series):
         for (x, (_, low, high)), (spot_x, spot_y) in zip(line, spots):
             canvas.line(spot_x, place(x, low)[1], spot_x, place(x, high)[1], fill, 2)
             canvas.circle(spot_x, spot_y, 6, fill)
-        canvas.text(left + width - 10, top + 4 + index * 26, name, 20, "end", fill)
+        canvas.text(left + width - 10, top - 12 + index * 26, name, 20, "end", fill)
     return canvas.svg()
