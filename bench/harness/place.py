@@ -3,7 +3,7 @@
 its host.
 
 A namespace lives as long as this process holds its descriptor, and a process here ends when this
-one does (PR_SET_PDEATHSIG). So whatever happens, nothing is left behind."""
+one does (PR_SET_PDEATHSIG), or is found by the next run (sweep())."""
 
 import ctypes
 import json
@@ -31,6 +31,9 @@ PR_SET_PDEATHSIG = 1
 # namespace may choose.
 CONGESTION_CONTROL = "reno"
 ALL_CPUS = sorted(os.sched_getaffinity(0))
+
+# Of each box's folder; the harness's process number follows.
+PREFIX = "sidestep-bench-"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -198,6 +201,24 @@ class Process:
         self.log.close()
 
 
+def sweep():
+    """Removes what a harness that was killed left: its folders, and the processes that name them.
+    (A process that changes its user, as redsocks and HAProxy do, survives its parent's death.)"""
+    for name in os.listdir(tempfile.gettempdir()):
+        match = re.fullmatch(PREFIX + r"(\d+)-\w+", name)
+        if not match or os.path.exists(f"/proc/{match.group(1)}"):
+            continue
+        path = os.path.join(tempfile.gettempdir(), name)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if path.encode() + b"/" in file.read():
+                        os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                pass
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def task_seconds(pid, task):
     try:
         with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as stat:
@@ -254,7 +275,7 @@ class Box:
         self.processes = []
         self.namespaces = []
         self.cleanups = []
-        self.directory = tempfile.mkdtemp(prefix="sidestep-bench-")
+        self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
         try:
             self._build()
         except BaseException:
