@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting the product in a box."""
 
-from harness.place import SIDESTEP
+import os
+
+from harness.place import SIDESTEP, find_program
 
 LIVE = "interception is live"
+# What a sidecar says when it has an agent.
+SERVED = "the host's agent steers"
 
 
 def sidecar_command(box, *arguments):
@@ -17,3 +21,19 @@ def sidecar(box, *arguments, where=None):
     process.wait_line(LIVE)
     box.relay = process
     return process
+
+
+def without_rights(command):
+    """The command with CAP_NET_ADMIN alone, as workerd's sidecar has it."""
+    return [find_program("setpriv"), "--bounding-set=-all,+net_admin", "--inh-caps=-all", *command]
+
+
+def agent(box, processes):
+    """`sidestep agent` on the box's host, for these sidecars. Its pins are on a bpffs in a mount
+    namespace of its own, which goes when it does."""
+    directory = os.path.join(box.directory, "bpf")
+    os.makedirs(directory, exist_ok=True)
+    pids = [word for process in processes for word in ("--pid", str(process.pid))]
+    return box.spawn(find_program("unshare"), "--mount", "sh", "-c",
+                     'mount -t bpf bpf "$1" && shift && exec "$@"', "sh", directory, SIDESTEP,
+                     "agent", "--pin", os.path.join(directory, "agent"), *pids, where=box.host)
