@@ -150,6 +150,18 @@ seen() {
 	[ "$(seen big.example 192.0.2.7:443)" = 1 ]
 }
 
+@test "a ClientHello of Go's shape, with a post-quantum key share, whole and in segments" {
+	need python3
+	gateway
+	sidecar
+	for segment in 4096 700 1; do
+		run bed_exec app "$BED_REPO/tests/tls_hello.py" 192.0.2.7 443 go.example "$segment"
+		echo "$output"
+		[ "$output" = "ServerHello suite=0x1301 group=0x001d" ]
+	done
+	[ "$(seen go.example 192.0.2.7:443)" = 3 ]
+}
+
 @test "202: TLS as it is, to the origin's own certificate" {
 	need curl
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=origin \
