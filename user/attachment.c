@@ -64,29 +64,37 @@ int programs_attach_steer(const struct programs *programs, int netns_fd,
 	return 0;
 }
 
+/* A link: -EINVAL or -EOPNOTSUPP from a kernel without TCX, which knows no such attach type. */
+static int tcx_attach(struct attachment *attachment, int program_fd)
+{
+	int fd = bpf_link_create(program_fd, (int)attachment->ifindex,
+				 attachment->egress ? ATTACH_TYPE_TCX_EGRESS
+						    : ATTACH_TYPE_TCX_INGRESS,
+				 NULL);
+
+	if (fd < 0)
+		return fd;
+	/* A filter that does the same: this process's, or a killed predecessor's. */
+	clsact_detach(attachment);
+	attachment->kind = ATTACHMENT_LINK;
+	attachment->link_fd = fd;
+	return 0;
+}
+
 int programs_attach_tc(const struct programs *programs, enum programs_program program,
 		       uint32_t ifindex, struct attachment *ret_attachment)
 {
-	struct attachment result = {.ifindex = ifindex, .egress = is_egress(program)};
-	enum bpf_attach_type type = result.egress ? ATTACH_TYPE_TCX_EGRESS
-						  : ATTACH_TYPE_TCX_INGRESS;
-	enum programs_way way = programs->config.way;
-	int fd = programs->programs[program], error = -EOPNOTSUPP;
+	struct attachment result = {
+		.kind = ATTACHMENT_CLSACT,
+		.ifindex = ifindex,
+		.egress = is_egress(program),
+		.program = program,
+	};
+	int fd = programs->programs[program], error;
 	char name[IF_NAMESIZE] = "?";
 
-	if (way != PROGRAMS_WAY_CLSACT) {
-		result.link_fd = bpf_link_create(fd, (int)ifindex, type, NULL);
-		error = result.link_fd < 0 ? result.link_fd : 0;
-	}
-	if (error == 0) {
-		result.kind = ATTACHMENT_LINK;
-		/* A killed predecessor may have used the other way, which outlives its process. */
-		clsact_detach(&result);
-	} else if ((error == -EINVAL || error == -EOPNOTSUPP) && way != PROGRAMS_WAY_TCX) {
-		/* A kernel without TCX knows no such attach type: EINVAL. */
-		result.kind = ATTACHMENT_CLSACT;
-		error = clsact_attach(&result, fd);
-	}
+	error = programs->config.way == PROGRAMS_WAY_TCX ? tcx_attach(&result, fd)
+							 : clsact_attach(&result, fd);
 	(void)if_indextoname(ifindex, name);
 	if (error == -ENODEV)
 		return error;
@@ -97,6 +105,12 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
 		  result.kind == ATTACHMENT_LINK ? "TCX" : "clsact");
 	*ret_attachment = result;
 	return 0;
+}
+
+void programs_settle(const struct programs *programs, struct attachment *attachment)
+{
+	if (programs->config.way == PROGRAMS_WAY_AUTO && attachment->kind == ATTACHMENT_CLSACT)
+		(void)tcx_attach(attachment, programs->programs[attachment->program]);
 }
 
 void attachment_release(struct attachment *attachment)

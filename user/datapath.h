@@ -37,6 +37,7 @@ struct datapath_ops {
 	int (*route_remove)(struct datapath *datapath, const struct prefix *prefix);
 	int (*inbound_add)(struct datapath *datapath, const struct sidestep_flow_key *key);
 	int (*commit)(struct datapath *datapath);
+	void (*settle)(struct datapath *datapath); /* NULL: nothing is put off */
 	int (*own_socket)(struct datapath *datapath, int fd, const struct sockaddr *destination);
 	void (*flow_update)(struct datapath *datapath, const struct proxy_flow *flow);
 	void (*flow_close)(struct datapath *datapath, const struct proxy_flow *flow);
@@ -134,6 +135,13 @@ static inline int datapath_inbound_add(struct datapath *datapath,
 static inline int datapath_commit(struct datapath *datapath)
 {
 	return datapath->ops->commit(datapath);
+}
+
+/* Does what was put off so as to be in force sooner. */
+static inline void datapath_settle(struct datapath *datapath)
+{
+	if (datapath->ops->settle)
+		datapath->ops->settle(datapath);
 }
 
 /* These three have the signatures of struct proxy_hooks; @context is the struct datapath. */

@@ -175,6 +175,18 @@ static int bpf_commit(struct datapath *base)
 	return 0;
 }
 
+static void bpf_settle(struct datapath *base)
+{
+	struct datapath_bpf *datapath = self(base);
+	unsigned int i;
+
+	programs_settle(datapath->programs, &datapath->fixed);
+	for (i = 0; i < datapath->device_count; i++) {
+		programs_settle(datapath->programs, &datapath->devices[i].ingress);
+		programs_settle(datapath->programs, &datapath->devices[i].egress);
+	}
+}
+
 static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
 {
 	struct datapath_bpf *datapath = self(base);
@@ -217,6 +229,7 @@ static const struct datapath_ops ops = {
 	.route_remove = bpf_route_remove,
 	.inbound_add = bpf_inbound_add,
 	.commit = bpf_commit,
+	.settle = bpf_settle,
 	.own_socket = bpf_own_socket,
 	.flow_update = bpf_flow_update,
 	.flow_close = bpf_flow_close,

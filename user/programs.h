@@ -23,7 +23,9 @@ enum programs_kind {
 
 /* How TC programs are attached. */
 enum programs_way {
-	PROGRAMS_WAY_AUTO, /* TCX (Linux 6.6), clsact where the kernel lacks it */
+	/* clsact at first, which does not wait, then TCX where the kernel has it (Linux 6.6): each
+	 * attaching by TCX waits for an RCU grace period, about 10 ms (tcx_entry_sync()). */
+	PROGRAMS_WAY_AUTO,
 	PROGRAMS_WAY_TCX,
 	PROGRAMS_WAY_CLSACT,
 };
@@ -52,18 +54,6 @@ void programs_free(struct programs *programs);
  * -EOVERFLOW: beyond 32 bits. Before Linux 5.14 it is always 1. */
 int programs_netns(uint32_t *ret_netns);
 
-/* A program on a device or in a namespace. Zero-initialised: none. */
-struct attachment {
-	enum {
-		ATTACHMENT_NONE,
-		ATTACHMENT_LINK,
-		ATTACHMENT_CLSACT,
-	} kind;
-	int link_fd; /* ATTACHMENT_LINK: goes when it is closed and not pinned */
-	uint32_t ifindex;
-	bool egress;
-};
-
 enum programs_program {
 	PROGRAM_STEER,
 	PROGRAM_LO_EGRESS,
@@ -76,6 +66,19 @@ enum programs_program {
 	PROGRAMS,
 };
 
+/* A program on a device or in a namespace. Zero-initialised: none. */
+struct attachment {
+	enum {
+		ATTACHMENT_NONE,
+		ATTACHMENT_LINK,
+		ATTACHMENT_CLSACT,
+	} kind;
+	int link_fd; /* ATTACHMENT_LINK: goes when it is closed and not pinned */
+	uint32_t ifindex;
+	bool egress;
+	enum programs_program program;
+};
+
 /* `steer` in the network namespace @netns_fd. Returns 0 or negative errno, logged. */
 int programs_attach_steer(const struct programs *programs, int netns_fd,
 			  struct attachment *ret_attachment);
@@ -84,6 +87,10 @@ int programs_attach_steer(const struct programs *programs, int netns_fd,
  * -ENODEV is not: the device is gone. */
 int programs_attach_tc(const struct programs *programs, enum programs_program program,
 		       uint32_t ifindex, struct attachment *ret_attachment);
+
+/* Of PROGRAMS_WAY_AUTO: a link takes the filter's place, so that a kill takes it along. Both run
+ * for a moment. Where the kernel has no TCX the filter stays. */
+void programs_settle(const struct programs *programs, struct attachment *attachment);
 
 /* Detaches; harmless when repeated. */
 void attachment_release(struct attachment *attachment);

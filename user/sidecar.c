@@ -303,6 +303,7 @@ static void run(struct sidecar *sidecar)
 	};
 	int error = 0;
 
+	datapath_settle(sidecar->datapath);
 	for (;;) {
 		struct pollfd events[] = {
 			[SIGNAL] = {.fd = sidecar->signal_fd, .events = POLLIN},
@@ -334,8 +335,10 @@ static void run(struct sidecar *sidecar)
 			sidecar_datapath_agent_came(sidecar);
 			changed = true;
 		}
-		if (changed)
-			error = sidecar->agent_gone ? 0 : steering_sync(sidecar->steering);
+		if (!changed)
+			continue;
+		error = sidecar->agent_gone ? 0 : steering_sync(sidecar->steering);
+		datapath_settle(sidecar->datapath);
 	}
 }
 

@@ -198,7 +198,7 @@ static const struct option_entry entries[] = {
 	 .choices = attach_choices,
 	 FIELD(attach),
 	 .default_text = "auto",
-	 .help = "How the TC programs are attached. auto: TCX (Linux 6.6), else clsact."},
+	 .help = "How the TC programs are attached. auto: by clsact, then by TCX where the kernel has it (Linux 6.6)."},
 	{.name = "log-level",
 	 .argument = "LEVEL",
 	 .type = OPTION_CHOICE,
