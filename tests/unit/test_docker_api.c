@@ -185,7 +185,17 @@ static void test_status(void **state)
 
 	start(bed, "/networks", NULL);
 	say(bed, "HTTP/1.1 404 Not Found\r\nContent-Length: 14\r\n\r\n{\"message\":\"\"}");
-	assert_done(bed, -EPROTO, "GET /networks: status 404");
+	assert_done(bed, -ENOENT, "GET /networks: status 404");
+}
+
+static void test_other_status(void **state)
+{
+	struct bed *bed = *state;
+
+	start(bed, "/networks", NULL);
+	say(bed,
+	    "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 14\r\n\r\n{\"message\":\"\"}");
+	assert_done(bed, -EPROTO, "GET /networks: status 500");
 }
 
 static void test_not_http(void **state)
@@ -301,11 +311,12 @@ static void test_url_encode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_request),   TEST(test_length),       TEST(test_chunks),
-		TEST(test_until_end), TEST(test_broken_off),   TEST(test_no_answer),
-		TEST(test_status),    TEST(test_not_http),     TEST(test_endless_head),
-		TEST(test_stream),    TEST(test_stream_error), TEST(test_stream_refused),
-		TEST(test_limits),    TEST(test_wake),	       cmocka_unit_test(test_url_encode),
+		TEST(test_request),	 TEST(test_length),	  TEST(test_chunks),
+		TEST(test_until_end),	 TEST(test_broken_off),	  TEST(test_no_answer),
+		TEST(test_status),	 TEST(test_not_http),	  TEST(test_endless_head),
+		TEST(test_other_status), TEST(test_not_http),	  TEST(test_endless_head),
+		TEST(test_stream),	 TEST(test_stream_error), TEST(test_stream_refused),
+		TEST(test_limits),	 TEST(test_wake),	  cmocka_unit_test(test_url_encode),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
