@@ -311,12 +311,14 @@ static void test_url_encode(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_request),	 TEST(test_length),	  TEST(test_chunks),
-		TEST(test_until_end),	 TEST(test_broken_off),	  TEST(test_no_answer),
-		TEST(test_status),	 TEST(test_not_http),	  TEST(test_endless_head),
-		TEST(test_other_status), TEST(test_not_http),	  TEST(test_endless_head),
-		TEST(test_stream),	 TEST(test_stream_error), TEST(test_stream_refused),
-		TEST(test_limits),	 TEST(test_wake),	  cmocka_unit_test(test_url_encode),
+		TEST(test_request),	   TEST(test_length),
+		TEST(test_chunks),	   TEST(test_until_end),
+		TEST(test_broken_off),	   TEST(test_no_answer),
+		TEST(test_status),	   TEST(test_not_http),
+		TEST(test_endless_head),   TEST(test_other_status),
+		TEST(test_stream),	   TEST(test_stream_error),
+		TEST(test_stream_refused), TEST(test_limits),
+		TEST(test_wake),	   cmocka_unit_test(test_url_encode),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
