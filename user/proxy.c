@@ -122,8 +122,8 @@ static bool accept_without_descriptors(struct proxy_listener *listener)
 	fd = accept4(listener->handler.fd, (struct sockaddr *)&source, &size,
 		     SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
-		connection_refuse(&worker->base, fd, &source);
 		counter_add(&worker->base.counters.refused_limit, 1);
+		connection_refuse(&worker->base, fd, &source);
 	}
 	worker->reserve = eventfd(0, EFD_CLOEXEC);
 	if (complaint_due(&worker->proxy->shared, COMPLAINT_DESCRIPTORS, suffix))
@@ -153,8 +153,9 @@ static void connection_admit(struct proxy_worker *worker, int fd,
 		return;
 	}
 	(void)atomic_fetch_sub(&shared->live, 1);
-	connection_refuse(&worker->base, fd, source);
+	/* Counted before the client can know of it. */
 	counter_add(&worker->base.counters.refused_limit, 1);
+	connection_refuse(&worker->base, fd, source);
 	if (complaint_due(shared, COMPLAINT_LIMIT, suffix))
 		log_warning("connection reset: the limit of %u connections is reached; raise it or "
 			    "find who keeps them open%s",
