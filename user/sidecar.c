@@ -248,7 +248,8 @@ static int start_control(struct sidecar *sidecar)
 
 	if (config.address.address.ss_family == AF_UNSPEC)
 		return 0;
-	return control_new(&config, &sidecar->control);
+	/* -EADDRINUSE is for another instance (STATUS_BUSY); this is some other program's port. */
+	return control_new(&config, &sidecar->control) < 0 ? -EIO : 0;
 }
 
 static int start(struct sidecar *sidecar)
