@@ -5,9 +5,10 @@
 
 enum exit_status {
 	STATUS_OK = 0,
-	STATUS_FAILED = 1, /* could not do it; the log says why */
-	STATUS_USAGE = 2,  /* the command line is wrong */
-	STATUS_BUSY = 3,   /* another instance is running here */
+	STATUS_FAILED = 1,  /* could not do it; the log says why */
+	STATUS_USAGE = 2,   /* the command line is wrong */
+	STATUS_BUSY = 3,    /* another instance is running here */
+	STATUS_GATEWAY = 4, /* the gateway cannot be reached (doctor) */
 };
 
 int command_sidecar(int argc, char **argv);
@@ -15,5 +16,6 @@ int command_gateway(int argc, char **argv);
 int command_demo(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_agent(int argc, char **argv);
+int command_doctor(int argc, char **argv);
 
 #endif

@@ -25,7 +25,7 @@ static socklen_t lock_address(struct sockaddr_un *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(LOCK_NAME));
 }
 
-static int holder_pid(void)
+int instance_holder(void)
 {
 	struct sockaddr_un address;
 	socklen_t size = lock_address(&address);
@@ -35,7 +35,7 @@ static int holder_pid(void)
 
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, size) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_size) < 0)
-		return 0;
+		return -1;
 	return credentials.pid;
 }
 
@@ -59,7 +59,7 @@ int instance_lock(void)
 			return log_errno(error, "cannot keep other instances out");
 		log_error("another sidestep is running in this network namespace (process %d): "
 			  "stop it first, or give this one a namespace of its own",
-			  holder_pid());
+			  instance_holder());
 		return -EADDRINUSE;
 	}
 	/* Only so that a second instance can ask who this is. */

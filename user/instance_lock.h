@@ -11,4 +11,7 @@
  */
 int instance_lock(void);
 
+/* The process that holds the lock here, 0 when it is of another PID namespace, -1: nobody. */
+int instance_holder(void);
+
 #endif

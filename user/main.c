@@ -15,6 +15,7 @@ static const struct {
 	{"gateway", command_gateway, "the reference HTTP CONNECT gateway"},
 	{"demo", command_demo, "the main job in private network namespaces, without Docker"},
 	{"status", command_status, "what running instances intercept, bypass and count"},
+	{"doctor", command_doctor, "what is missing here, and what to do about it"},
 };
 
 static void print_usage(FILE *stream)

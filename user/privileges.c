@@ -15,19 +15,22 @@ static void free_capabilities(cap_t *capabilities)
 
 #define _cleanup_cap_ __attribute__((cleanup(free_capabilities)))
 
+static bool in_effect(cap_value_t capability)
+{
+	_cleanup_cap_ cap_t now = cap_get_proc();
+	cap_flag_value_t have = CAP_CLEAR;
+
+	return now && cap_get_flag(now, capability, CAP_EFFECTIVE, &have) == 0 && have == CAP_SET;
+}
+
 bool privileges_have_bpf(void)
 {
-	static const cap_value_t enough[] = {CAP_BPF, CAP_SYS_ADMIN};
-	_cleanup_cap_ cap_t now = cap_get_proc();
-	size_t i;
+	return in_effect(CAP_BPF) || in_effect(CAP_SYS_ADMIN);
+}
 
-	for (i = 0; now && i < sizeof(enough) / sizeof(enough[0]); i++) {
-		cap_flag_value_t have = CAP_CLEAR;
-
-		if (cap_get_flag(now, enough[i], CAP_EFFECTIVE, &have) == 0 && have == CAP_SET)
-			return true;
-	}
-	return false;
+bool privileges_have_net_admin(void)
+{
+	return in_effect(CAP_NET_ADMIN);
 }
 
 int privileges_set_bpf(bool on)

@@ -15,6 +15,9 @@ int privileges_drop(bool keep_bpf);
 /* Is CAP_BPF (or CAP_SYS_ADMIN, which includes it) in effect? */
 bool privileges_have_bpf(void);
 
+/* Is CAP_NET_ADMIN in effect? */
+bool privileges_have_net_admin(void);
+
 /* Switches CAP_BPF off (or on again) in the calling thread, as a trial. 0 or negative errno. */
 int privileges_set_bpf(bool on);
 

@@ -233,6 +233,29 @@ static int prepare(struct sidecar *sidecar)
 	return options->tls_intercept ? tls_authority_new(options->ca_directory, &sidecar->tls) : 0;
 }
 
+static void gateway_changed(void *context, const struct proxy_gateway *gateway)
+{
+	struct sidecar *sidecar = context;
+
+	preflight_request(sidecar->preflight, gateway);
+}
+
+/* In the background: what it finds is for the log, and delays nothing. Before the control API,
+ * which may change the gateway at once. */
+static int start_preflight(struct sidecar *sidecar)
+{
+	const struct preflight_config config = {
+		.limit_ms = PREFLIGHT_LIMIT_MS,
+		.own_socket = sidecar_own_socket,
+		.context = sidecar,
+	};
+	int error = preflight_new(&config, &sidecar->preflight);
+
+	if (error == 0)
+		preflight_request(sidecar->preflight, &sidecar->gateway);
+	return error;
+}
+
 /* Whoever gets an answer there takes everything else for granted: so it comes last. */
 static int start_control(struct sidecar *sidecar)
 {
@@ -244,6 +267,7 @@ static int start_control(struct sidecar *sidecar)
 		.gateway = sidecar->gateway,
 		.context = sidecar,
 		.own_socket = sidecar_own_socket,
+		.gateway_changed = gateway_changed,
 	};
 
 	if (config.address.address.ss_family == AF_UNSPEC)
@@ -281,7 +305,8 @@ static int start(struct sidecar *sidecar)
 	if (error < 0)
 		return log_errno(error, "cannot describe this instance in its map");
 	if ((error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
-	    (error = start_docker(sidecar)) < 0 || (error = start_control(sidecar)) < 0)
+	    (error = start_docker(sidecar)) < 0 || (error = start_preflight(sidecar)) < 0 ||
+	    (error = start_control(sidecar)) < 0)
 		return error;
 	check_bridges(sidecar);
 	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
@@ -348,6 +373,7 @@ static void stop(struct sidecar *sidecar, bool drain)
 	struct proxy_counters counters;
 
 	control_free(sidecar->control);
+	preflight_free(sidecar->preflight);
 	docker_feed_free(sidecar->feed);
 	if (drain) {
 		log_info("stopping: running connections have up to %u ms",

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "docker_feed.h"
 #include "policy.h"
+#include "preflight.h"
 #include "sidecar_options.h"
 #include "steering.h"
 #include "tls_authority.h"
@@ -35,6 +36,7 @@ struct sidecar {
 	struct steering *steering;
 	struct docker_feed *feed;
 	struct control *control;
+	struct preflight *preflight;
 };
 
 /* Chooses and makes the datapath: by --datapath, the rights that are there, and whether an agent
