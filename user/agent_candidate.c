@@ -179,6 +179,9 @@ void agent_candidate_add(struct agent *agent, const char *id, const char *name, 
 	struct agent_candidate *candidate;
 	int pidfd, error;
 
+	/* The agent's own container, of the same image. */
+	if (pid == getpid())
+		return;
 	for (candidate = agent->candidates; candidate; candidate = candidate->next) {
 		if (candidate->pid != pid || strcmp(candidate->id, id) != 0)
 			continue;

@@ -20,6 +20,7 @@ struct datapath_agent {
 	bool udp_pass;
 	pthread_mutex_t lock; /* one request and its reply at a time */
 	uint32_t sequence;
+	uint64_t start;	  /* ns, CLOCK_MONOTONIC; 0: not described yet */
 	bool uncommitted; /* something was set that no reply has confirmed */
 };
 
@@ -107,7 +108,9 @@ static int agent_set_gateway(struct datapath *base, const char *gateway)
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	describe.namespace.start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	if (self(base)->start == 0)
+		self(base)->start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	describe.namespace.start = self(base)->start;
 	(void)snprintf(describe.namespace.gateway, sizeof(describe.namespace.gateway), "%s",
 		       gateway);
 	return request(self(base), &describe, -1, true);

@@ -28,6 +28,7 @@ struct datapath_bpf {
 	struct attachment fixed; /* on lo, or in bridge mode on the veth */
 	struct device devices[MAX_DEVICES];
 	unsigned int device_count;
+	uint64_t start; /* ns, CLOCK_MONOTONIC; 0: not described yet */
 };
 
 static struct datapath_bpf *self(struct datapath *base)
@@ -57,7 +58,9 @@ static int bpf_set_gateway(struct datapath *base, const char *gateway)
 	struct timespec now;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	namespace.start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	if (datapath->start == 0)
+		datapath->start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	namespace.start = datapath->start;
 	(void)snprintf(namespace.gateway, sizeof(namespace.gateway), "%s", gateway);
 	return programs_namespace_set(datapath->programs, datapath->netns, &namespace);
 }

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -156,6 +157,17 @@ static int check_bypass(const struct sidecar_options *options)
 	return -EINVAL;
 }
 
+static int check_modes(const struct sidecar *sidecar)
+{
+	if (!sidecar->bridge_mode ||
+	    sidecar->options.ingress_address.address.ss_family == AF_UNSPEC)
+		return 0;
+	log_error(
+		"--http-ingress-address does not go with --bridge: the control API is a container's "
+		"own, and refuses whoever is in its network namespace, here the host");
+	return -EINVAL;
+}
+
 static uint32_t open_anchor(struct sidecar *sidecar)
 {
 	uint32_t ifindex = LOOPBACK_IFINDEX;
@@ -233,11 +245,24 @@ static int prepare(struct sidecar *sidecar)
 	return options->tls_intercept ? tls_authority_new(options->ca_directory, &sidecar->tls) : 0;
 }
 
+/* In the control's thread; `sidestep status` is told by the main thread, see run(). */
 static void gateway_changed(void *context, const struct proxy_gateway *gateway)
 {
 	struct sidecar *sidecar = context;
 
 	preflight_request(sidecar->preflight, gateway);
+	(void)pthread_rwlock_wrlock(&sidecar->datapath_lock);
+	(void)endpoint_format((const struct sockaddr *)&gateway->address, sidecar->gateway_text);
+	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
+	(void)eventfd_write(sidecar->gateway_fd, 1);
+}
+
+static void describe_gateway(struct sidecar *sidecar)
+{
+	eventfd_t count;
+
+	(void)eventfd_read(sidecar->gateway_fd, &count);
+	(void)sidecar_datapath_describe(sidecar, sidecar->datapath);
 }
 
 /* In the background: what it finds is for the log, and delays nothing. Before the control API,
@@ -272,6 +297,9 @@ static int start_control(struct sidecar *sidecar)
 
 	if (config.address.address.ss_family == AF_UNSPEC)
 		return 0;
+	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (sidecar->gateway_fd < 0)
+		return log_errno(-errno, "cannot make an eventfd");
 	/* -EADDRINUSE is for another instance (STATUS_BUSY); this is some other program's port. */
 	return control_new(&config, &sidecar->control) < 0 ? -EIO : 0;
 }
@@ -301,7 +329,7 @@ static int start(struct sidecar *sidecar)
 	    (error = sidecar_datapath_listeners(sidecar, sidecar->datapath)) < 0 ||
 	    (error = make_steering(sidecar, anchor_ifindex)) < 0)
 		return error;
-	error = datapath_set_gateway(sidecar->datapath, sidecar->gateway_text);
+	error = sidecar_datapath_describe(sidecar, sidecar->datapath);
 	if (error < 0)
 		return log_errno(error, "cannot describe this instance in its map");
 	if ((error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
@@ -326,6 +354,7 @@ static void run(struct sidecar *sidecar)
 		FEED,
 		RENDEZVOUS,
 		AGENT,
+		GATEWAY,
 	};
 	int error = 0;
 
@@ -337,6 +366,7 @@ static void run(struct sidecar *sidecar)
 			[FEED] = {.fd = sidecar->feed ? docker_feed_fd(sidecar->feed) : -1,
 				  .events = POLLIN},
 			[RENDEZVOUS] = {.fd = sidecar->rendezvous_fd, .events = POLLIN},
+			[GATEWAY] = {.fd = sidecar->gateway_fd, .events = POLLIN},
 			/* Only its end is an event: replies are read where they are waited for. */
 			[AGENT] = {.fd = sidecar->agent_gone
 						 ? -1
@@ -355,6 +385,8 @@ static void run(struct sidecar *sidecar)
 						&sidecar->options.bridges);
 			changed = true;
 		}
+		if (events[GATEWAY].revents)
+			describe_gateway(sidecar);
 		if (events[AGENT].revents)
 			sidecar_datapath_agent_left(sidecar);
 		if (events[RENDEZVOUS].revents) {
@@ -400,6 +432,7 @@ static void stop(struct sidecar *sidecar, bool drain)
 		bridge_close(&sidecar->bridge);
 	(void)safe_close(sidecar->anchor_fd);
 	(void)safe_close(sidecar->rendezvous_fd);
+	(void)safe_close(sidecar->gateway_fd);
 	(void)safe_close(sidecar->monitor_fd);
 	(void)safe_close(sidecar->netns_fd);
 	(void)safe_close(sidecar->signal_fd);
@@ -415,6 +448,7 @@ int command_sidecar(int argc, char **argv)
 		.monitor_fd = -1,
 		.netns_fd = -1,
 		.rendezvous_fd = -1,
+		.gateway_fd = -1,
 		.datapath_lock = PTHREAD_RWLOCK_INITIALIZER,
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};
@@ -425,7 +459,7 @@ int command_sidecar(int argc, char **argv)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	log_set_level(sidecar.options.log_level);
 	sidecar.bridge_mode = sidecar.options.bridges.count > 0;
-	if (check_bypass(&sidecar.options) < 0 ||
+	if (check_bypass(&sidecar.options) < 0 || check_modes(&sidecar) < 0 ||
 	    sidecar_gateway(&sidecar.options, &sidecar.gateway, sidecar.gateway_text) < 0) {
 		options_release(&sidecar_command, &sidecar.options);
 		return STATUS_USAGE;

@@ -24,6 +24,7 @@ struct sidecar {
 	int signal_fd;
 	int monitor_fd;
 	int netns_fd;
+	int gateway_fd;	   /* eventfd: @gateway_text has changed, guarded by datapath_lock */
 	int rendezvous_fd; /* where the host's agent comes, -1: it is not wanted */
 	struct bridge bridge;
 	struct datapath *datapath;
@@ -48,6 +49,9 @@ struct steering_way sidecar_datapath_way(struct sidecar *sidecar);
 
 /* Gives the proxy's listeners to @datapath. Returns 0 or negative errno, logged. */
 int sidecar_datapath_listeners(const struct sidecar *sidecar, struct datapath *datapath);
+
+/* Tells @datapath the gateway's name, for `sidestep status`. Returns 0 or negative errno. */
+int sidecar_datapath_describe(struct sidecar *sidecar, struct datapath *datapath);
 
 /* Records the inbound connections that were open already. */
 void sidecar_datapath_seed(struct sidecar *sidecar);

@@ -195,6 +195,16 @@ int sidecar_datapath_listeners(const struct sidecar *sidecar, struct datapath *d
 	return 0;
 }
 
+int sidecar_datapath_describe(struct sidecar *sidecar, struct datapath *datapath)
+{
+	char text[sizeof(sidecar->gateway_text)];
+
+	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
+	memcpy(text, sidecar->gateway_text, sizeof(text));
+	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
+	return datapath_set_gateway(datapath, text);
+}
+
 void sidecar_datapath_seed(struct sidecar *sidecar)
 {
 	int count = sidecar->bridge_mode ? inbound_seed_conntrack(sidecar->steering)
@@ -230,7 +240,7 @@ static int take_over(struct sidecar *sidecar, struct datapath *datapath)
 	int error = sidecar_datapath_listeners(sidecar, datapath);
 
 	if (error == 0)
-		error = datapath_set_gateway(datapath, sidecar->gateway_text);
+		error = sidecar_datapath_describe(sidecar, datapath);
 	if (error < 0)
 		return error;
 	swap_datapath(sidecar, datapath);

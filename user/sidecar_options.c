@@ -198,7 +198,8 @@ static const struct option_entry entries[] = {
 	 .choices = attach_choices,
 	 FIELD(attach),
 	 .default_text = "auto",
-	 .help = "How the TC programs are attached. auto: by clsact, then by TCX where the kernel has it (Linux 6.6)."},
+	 .help = "How the TC programs are attached. auto: by clsact, then by TCX where the kernel "
+		 "has it (Linux 6.6)."},
 	{.name = "log-level",
 	 .argument = "LEVEL",
 	 .type = OPTION_CHOICE,
@@ -232,8 +233,10 @@ const struct options_command sidecar_command = {
 		"Every TCP connection that is opened to outside the bypassed subnets arrives at the "
 		"gateway as CONNECT IP:PORT, whatever its port. Traffic on the containers' own "
 		"bridges, and replies to connections that came from outside, are never touched.\n"
-		"Needs CAP_BPF and CAP_NET_ADMIN (bridge mode: also CAP_SYS_ADMIN at start) and "
-		"Linux 5.10; gives up what it no longer needs.\n"
+		"With CAP_BPF and CAP_NET_ADMIN it steers by BPF programs of its own (Linux 5.10; "
+		"bridge mode: also CAP_SYS_ADMIN at start), with CAP_NET_ADMIN alone by those of "
+		"the host's agent (sidestep agent) or, until that comes, by an nftables table. Gives "
+		"up what it no longer needs.\n"
 		"When it is killed, the application's connections to the outside fail at once "
 		"until it runs again; in bridge mode nothing of it stays on the host, and "
 		"containers reach the outside as without it.",
