@@ -44,7 +44,7 @@ int instance_lock(void)
 	struct sockaddr_un address;
 	socklen_t size = lock_address(&address);
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int i, error = 0;
+	int i, holder, error = 0;
 
 	if (fd < 0)
 		return log_errno(-errno, "cannot make the socket that keeps other instances out");
@@ -57,9 +57,10 @@ int instance_lock(void)
 	if (error < 0) {
 		if (error != -EADDRINUSE)
 			return log_errno(error, "cannot keep other instances out");
+		holder = instance_holder();
 		log_error("another sidestep is running in this network namespace (process %d): "
 			  "stop it first, or give this one a namespace of its own",
-			  instance_holder());
+			  holder < 0 ? 0 : holder);
 		return -EADDRINUSE;
 	}
 	/* Only so that a second instance can ask who this is. */
