@@ -47,14 +47,14 @@ static void session_ended(void *context, struct agent_session *session, bool det
 	struct agent_candidate *candidate;
 
 	for (candidate = agent->candidates; candidate; candidate = candidate->next) {
-		if (candidate->session != session)
-			continue;
-		candidate->session = NULL;
-		log_info("%s: its sidecar is gone; %s", candidate->name,
-			 detached ? "nothing is attached any more"
-				  : "what is attached lets nothing out, until its network "
-				    "namespace is gone");
+		if (candidate->session == session)
+			candidate->session = NULL;
 	}
+	/* The candidate may be gone: a process's end is told before its sockets'. */
+	log_info("%s: its sidecar is gone; %s", agent_session_name(session),
+		 detached ? "nothing is attached any more"
+			  : "what is attached lets nothing out, until its network namespace is "
+			    "gone");
 	namespace->netns_fd = safe_close(namespace->netns_fd);
 	if (detached)
 		agent_namespace_drop(agent, namespace);

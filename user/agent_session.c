@@ -268,3 +268,8 @@ struct agent_namespace *agent_session_namespace(const struct agent_session *sess
 {
 	return session->namespace;
 }
+
+const char *agent_session_name(const struct agent_session *session)
+{
+	return session->name;
+}

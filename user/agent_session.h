@@ -22,6 +22,7 @@ int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
 /* From the loop's thread; @ended is not called. NULL is allowed. */
 void agent_session_free(struct agent_session *session);
 
+const char *agent_session_name(const struct agent_session *session);
 struct agent_namespace *agent_session_namespace(const struct agent_session *session);
 
 #endif
