@@ -1,0 +1,312 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# `sidestep agent`: sidecars with CAP_NET_ADMIN and nothing else begin with nftables, and the agent
+# attaches its programs to their namespaces.
+
+load lib/testbed.bash
+load lib/scenarios.bash
+
+setup() {
+	export BATS_TEST_TIMEOUT=60
+	bed_start
+	PIN=$BED_BPFFS/agent
+	mkfifo "$BED_DIR/go"
+}
+
+teardown() {
+	bed_stop
+}
+
+# unprivileged WHERE NAME [ARGUMENT...] - a sidecar there; returns when it steers.
+unprivileged() {
+	local where=$1 name=$2
+	shift 2
+	bed_spawn "$where" "$name" setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar "$@"
+	bed_wait_line "$name" "interception is live" 10
+}
+
+# agent NAME PID... - returns when its programs are loaded.
+agent() {
+	local name=$1 pid arguments=()
+	shift
+	for pid; do
+		arguments+=(--pid "$pid")
+	done
+	bed_spawn host "$name" "$SIDESTEP" agent --pin "$PIN" --log-level debug "${arguments[@]}"
+	bed_wait_line "$name" "programs loaded" 10
+}
+
+# served - a gateway, a sidecar in the application's namespace, and an agent that steers for it.
+served() {
+	gateway
+	unprivileged app sidecar --gateway "$BED_HOST:8080"
+	agent agent "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
+}
+
+# hold - a connection to the gateway that has said one thing and says another when it is told to.
+hold() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app held bash -c '
+		exec 3<>/dev/tcp/192.0.2.77/7777
+		printf before >&3 && head -c 6 <&3 && echo " echoed"
+		read -r _ <"$0"
+		printf after >&3 && head -c 5 <&3 && echo " echoed"' "$BED_DIR/go"
+	bed_wait_line held "before echoed"
+}
+
+held_goes_on() {
+	bed_alive held
+	echo >"$BED_DIR/go"
+	bed_wait_line held "after echoed"
+	bed_wait_exit held
+}
+
+# flood_start / flood_good - new connections all the time; whether each one worked.
+flood_start() {
+	rm -f "$BED_DIR/flood-end"
+	bed_spawn app flood "$PEER" flood 192.0.2.77 80 --connections 2 --pause-us 1000 \
+		--until-file "$BED_DIR/flood-end" --timeout 50
+	bed_until 5 arrived_over 192.0.2.77:80 20
+}
+
+flood_good() {
+	touch "$BED_DIR/flood-end"
+	bed_wait_exit flood || { bed_log flood && return 1; }
+	bed_log flood
+	[ "$(bed_value failed <"$BED_DIR/flood.log")" = 0 ]
+}
+
+arrived_over() {
+	[ "$(arrived "$1")" -gt "$2" ]
+}
+
+# flood_more - waits for new connections from now on.
+flood_more() {
+	bed_until 5 arrived_over 192.0.2.77:80 $(($(arrived 192.0.2.77:80) + 20))
+}
+
+reaches_gateway() {
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	connect 2001:db8:9::9 443 --send hello --half-close --read-all
+}
+
+# fails_at_once - TCP of the application, in a way that it learns of.
+fails_at_once() {
+	for target in 192.0.2.77 192.0.2.1 2001:db8:9::9 2001:db8::1; do
+		run connect $target 80 --send hello --read-all --timeout 3
+		echo "$output"
+		[ "$status" -ne 0 ]
+		[[ $output =~ result=(unreachable|refused|reset) ]]
+	done
+}
+
+# links - name and number of each of them, and of the program that it runs: "PATH LINK PROGRAM".
+links() {
+	local path
+	for path in "$PIN"/links/*/*; do
+		[ -e "$path" ] || continue
+		bpftool link show pinned "$path" | awk -v "path=${path#"$PIN"/links/}" '
+			/^[0-9]+:/ { sub(":", "", $1); for (i = 2; i < NF; i++) if ($i == "prog") print path, $1, $(i + 1) }'
+	done
+}
+
+no_links() {
+	[ -z "$(find "$PIN/links" -mindepth 1 2>/dev/null)" ]
+}
+
+# no_entries - nothing of a namespace in the maps that are kept for each.
+no_entries() {
+	run "$SIDESTEP" status --pin "$PIN"
+	echo "$output"
+	[[ $output != *"sidecar process-"* && $output != *connected* ]]
+}
+
+@test "an agent that comes late takes over, and no connection is lost" {
+	bed_spawn world resolver "$PEER" dns-serve 53
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line resolver ready
+	bed_wait_line server ready
+	gateway
+	unprivileged app sidecar --gateway "$BED_HOST:8080"
+	[[ $(bed_exec app nft list ruleset) == *"table inet sidestep"* ]]
+	hold
+	bed_spawn outside inbound "$PEER" stall "$BED_APP" 7000 --bytes 10
+	bed_wait_line inbound ready
+	flood_start
+
+	agent agent "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
+	flood_more
+	flood_good
+	held_goes_on
+	reaches_gateway
+	[ "$(arrived '\[2001:db8:9::9\]:443')" = 1 ]
+	bed_wait_line sidecar "[1-9][0-9]* connections from outside were open already"
+
+	# Nothing of the table is left, and the programs are there.
+	[ -z "$(bed_exec app nft list ruleset)" ]
+	! bed_exec app ip rule | grep -q "^99:"
+	! bed_exec app ip -6 rule | grep -q "^99:"
+	links
+	[ "$(links | wc -l)" = 5 ]
+	[ "$(links | wc -l)" = 5 ]
+	bed_exec app bpftool net show | grep -q "^flow_dissector"
+	status=$("$SIDESTEP" status --pin "$PIN")
+	[[ $status == *"sidecar process-$(bed_pid sidecar),"*"gateway $BED_HOST:8080"* ]]
+
+	for resolver in 1.1.1.1 2001:db8::1; do
+		run bed_exec app "$PEER" dns example.test A "@$resolver"
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[[ $output == *"$resolver"* ]]
+	done
+	# Replies of connections from outside are not steered.
+	bed_exec outside "$PEER" transfer "$BED_APP" 7000 --bytes 1000000 --timeout 10
+	bed_exec outside "$PEER" transfer "$BED_APP6" 7000 --bytes 1000000 --timeout 10
+}
+
+@test "the agent is killed: all goes on, and the next one adopts the same links" {
+	served
+	before=$(links)
+	[ "$(wc -l <<<"$before")" = 5 ]
+	hold
+	flood_start
+	bed_kill agent KILL
+	bed_wait_line sidecar "the host's agent is gone"
+	flood_more
+	reaches_gateway
+	[ "$(links)" = "$before" ]
+
+	agent agent2 "$(bed_pid sidecar)"
+	bed_wait_line agent2 "1 network namespaces of an earlier agent go on"
+	bed_wait_line sidecar "in place of an earlier agent"
+	flood_more
+	flood_good
+	held_goes_on
+	reaches_gateway
+	after=$(links)
+	diff <(cut -d' ' -f1,2 <<<"$before") <(cut -d' ' -f1,2 <<<"$after")
+	# They run the new agent's programs.
+	[ -z "$(comm -12 <(cut -d' ' -f3 <<<"$before" | sort) <(cut -d' ' -f3 <<<"$after" | sort))" ]
+	# The new session is as good as the first one: a bypass that comes now arrives in the maps.
+	bed_exec app ip route add 10.9.0.0/24 dev eth0 proto kernel scope link
+	bed_wait_line sidecar "bypass: 10.9.0.0/24 connected"
+	bed_until 5 sh -c '"$0" status --pin "$1" | grep -q "10.9.0.0/24"' "$SIDESTEP" "$PIN"
+}
+
+@test "a sidecar that is killed: errors at once and no leak; a new one takes over" {
+	served
+	reaches_gateway
+	sniff_start
+	bed_kill sidecar KILL
+	fails_at_once
+	bed_wait_line agent "its sidecar is gone; what is attached lets nothing out"
+	fails_at_once
+	[ "$(leaks)" = 0 ]
+	[ "$(links | wc -l)" = 5 ]
+}
+
+@test "a sidecar that ends detaches everything" {
+	state() {
+		bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2
+			ip route show table all; ip -6 route show table all | sort; nft list ruleset'
+	}
+	before=$(state)
+	served
+	[ "$(links | wc -l)" = 5 ]
+	bed_kill sidecar
+	bed_wait_line agent "its sidecar is gone; nothing is attached any more"
+	no_links
+	no_entries
+	diff <(echo "$before") <(state)
+	bed_alive agent
+}
+
+@test "a network namespace that goes while no agent runs is swept by the next one" {
+	gateway
+	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
+	unprivileged app sidecar2 --gateway "$BED_HOST:8080"
+	agent agent "$(bed_pid sidecar)" "$(bed_pid sidecar2)"
+	bed_wait_line sidecar "the host's agent steers"
+	bed_wait_line sidecar2 "the host's agent steers"
+	bed_kill agent KILL
+	_bed_unmake_namespace neighbour
+	agent agent2 "$(bed_pid sidecar2)"
+	one_namespace() { [ "$(find "$PIN/links" -mindepth 1 -maxdepth 1 | wc -l)" = 1 ]; }
+	bed_until 10 one_namespace
+	bed_wait_line sidecar2 "in place of an earlier agent"
+	reaches_gateway
+}
+
+@test "two namespaces: each one's own gateway, and one load of the programs" {
+	programs() { grep -h ^prog_id: "/proc/$(bed_pid agent)"/fdinfo/* | sort -u; }
+	gateway
+	bed_spawn host gateway2 "$SIDESTEP" gateway --listen "$BED_HOST:8081" --log --server
+	bed_until 5 bed_listening host 8081
+	unprivileged app sidecar --gateway "$BED_HOST:8080"
+	# Is a sidecar when it is told to: the agent waits for that.
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn neighbour sidecar2 sh -c 'read -r _ <"$0"; exec setpriv --bounding-set=-all,+net_admin \
+		--inh-caps=-all "$@"' "$BED_DIR/go" "$SIDESTEP" sidecar --gateway "$BED_HOST:8081"
+	agent agent "$(bed_pid sidecar)" "$(bed_pid sidecar2)"
+	bed_wait_line sidecar "the host's agent steers"
+	one=$(programs)
+	[ "$(links | wc -l)" = 5 ]
+	echo >"$BED_DIR/go"
+	bed_wait_line sidecar2 "the host's agent steers" 10
+	[ "$(programs)" = "$one" ]
+	[ "$(links | wc -l)" = 10 ]
+	# The same five in both.
+	[ "$(links | cut -d' ' -f3 | sort -u | wc -l)" = 5 ]
+
+	connect 192.0.2.10 80 --send hello --half-close --read-all
+	bed_exec neighbour "$PEER" connect 192.0.2.20 80 --send hello --half-close --read-all
+	connect 2001:db8:9::10 80 --send hello --half-close --read-all
+	bed_exec neighbour "$PEER" connect 2001:db8:9::20 80 --send hello --half-close --read-all
+	destinations() { grep -oE '"destination":"[^"]*"' "$BED_DIR/$1.log" | cut -d'"' -f4 | sort | xargs; }
+	[ "$(destinations gateway)" = "192.0.2.10:80 [2001:db8:9::10]:80" ]
+	[ "$(destinations gateway2)" = "192.0.2.20:80 [2001:db8:9::20]:80" ]
+	# One ends: the other does not notice.
+	bed_kill sidecar2
+	[ "$(links | wc -l)" = 5 ]
+	reaches_gateway
+	[ "$(grep -c '"destination"' "$BED_DIR/gateway2.log")" = 2 ]
+}
+
+@test "--clean takes everything below --pin away, and nothing leaks" {
+	served
+	# Not while an agent uses it.
+	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
+	[ "$status" -eq 3 ]
+	[ "$(links | wc -l)" = 5 ]
+	bed_kill agent
+	sniff_start
+	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ -z "$(find "$PIN" -mindepth 1 2>/dev/null)" ]
+	# Nobody judges any more, but the routes lead nowhere.
+	for target in 192.0.2.1 2001:db8::1; do
+		run connect $target 7000 --send hello --read-all --timeout 1
+		[ "$status" -ne 0 ]
+	done
+	[ "$(leaks)" = 0 ]
+	# The next agent begins anew, with the sidecar that still runs.
+	agent agent2 "$(bed_pid sidecar)"
+	bed_wait_line sidecar "in place of an earlier agent"
+	reaches_gateway
+}
+
+@test "a second agent with the same --pin ends with status 3, and the first one goes on" {
+	served
+	before=$(links)
+	run bed_exec host timeout 10 "$SIDESTEP" agent --pin "$PIN" --pid "$(bed_pid sidecar)"
+	echo "$output"
+	[ "$status" -eq 3 ]
+	[[ $output == *"another agent uses $PIN"* ]]
+	[ "$(links)" = "$before" ]
+	! grep "is gone" "$BED_DIR/sidecar.log"
+	reaches_gateway
+}
