@@ -16,7 +16,6 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 #define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
 
@@ -204,20 +203,11 @@ int agent_adopt(struct agent *agent)
 	return 0;
 }
 
-static int64_t monotonic_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* In the watcher's thread. */
 static void on_containers(const struct docker_sidecar *sidecars, size_t count, void *context)
 {
 	struct agent *agent = context;
 	struct agent_seen *seen = calloc(count + 1, sizeof(*seen)), *old;
-	int64_t now = monotonic_ms();
 	size_t i;
 
 	if (!seen) {
@@ -228,9 +218,7 @@ static void on_containers(const struct docker_sidecar *sidecars, size_t count, v
 		(void)snprintf(seen[i].id, sizeof(seen[i].id), "%s", sidecars[i].id);
 		(void)snprintf(seen[i].name, sizeof(seen[i].name), "%s", sidecars[i].name);
 		seen[i].pid = sidecars[i].pid;
-		seen[i].orphaned = agent->options.reap_s > 0 &&
-				   docker_sidecar_orphaned(&sidecars[i], now,
-							   (int64_t)agent->options.reap_s * 1000);
+		seen[i].unused_since_ms = sidecars[i].unused_since_ms;
 	}
 	(void)pthread_mutex_lock(&agent->lock);
 	old = agent->seen;
@@ -391,6 +379,8 @@ static int start(struct agent *agent)
 		return error;
 	if (agent->options.pids.count > 0)
 		return 0;
+	if (agent->options.reap_s > 0)
+		agent_reap_start(agent);
 	return docker_containers_new(agent->options.docker_socket, agent->options.matches.values,
 				     agent->options.matches.count, &handler, agent, &agent->docker);
 }

@@ -42,7 +42,7 @@ struct agent_seen {
 	char id[65];
 	char name[64];
 	pid_t pid;
-	bool orphaned;
+	int64_t unused_since_ms; /* as in struct docker_sidecar */
 };
 
 struct agent {
@@ -55,12 +55,12 @@ struct agent {
 	struct loop_handler signals;
 	struct docker_containers *docker;
 	struct loop_timer_class soon_class, later_class, sweep_class;
-	struct loop_timer sweep;
+	struct loop_timer sweep, reap;
 	struct agent_namespace *namespaces;
 	struct agent_candidate *candidates;
 	atomic_bool reaping;
-	pthread_mutex_t lock; /* guards what follows */
-	struct agent_seen *seen;
+	pthread_mutex_t lock;	 /* guards what follows */
+	struct agent_seen *seen; /* the newest list */
 	size_t seen_count;
 	bool news;
 };
@@ -70,6 +70,9 @@ void agent_candidate_add(struct agent *agent, const char *id, const char *name, 
 
 /* The watcher's news, in the loop's thread. */
 void agent_candidates_update(struct agent *agent);
+
+/* Looks for orphans now and every second from here on (--reap-after). */
+void agent_reap_start(struct agent *agent);
 
 /* Ends all sessions; what is attached stays. */
 void agent_candidates_free(struct agent *agent);

@@ -243,7 +243,7 @@ static void reap(struct agent *agent, const char *id)
 	pthread_t thread;
 
 	if (atomic_exchange(&agent->reaping, true))
-		return; /* the next list will have it again */
+		return; /* it is looked for again in a second */
 	removal = calloc(1, sizeof(*removal));
 	if (removal) {
 		removal->agent = agent;
@@ -257,28 +257,58 @@ static void reap(struct agent *agent, const char *id)
 	(void)pthread_detach(thread);
 }
 
+/* Time alone makes an orphan: no event tells of it. */
+static void reap_expired(struct loop_timer *timer)
+{
+	struct agent *agent = container_of(timer, struct agent, reap);
+	int64_t age_ms = (int64_t)agent->options.reap_s * 1000;
+	char orphan[65] = "";
+	size_t i;
+
+	(void)pthread_mutex_lock(&agent->lock);
+	for (i = 0; i < agent->seen_count && !orphan[0]; i++) {
+		const struct docker_sidecar sidecar = {
+			.name = agent->seen[i].name,
+			.unused_since_ms = agent->seen[i].unused_since_ms,
+		};
+
+		if (docker_sidecar_orphaned(&sidecar, (int64_t)loop_now(agent->loop), age_ms))
+			memcpy(orphan, agent->seen[i].id, sizeof(orphan));
+	}
+	(void)pthread_mutex_unlock(&agent->lock);
+	if (orphan[0])
+		reap(agent, orphan);
+	agent_reap_start(agent);
+}
+
+void agent_reap_start(struct agent *agent)
+{
+	agent->reap.expired = reap_expired;
+	loop_timer_start(agent->loop, &agent->sweep_class, &agent->reap);
+}
+
 void agent_candidates_update(struct agent *agent)
 {
 	_cleanup_free_ struct agent_seen *seen = NULL;
 	struct agent_candidate *candidate, *next;
-	size_t count, i;
+	size_t count = 0, i;
 	bool news;
 
 	(void)pthread_mutex_lock(&agent->lock);
-	seen = TAKE_PTR(agent->seen);
-	count = agent->seen_count;
 	news = agent->news;
 	agent->news = false;
+	seen = news ? calloc(agent->seen_count + 1, sizeof(*seen)) : NULL;
+	if (seen) {
+		count = agent->seen_count;
+		memcpy(seen, agent->seen, count * sizeof(*seen));
+	}
 	(void)pthread_mutex_unlock(&agent->lock);
-	if (!news)
+	if (!seen)
 		return;
 	for (candidate = agent->candidates; candidate; candidate = candidate->next)
 		candidate->listed = candidate->id[0] == '\0';
-	for (i = 0; i < count; i++) {
+	for (i = 0; i < count; i++)
 		agent_candidate_add(agent, seen[i].id, seen[i].name, seen[i].pid);
-		if (seen[i].orphaned)
-			reap(agent, seen[i].id);
-	}
 	/* Whoever has a session ends by itself. */
 	for (candidate = agent->candidates; candidate; candidate = next) {
 		next = candidate->next;
