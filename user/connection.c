@@ -131,6 +131,18 @@ static void flow_count(struct connection *connection)
 	flow->received = moved[1];
 }
 
+/*
+ * While the proxy drains, its end takes the steering away, and with it what the kernel still has to
+ * deliver from a closed socket. So close(2) waits until the application's end has it all, on a
+ * local path a moment (socket(7), SO_LINGER, in seconds).
+ */
+static void linger_on_close(int fd)
+{
+	static const struct linger linger = {.l_onoff = 1, .l_linger = 1};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
 static void connection_end(struct connection *connection, bool reset)
 {
 	struct connection_worker *worker = connection->worker;
@@ -144,6 +156,9 @@ static void connection_end(struct connection *connection, bool reset)
 		relay_reset_on_close(connection->relay.side[0].fd);
 		reset = false;
 	}
+	if (!reset && !connection->handshake && atomic_load(&worker->shared->draining) &&
+	    connection->relay.side[0].fd >= 0)
+		linger_on_close(connection->relay.side[0].fd);
 	relay_close(&connection->relay, reset);
 	connection_handshake_free(connection);
 	loop_timer_stop(&connection->flow_timer);
