@@ -164,7 +164,7 @@ flood_count() {
 flood_clean() {
 	local name
 	for name; do
-		is "attempts of $name" "$(flood_count "$name" attempts)" -gt 20
+		is "attempts of $name" "$(flood_count "$name" attempts)" -gt 50
 		is "failures of $name: $(bed_log "$name" | tail -n 1)" "$(flood_count "$name" failed)" -eq 0
 	done
 }
