@@ -13,6 +13,8 @@
 #   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
 #                              unpacked into build/sysroot-ARCH; prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
+#   tests/deps.sh bpftool-tcx  the same for one whose `net` lists TCX; where the machine's is older, Debian
+#                              13's is unpacked into build/bpftool
 #   tests/deps.sh e2e          node, npm, curl and others, and the workerd that tests/e2e/package-lock.json pins,
 #                              in build/e2e; prints the path of workerd
 #
@@ -95,6 +97,44 @@ need_bpftool() {
 		install_packages bpftool
 	fi
 	find_bpftool >/dev/null || die "no bpftool that runs here; install the package that has it"
+}
+
+# lists_tcx TOOL - bpftool does from 7.3 on.
+lists_tcx() {
+	version=$("$1" version | sed -n 's/^[^ ]* v\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+	[ -n "$version" ] && [ $((${version% *} * 100 + ${version#* })) -ge 703 ]
+}
+
+# need_bpftool_tcx - the unpacked one needs a newer libc than this machine may have, so that comes with
+# it, and is called by its own loader.
+need_bpftool_tcx() {
+	tool=$(find_bpftool) && lists_tcx "$tool" && {
+		printf '%s\n' "$tool"
+		return
+	}
+	if [ ! -x "$here/build/bpftool/bpftool" ]; then
+		[ "$(. /etc/os-release && echo "${ID:-}")" = debian ] || die "no bpftool 7.3 or newer; install one"
+		say "unpacking a newer bpftool into $here/build/bpftool (nothing is installed)"
+		stage=$here/build/bpftool.new
+		rm -rf "$stage"
+		# shellcheck disable=SC2046 # a list of words
+		(
+			apt_open "$here/build/apt/trixie" trixie "$(dpkg --print-architecture)" &&
+				apt_unpack "$stage/root" $(apt_closure bpftool)
+		) || die "cannot get a newer bpftool from the machine's package sources"
+		cat >"$stage/bpftool" <<-'WRAPPER'
+			#!/bin/sh
+			root=$(dirname "$(readlink -f "$0")")/root
+			for loader in "$root"/usr/lib/*-linux-gnu*/ld-linux-*; do
+				exec "$loader" --library-path "${loader%/*}" "$root/usr/sbin/bpftool" "$@"
+			done
+		WRAPPER
+		chmod 755 "$stage/bpftool"
+		lists_tcx "$stage/bpftool" || die "the newer bpftool does not run on this machine"
+		rm -rf "$here/build/bpftool"
+		mv "$stage" "$here/build/bpftool"
+	fi
+	printf '%s\n' "$here/build/bpftool/bpftool"
 }
 
 # engine_on_machine - prints the folder of dockerd when everything it needs is in PATH.
@@ -301,7 +341,8 @@ for group; do
 	wrangler) need_wrangler_tools ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	e2e) need_workerd ;;
+	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie wrangler e2e sysroot-ARCH bpftool" ;;
+	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie wrangler e2e sysroot-ARCH bpftool bpftool-tcx" ;;
 	esac
 done
