@@ -150,8 +150,7 @@ no_entries() {
 	[ "$(bed_exec app sh -c 'ip rule; ip -6 rule' | grep -c "^99:")" = 0 ]
 	links
 	[ "$(links | wc -l)" = 5 ]
-	[ "$(links | wc -l)" = 5 ]
-	bed_exec app bpftool net show | grep -q "^flow_dissector"
+	[ "$(bed_programs bed_exec app)" = "$BED_PROGRAMS" ]
 	status=$("$SIDESTEP" status --pin "$PIN")
 	[[ $status == *"sidecar process-$(bed_pid sidecar),"*"gateway $BED_HOST:8080"* ]]
 

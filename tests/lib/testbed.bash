@@ -231,6 +231,30 @@ bed_netns() {
 	printf '%s/ns/%s\n' "$BED_DIR" "${1/#outside/world}"
 }
 
+# bed_programs COMMAND... - the BPF programs that bpftool knows in the network namespace that COMMAND
+# enters (bed_exec app, say), sorted: all that `bpftool net` lists, "KIND DEVICE PLACE PROGRAM", and
+# sk_lookup, which it lists as a link only.
+bed_programs() {
+	local tool inode program
+	tool=$("$BED_REPO/tests/deps.sh" bpftool-tcx) || return
+	inode=$("$@" stat -Lc %i /proc/self/ns/net) || return
+	"$@" "$tool" net | awk '
+		/^[a-z_]+:$/ { kind = $1; next }
+		NF { sub(/\([0-9]+\)$/, "", $1); print kind, $1, $2, $3 }' | sort
+	for program in $("$tool" link | awk -v "inode=$inode" '
+		/^[0-9]+: netns/ { program = $4 }
+		$1 == "netns_ino" && $2 == inode && /sk_lookup/ { print program }'); do
+		printf 'netns: sk_lookup %s\n' "$("$tool" prog show id "$program" | sed -n '1s/.* name \([^ ]*\).*/\1/p')"
+	done
+}
+
+# What that says where the agent's programs steer, eth0 being the only device.
+export BED_PROGRAMS="tc: eth0 tcx/egress dev_egress
+tc: eth0 tcx/ingress dev_ingress
+tc: lo tcx/egress lo_egress
+tc: lo tcx/ingress lo_ingress
+netns: sk_lookup steer"
+
 # _bed_unmake_namespace NAME - kills what still runs in it and removes it.
 _bed_unmake_namespace() {
 	local file=$BED_DIR/ns/$1 inode pids
