@@ -1,13 +1,17 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# End to end with an unmodified workerd from npm, our image as its containerEgressInterceptorImage.
-# Runs twice, under two names (workerd_agent.bats is a link to this file): by itself the sidecar has
-# NET_ADMIN alone and steers with nftables; with the agent on the host, with BPF.
+# End to end with an unmodified workerd from npm, our image as its containerEgressInterceptorImage, and
+# with an unmodified `wrangler dev`, our image as its MINIFLARE_CONTAINER_EGRESS_IMAGE, without a network.
+# Runs four times, under four names (the others are links to this file): workerd on the engine of the
+# machine's own release, wrangler on Debian 13's. By itself the sidecar has NET_ADMIN alone and steers
+# with nftables; with the agent on the host (_agent), with BPF.
 
 # shellcheck source=tests/lib/testbed.bash
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
 # shellcheck source=tests/lib/workerd.bash
 . "$BATS_TEST_DIRNAME/lib/workerd.bash"
+# shellcheck source=tests/lib/wrangler.bash
+. "$BATS_TEST_DIRNAME/lib/wrangler.bash"
 
 # Addresses that nobody has, and those at which the world answers: leaks would work.
 NOWHERE=192.0.2.77 NOWHERE6=2001:db8:dead::77
@@ -21,15 +25,19 @@ setup_file() {
 	*_agent.bats) export DATAPATH=agent ;;
 	*) export DATAPATH=nft ;;
 	esac
+	case $BATS_TEST_FILENAME in
+	*/wrangler*) export LAUNCHER=wrangler ENGINE=trixie ;;
+	*) export LAUNCHER=workerd ;;
+	esac
 	engine_start
-	workerd_images
+	"${LAUNCHER}_images"
 	bed_exec world ip address add $NAMED/32 dev lo
 	bed_spawn world world-http "$PEER" serve 80 --mode http
 	bed_spawn world world-dns "$PEER" dns-serve 53
 	bed_wait_line world-http ready
 	bed_wait_line world-dns ready
 	[ $DATAPATH = nft ] || workerd_agent
-	workerd_start
+	"${LAUNCHER}_start"
 }
 
 teardown_file() {
@@ -47,6 +55,9 @@ teardown() {
 		workerd_state
 	fi
 	bed_kill sniffer
+	bed_kill start
+	bed_kill flood
+	source_validation 0
 	box destroy >/dev/null || true
 	# shellcheck disable=SC2046 # a list of words
 	[ -z "$(dk ps -aq)" ] || dk rm -f $(dk ps -aq) >/dev/null
@@ -277,8 +288,7 @@ ca_of() {
 	sidecar=$(box_sidecar)
 	container=$(dk inspect -f '{{.Id}} {{.State.StartedAt}}' "$(box_container)" "$sidecar")
 	ca=$(ca_of "$sidecar")
-	bed_kill workerd KILL
-	workerd_start
+	"${LAUNCHER}_restart"
 	is "running" "$(box running)" true
 	is "containers" "$(dk inspect -f '{{.Id}} {{.State.StartedAt}}' "$(box_container)" "$sidecar")" "$container"
 	is "the CA" "$(ca_of "$sidecar")" "$ca"
@@ -348,17 +358,83 @@ steered_by_agent() {
 	no_leak
 }
 
+# source_validation 0|1 - src_valid_mark of the machine, which containers begin with (runc.bash).
+source_validation() {
+	# shellcheck disable=SC2016 # for the inner shell
+	engine_exec sh -c 'for name in all default docker0 uplink; do
+		echo $0 >/proc/sys/net/ipv4/conf/$name/src_valid_mark; done' "$1"
+}
+
+sidecar_runs() {
+	box_sidecar >/dev/null 2>&1
+}
+
+# cold_start - of a box whose outbound traffic begins when its sidecar is there (starts.bats has it from
+# the first moment on), and goes on while the application's and the sidecar's ports are polled. Neither
+# fails once the launcher has its answer.
+cold_start() {
+	local sidecar url polls=() i failed
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn engine start sh -c 'curl -fsS --max-time 30 "$0/intercept?kind=tcp&address=$1&name=mirror" &&
+		curl -sS --fail-with-body --max-time 30 "$0/start"' "http://$WORKERD_ADDRESS/$BOX" $NOWHERE
+	bed_until 20 sidecar_runs
+	sidecar=$(box_sidecar)
+	bed_spawn engine flood nsenter --net="/proc/$(engine_pid "$sidecar")/ns/net" -- "$PEER" flood $NOWHERE 80 \
+		--attempt-ms 100 --pause-us 3000 --timeout 60 --until-file "$BED_DIR/flood.end" --log "$BED_DIR/flood.failed"
+	bed_wait_exit start 60 || fail "no start: $(bed_log start)"
+	is "answer" "$(bed_log start)" interceptedapp
+	failed=$(wc -l <"$BED_DIR/flood.failed")
+	url=http://$BED_UPLINK:$(engine_port "$sidecar" 39001/tcp)
+	for ((i = 0; i < 100; i++)); do
+		polls+=(-o /dev/null "$url/ca")
+	done
+	is "polls from the world" "$(bed_exec world curl -sS --max-time 10 -w '%{http_code}\n' "${polls[@]}" | sort | uniq -c | xargs)" "100 200"
+	for ((i = 0; i < 10; i++)); do
+		is "poll through getTcpPort" "$(app "")" app
+	done
+	touch "$BED_DIR/flood.end"
+	bed_wait_exit flood || true
+	is "outbound connections that failed: $(bed_log flood)" "$(wc -l <"$BED_DIR/flood.failed")" "$failed"
+	[ "$(bed_value ok "$(bed_log flood | tail -n 1)")" -gt 20 ] || fail "outbound: $(bed_log flood)"
+}
+
+@test "cold starts with src_valid_mark=1, polled from outside the bridge while outbound traffic runs" {
+	local round name=$BOX
+	source_validation 1
+	for round in 1 2 3 4 5; do
+		BOX=$name-$round
+		rm -f "$BED_DIR"/flood.{end,failed}
+		cold_start
+		is "src_valid_mark" "$(in_box cat /proc/sys/net/ipv4/conf/all/src_valid_mark)" 1
+		box destroy
+		dk rm -f "$(box_sidecar)"
+	done
+}
+
 no_containers() {
 	[ -z "$(dk ps -aq)" ]
 }
 
-@test "examples/workerd: one command, three handlers" {
+example_workerd() {
 	local output
 	output=$(engine_exec env "PATH=$ENGINE_PATH:$PATH" "DOCKER_CONFIG=$BED_DIR/engine/config" BASE=app \
 		"WORKERD=$("$BED_REPO/tests/deps.sh" e2e)" "$BED_REPO/examples/workerd/run" 2>&1) || fail "$output"
 	like "HTTP" "$output" "http://api.test/hello +the HTTP handler: GET http://api.test/hello"
 	like "HTTPS" "$output" "https://secure.test/hello +the HTTPS handler: GET https://secure.test/hello"
 	like "TCP" "$output" "tcp://192.0.2.1:6379/PING +\\+PONG from the TCP handler"
-	bed_until 5 no_containers
+}
+
+example_wrangler() {
+	local output
+	output=$(engine_exec env -u MAKEFLAGS "PATH=$ENGINE_PATH:$REGISTRY_PATH:$PATH" DOCKER_HOST=unix:///run/docker.sock \
+		"DOCKER_CONFIG=$BED_DIR/engine/config" "$BED_REPO/examples/wrangler/run" 2>&1) ||
+		fail "$output" "$(tail -n 40 "$BED_REPO/build/examples/wrangler/wrangler.log")"
+	like "HTTP" "$output" "http://virtual.test/hello +200 the Worker answers GET http://virtual.test/hello"
+	like "HTTPS" "$output" "https://virtual.test/hello +200 the Worker answers GET https://virtual.test/hello"
+}
+
+@test "the example, by one command, shows what its Worker answers" {
+	"example_$LAUNCHER"
+	bed_until 10 no_containers
 	no_leak
 }

@@ -31,10 +31,11 @@ export class Outbound extends WorkerEntrypoint {
 		return new Response(`${name} ${request.method} ${request.url} ${await request.text()}`.trim());
 	}
 
-	// TCP: "greet" speaks first, as SSH and MySQL servers do; any other name answers to the end
-	// of what it is sent.
+	// TCP: "greet" speaks first, as SSH and MySQL servers do; "mirror" sends back at once what comes;
+	// any other name answers to the end of what it is sent.
 	async connect(socket) {
 		const { name } = this.ctx.props;
+		if (name === 'mirror') return socket.readable.pipeTo(socket.writable);
 		const writer = socket.writable.getWriter();
 		const say = (text) => writer.write(new TextEncoder().encode(text));
 		if (name === 'greet') await say('greet: 220 hello\n');

@@ -8,6 +8,8 @@
 #   - BED_CAPS=BPF,PERFMON in the container's environment grants these (see engine_caps), because
 #     Docker 20.10 has no names for them. As in newer profiles, seccomp then lets bpf(2) and
 #     perf_event_open(2) pass.
+#   - A namespace begins with the src_valid_mark of the machine's, as it does outside the bed. The
+#     kernel copies that of the initial namespace, which the bed's machine is not.
 set -eu
 
 names=(CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
@@ -18,7 +20,7 @@ names=(CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPC
 
 # Both files are JSON on one line, as the engine and the shim write them.
 correct() {
-	local file=$1 bound index add name script=() list=
+	local file=$1 bound index add name mark script=() list=
 	bound=$(awk '/^CapBnd:/ { print $2 }' /proc/self/status)
 	for index in "${!names[@]}"; do
 		(((16#$bound >> index & 1) == 0)) || continue
@@ -32,6 +34,13 @@ correct() {
 	if [ -n "$list" ]; then
 		script+=(-e "s/\"\\(bounding\\|effective\\|permitted\\)\":\\[/&$list/g")
 		script+=(-e 's/"syscalls":\[/&{"names":["bpf","perf_event_open"],"action":"SCMP_ACT_ALLOW"},/')
+	fi
+	mark=$(</proc/sys/net/ipv4/conf/all/src_valid_mark)
+	# A container that joins another's namespace is given no settings at all.
+	if [ "$mark" = 1 ]; then
+		for name in all default; do
+			script+=(-e "s/\"sysctl\":{/&\"net.ipv4.conf.$name.src_valid_mark\":\"$mark\",/")
+		done
 	fi
 	[ ${#script[@]} = 0 ] || sed -i "${script[@]}" "$file"
 }

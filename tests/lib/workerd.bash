@@ -5,6 +5,9 @@
 # workerd runs on the "machine" of the engine, as a developer's does, with tests/e2e/config.capnp: a
 # Worker whose Durable Object has a container. Its sidecar image is ours. A Durable Object, its
 # container and its sidecar together are a box; each test has one of its own, named $BOX.
+#
+# wrangler.bash starts the same Worker by `wrangler dev`. LAUNCHER (workerd, wrangler) says which of
+# the two is meant where that makes a difference.
 
 # What the worker listens on, on the machine.
 WORKERD_ADDRESS=127.0.0.1:8700
@@ -40,6 +43,12 @@ workerd_start() {
 		--socket-addr "http=$WORKERD_ADDRESS" --directory-path "storage=$BED_DIR/storage" \
 		"$BED_REPO/tests/e2e/config.capnp" || return
 	bed_until 20 _workerd_answers
+}
+
+# workerd_restart - it is killed, and started again.
+workerd_restart() {
+	bed_kill workerd KILL
+	workerd_start
 }
 
 _workerd_answers() {
@@ -123,6 +132,6 @@ workerd_state() {
 		echo "--- log of $name"
 		dk logs --tail 20 "$name" 2>&1
 	done
-	echo "--- workerd"
-	tail -n 20 "$BED_DIR/workerd.log"
+	echo "--- $LAUNCHER"
+	tail -n 20 "$BED_DIR/$LAUNCHER.log"
 }
