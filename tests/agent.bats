@@ -26,9 +26,9 @@ unprivileged() {
 	bed_wait_line "$name" "interception is live" 10
 }
 
-# agent NAME PID... - returns when its programs are loaded.
+# agent NAME PID... - returns when its programs are loaded. Takes options from ATTACH.
 agent() {
-	local name=$1 pid arguments=()
+	local name=$1 pid arguments=(${ATTACH:+--attach "$ATTACH"})
 	shift
 	for pid; do
 		arguments+=(--pid "$pid")
@@ -112,6 +112,31 @@ links() {
 	done
 }
 
+# filters - our clsact filters in the application's namespace.
+filters() {
+	local device point
+	for device in lo eth0; do
+		for point in ingress egress; do
+			bed_exec app tc filter show dev "$device" "$point" pref 9300 2>/dev/null | grep "handle 0x5d"
+		done
+	done
+}
+
+# settled NUMBER - waits for so many links, and for the end of the filters that were there before.
+settled() {
+	bed_until 10 has_links "$1"
+	bed_until 10 no_notes
+	[ -z "$(filters)" ]
+}
+
+has_links() {
+	[ "$(links | wc -l)" = "$1" ]
+}
+
+no_notes() {
+	[ -z "$(find "$PIN/links" -name "*-clsact")" ]
+}
+
 no_links() {
 	[ -z "$(find "$PIN/links" -mindepth 1 2>/dev/null)" ]
 }
@@ -148,10 +173,10 @@ no_entries() {
 	# Nothing of the table is left, and the programs are there.
 	[ -z "$(bed_exec app nft list ruleset)" ]
 	[ "$(bed_exec app sh -c 'ip rule; ip -6 rule' | grep -c "^99:")" = 0 ]
-	links
-	[ "$(links | wc -l)" = 5 ]
+	settled 5
 	[ "$(bed_programs bed_exec app)" = "$BED_PROGRAMS" ]
 	status=$("$SIDESTEP" status --pin "$PIN")
+	[[ $status == *"attached by links: dev_egress-"*" dev_ingress-"*" lo_egress lo_ingress steer"* ]]
 	[[ $status == *"sidecar process-$(bed_pid sidecar),"*"gateway $BED_HOST:8080"* ]]
 
 	for resolver in 1.1.1.1 2001:db8::1; do
@@ -167,8 +192,8 @@ no_entries() {
 
 @test "the agent is killed: all goes on, and the next one adopts the same links" {
 	served
+	settled 5
 	before=$(links)
-	[ "$(wc -l <<<"$before")" = 5 ]
 	hold
 	flood_start
 	bed_kill agent KILL
@@ -196,6 +221,7 @@ no_entries() {
 
 @test "a sidecar that is killed: errors at once and no leak; a new one takes over" {
 	served
+	settled 5
 	reaches_gateway
 	sniff_start
 	bed_kill sidecar KILL
@@ -213,7 +239,7 @@ no_entries() {
 	}
 	before=$(state)
 	served
-	[ "$(links | wc -l)" = 5 ]
+	settled 5
 	bed_kill sidecar
 	bed_wait_line agent "its sidecar is gone; nothing is attached any more"
 	no_links
@@ -227,7 +253,7 @@ no_entries() {
 	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
 	agent agent "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers"
-	[ "$(links | wc -l)" = 5 ]
+	settled 5
 	bed_kill sidecar KILL
 	bed_wait_line agent "its sidecar is gone"
 	[ "$(links | wc -l)" = 5 ]
@@ -272,11 +298,11 @@ no_entries() {
 	agent agent "$(bed_pid sidecar)" "$(bed_pid sidecar2)"
 	bed_wait_line sidecar "the host's agent steers"
 	one=$(programs)
-	[ "$(links | wc -l)" = 5 ]
+	settled 5
 	echo >"$BED_DIR/go"
 	bed_wait_line sidecar2 "the host's agent steers" 10
+	settled 10
 	[ "$(programs)" = "$one" ]
-	[ "$(links | wc -l)" = 10 ]
 	# The same five in both.
 	[ "$(links | cut -d' ' -f3 | sort -u | wc -l)" = 5 ]
 
@@ -289,13 +315,14 @@ no_entries() {
 	[ "$(destinations gateway2)" = "192.0.2.20:80 [2001:db8:9::20]:80" ]
 	# One ends: the other does not notice.
 	bed_kill sidecar2
-	[ "$(links | wc -l)" = 5 ]
+	bed_until 10 has_links 5
 	reaches_gateway
 	[ "$(grep -c '"destination"' "$BED_DIR/gateway2.log")" = 2 ]
 }
 
 @test "--clean takes everything below --pin away, and nothing leaks" {
 	served
+	settled 5
 	# Not while an agent uses it.
 	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
 	[ "$status" -eq 3 ]
@@ -320,6 +347,7 @@ no_entries() {
 
 @test "a second agent with the same --pin ends with status 3, and the first one goes on" {
 	served
+	settled 5
 	before=$(links)
 	run bed_exec host timeout 10 "$SIDESTEP" agent --pin "$PIN" --pid "$(bed_pid sidecar)"
 	echo "$output"
@@ -328,4 +356,60 @@ no_entries() {
 	[ "$(links)" = "$before" ]
 	[ "$(grep -c "is gone" "$BED_DIR/sidecar.log")" = 0 ]
 	reaches_gateway
+}
+
+@test "killed before links have taken the filters' place: all goes on, and the next agent settles them" {
+	ATTACH=clsact served
+	[ "$(filters | wc -l)" = 4 ]
+	[ "$(links | wc -l)" = 1 ]
+	[[ $("$SIDESTEP" status --pin "$PIN") == *"attached by clsact filters: dev_egress-"*" lo_ingress"* ]]
+	for program in lo_ingress lo_egress dev_ingress dev_egress; do
+		bed_exec app bpftool net show | grep -q "$program"
+	done
+	hold
+	flood_start
+	bed_kill agent KILL
+	bed_wait_line sidecar "the host's agent is gone"
+	flood_more
+	reaches_gateway
+
+	agent agent2 "$(bed_pid sidecar)"
+	bed_wait_line sidecar "in place of an earlier agent"
+	settled 5
+	bed_wait_line agent2 "links have taken the place of all filters"
+	[[ $("$SIDESTEP" status --pin "$PIN") != *"clsact"* ]]
+	flood_more
+	flood_good
+	held_goes_on
+	reaches_gateway
+}
+
+@test "a sidecar that ends takes its filters along" {
+	ATTACH=clsact served
+	[ "$(filters | wc -l)" = 4 ]
+	bed_kill sidecar
+	bed_wait_line agent "its sidecar is gone; nothing is attached any more"
+	no_links
+	no_entries
+	[ -z "$(filters)" ]
+}
+
+@test "filters of a sidecar that was killed: no leak, and --clean takes them away" {
+	ATTACH=clsact served
+	sniff_start
+	bed_kill sidecar KILL
+	fails_at_once
+	bed_wait_line agent "its sidecar is gone"
+	[ "$(filters | wc -l)" = 4 ]
+	bed_kill agent KILL
+	# The way into the namespace is a process in it.
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	fails_at_once
+	[ "$(leaks)" = 0 ]
+	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ -z "$(find "$PIN" -mindepth 1 2>/dev/null)" ]
+	[ -z "$(filters)" ]
 }

@@ -23,11 +23,16 @@
 #define LATER_MS 100
 #define SWEEP_MS 1000
 
+/* Between two links, and after the last attachment: each keeps the network settings of the whole
+ * machine locked for an RCU grace period, 10 ms and more. Filters do as well meanwhile. */
+#define SETTLE_MS 100
+
 #define container_of(pointer, type, member)                                                        \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define FIELD(member) .offset = offsetof(struct agent_options, member)
 
+static const char *const attach_choices[] = {"auto", "tcx", "clsact", NULL};
 static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
 
 static const struct option_entry entries[] = {
@@ -71,6 +76,14 @@ static const struct option_entry entries[] = {
 	 .default_text = DEFAULT_PIN,
 	 .help = "Directory below a bpffs for maps and attachments. They stay when the agent ends, "
 		 "and the next one goes on with them."},
+	{.name = "attach",
+	 .argument = "auto|tcx|clsact",
+	 .type = OPTION_CHOICE,
+	 .choices = attach_choices,
+	 FIELD(attach),
+	 .default_text = "auto",
+	 .help = "How the TC programs are attached. auto: by clsact, which is quick, then by TCX, "
+		 "one program at a time."},
 	{.name = "clean",
 	 .type = OPTION_BOOL,
 	 FIELD(clean),
@@ -129,6 +142,7 @@ struct agent_namespace *agent_namespace_get(struct agent *agent, uint32_t netns)
 		return NULL;
 	namespace->programs = agent->programs;
 	namespace->pin = agent->options.pin;
+	namespace->home_fd = agent->home_fd;
 	namespace->netns = netns;
 	namespace->netns_fd = -1;
 	namespace->next = agent->namespaces;
@@ -173,6 +187,26 @@ void agent_sweep_start(struct agent *agent)
 {
 	agent->sweep.expired = sweep_expired;
 	loop_timer_start(agent->loop, &agent->sweep_class, &agent->sweep);
+}
+
+static void settle_expired(struct loop_timer *timer)
+{
+	struct agent *agent = container_of(timer, struct agent, settle);
+	struct agent_namespace *namespace;
+
+	for (namespace = agent->namespaces; namespace; namespace = namespace->next) {
+		if (!namespace->unsettled || namespace->netns_fd < 0)
+			continue;
+		agent_namespace_settle(namespace);
+		agent_settle_later(agent);
+		return;
+	}
+}
+
+void agent_settle_later(struct agent *agent)
+{
+	agent->settle.expired = settle_expired;
+	loop_timer_start(agent->loop, &agent->settle_class, &agent->settle);
 }
 
 static void adopt_namespace(void *context, uint32_t netns)
@@ -282,6 +316,7 @@ static int open_loop(struct agent *agent)
 	loop_timer_class_init(agent->loop, &agent->soon_class, SOON_MS);
 	loop_timer_class_init(agent->loop, &agent->later_class, LATER_MS);
 	loop_timer_class_init(agent->loop, &agent->sweep_class, SWEEP_MS);
+	loop_timer_class_init(agent->loop, &agent->settle_class, SETTLE_MS);
 	return 0;
 }
 
@@ -303,7 +338,7 @@ static int load(struct agent *agent)
 {
 	const struct programs_config config = {
 		.kind = PROGRAMS_SHARED,
-		.way = PROGRAMS_WAY_TCX, /* what outlives the agent must be a link */
+		.way = agent->options.attach,
 		.pin = agent->options.pin,
 		.adopt = !agent->options.clean,
 	};

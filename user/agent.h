@@ -18,6 +18,7 @@ struct agent_options {
 	struct option_strings pids;
 	const char *pin;
 	unsigned int reap_s; /* 0: never */
+	unsigned int attach; /* enum programs_way */
 	bool clean;
 	unsigned int log_level; /* enum log_level */
 };
@@ -54,8 +55,8 @@ struct agent {
 	uint32_t home;
 	struct loop_handler signals;
 	struct docker_containers *docker;
-	struct loop_timer_class soon_class, later_class, sweep_class;
-	struct loop_timer sweep, reap;
+	struct loop_timer_class soon_class, later_class, sweep_class, settle_class;
+	struct loop_timer sweep, reap, settle;
 	struct agent_namespace *namespaces;
 	struct agent_candidate *candidates;
 	atomic_bool reaping;
@@ -89,5 +90,8 @@ void agent_namespace_drop(struct agent *agent, struct agent_namespace *namespace
 
 /* Looks after namespaces that nobody talks for, now and then, until they are gone. */
 void agent_sweep_start(struct agent *agent);
+
+/* Has links take the filters' place, one by one, once nothing was attached for a while. */
+void agent_settle_later(struct agent *agent);
 
 #endif

@@ -62,6 +62,16 @@ static void session_ended(void *context, struct agent_session *session, bool det
 		agent_sweep_start(agent);
 }
 
+static void session_attached(void *context)
+{
+	agent_settle_later(context);
+}
+
+static const struct agent_session_handler session_handler = {
+	.ended = session_ended,
+	.attached = session_attached,
+};
+
 static bool has_exited(const struct agent_candidate *candidate)
 {
 	struct pollfd event = {.fd = candidate->exit.fd, .events = POLLIN};
@@ -115,8 +125,7 @@ static int session_begin(struct agent_candidate *candidate, int session)
 				 candidate->name);
 	namespace->netns_fd = TAKE_FD(netns_fd);
 	error = agent_session_new(agent->loop, TAKE_FD(session_fd), candidate->name, candidate->pid,
-				  namespace, agent->home_fd, session_ended, agent,
-				  &candidate->session);
+				  namespace, &session_handler, agent, &candidate->session);
 	if (error == 0)
 		return 0;
 	namespace->netns_fd = safe_close(namespace->netns_fd);

@@ -29,12 +29,11 @@ struct agent_session {
 	struct loop_handler handler;
 	struct loop *loop;
 	struct agent_namespace *namespace;
-	int home_fd;
 	pid_t pid;
 	int error; /* the first since the last reply */
 	bool detached;
 	struct loop_task end;
-	void (*ended)(void *context, struct agent_session *session, bool detached);
+	const struct agent_session_handler *told;
 	void *context;
 	char name[64];
 };
@@ -132,6 +131,14 @@ static int detach(struct agent_session *session)
 	return 0;
 }
 
+/* @error: of attaching. */
+static int attached(const struct agent_session *session, int error)
+{
+	if (error == 0)
+		session->told->attached(session->context);
+	return error;
+}
+
 static int serve(struct agent_session *session, const struct agent_request *request, int fd)
 {
 	struct agent_namespace *namespace = session->namespace;
@@ -148,12 +155,13 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 	case AGENT_ROUTE_REMOVE:
 		return change_prefix(session, request);
 	case AGENT_DEVICE_ATTACH:
-		return agent_namespace_attach_device(namespace, request->ifindex, session->home_fd);
+		return attached(session,
+				agent_namespace_attach_device(namespace, request->ifindex));
 	case AGENT_DEVICE_DETACH:
 		agent_namespace_detach_device(namespace, request->ifindex);
 		return 0;
 	case AGENT_ATTACH:
-		return agent_namespace_attach(namespace, session->home_fd);
+		return attached(session, agent_namespace_attach(namespace));
 	case AGENT_DETACH:
 		return detach(session);
 	case AGENT_INBOUND_ADD:
@@ -177,7 +185,7 @@ static void end_session(struct loop_task *task)
 {
 	struct agent_session *session = container_of(task, struct agent_session, end);
 
-	session->ended(session->context, session, session->detached);
+	session->told->ended(session->context, session, session->detached);
 	agent_session_free(session);
 }
 
@@ -224,9 +232,9 @@ static void session_ready(struct loop_handler *handler, uint32_t events)
 }
 
 int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
-		      struct agent_namespace *namespace, int home_fd,
-		      void (*ended)(void *context, struct agent_session *session, bool detached),
-		      void *context, struct agent_session **ret_session)
+		      struct agent_namespace *namespace,
+		      const struct agent_session_handler *session_handler, void *context,
+		      struct agent_session **ret_session)
 {
 	struct agent_session *session = calloc(1, sizeof(*session));
 	int error;
@@ -237,9 +245,8 @@ int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
 	}
 	session->loop = loop;
 	session->namespace = namespace;
-	session->home_fd = home_fd;
 	session->pid = pid;
-	session->ended = ended;
+	session->told = session_handler;
 	session->context = context;
 	(void)snprintf(session->name, sizeof(session->name), "%s", name);
 	session->handler.fd = -1;

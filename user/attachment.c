@@ -65,7 +65,7 @@ int programs_attach_steer(const struct programs *programs, int netns_fd,
 }
 
 /* A link: -EINVAL or -EOPNOTSUPP from a kernel without TCX, which knows no such attach type. */
-static int tcx_attach(struct attachment *attachment, int program_fd)
+static int tcx_create(struct attachment *attachment, int program_fd)
 {
 	int fd = bpf_link_create(program_fd, (int)attachment->ifindex,
 				 attachment->egress ? ATTACH_TYPE_TCX_EGRESS
@@ -74,11 +74,19 @@ static int tcx_attach(struct attachment *attachment, int program_fd)
 
 	if (fd < 0)
 		return fd;
-	/* A filter that does the same: this process's, or a killed predecessor's. */
-	clsact_detach(attachment);
 	attachment->kind = ATTACHMENT_LINK;
 	attachment->link_fd = fd;
 	return 0;
+}
+
+static int tcx_attach(struct attachment *attachment, int program_fd)
+{
+	int error = tcx_create(attachment, program_fd);
+
+	/* A filter that does the same: this process's, or a killed predecessor's. */
+	if (error == 0)
+		clsact_detach(attachment);
+	return error;
 }
 
 int programs_attach_tc(const struct programs *programs, enum programs_program program,
@@ -111,6 +119,28 @@ void programs_settle(const struct programs *programs, struct attachment *attachm
 {
 	if (programs->config.way == PROGRAMS_WAY_AUTO && attachment->kind == ATTACHMENT_CLSACT)
 		(void)tcx_attach(attachment, programs->programs[attachment->program]);
+}
+
+int programs_attach_tcx(const struct programs *programs, enum programs_program program,
+			uint32_t ifindex, struct attachment *ret_attachment)
+{
+	struct attachment result = {
+		.ifindex = ifindex,
+		.egress = is_egress(program),
+		.program = program,
+	};
+	int error = programs->config.way == PROGRAMS_WAY_CLSACT
+			    ? -EOPNOTSUPP
+			    : tcx_create(&result, programs->programs[program]);
+
+	if (error == 0)
+		*ret_attachment = result;
+	return error;
+}
+
+void programs_detach_filter(enum programs_program program, uint32_t ifindex)
+{
+	clsact_detach(&(struct attachment) {.ifindex = ifindex, .egress = is_egress(program)});
 }
 
 void attachment_release(struct attachment *attachment)

@@ -92,6 +92,14 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
  * for a moment. Where the kernel has no TCX the filter stays. */
 void programs_settle(const struct programs *programs, struct attachment *attachment);
 
+/* The halves of that, for who has something to do in between: a link beside the filter, and the end
+ * of a filter of ours, whichever process attached it. Both on a device of the calling thread's
+ * namespace. The first returns 0 or negative errno, not logged; -EINVAL or -EOPNOTSUPP: a kernel
+ * without TCX, or PROGRAMS_WAY_CLSACT. */
+int programs_attach_tcx(const struct programs *programs, enum programs_program program,
+			uint32_t ifindex, struct attachment *ret_attachment);
+void programs_detach_filter(enum programs_program program, uint32_t ifindex);
+
 /* Detaches; harmless when repeated. */
 void attachment_release(struct attachment *attachment);
 

@@ -57,37 +57,55 @@ int programs_namespace_set(const struct programs *programs, uint32_t netns,
 	return bpf_map_update_elem(programs->maps[MAP_NAMESPACES], &netns, value, BPF_ANY);
 }
 
-/* Deletes the entries whose key has @netns at @offset. Each deletion begins anew behind the last
- * key that was kept, as the walk must not stand on a deleted one. */
-static void remove_entries(int fd, size_t key_size, size_t offset, uint32_t netns)
+/*
+ * Deletes a namespace's entries from an LPM map, whose keys have @key_size bytes and @netns at
+ * @offset. Its walk visits what a prefix contains before the prefix, and 0 before 1
+ * (trie_get_next_key(), kernel/bpf/lpm_trie.c). So the namespace's lowest address at full length,
+ * @first, stands right before all else that it has, and other namespaces cost nothing. The walk
+ * must not stand on a deleted key.
+ */
+static void remove_entries(int fd, const void *first, size_t key_size, size_t offset)
 {
-	uint8_t key[sizeof(struct sidestep_prefix6)], next[sizeof(struct sidestep_prefix6)];
-	uint8_t *previous = NULL;
-	uint32_t found;
+	static const union {
+		struct sidestep_bypass bypass;
+		struct sidestep_route route;
+	} value;
+	uint8_t kept[sizeof(union lpm_key)], next[sizeof(union lpm_key)];
+	/* No room for it: through the whole map. */
+	bool anchored = bpf_map_update_elem(fd, first, &value, BPF_ANY) == 0;
+	const void *previous = anchored ? first : NULL;
 
 	while (bpf_map_get_next_key(fd, previous, next) == 0) {
-		memcpy(&found, next + offset, sizeof(found));
-		if (found == netns && bpf_map_delete_elem(fd, next) == 0)
+		bool own = memcmp(next + offset, (const uint8_t *)first + offset,
+				  sizeof(uint32_t)) == 0;
+
+		if (own && bpf_map_delete_elem(fd, next) == 0)
 			continue;
-		memcpy(key, next, key_size);
-		previous = key;
+		if (anchored)
+			break;
+		memcpy(kept, next, key_size);
+		previous = kept;
 	}
+	if (anchored)
+		(void)bpf_map_delete_elem(fd, first);
 }
 
 void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 {
-	static const enum programs_map prefixes4[] = {MAP_BYPASS4, MAP_ROUTE4};
-	static const enum programs_map prefixes6[] = {MAP_BYPASS6, MAP_ROUTE6};
+	static const enum programs_map maps4[] = {MAP_BYPASS4, MAP_ROUTE4};
+	static const enum programs_map maps6[] = {MAP_BYPASS6, MAP_ROUTE6};
+	const struct sidestep_prefix4 first4 = {SIDESTEP_NETNS_BITS + 32, netns, {0}};
+	const struct sidestep_prefix6 first6 = {SIDESTEP_NETNS_BITS + 128, netns, {0}};
 	struct sidestep_listener_key listener = {.netns = netns};
 	size_t i;
 
 	for (listener.listener = 0; listener.listener < SIDESTEP_LISTENERS; listener.listener++)
 		(void)bpf_map_delete_elem(programs->maps[MAP_LISTENERS], &listener);
 	for (i = 0; i < 2; i++) {
-		remove_entries(programs->maps[prefixes4[i]], sizeof(struct sidestep_prefix4),
-			       offsetof(struct sidestep_prefix4, netns), netns);
-		remove_entries(programs->maps[prefixes6[i]], sizeof(struct sidestep_prefix6),
-			       offsetof(struct sidestep_prefix6, netns), netns);
+		remove_entries(programs->maps[maps4[i]], &first4, sizeof(first4),
+			       offsetof(struct sidestep_prefix4, netns));
+		remove_entries(programs->maps[maps6[i]], &first6, sizeof(first6),
+			       offsetof(struct sidestep_prefix6, netns));
 	}
 	(void)bpf_map_delete_elem(programs->maps[MAP_NAMESPACES], &netns);
 	counters_remove(programs->maps[MAP_COUNTERS], netns);

@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include "address.h"
+#include "agent_namespace.h"
 #include "cleanup.h"
 #include "counters.h"
 #include "log.h"
@@ -12,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -240,6 +242,35 @@ static int read_info(const char *directory, struct sidestep_info *ret_info)
 	return 0;
 }
 
+/* What the agent has attached to a namespace. Own programs are not pinned: nothing is added. */
+static void read_attached(const char *directory, uint32_t netns, json_t *instance)
+{
+	json_t *links = json_array(), *filters = json_array();
+	struct dirent **names;
+	char path[4096];
+	int count, i;
+
+	(void)snprintf(path, sizeof(path), "%s/links/%u", directory, netns);
+	count = scandir(path, &names, NULL, alphasort);
+	for (i = 0; i < count; i++) {
+		const char *name = names[i]->d_name, *suffix = strstr(name, AGENT_FILTER_SUFFIX);
+
+		if (suffix)
+			(void)json_array_append_new(filters,
+						    json_stringn(name, (size_t)(suffix - name)));
+		else if (name[0] != '.')
+			(void)json_array_append_new(links, json_string(name));
+		free(names[i]);
+	}
+	if (count >= 0) {
+		free(names);
+		(void)json_object_set(instance, "links", links);
+		(void)json_object_set(instance, "filters", filters);
+	}
+	json_decref(links);
+	json_decref(filters);
+}
+
 /* A namespace that is intercepted: a new object (the caller's) or NULL, logged. */
 static json_t *read_namespace(const char *directory, const struct sidestep_info *info,
 			      uint32_t netns, const struct sidestep_namespace *namespace)
@@ -269,6 +300,7 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 		     offsetof(struct sidestep_flow_key, netns), visit_inbound,
 		     &(struct walk) {netns, inbound}) < 0)
 		return NULL;
+	read_attached(directory, netns, instance);
 	return TAKE_PTR(instance);
 }
 
@@ -336,6 +368,20 @@ static void print_flows(const char *title, const json_t *flows)
 		(void)printf("    ... and %zu more (--json lists all)\n", count - SHOWN_FLOWS);
 }
 
+/* @names: NULL or of what the agent has attached. */
+static void print_attached(const char *way, const json_t *names)
+{
+	const json_t *name;
+	size_t i;
+
+	if (json_array_size(names) == 0)
+		return;
+	(void)printf("  attached by %s:", way);
+	json_array_foreach (names, i, name)
+		(void)printf(" %s", json_string_value(name));
+	(void)printf("\n");
+}
+
 static void print_instance(const json_t *instance)
 {
 	const json_t *bypass = json_object_get(instance, "bypass");
@@ -358,6 +404,8 @@ static void print_instance(const json_t *instance)
 			(void)printf(" %s", json_string_value(value));
 		(void)printf("\n");
 	}
+	print_attached("links", json_object_get(instance, "links"));
+	print_attached("clsact filters", json_object_get(instance, "filters"));
 	print_flows("steered connections", json_object_get(instance, "flows"));
 	print_flows("connections from outside", json_object_get(instance, "inbound"));
 	(void)printf("  counters:");
