@@ -28,7 +28,7 @@ def without_rights(command):
     return [find_program("setpriv"), "--bounding-set=-all,+net_admin", "--inh-caps=-all", *command]
 
 
-def agent(box, processes):
+def agent(box, processes, *arguments):
     """`sidestep agent` on the box's host, for these sidecars. Its pins are on a bpffs in a mount
     namespace of its own, which goes when it does."""
     directory = os.path.join(box.directory, "bpf")
@@ -36,4 +36,5 @@ def agent(box, processes):
     pids = [word for process in processes for word in ("--pid", str(process.pid))]
     return box.spawn(find_program("unshare"), "--mount", "sh", "-c",
                      'mount -t bpf bpf "$1" && shift && exec "$@"', "sh", directory, SIDESTEP,
-                     "agent", "--pin", os.path.join(directory, "agent"), *pids, where=box.host)
+                     "agent", "--pin", os.path.join(directory, "agent"), *arguments, *pids,
+                     where=box.host)
