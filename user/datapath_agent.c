@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +23,7 @@ struct datapath_agent {
 	uint32_t sequence;
 	uint64_t start;	  /* ns, CLOCK_MONOTONIC; 0: not described yet */
 	bool uncommitted; /* something was set that no reply has confirmed */
+	atomic_bool attached;
 };
 
 static const struct datapath_ops ops;
@@ -77,6 +79,24 @@ static int tell(struct datapath_agent *agent, struct agent_request *what)
 	return request(agent, what, -1, false);
 }
 
+/*
+ * Likewise before anything is attached, when what goes wrong comes with the reply to that: many of
+ * these are sent in a row then, and a reply to each would be most of what a takeover waits for.
+ * Later it has happened on return. With more sockets on their way than the user may have
+ * (ETOOMANYREFS, unix(7)) the agent takes those that were sent first.
+ */
+static int give(struct datapath_agent *agent, struct agent_request *what, int fd)
+{
+	struct agent_request commit = {.type = AGENT_COMMIT};
+	bool wait = atomic_load(&agent->attached);
+	int error = request(agent, what, fd, wait);
+
+	if (error != -ETOOMANYREFS)
+		return error;
+	error = request(agent, &commit, -1, true);
+	return error < 0 ? error : request(agent, what, fd, true);
+}
+
 static int agent_commit(struct datapath *base)
 {
 	struct agent_request commit = {.type = AGENT_COMMIT};
@@ -96,7 +116,7 @@ static int agent_set_listener(struct datapath *base, enum sidestep_listener slot
 {
 	struct agent_request listener = {.type = AGENT_LISTENER, .slot = slot};
 
-	return request(self(base), &listener, fd, true);
+	return give(self(base), &listener, fd);
 }
 
 static int agent_set_gateway(struct datapath *base, const char *gateway)
@@ -113,7 +133,7 @@ static int agent_set_gateway(struct datapath *base, const char *gateway)
 	describe.namespace.start = self(base)->start;
 	(void)snprintf(describe.namespace.gateway, sizeof(describe.namespace.gateway), "%s",
 		       gateway);
-	return request(self(base), &describe, -1, true);
+	return give(self(base), &describe, -1);
 }
 
 static int agent_attach(struct datapath *base)
@@ -124,6 +144,7 @@ static int agent_attach(struct datapath *base)
 	if (error < 0)
 		return log_errno(error, "the host's agent could not attach its programs to this "
 					"network namespace; its own log tells more");
+	atomic_store(&self(base)->attached, true);
 	return 0;
 }
 
@@ -187,7 +208,7 @@ static int agent_inbound_add(struct datapath *base, const struct sidestep_flow_k
 static int agent_own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
 {
 	struct agent_request own = {.type = AGENT_OWN_SOCKET};
-	int error = request(self(base), &own, fd, true);
+	int error = give(self(base), &own, fd);
 
 	/* Without an agent: unmarked it reaches what is bypassed, the application's own ports say,
 	 * and goes by the gateway else. */
