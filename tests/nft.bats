@@ -28,6 +28,10 @@ teardown() {
 	scenario_replies
 }
 
+@test "over lo in packets of more than 64 KiB, out in such as the device takes" {
+	scenario_large_packets
+}
+
 @test "inbound UDP is answered" {
 	scenario_inbound_udp
 }

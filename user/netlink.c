@@ -16,6 +16,10 @@
 #include <string.h>
 #include <time.h>
 
+/* Newer than the headers of the oldest systems that this builds on (Linux 6.0, 6.3). */
+#define LINK_TSO_MAX_SIZE      59
+#define LINK_GSO_IPV4_MAX_SIZE 63
+
 /* What libmnl recommends for receiving (its MNL_SOCKET_BUFFER_SIZE asks sysconf each time). */
 #define RECEIVE_SIZE 32768
 #define REQUEST_SIZE 1024
@@ -204,6 +208,21 @@ static int on_link(const struct nlmsghdr *header, void *data)
 		switch (mnl_attr_get_type(attribute)) {
 		case IFLA_IFNAME:
 			strncpy(link.name, mnl_attr_get_str(attribute), sizeof(link.name) - 1);
+			break;
+		case IFLA_MTU:
+			link.mtu = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_GSO_MAX_SIZE:
+			link.gso.size = mnl_attr_get_u32(attribute);
+			break;
+		case LINK_GSO_IPV4_MAX_SIZE:
+			link.gso.size_ipv4 = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_GSO_MAX_SEGS:
+			link.gso.segments = mnl_attr_get_u32(attribute);
+			break;
+		case LINK_TSO_MAX_SIZE:
+			link.gso_limit = mnl_attr_get_u32(attribute);
 			break;
 		case IFLA_AF_SPEC:
 			link_settings(&link, attribute);
@@ -505,15 +524,24 @@ int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t
 	return netlink_request(netlink, header);
 }
 
-int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp)
+/* A request that changes a link; attributes may follow. */
+static struct nlmsghdr *link_change(union request *request, uint32_t ifindex)
 {
-	union request request;
-	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct nlmsghdr *header = mnl_nlmsg_put_header(request);
 	struct ifinfomsg *info;
 
 	header->nlmsg_type = RTM_NEWLINK;
 	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	info->ifi_index = (int)ifindex;
+	return header;
+}
+
+int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp)
+{
+	union request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+	struct ifinfomsg *info = mnl_nlmsg_get_payload(header);
+
 	info->ifi_flags = IFF_UP | (no_arp ? IFF_NOARP : 0);
 	info->ifi_change = info->ifi_flags;
 	return netlink_request(netlink, header);
@@ -522,13 +550,20 @@ int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp)
 int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu)
 {
 	union request request;
-	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
-	struct ifinfomsg *info;
+	struct nlmsghdr *header = link_change(&request, ifindex);
 
-	header->nlmsg_type = RTM_NEWLINK;
-	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-	info->ifi_index = (int)ifindex;
 	mnl_attr_put_u32(header, IFLA_MTU, mtu);
+	return netlink_request(netlink, header);
+}
+
+int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso)
+{
+	union request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+
+	mnl_attr_put_u32(header, IFLA_GSO_MAX_SIZE, gso->size);
+	mnl_attr_put_u32(header, LINK_GSO_IPV4_MAX_SIZE, gso->size_ipv4);
+	mnl_attr_put_u32(header, IFLA_GSO_MAX_SEGS, gso->segments);
 	return netlink_request(netlink, header);
 }
 
@@ -536,13 +571,9 @@ int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t ac
 			  uint32_t rp_filter)
 {
 	union request request;
-	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct nlmsghdr *header = link_change(&request, ifindex);
 	struct nlattr *families, *family, *settings;
-	struct ifinfomsg *info;
 
-	header->nlmsg_type = RTM_NEWLINK;
-	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-	info->ifi_index = (int)ifindex;
 	families = mnl_attr_nest_start(header, IFLA_AF_SPEC);
 	family = mnl_attr_nest_start(header, AF_INET);
 	settings = mnl_attr_nest_start(header, IFLA_INET_CONF);

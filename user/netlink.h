@@ -29,6 +29,13 @@ static inline void netlink_closep(struct netlink **netlink)
 }
 #define _cleanup_netlink_ __attribute__((cleanup(netlink_closep)))
 
+/* Limits of what is handed to a device as one packet, to be cut into TCP segments by it (GSO). */
+struct netlink_gso {
+	uint32_t size;	    /* bytes, with headers */
+	uint32_t size_ipv4; /* likewise, of IPv4; 0: before Linux 6.3, where `size` counts */
+	uint32_t segments;
+};
+
 struct netlink_link {
 	uint32_t ifindex;
 	bool up;
@@ -37,6 +44,9 @@ struct netlink_link {
 	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
 	uint32_t accept_local; /* net.ipv4.conf.NAME.accept_local */
 	uint32_t rp_filter;    /* net.ipv4.conf.NAME.rp_filter */
+	uint32_t mtu;
+	struct netlink_gso gso;
+	uint32_t gso_limit; /* the most that the device can, bytes; 0: before Linux 6.0 */
 	char name[IFNAMSIZ];
 };
 
@@ -102,6 +112,7 @@ int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t
 /* Sets the link up; @no_arp also clears address resolution (IFF_NOARP). */
 int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp);
 int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu);
+int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso);
 
 /* Two of the link's IPv4 sysctls, for which /proc/sys need not be writable (IFLA_INET_CONF). */
 int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t accept_local,

@@ -2,6 +2,7 @@
 #include "steering.h"
 
 #include "cleanup.h"
+#include "device_settings.h"
 #include "log.h"
 #include "netlink.h"
 #include "plan.h"
@@ -13,19 +14,6 @@
 
 /* How often a dump is repeated that the kernel's own changes have torn. */
 #define DUMP_TRIES 8
-
-/* Devices whose settings are put back at the end; more keep ours. */
-#define MAX_SAVED 64
-
-/* Loose reverse path filtering, RFC 3704 section 2.4. */
-#define RP_FILTER_LOOSE 2
-
-/* What a device's settings were before add_device() changed them. */
-struct saved_settings {
-	uint32_t ifindex;
-	uint32_t accept_local;
-	uint32_t rp_filter;
-};
 
 struct steering {
 	struct steering_config config;
@@ -39,8 +27,7 @@ struct steering {
 	bool looked, inherited;	     /* see steering_inherited() */
 	struct plan applied;	     /* what is in force, as far as we know */
 	const struct snapshot *seen; /* during a sync: what it started from */
-	struct saved_settings saved[MAX_SAVED];
-	unsigned int saved_count;
+	struct device_settings settings;
 };
 
 /* A growing array that a dump fills. */
@@ -358,63 +345,16 @@ static int remove_egress(void *context, const void *element)
 	return datapath_route_remove(removal->steering->config.datapath, &route->prefix);
 }
 
-/* A setting that new devices of this namespace start with; 0 where it cannot be read. */
-static uint32_t default_setting(const char *name)
-{
-	char path[128];
-	_cleanup_fclose_ FILE *file = NULL;
-	unsigned int value = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/default/%s", name);
-	file = fopen(path, "re");
-	if (!file || fscanf(file, "%u", &value) != 1)
-		return 0;
-	return value;
-}
-
-/* After a killed predecessor the device's own settings are not known any more. */
-static void save_settings(struct steering *steering, const struct netlink_link *link)
-{
-	bool inherited = steering->seen->rules.count > 0 && link->accept_local;
-
-	if (steering->saved_count == MAX_SAVED)
-		return;
-	steering->saved[steering->saved_count++] = (struct saved_settings) {
-		.ifindex = link->ifindex,
-		.accept_local = inherited ? default_setting("accept_local") : link->accept_local,
-		.rp_filter = inherited ? default_setting("rp_filter") : link->rp_filter,
-	};
-}
-
-/*
- * The kernel validates the source of what comes in by routing the answer, which our rules bring to
- * the proxy: a local route, and not by that device (__fib_validate_source, net/ipv4). Hence
- * accept_local, and rp_filter no stricter than loose, which wins over the namespace's value for all
- * devices. What accept_local would let in, dev_ingress drops.
- */
 static int relax_source_validation(struct steering *steering, uint32_t ifindex)
 {
 	const struct netlink_link *links = steering->seen->links.items;
 	size_t i;
 
-	for (i = 0; i < steering->seen->links.count; i++) {
-		if (links[i].ifindex != ifindex)
-			continue;
-		save_settings(steering, &links[i]);
-		return netlink_link_set_ipv4(steering->netlink, ifindex, 1, RP_FILTER_LOOSE);
-	}
+	for (i = 0; i < steering->seen->links.count; i++)
+		if (links[i].ifindex == ifindex)
+			return device_settings_relax(&steering->settings, steering->netlink,
+						     &links[i], steering->seen->rules.count > 0);
 	return 0;
-}
-
-static void restore_settings(struct steering *steering)
-{
-	unsigned int i;
-
-	for (i = 0; i < steering->saved_count; i++)
-		(void)netlink_link_set_ipv4(steering->netlink, steering->saved[i].ifindex,
-					    steering->saved[i].accept_local,
-					    steering->saved[i].rp_filter);
-	steering->saved_count = 0;
 }
 
 static int add_device(void *context, const void *element)
@@ -573,6 +513,12 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	if (error == 0) {
 		error = adopt(&steering->applied, &snapshot);
 		steering->seen = &snapshot;
+		/* Before any connection takes the way over lo, whose sockets keep what they find.
+		 */
+		if (error == 0 && config->mode == SIDESTEP_MODE_SIDECAR)
+			device_settings_enlarge_loopback(&steering->settings, steering->netlink,
+							 snapshot.links.items, snapshot.links.count,
+							 snapshot.rules.count > 0);
 		if (error == 0)
 			error = apply(steering, &wanted, last);
 		steering->seen = NULL;
@@ -649,7 +595,7 @@ void steering_clear(struct steering *steering)
 		(void)plan_difference(&steering->applied, removal.wanted, PLAN_ROUTE, remove_route,
 				      &removal);
 	}
-	restore_settings(steering);
+	device_settings_restore(&steering->settings, steering->netlink);
 	forget_gateways(steering);
 	snapshot_release(&snapshot);
 }

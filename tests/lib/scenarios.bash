@@ -126,6 +126,52 @@ scenario_replies() {
 	[ ! -s "$BED_DIR/gateway.log" ]
 }
 
+# @device=lo or eth0, @then a command that sends: the largest packet that left by the device, bytes.
+largest_packet() {
+	local device=$1
+	shift
+	bed_spawn app sniffer "$PEER" sniff --device "$device" --timeout 60 --count-dst 0.0.0.0/0
+	bed_wait_line sniffer ready >&2
+	"$@" >&2 || return
+	bed_kill sniffer >&2
+	# It must have seen all: no drops.
+	bed_wait_line sniffer "result=ok" >&2
+	bed_log sniffer | tail -n 1 | bed_value largest
+}
+
+# what is steered goes over lo in packets of more than 64 KiB, and what leaves does not.
+scenario_large_packets() {
+	settings() {
+		bed_exec app ip -d link show lo | grep -o "gso_max_[a-z]* [0-9]*"
+	}
+	before=$(settings)
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour sink "$PEER" serve 7000 --mode sink
+	bed_wait_line sink ready
+	bed_spawn app server "$PEER" serve 7001 --mode echo
+	bed_wait_line server ready
+	sidecar
+	for destination in 192.0.2.77 2001:db8:9::9; do
+		[ "$(largest_packet lo bed_exec app "$PEER" transfer "$destination" 9000 \
+			--bytes 50000000 --direction up --timeout 20)" -gt 100000 ]
+	done
+	for local in "$BED_APP" "$BED_APP6"; do
+		largest=$(largest_packet eth0 bed_exec outside "$PEER" transfer "$local" 7001 \
+			--bytes 50000000 --timeout 20)
+		[ "$largest" -gt 30000 ]
+		[ "$largest" -lt 65536 ]
+	done
+	# A device with larger segments: those would no longer fit, so lo is as before.
+	bed_exec app ip link add big mtu 9000 type veth peer name other
+	usual() { [ "$(settings)" = "$before" ]; }
+	bed_until 5 usual
+	bed_exec app ip link delete big
+	large() { ! usual; }
+	bed_until 5 large
+	bed_kill sidecar
+	usual
+}
+
 # inbound UDP is answered.
 scenario_inbound_udp() {
 	gateway

@@ -30,6 +30,7 @@ struct sniff {
 	int count;
 	struct counts to, from;
 	unsigned long total, seen_out; /* all packets; those that the device sent */
+	unsigned long largest;	       /* of those sent, bytes with its IP header */
 };
 
 static bool cidr_parse(const char *text, struct cidr *cidr)
@@ -109,14 +110,18 @@ static void drain(struct sniff *sniff, int fd)
 		uint8_t data[SNAP];
 		struct sockaddr_ll from;
 		socklen_t from_size = sizeof(from);
-		ssize_t got = recvfrom(fd, data, sizeof(data), MSG_DONTWAIT, (void *)&from,
-				       &from_size);
+		ssize_t got = recvfrom(fd, data, sizeof(data), MSG_DONTWAIT | MSG_TRUNC,
+				       (void *)&from, &from_size);
 
 		if (got < 0)
 			return;
 		sniff->total++;
-		sniff->seen_out += from.sll_pkttype == PACKET_OUTGOING;
-		count_packet(sniff, data, (size_t)got);
+		if (from.sll_pkttype == PACKET_OUTGOING) {
+			sniff->seen_out++;
+			if ((unsigned long)got > sniff->largest)
+				sniff->largest = (unsigned long)got;
+		}
+		count_packet(sniff, data, (size_t)got < SNAP ? (size_t)got : SNAP);
 	}
 }
 
@@ -146,8 +151,8 @@ static int open_device(const char *device)
 }
 
 /* "ready device=..", then at the end to_tcp=.. (destination counted) and from_tcp=.. (source
- * counted), total=.. and drops=... Status 1 when packets were dropped: the counts are then not to
- * be trusted. */
+ * counted), total=.., out=.., largest=.. and drops=... Status 1 when packets were dropped: the
+ * counts are then not to be trusted. */
 int command_sniff(const struct options *options)
 {
 	static struct sniff sniff;
@@ -179,7 +184,8 @@ int command_sniff(const struct options *options)
 	printf("result=%s device=%s", statistics.tp_drops ? "drops" : "ok", options->device);
 	print_counts("to", &sniff.to);
 	print_counts("from", &sniff.from);
-	printf(" total=%lu out=%lu drops=%u\n", sniff.total, sniff.seen_out, statistics.tp_drops);
+	printf(" total=%lu out=%lu largest=%lu drops=%u\n", sniff.total, sniff.seen_out,
+	       sniff.largest, statistics.tp_drops);
 	close(fd);
 	return statistics.tp_drops != 0;
 }
