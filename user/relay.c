@@ -245,9 +245,11 @@ int relay_write(struct relay *relay, int index, size_t size)
 {
 	struct loop_handler *to = &relay->side[!index];
 	const char *data = relay->pool->buffer;
+	/* The end follows at once, and can go in the same packet. */
+	int more = relay->ending[index] && size < RELAY_BUFFER ? MSG_MORE : 0;
 
 	while (size > 0 && (to->latched & EPOLLOUT)) {
-		ssize_t written = send(to->fd, data, size, MSG_NOSIGNAL);
+		ssize_t written = send(to->fd, data, size, MSG_NOSIGNAL | more);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -372,8 +374,10 @@ static int direction_pump(struct relay *relay, int index)
 	direction_settle(relay, index, RELAY_BUDGET - budget);
 	if (flushed > 0 && direction->ended) {
 		direction->closed = true;
-		/* Fails only when the target is gone, which its own event tells. */
-		(void)shutdown(relay->side[!index].fd, SHUT_WR);
+		/* Fails only when the target is gone, which its own event tells. The last end is
+		 * told by the close that follows. */
+		if (!relay->direction[!index].closed)
+			(void)shutdown(relay->side[!index].fd, SHUT_WR);
 	}
 	return 0;
 }
@@ -400,6 +404,17 @@ static void relay_pump(struct relay *relay)
 		relay_finish(relay, false);
 }
 
+/* Keeps what an event says that is not said again. */
+static void relay_heed(struct relay *relay, int index, uint32_t events)
+{
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		relay->ending[index] = true;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) {
+		relay->exhaust[index] = true;
+		relay->side[index].latched |= EPOLLIN;
+	}
+}
+
 static void relay_event(struct relay *relay, int index, uint32_t events)
 {
 	/* While the relay waits for one side to take bytes it does not read the other, so its reset
@@ -408,10 +423,7 @@ static void relay_event(struct relay *relay, int index, uint32_t events)
 		relay_finish(relay, true);
 		return;
 	}
-	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) {
-		relay->exhaust[index] = true;
-		relay->side[index].latched |= EPOLLIN;
-	}
+	relay_heed(relay, index, events);
 	relay_pump(relay);
 }
 
@@ -438,11 +450,7 @@ void relay_start(struct relay *relay)
 	relay->side[0].ready = relay_ready_0;
 	relay->side[1].ready = relay_ready_1;
 	relay->again.run = relay_again;
-	for (i = 0; i < 2; i++) {
-		if (relay->side[i].latched & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) {
-			relay->exhaust[i] = true;
-			relay->side[i].latched |= EPOLLIN;
-		}
-	}
+	for (i = 0; i < 2; i++)
+		relay_heed(relay, i, relay->side[i].latched);
 	relay_pump(relay);
 }

@@ -59,6 +59,7 @@ struct relay {
 	/* Read until EAGAIN, not just until a short read: an event was seen (EOF, urgent data) that
 	 * no further event will announce. */
 	bool exhaust[2];
+	bool ending[2]; /* a side's EOF has arrived, behind what there still is to read */
 	/* Bytes have moved since the last call. May be NULL. */
 	void (*progress)(struct relay *relay);
 	/* Called once, when both directions are closed or one side was reset. The owner then calls

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -153,7 +154,18 @@ static void expect_reset(int fd)
 	close(fd);
 }
 
-/* Accepts a tunnel and reads its request, which must be exactly the contract's. */
+/* Segments that have arrived, the SYN among them. */
+static uint32_t segments_in(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info.tcpi_segs_in;
+}
+
+/* Accepts a tunnel and reads its request, which must be exactly the contract's, and come with the
+ * end of TCP's handshake. */
 static int tunnel_accept(const struct fixture *fixture, int client, const char *hint)
 {
 	char source[ADDRESS_TEXT_MAX], want[1024];
@@ -170,6 +182,7 @@ static int tunnel_accept(const struct fixture *fixture, int client, const char *
 		       "X-Forwarded-For: %s\r\nX-Proto: tcp\r\n%s\r\n",
 		       fixture->destination, fixture->destination, source, source, hint);
 	expect_bytes(fd, want);
+	assert_int_equal(segments_in(fd), 2);
 	return fd;
 }
 

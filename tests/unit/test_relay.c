@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -201,6 +202,34 @@ static void test_half_close(void **state)
 	(void)state;
 	half_close(false);
 	half_close(true);
+}
+
+static uint32_t segments_in(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info.tcpi_segs_in;
+}
+
+/* An end that is known to follow goes in the last data's packet. */
+static void test_end_with_data(void **state)
+{
+	struct fixture *fixture = fixture_pairs(false, 0);
+	uint32_t before = segments_in(fixture->right);
+
+	(void)state;
+	assert_int_equal(send(fixture->left, "ask", 3, 0), 3);
+	assert_int_equal(shutdown(fixture->left, SHUT_WR), 0);
+	fixture->relay.side[0].latched |= EPOLLRDHUP;
+	fixture_start(fixture);
+	expect_bytes(fixture->right, "ask");
+	expect_end(fixture->right);
+	assert_int_equal(segments_in(fixture->right) - before, 1);
+	assert_int_equal(shutdown(fixture->right, SHUT_WR), 0);
+	expect_end(fixture->left);
+	fixture_end(fixture, false);
 }
 
 static void test_reset_passes(void **state)
@@ -493,6 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_half_close),
+		cmocka_unit_test(test_end_with_data),
 		cmocka_unit_test(test_reset_passes),
 		cmocka_unit_test(test_reset_behind_half_close),
 		cmocka_unit_test(test_queued_first),
