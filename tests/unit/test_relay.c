@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -310,14 +311,13 @@ static void test_queue_limit(void **state)
 }
 
 /* A reader that stops: the relay keeps a bounded amount and stops reading; then all arrives. */
-static void test_stopped_reader(void **state)
+static void stopped_reader(int buffer, void (*look)(const struct fixture *fixture, size_t sent))
 {
-	struct fixture *fixture = fixture_pairs(false, 16384);
+	struct fixture *fixture = fixture_pairs(false, buffer);
 	static char block[65536];
 	struct pollfd wait = {.fd = fixture->left, .events = POLLOUT};
 	size_t sent = 0, received = 0;
 
-	(void)state;
 	fixture_start(fixture);
 	for (;;) {
 		ssize_t size = send(fixture->left, block, sizeof(block), MSG_DONTWAIT);
@@ -328,10 +328,7 @@ static void test_stopped_reader(void **state)
 		else if (poll(&wait, 1, 300) == 0)
 			break;
 	}
-	assert_true(sent < 8 * 1024 * 1024);
-	/* Racy to look at, but its value cannot change while nothing is read. */
-	assert_true(relay_memory(&fixture->relay) <= RELAY_BUFFER + 256 * 1024);
-	assert_true(relay_memory(&fixture->relay) > 0);
+	look(fixture, sent);
 	shutdown(fixture->left, SHUT_WR);
 	for (;;) {
 		ssize_t size = recv(fixture->right, block, sizeof(block), 0);
@@ -343,6 +340,45 @@ static void test_stopped_reader(void **state)
 	assert_int_equal(received, sent);
 	shutdown(fixture->right, SHUT_WR);
 	fixture_end(fixture, false);
+}
+
+static void bounded(const struct fixture *fixture, size_t sent)
+{
+	assert_true(sent < 8 * 1024 * 1024);
+	/* Racy to look at, but its value cannot change while nothing is read. */
+	assert_true(relay_memory(&fixture->relay) <= RELAY_BUFFER + 512 * 1024);
+	assert_true(relay_memory(&fixture->relay) > 0);
+}
+
+static void test_stopped_reader(void **state)
+{
+	(void)state;
+	stopped_reader(16384, bounded);
+}
+
+/* A sender that is near, as one on loopback is unless the machine is busy, has a short queue. */
+static void short_queue(const struct fixture *fixture, size_t sent)
+{
+	int fd = fixture->relay.side[0].fd;
+	struct tcp_info info;
+	socklen_t size = sizeof(info), int_size = sizeof(int);
+	int queue, limit;
+	FILE *file = fopen("/proc/sys/net/core/rmem_max", "re");
+
+	(void)sent;
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &limit), 1);
+	fclose(file);
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &queue, &int_size), 0);
+	if (info.tcpi_min_rtt < 100)
+		assert_int_equal(queue, 2 * (limit < 256 * 1024 ? limit : 256 * 1024));
+}
+
+static void test_near_sender(void **state)
+{
+	(void)state;
+	stopped_reader(0, short_queue);
 }
 
 /* A reset of the side that is not read, since the other does not take more. */
@@ -528,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_queued_first),
 		cmocka_unit_test(test_queue_limit),
 		cmocka_unit_test(test_stopped_reader),
+		cmocka_unit_test(test_near_sender),
 		cmocka_unit_test(test_reset_while_blocked),
 		cmocka_unit_test(test_bulk),
 		cmocka_unit_test(test_bulk_then_small),
