@@ -22,7 +22,13 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD) \
 	    -isystem /usr/share/include/llhttp -isystem /usr/share/include
 ALL_CFLAGS := -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -pthread
-LIBS    := -lbpf -lelf -lz -lmnl -lnftables -ljansson -lcap -lssl -lcrypto
+# Archives where the distribution has them: the dynamic linker's work at each start, and the memory of
+# a dozen libraries, cost more than the program's own (docs/PERFORMANCE.md). libnftables is loaded
+# when it is needed (user/datapath_nft_run.c). zstd is libelf's, where that has it.
+has_archive = $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a))
+LIBS    := $(foreach lib,bpf elf z jansson cap ssl crypto,$(if $(call has_archive,$(lib)),-l:lib$(lib).a,-l$(lib))) \
+	   $(if $(call has_archive,zstd),-l:libzstd.a) -lmnl
+LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)
@@ -67,26 +73,20 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 $(BUILD)/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
-# What one unit test alone needs: ldns is the oracle of our own codec.
+# What one unit test alone needs: ldns is the oracle of our own codec, and what nftables says it has.
 LIBS_test_dns_message := -lldns
+LIBS_test_nft := -lnftables
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libsidestep.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/libsidestep.a $(LDFLAGS) $(LIBS) $(LIBS_$*) -lcmocka -o $@
 
-# The program of the container image: linked so that little else has to be in there (image/build.sh).
 IMAGE_ARCH ?= $(shell dpkg --print-architecture)
-IMAGE_LIBS := -Wl,-Bstatic -lbpf -lelf -lz -ljansson -lcap -lssl -lcrypto \
-	      -Wl,-Bdynamic,--as-needed -lmnl -lnftables
-$(BUILD)/image/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(IMAGE_LIBS) -o $@
-
 .PHONY: image image-tree
 image:
 	tests/deps.sh build image
 	image/make.sh $(IMAGE_ARCH)
-image-tree: $(BUILD)/image/sidestep
+image-tree: $(BUILD)/sidestep
 	BUILD=$(BUILD) image/build.sh $(IMAGE_ARCH)
 
 # The traffic generator and checker of the tests: static, so that it runs in an empty image.

@@ -5,11 +5,11 @@
 #   $BUILD/image/rootfs        what is in it; the top-level Dockerfile takes it from there
 #   $BUILD/image/sidestep.tar  for `docker load`; also an OCI image layout (podman, skopeo)
 #
-# ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/image/sidestep is the program (Makefile).
+# ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/sidestep is the program (Makefile).
 # $SYSROOT is where libraries and cp come from; empty: this machine. Same inputs, same bytes:
 # names sorted, owners 0, all times $SOURCE_DATE_EPOCH (default: that of the last commit).
 #
-# How the program for the image is linked, and why (Debian 12, amd64, gzip -9 of the whole; time of
+# How the program is linked, and why (Debian 12, amd64, gzip -9 of the whole; time of
 # `sidestep version`, /bin/true takes 0.8 ms):
 #
 #   as it was with libcurl                   9.4 MB   6.4 ms   Kerberos, LDAP, GnuTLS ...: so no libcurl
@@ -17,7 +17,8 @@
 #   archives, wherever Debian has them       4.4 MB   1.4 ms   this is what is done
 #   all static                               -        -        no archives of libmnl and libnftables
 #
-# So: archives of libbpf, libelf, zlib, jansson, libcap and OpenSSL; shared objects for the rest.
+# So: archives of libbpf, libelf, zlib, jansson, libcap and OpenSSL; shared objects for the rest, of
+# which libnftables is loaded by the program itself (user/datapath_nft_run.c).
 set -eu
 
 architecture=$1
@@ -50,15 +51,20 @@ find_library() {
 	die "no $1 for $architecture below ${SYSROOT:-/}usr/lib/$multiarch; run: tests/deps.sh image"
 }
 
-# add_libraries FILE - what it needs, and what that needs, where the image's loader looks first.
+# add_library SONAME - it, and what it needs, where the image's loader looks first.
+add_library() {
+	case $1 in ld-linux*) return ;; esac
+	[ ! -e "$root/lib/$multiarch/$1" ] || return 0
+	file=$(find_library "$1")
+	install -D -m 644 "$file" "$root/lib/$multiarch/$1"
+	add_licence "$(printf '%s' "$1" | sed 's/\([0-9]\)\.so\./\1-/; s/\.so\.//')"
+	add_libraries "$root/lib/$multiarch/$1"
+}
+
+# add_libraries FILE - what it needs.
 add_libraries() {
 	for name in $(needed "$1"); do
-		case $name in ld-linux*) continue ;; esac
-		[ ! -e "$root/lib/$multiarch/$name" ] || continue
-		file=$(find_library "$name")
-		install -D -m 644 "$file" "$root/lib/$multiarch/$name"
-		add_licence "$(printf '%s' "$name" | sed 's/\([0-9]\)\.so\./\1-/; s/\.so\.//')"
-		add_libraries "$root/lib/$multiarch/$name"
+		add_library "$name"
 	done
 }
 
@@ -83,12 +89,13 @@ esac
 rm -rf "$out/rootfs" "$out/layout" "$out/sidestep.tar"
 mkdir -p "$root/usr/bin" "$root/bin" "$root/etc" "$root/ca" "$root/run" "$root/lib/$multiarch"
 mkdir -m 1777 "$root/tmp"
-"$STRIP" -o "$root/usr/bin/sidestep" "$out/sidestep"
+"$STRIP" -o "$root/usr/bin/sidestep" "$BUILD/sidestep"
 chmod 755 "$root/usr/bin/sidestep"
 loader=$("$READELF" -lW "$root/usr/bin/sidestep" |
 	sed -n 's/.*Requesting program interpreter: \(.*\)\]$/\1/p')
 install -D -m 755 "$(find_library "${loader##*/}")" "$root$loader"
 add_libraries "$root/usr/bin/sidestep"
+add_library libnftables.so.1
 
 # Snapshots of directories are made by running the image with /bin/cp -a. GNU's keeps all: busybox's
 # cuts times to seconds, forgets those of links and extended attributes, and is twice the size.

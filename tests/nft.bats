@@ -169,3 +169,26 @@ teardown() {
 	run bed_exec app nft list ruleset
 	[ "$output" = "" ]
 }
+
+@test "libnftables is in memory only where a table steers, and its absence is told" {
+	gateway
+	sidecar
+	grep -q libnftables "/proc/$(bed_pid sidecar)/maps"
+	bed_kill sidecar
+	bed_spawn app sidecar "$SIDESTEP" sidecar --datapath bpf --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+	run grep libnftables "/proc/$(bed_pid sidecar)/maps"
+	[ "$status" = 1 ]
+	bed_kill sidecar
+	hidden() {
+		bed_exec app unshare --mount sh -c \
+			'mount --bind /dev/null "$(ldconfig -p | sed -n "s/.*libnftables.so.1.*=> //p")" && exec "$@"' sh "$@"
+	}
+	run hidden "$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080"
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"cannot load libnftables.so.1 (Debian: libnftables1"* ]]
+	run hidden "$SIDESTEP" doctor --gateway "$BED_HOST:8080"
+	echo "$output"
+	[[ $output == *"warning nftables: libnftables.so.1 cannot be loaded: install it"*"; BPF steers"* ]]
+}

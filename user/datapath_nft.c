@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <nftables/libnftables.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,7 @@
 struct datapath_nft {
 	struct datapath base;
 	pthread_mutex_t lock; /* everything below; own_socket() is called by any thread */
-	struct nft_ctx *context;
+	struct nft *nft;
 	struct nft_rules rules;
 	char gateway[128];
 	struct nft_bypass_list bypass;
@@ -101,7 +100,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 		write_kept(text.stream, datapath);
 	if (fflush(text.stream) != 0 || ferror(text.stream))
 		return -ENOMEM;
-	if (nft_run(datapath->context, text.text) < 0)
+	if (nft_run(datapath->nft, text.text) < 0)
 		return -EIO;
 	datapath->bypass_changed = false;
 	datapath->devices_changed = false;
@@ -133,15 +132,13 @@ static void nft_free(struct datapath *base)
 
 	/* Adding first makes it no error when one is gone. */
 	if (datapath->attached &&
-	    (nft_run(datapath->context, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") <
-		     0 ||
+	    (nft_run(datapath->nft, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") < 0 ||
 	     (!datapath->no_egress &&
-	      nft_run(datapath->context,
+	      nft_run(datapath->nft,
 		      "add table " NFT_GUARD_TABLE "\ndelete table " NFT_GUARD_TABLE "\n") < 0)))
 		log_warning("cannot remove the nftables table " NFT_TABLE ": %s",
-			    nft_ctx_get_error_buffer(datapath->context));
-	if (datapath->context)
-		nft_ctx_free(datapath->context);
+			    nft_error(datapath->nft));
+	nft_close(datapath->nft);
 	(void)pthread_mutex_destroy(&datapath->lock);
 	free(datapath->bypass.items);
 	free(datapath->inbound);
@@ -190,7 +187,7 @@ static int nft_attach(struct datapath *base)
 	LOCK(datapath);
 	error = install(datapath);
 	if (error == -EIO)
-		return nft_complain(datapath->context, "install the nftables table " NFT_TABLE);
+		return nft_complain(datapath->nft, "install the nftables table " NFT_TABLE);
 	if (error < 0)
 		return log_errno(error, "cannot write the nftables table " NFT_TABLE);
 	datapath->attached = true;
@@ -305,7 +302,7 @@ static int nft_commit(struct datapath *base)
 		return 0;
 	}
 	if (error == -EIO)
-		return nft_complain(datapath->context, "update the nftables table " NFT_TABLE);
+		return nft_complain(datapath->nft, "update the nftables table " NFT_TABLE);
 	return error < 0 ? log_errno(error, "cannot update the nftables table " NFT_TABLE) : 0;
 }
 
@@ -383,7 +380,7 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 	nft_write_own(text.stream, &own, destination ? CLAIM_S : 0);
 	if (fflush(text.stream) != 0)
 		return -ENOMEM;
-	return nft_run(datapath->context, text.text) < 0 ? -EIO : 0;
+	return nft_run(datapath->nft, text.text) < 0 ? -EIO : 0;
 }
 
 static void nft_flow_update(struct datapath *base, const struct proxy_flow *flow)
@@ -431,6 +428,7 @@ static uint32_t random_mark(void)
 int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath)
 {
 	struct datapath_nft *datapath = calloc(1, sizeof(*datapath));
+	int error;
 
 	if (!datapath)
 		return log_errno(-ENOMEM, "cannot create the nftables datapath");
@@ -440,11 +438,15 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 	datapath->rules.out_mark = DATAPATH_NFT_OUT_MARK;
 	datapath->rules.own_mark = random_mark();
 	datapath->rules.gateway = datapath->gateway;
-	datapath->context = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!datapath->context || !datapath->rules.own_mark ||
-	    nft_ctx_buffer_error(datapath->context) != 0) {
+	if (!datapath->rules.own_mark) {
 		nft_free(&datapath->base);
-		return log_errno(-ENOMEM, "cannot open libnftables");
+		return log_errno(-EIO, "cannot draw the random mark of the nftables datapath");
+	}
+	error = nft_open(&datapath->nft);
+	if (error < 0) {
+		nft_free(&datapath->base);
+		return log_errno(error, "cannot load libnftables.so.1 (Debian: libnftables1; "
+					"--log-level debug says which file is missing)");
 	}
 	*ret_datapath = &datapath->base;
 	return 0;

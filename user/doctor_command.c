@@ -3,6 +3,7 @@
 #include "commands.h"
 
 #include "cleanup.h"
+#include "datapath_nft_run.h"
 #include "instance_lock.h"
 #include "preflight.h"
 #include "privileges.h"
@@ -12,7 +13,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <nftables/libnftables.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -194,19 +194,23 @@ static void check_kernel(struct doctor *doctor, bool bpf)
 		tell(doctor, FINDING_OK, "TCX", "not there (%s): clsact is used", strerror(errno));
 }
 
-static void free_context(struct nft_ctx **context)
+static void close_nft(struct nft **nft)
 {
-	if (*context)
-		nft_ctx_free(*context);
+	nft_close(*nft);
 }
 
 /* Where own programs steer, nftables is not needed. */
 static void check_nftables(struct doctor *doctor, bool bpf)
 {
-	_cleanup_(free_context) struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
+	_cleanup_(close_nft) struct nft *nft = NULL;
 
-	if (context && nft_ctx_buffer_output(context) == 0 && nft_ctx_buffer_error(context) == 0 &&
-	    nft_run_cmd_from_buffer(context, "list tables") == 0) {
+	if (nft_open(&nft) < 0) {
+		tell(doctor, bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
+		     "libnftables.so.1 cannot be loaded: install it (Debian: libnftables1)%s",
+		     bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
+		return;
+	}
+	if (nft_run(nft, "list tables") == 0) {
 		tell(doctor, FINDING_OK, "nftables", "usable");
 		return;
 	}
