@@ -44,16 +44,17 @@ _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 static const struct {
 	const char *name;
 	unsigned int kinds; /* bits, 1 << enum programs_kind: where it is loaded */
+	bool beside;	    /* takes the verifier as long as all others together */
 } program_table[PROGRAMS] = {
 #define SIDECAR (1 << PROGRAMS_SIDECAR)
 #define BRIDGE	(1 << PROGRAMS_BRIDGE)
 #define SHARED	(1 << PROGRAMS_SHARED)
 	[PROGRAM_STEER] = {"steer", SIDECAR | BRIDGE | SHARED},
-	[PROGRAM_LO_EGRESS] = {"lo_egress", SIDECAR | SHARED},
+	[PROGRAM_LO_EGRESS] = {"lo_egress", SIDECAR | SHARED, .beside = true},
 	[PROGRAM_LO_INGRESS] = {"lo_ingress", SHARED},
 	[PROGRAM_DEV_INGRESS] = {"dev_ingress", SIDECAR | SHARED},
 	[PROGRAM_DEV_EGRESS] = {"dev_egress", SIDECAR | SHARED},
-	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE},
+	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE, .beside = true},
 	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE},
 	[PROGRAM_VETH_INGRESS] = {"veth_ingress", BRIDGE},
 };
@@ -204,27 +205,34 @@ static int complain(int error, const struct programs_config *config, bool quiet)
 }
 
 /* Keeps the file descriptors; what libbpf knows besides is not needed any more. */
-static int take_descriptors(struct programs *programs, const struct bpf_object *object)
+static int take_maps(struct programs *programs, const struct bpf_object *object)
 {
-	const struct bpf_program *program;
-	const struct bpf_map *map;
-	int i, fd;
+	int i;
 
 	for (i = 0; i < PROGRAMS_MAPS; i++) {
-		map = bpf_object__find_map_by_name(object, map_names[i]);
-		fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
-		if (fd < 0)
+		const struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
+
+		programs->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+		if (programs->maps[i] < 0)
 			return -errno;
-		programs->maps[i] = fd;
 	}
+	return 0;
+}
+
+/* Those that @object has loaded. */
+static int take_programs(struct programs *programs, const struct bpf_object *object)
+{
+	int i;
+
 	for (i = 0; i < PROGRAMS; i++) {
-		if (!(program_table[i].kinds & 1U << programs->config.kind))
+		const struct bpf_program *program =
+			bpf_object__find_program_by_name(object, program_table[i].name);
+
+		if (!program || !bpf_program__autoload(program))
 			continue;
-		program = bpf_object__find_program_by_name(object, program_table[i].name);
-		fd = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
-		if (fd < 0)
+		programs->programs[i] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
+		if (programs->programs[i] < 0)
 			return -errno;
-		programs->programs[i] = fd;
 	}
 	return 0;
 }
@@ -279,10 +287,27 @@ struct bpf_object *programs_open(const struct programs_config *config)
 	return object;
 }
 
+/* What @object loads are from now on the programs that are to be verified beside, or the others. */
+static void choose_programs(struct bpf_object *object, enum programs_kind kind, bool beside)
+{
+	int i;
+
+	for (i = 0; i < PROGRAMS; i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(object, program_table[i].name);
+
+		if (program)
+			(void)bpf_program__set_autoload(program,
+							program_table[i].kinds & 1U << kind &&
+								program_table[i].beside == beside);
+	}
+}
+
 static int load(struct programs *programs, bool quiet)
 {
 	const struct programs_config *config = &programs->config;
 	_cleanup_(close_object) struct bpf_object *object = programs_open(config);
+	_cleanup_(close_object) struct bpf_object *second = NULL;
 	int error;
 
 	if (!object)
@@ -290,10 +315,24 @@ static int load(struct programs *programs, bool quiet)
 	error = choose_pins(programs, object);
 	if (error < 0)
 		return error;
-	error = bpf_object__load(object);
+	/* The agent has time, and maps that are there already. */
+	if (config->kind != PROGRAMS_SHARED)
+		second = programs_open(config);
+	if (second) {
+		choose_programs(object, config->kind, false);
+		choose_programs(second, config->kind, true);
+		error = programs_load_both(object, second);
+	} else {
+		error = bpf_object__load(object);
+	}
 	if (error < 0)
 		return complain(error, config, quiet);
-	return take_descriptors(programs, object);
+	error = take_maps(programs, object);
+	if (error == 0)
+		error = take_programs(programs, object);
+	if (error == 0 && second)
+		error = take_programs(programs, second);
+	return error;
 }
 
 static int describe(const struct programs *programs)

@@ -27,6 +27,11 @@ struct bpf_object;
  * set. */
 struct bpf_object *programs_open(const struct programs_config *config);
 
+/* Loads two objects that programs_open() made of the same configuration, with maps in common, on
+ * two processors. Programs that only one of them is to load: bpf_program__set_autoload() before.
+ * The threads that it takes have ended when it returns. 0 or negative errno. */
+int programs_load_both(struct bpf_object *main, struct bpf_object *second);
+
 struct programs {
 	struct programs_config config;
 	char *pin;
