@@ -11,6 +11,7 @@
 #include "datapath_agent.h"
 #include "instance_lock.h"
 #include "log.h"
+#include "memory.h"
 #include "netlink.h"
 #include "privileges.h"
 
@@ -337,6 +338,7 @@ static int start(struct sidecar *sidecar)
 	    (error = start_control(sidecar)) < 0)
 		return error;
 	check_bridges(sidecar);
+	memory_trim();
 	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
 		 milliseconds_since(&begin),
 		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",
@@ -359,6 +361,7 @@ static void run(struct sidecar *sidecar)
 	int error = 0;
 
 	datapath_settle(sidecar->datapath);
+	memory_trim();
 	for (;;) {
 		struct pollfd events[] = {
 			[SIGNAL] = {.fd = sidecar->signal_fd, .events = POLLIN},
