@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Loading on two processors at once. The kernel does the work, and it is nearly all of a start: it
- * fills the two LRU maps (3 ms each) and follows every way through the programs (10 ms, half of it
- * in one of them). libbpf would ask for one after the other.
+ * fills the LRU maps (3 ms for 65536 entries) and follows every way through the programs (10 ms,
+ * half of it in one of them). libbpf would ask for one after the other.
  */
 #include "programs_private.h"
 
@@ -19,7 +19,7 @@
 #define MAPS_MAX 32
 
 /* The map that takes longest to make; it is made beside the others. */
-#define SLOW_MAP "flows"
+#define SLOW_MAP "inbound"
 
 struct loading {
 	struct bpf_object *main, *second;

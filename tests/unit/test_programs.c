@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "cleanup.h"
 #include "counters.h"
 #include "programs_private.h"
 #include <sidestep.h>
@@ -345,6 +346,74 @@ static void test_shared_lookup(void **state)
 	assert_int_equal(look_up("192.0.2.1"), 1);
 }
 
+/* The number of the map, among those that the program uses. */
+static bool uses(int program_fd, int map_fd_wanted)
+{
+	struct bpf_map_info map = {0};
+	uint32_t size = sizeof(map), ids[32];
+	struct bpf_prog_info info = {.map_ids = (uintptr_t)ids, .nr_map_ids = 32};
+	uint32_t i;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(map_fd_wanted, &map, &size), 0);
+	size = sizeof(info);
+	assert_int_equal(bpf_obj_get_info_by_fd(program_fd, &info, &size), 0);
+	for (i = 0; i < info.nr_map_ids && i < 32; i++)
+		if (ids[i] == map.id)
+			return true;
+	return false;
+}
+
+static struct bpf_map_info map_info(const struct programs *programs, enum programs_map map)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(programs->maps[map], &info, &size), 0);
+	return info;
+}
+
+/* What is verified on two processors is one whole all the same. */
+static void test_programs_loaded_beside_each_other_share_their_maps(void **state)
+{
+	static const struct {
+		enum programs_kind kind;
+		enum programs_program programs[4];
+	} kinds[] = {
+		{PROGRAMS_SIDECAR,
+		 {PROGRAM_STEER, PROGRAM_LO_EGRESS, PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS}},
+		{PROGRAMS_BRIDGE,
+		 {PROGRAM_STEER, PROGRAM_BRIDGE_INGRESS, PROGRAM_BRIDGE_EGRESS,
+		  PROGRAM_VETH_INGRESS}},
+	};
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct programs_config config = {.kind = kinds[i].kind,
+						 .netns = netns,
+						 .max_flows = 2048};
+		struct programs *programs;
+		unsigned int loaded = 0;
+
+		assert_int_equal(programs_load(&config, false, &programs), 0);
+		for (j = 0; j < PROGRAMS; j++)
+			loaded += programs->programs[j] >= 0;
+		assert_int_equal(loaded, 4);
+		for (j = 0; j < 4; j++) {
+			int fd = programs->programs[kinds[i].programs[j]];
+
+			assert_true(fd >= 0);
+			assert_true(uses(fd, programs->maps[MAP_BYPASS4]));
+		}
+		assert_int_equal(map_info(programs, MAP_FLOWS).max_entries, 2048);
+		assert_int_equal(map_info(programs, MAP_INBOUND).max_entries, SIDESTEP_MAX_INBOUND);
+		/* Types, for bpftool. */
+		assert_int_not_equal(map_info(programs, MAP_FLOWS).btf_value_type_id, 0);
+		assert_int_not_equal(map_info(programs, MAP_INBOUND).btf_value_type_id, 0);
+		programs_free(programs);
+	}
+}
+
 static int load(enum programs_kind kind)
 {
 	struct programs_config config = {.kind = kind};
@@ -396,7 +465,11 @@ int main(void)
 		cmocka_unit_test(test_icmp_error_quotes_what_came_in),                             \
 		cmocka_unit_test(test_fragments_and_rubbish),                                      \
 		cmocka_unit_test(test_spoofed_source)
-	const struct CMUnitTest single[] = {ANY_LOAD, cmocka_unit_test(test_lookup)};
+	const struct CMUnitTest single[] = {
+		ANY_LOAD,
+		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_programs_loaded_beside_each_other_share_their_maps),
+	};
 	const struct CMUnitTest shared[] = {ANY_LOAD, cmocka_unit_test(test_shared_lookup)};
 	int failed = cmocka_run_group_tests_name("one namespace", single, load_single, unload);
 
