@@ -28,9 +28,9 @@
 /* A read that counts as large, and how many in a row switch to splice. */
 #define RELAY_LARGE	  (RELAY_BUFFER / 2)
 #define RELAY_LARGE_READS 2
-/* Rounds in a row below RELAY_SMALL bytes that switch back. */
-#define RELAY_SMALL	   16384
-#define RELAY_SMALL_ROUNDS 8
+/* Splices in a row below RELAY_SMALL bytes that switch back. */
+#define RELAY_SMALL	    16384
+#define RELAY_SMALL_SPLICES 8
 
 struct relay_pipe {
 	struct relay_pipe *next;
@@ -353,25 +353,15 @@ static ssize_t direction_splice(struct relay *relay, int index)
 		return 0;
 	}
 	direction->piped = (uint32_t)size;
-	return size;
-}
-
-/* Back to read(2) when splicing has not paid for a while. */
-static void direction_settle(struct relay *relay, int index, size_t moved)
-{
-	struct relay_direction *direction = &relay->direction[index];
-
-	if (direction->piped == 0)
-		pipe_release(relay->pool, direction);
-	if (!direction->bulk || moved == 0)
-		return;
-	if (moved >= RELAY_SMALL) {
-		direction->idle_rounds = 0;
-	} else if (++direction->idle_rounds >= RELAY_SMALL_ROUNDS) {
+	/* Back to read(2) when splicing has not paid for a while. */
+	if (size >= RELAY_SMALL) {
+		direction->small_splices = 0;
+	} else if (++direction->small_splices >= RELAY_SMALL_SPLICES) {
 		direction->bulk = false;
 		direction->full_reads = 0;
-		direction->idle_rounds = 0;
+		direction->small_splices = 0;
 	}
+	return size;
 }
 
 /* Moves what can be moved one way. 0 or negative errno. */
@@ -400,7 +390,8 @@ static int direction_pump(struct relay *relay, int index)
 	}
 	if (flushed < 0)
 		return flushed;
-	direction_settle(relay, index, RELAY_BUDGET - budget);
+	if (direction->piped == 0)
+		pipe_release(relay->pool, direction);
 	if (flushed > 0 && direction->ended) {
 		direction->closed = true;
 		/* Fails only when the target is gone, which its own event tells. The last end is

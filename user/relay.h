@@ -41,12 +41,12 @@ struct relay_direction {
 	uint32_t begin, end;
 	struct relay_pipe *pipe; /* holds piped bytes; NULL when empty */
 	uint32_t piped;
-	uint8_t full_reads;  /* large reads in a row */
-	uint8_t idle_rounds; /* rounds in a row that moved little by splice */
-	bool bulk;	     /* use splice */
-	bool no_splice;	     /* these sockets cannot */
-	bool ended;	     /* the source said EOF */
-	bool closed;	     /* and the target was told */
+	uint8_t full_reads;    /* large reads in a row */
+	uint8_t small_splices; /* in a row */
+	bool bulk;	       /* use splice */
+	bool no_splice;	       /* these sockets cannot */
+	bool ended;	       /* the source said EOF */
+	bool closed;	       /* and the target was told */
 };
 
 struct relay {
