@@ -12,7 +12,7 @@ SERVED = "the host's agent steers"
 
 def sidecar_command(box, *arguments):
     return [SIDESTEP, "sidecar", "--gateway", box.GATEWAY, "--threads", str(box.threads),
-            "--max-connections", "60000", *arguments]
+            *arguments]
 
 
 def sidecar(box, *arguments, where=None):
