@@ -91,21 +91,22 @@ def shown(claim, value):
 
 
 def claim_rows(claims):
-    rows = [("", "claim", "measured", "bar", "unpinned", "")]
+    rows = [("", "claim", "measured", "bar", "bound", "unpinned", "")]
     for claim in claims:
         remark = claim.get("reason") or claim.get("note") or ""
         rows.append(("ok" if claim["ok"] else "NO", claim["name"], shown(claim, claim["measured"]),
                      f"{claim['sense']} {claim['bar']:g} {claim['unit']}".rstrip(),
-                     shown(claim, claim.get("unpinned")), remark))
+                     shown(claim, claim.get("bound")), shown(claim, claim.get("unpinned")),
+                     remark))
     return rows
 
 
 def print_claims(claims):
     rows = claim_rows(claims)
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-        print("  ".join(cells + [row[5]]).rstrip())
+        print("  ".join(cells + [row[-1]]).rstrip())
     held = sum(claim["ok"] for claim in claims)
     print(f"{held} of {len(claims)} hold")
 
@@ -127,7 +128,8 @@ def markdown(bench, results):
         "are context.\n",
         "## Claims\n",
         "Measured with everything pinned to one processor; where a figure has several parts "
-        "(directions, numbers of clients) it is the worst of them.\n",
+        "(directions, numbers of clients) it is the worst of them. The bound is what nothing at all in "
+        "between would reach, in the same run.\n",
         markdown_table(claim_rows(results["claims"])),
         "## Noise\n",
         "A box against another that is the same: how far from 1 the ratio lies.\n",
