@@ -47,7 +47,9 @@ gone() {
 	agent
 	side app-proxy
 	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
-	[ "$(nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" nft list ruleset)" = "" ]
+	# The table is taken away right behind.
+	no_rules() { [ -z "$(nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" nft list ruleset)" ]; }
+	bed_until 5 no_rules
 	nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" "$PEER" connect 192.0.2.77 80 --send hello --half-close --read-all
 	dk rm -f agent >/dev/null
 	engine_wait_line app-proxy "the host's agent is gone"
