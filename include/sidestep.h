@@ -14,7 +14,7 @@
 #endif
 
 /* Raised with each incompatible change of anything below; kept in the map `info`. */
-#define SIDESTEP_ABI_VERSION 2
+#define SIDESTEP_ABI_VERSION 3
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace, for each family */
 #define SIDESTEP_MAX_ROUTES	4096 /* likewise */
@@ -29,7 +29,7 @@
  * million namespaces since the boot; the loader refuses one beyond.
  */
 
-/* What happens to a packet, and why. Each is also a counter (struct sidestep_counter). */
+/* What happens to a packet, and why. Each is also a counter (struct sidestep_counters). */
 enum sidestep_verdict {
 	/* Stepped aside for. */
 	SIDESTEP_LOCAL,	 /* to an address of this namespace */
@@ -56,16 +56,26 @@ enum sidestep_verdict {
 	SIDESTEP_COUNTERS,
 };
 
-/* Key of the per-CPU hash `counters`. Lookups (sk_lookup) and packets (TC) each count where they
- * are decided. */
-struct sidestep_counter_key {
-	__u32 netns;
-	__u32 counter; /* enum sidestep_verdict */
-};
-
-struct sidestep_counter {
-	__u64 count;
-	char name[24]; /* for readers of a dump; written once by the loader */
+/* Value of the per-CPU hash `counters`, whose key is the namespace: one for each of enum
+ * sidestep_verdict, in its order. Lookups (sk_lookup) and packets (TC) each count where they are
+ * decided. */
+struct sidestep_counters {
+	__u64 local;
+	__u64 bridge;
+	__u64 link;
+	__u64 reply;
+	__u64 own;
+	__u64 steer_tcp;
+	__u64 steer_dns;
+	__u64 pass_udp;
+	__u64 deny_udp;
+	__u64 deny_protocol;
+	__u64 deny_fragment;
+	__u64 deny_malformed;
+	__u64 guard_drops;
+	__u64 assign_errors;
+	__u64 spoofed;
+	__u64 inbound_full;
 };
 
 /* Who asked for an entry of `bypass4` or `bypass6`; bits, several may be set. */
@@ -203,6 +213,7 @@ _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
-_Static_assert(sizeof(struct sidestep_counter) == 32, "ABI");
+_Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
+	       "a field for each counter");
 
 #endif
