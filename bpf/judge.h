@@ -132,19 +132,6 @@ static __noinline int inbound_known(struct __sk_buff *skb, __u32 netns, const st
 	return bpf_map_lookup_elem(&inbound, &key) != NULL;
 }
 
-/* Records the start of a connection that is steered. */
-static __always_inline void flow_record(__u32 netns, const struct packet *packet)
-{
-	struct sidestep_flow flow = {
-		.start = bpf_ktime_get_ns(),
-		.verdict = SIDESTEP_STEER_TCP,
-	};
-	struct sidestep_flow_key key;
-
-	flow_key_outward(&key, netns, packet);
-	(void)bpf_map_update_elem(&flows, &key, &flow, 0);
-}
-
 /* Remembers a flow that came from @source, unless that is bypassed. */
 static __always_inline void inbound_record(__u32 netns, const struct packet *packet,
 					   const struct sidestep_bypass *source)

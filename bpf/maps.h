@@ -26,7 +26,8 @@ DEFINE_LPM(route4, struct sidestep_prefix4, struct sidestep_route, SIDESTEP_MAX_
 DEFINE_LPM(route6, struct sidestep_prefix6, struct sidestep_route, SIDESTEP_MAX_PREFIXES);
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SIDESTEP_MAX_FLOWS);
 	__type(key, struct sidestep_flow_key);
 	__type(value, struct sidestep_flow);

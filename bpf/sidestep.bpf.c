@@ -216,11 +216,8 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
-		if (packet->opening) {
-			flow_record(netns, packet);
-			if (sk)
-				owner_set(sk, SIDESTEP_OWNER_STEERED);
-		}
+		if (packet->opening && sk)
+			owner_set(sk, SIDESTEP_OWNER_STEERED);
 		return TC_NEXT; /* counted where it is assigned */
 	case SIDESTEP_STEER_DNS:
 		return TC_NEXT;
@@ -342,9 +339,6 @@ int bridge_ingress(struct __sk_buff *skb)
 	verdict = judge_frame(skb, netns, packet, 0);
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
-		if (packet->opening)
-			flow_record(netns, packet);
-		/* fall through */
 	case SIDESTEP_STEER_DNS:
 		/* Counted where it is assigned. No route, no netfilter and no rp_filter of the
 		 * host's has a say in the way to the proxy. */

@@ -20,8 +20,8 @@
 #define SIDESTEP_MAX_ROUTES	4096 /* likewise */
 #define SIDESTEP_MAX_NAMESPACES 4096
 #define SIDESTEP_MAX_PREFIXES	(1 << 20) /* of all namespaces, in each of the tries */
-#define SIDESTEP_MAX_FLOWS	65536	  /* live flows; the least recently used makes room */
-#define SIDESTEP_MAX_INBOUND	65536	  /* inbound connections; likewise */
+#define SIDESTEP_MAX_FLOWS	65536	  /* live flows; a further one is not shown */
+#define SIDESTEP_MAX_INBOUND	65536	  /* the least recently used makes room */
 
 /*
  * Network namespaces go by their cookie (SO_NETNS_COOKIE, Linux 5.14; before, by 1), a number that
@@ -132,8 +132,8 @@ struct sidestep_flow_key {
 	__u32 netns;
 };
 
-/* Value of `flows`: what was steered and lives. Written by the kernel when it steers, bytes by the
- * proxy about once a second, removed by the proxy when the flow ends. */
+/* Value of `flows`: what was steered and has lived for a second. All by the proxy: bytes about once
+ * a second, removed when the flow ends. */
 struct sidestep_flow {
 	__u64 start;	  /* ns */
 	__u64 bytes_sent; /* application to gateway */

@@ -61,7 +61,7 @@ int programs_namespace_set(const struct programs *programs, uint32_t netns,
  * key that was kept, as the walk must not stand on a deleted one. */
 static void remove_entries(int fd, size_t key_size, size_t offset, uint32_t netns)
 {
-	uint8_t key[sizeof(struct sidestep_prefix6)], next[sizeof(struct sidestep_prefix6)];
+	uint8_t key[sizeof(struct sidestep_flow_key)], next[sizeof(struct sidestep_flow_key)];
 	uint8_t *previous = NULL;
 	uint32_t found;
 
@@ -89,6 +89,8 @@ void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 		remove_entries(programs->maps[prefixes6[i]], sizeof(struct sidestep_prefix6),
 			       offsetof(struct sidestep_prefix6, netns), netns);
 	}
+	remove_entries(programs->maps[MAP_FLOWS], sizeof(struct sidestep_flow_key),
+		       offsetof(struct sidestep_flow_key, netns), netns);
 	(void)bpf_map_delete_elem(programs->maps[MAP_NAMESPACES], &netns);
 	counters_remove(programs->maps[MAP_COUNTERS], netns);
 }
@@ -151,18 +153,20 @@ int programs_owner_set(const struct programs *programs, int fd, enum sidestep_ow
 }
 
 void programs_flow_update(const struct programs *programs, uint32_t netns,
-			  const struct sidestep_flow_key *key, uint64_t sent, uint64_t received)
+			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
+			  uint64_t received)
 {
 	struct sidestep_flow_key own = *key;
-	struct sidestep_flow value;
+	struct sidestep_flow value = {
+		.start = start,
+		.bytes_sent = sent,
+		.bytes_received = received,
+		.verdict = SIDESTEP_STEER_TCP,
+	};
 
 	own.netns = netns;
-	/* Gone from the map: it was full, and this flow the least recently used. */
-	if (bpf_map_lookup_elem(programs->maps[MAP_FLOWS], &own, &value) < 0)
-		return;
-	value.bytes_sent = sent;
-	value.bytes_received = received;
-	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_EXIST);
+	/* Full: that flow is not shown. */
+	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_ANY);
 }
 
 void programs_flow_remove(const struct programs *programs, uint32_t netns,
