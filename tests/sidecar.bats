@@ -223,6 +223,11 @@ stalled() {
 	scenario_kill
 }
 
+# steered N - that many connections were given to the proxy. (A list of them has none so young.)
+steered() {
+	[ "$(counter steer_tcp)" = "$1" ]
+}
+
 @test "SIGTERM drains, then leaves nothing" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
@@ -232,7 +237,7 @@ stalled() {
 	sidecar --drain 30000
 	[ "$(programs)" != "$programs" ]
 	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 60
-	bed_until 5 stalled 1
+	bed_until 5 steered 1
 	bed_signal sidecar TERM
 	bed_wait_line sidecar "stopping"
 	# New ones are reset, the running one ends as it should.

@@ -206,8 +206,8 @@ static void bpf_flow_update(struct datapath *base, const struct proxy_flow *flow
 	struct sidestep_flow_key key;
 
 	datapath_flow_key(flow, &key);
-	programs_flow_update(self(base)->programs, self(base)->netns, &key, flow->start,
-			     flow->sent, flow->received);
+	programs_flow_update(self(base)->programs, self(base)->netns, &key, flow->start, flow->sent,
+			     flow->received);
 }
 
 static void bpf_flow_close(struct datapath *base, const struct proxy_flow *flow)
