@@ -8,6 +8,7 @@
 #define BPF_NOEXIST		    1
 #define BPF_F_NO_PREALLOC	    (1U << 0)
 #define BPF_F_CLONE		    (1U << 9)
+#define BPF_F_MMAPABLE		    (1U << 10)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
 #define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
 
@@ -64,12 +65,26 @@ struct {
 } namespaces SEC(".maps");
 
 struct {
+#ifdef SIDESTEP_SHARED
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SIDESTEP_MAX_NAMESPACES);
+#else
+	/* Of one namespace. The kernel looks it up inline, where a hash takes several calls. */
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+#endif
 	__type(key, __u32);
 	__type(value, struct sidestep_counters);
 } counters SEC(".maps");
+
+static __always_inline struct sidestep_counters *counters_of(__u32 netns)
+{
+#ifndef SIDESTEP_SHARED
+	netns = 0;
+#endif
+	return bpf_map_lookup_elem(&counters, &netns);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -77,6 +92,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sidestep_arrival);
 } arrivals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sidestep_generation);
+} generation SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -104,7 +127,7 @@ struct {
  * nobody registered have no counters. */
 static __noinline int count(__u32 netns, __u32 counter)
 {
-	struct sidestep_counters *value = bpf_map_lookup_elem(&counters, &netns);
+	struct sidestep_counters *value = counters_of(netns);
 
 	if (!value)
 		return 0;
@@ -132,6 +155,15 @@ static __noinline int count(__u32 netns, __u32 counter)
 #undef CASE
 	}
 	return 0;
+}
+
+/* The same for packets that are many: without a call. */
+static __always_inline void count_bridge(__u32 netns)
+{
+	struct sidestep_counters *value = counters_of(netns);
+
+	if (value)
+		COUNTER_ADD(value, SIDESTEP_BRIDGE);
 }
 
 #endif

@@ -180,6 +180,13 @@ enum sidestep_mode {
 	SIDESTEP_MODE_BRIDGE,
 };
 
+/* The one entry of the map `generation`. */
+struct sidestep_generation {
+	/* Raised after each change of `bypass4` or `bypass6`: what programs remember of them does
+	 * not count any more. */
+	__u64 bypass;
+};
+
 /* The one entry of the map `info`: who loaded this, for `sidestep status`. */
 struct sidestep_info {
 	__u32 abi_version;

@@ -43,15 +43,27 @@ static struct sidestep_counters *allocate(int *ret_cpus)
 	return calloc((size_t)cpus, sizeof(struct sidestep_counters));
 }
 
+/* Own programs have one entry, those of the agent one for each namespace. */
+static uint32_t counters_key(int fd, uint32_t netns)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
+		return 0;
+	return netns;
+}
+
 int counters_read(int fd, uint32_t netns, uint64_t ret_sums[])
 {
 	_cleanup_free_ struct sidestep_counters *values = NULL;
+	uint32_t key = counters_key(fd, netns);
 	int cpus, cpu, counter;
 
 	values = allocate(&cpus);
 	if (!values)
 		return -errno;
-	if (bpf_map_lookup_elem(fd, &netns, values) < 0)
+	if (bpf_map_lookup_elem(fd, &key, values) < 0)
 		return -errno;
 	for (counter = 0; counter < SIDESTEP_COUNTERS; counter++) {
 		ret_sums[counter] = 0;
@@ -63,13 +75,14 @@ int counters_read(int fd, uint32_t netns, uint64_t ret_sums[])
 
 int counters_prepare(int fd, uint32_t netns)
 {
+	uint32_t key = counters_key(fd, netns);
 	_cleanup_free_ struct sidestep_counters *values = NULL;
 	int cpus, error;
 
 	values = allocate(&cpus);
 	if (!values)
 		return -errno;
-	error = bpf_map_update_elem(fd, &netns, values, BPF_NOEXIST);
+	error = bpf_map_update_elem(fd, &key, values, BPF_NOEXIST);
 	return error == -EEXIST ? 0 : error;
 }
 

@@ -47,6 +47,11 @@ static int lpm_remove(const struct programs *programs, uint32_t netns, const str
 	return error == -ENOENT ? 0 : error;
 }
 
+void programs_bypass_changed(const struct programs *programs)
+{
+	(void)__atomic_add_fetch(&programs->generation->bypass, 1, __ATOMIC_SEQ_CST);
+}
+
 int programs_namespace_set(const struct programs *programs, uint32_t netns,
 			   const struct sidestep_namespace *value)
 {
@@ -89,6 +94,7 @@ void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 		remove_entries(programs->maps[prefixes6[i]], sizeof(struct sidestep_prefix6),
 			       offsetof(struct sidestep_prefix6, netns), netns);
 	}
+	programs_bypass_changed(programs);
 	remove_entries(programs->maps[MAP_FLOWS], sizeof(struct sidestep_flow_key),
 		       offsetof(struct sidestep_flow_key, netns), netns);
 	(void)bpf_map_delete_elem(programs->maps[MAP_NAMESPACES], &netns);
@@ -107,13 +113,19 @@ int programs_listener_set(const struct programs *programs, uint32_t netns,
 int programs_bypass_set(const struct programs *programs, uint32_t netns,
 			const struct prefix *prefix, const struct sidestep_bypass *value)
 {
-	return lpm_set(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6, value);
+	int error = lpm_set(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6, value);
+
+	programs_bypass_changed(programs);
+	return error;
 }
 
 int programs_bypass_remove(const struct programs *programs, uint32_t netns,
 			   const struct prefix *prefix)
 {
-	return lpm_remove(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6);
+	int error = lpm_remove(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6);
+
+	programs_bypass_changed(programs);
+	return error;
 }
 
 int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
