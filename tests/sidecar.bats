@@ -67,7 +67,7 @@ teardown() {
 	[ "$(arrived 203.0.113.9:80)" = 1 ]
 	# Also one that comes while it runs.
 	bed_exec app ip route add 192.0.2.0/24 via "$BED_NEIGHBOUR"
-	bed_until 5 bed_exec app sh -c "ip route show table 9300 | grep -q 192.0.2.0/24"
+	bed_until 5 bed_exec app sh -c "ip rule | grep -q 9300 && ip route show table 9300 | grep -q 192.0.2.0/24"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
 }
