@@ -31,6 +31,14 @@ struct decision_input {
 	__u8 udp_pass;		  /* --udp=pass */
 };
 
+/* Do the addresses alone decide? Then all else of @in may be left at 0 (rule 1 below). */
+static inline __attribute__((always_inline)) int
+sidestep_addresses_decide(const struct decision_input *in)
+{
+	return (in->destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)) ||
+	       (in->source_bypass && in->destination_bypass);
+}
+
 /*
  * The order is the promise:
  *   1. what stays within the namespace, the link or the bridge is skipped before anything else;

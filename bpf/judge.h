@@ -68,6 +68,11 @@ static __always_inline struct sidestep_bypass *bypass_lookup6(__u32 netns, const
 	return bpf_map_lookup_elem(&bypass6, &key);
 }
 
+static __always_inline __u32 bypass_sources(const struct sidestep_bypass *bypass)
+{
+	return bypass ? bypass->sources : 0;
+}
+
 /* Not inlined: keys with a stack of their own never share a slot with a spilled pointer, which the
  * verifier would refuse without CAP_PERFMON. The same goes for the others below. */
 static __noinline struct sidestep_bypass *bypass_lookup(__u32 netns, const struct packet *packet,
@@ -75,11 +80,6 @@ static __noinline struct sidestep_bypass *bypass_lookup(__u32 netns, const struc
 {
 	return packet->ipv4 ? bypass_lookup4(netns, *(const __be32 *)(address + 12))
 			    : bypass_lookup6(netns, address);
-}
-
-static __always_inline __u32 bypass_sources(const struct sidestep_bypass *bypass)
-{
-	return bypass ? bypass->sources : 0;
 }
 
 /* The flow of a packet that leaves: the sender is the local end. */
@@ -132,19 +132,6 @@ static __noinline int inbound_known(struct __sk_buff *skb, __u32 netns, const st
 	return bpf_map_lookup_elem(&inbound, &key) != NULL;
 }
 
-/* Records the start of a connection that is steered. */
-static __always_inline void flow_record(__u32 netns, const struct packet *packet)
-{
-	struct sidestep_flow flow = {
-		.start = bpf_ktime_get_ns(),
-		.verdict = SIDESTEP_STEER_TCP,
-	};
-	struct sidestep_flow_key key;
-
-	flow_key_outward(&key, netns, packet);
-	(void)bpf_map_update_elem(&flows, &key, &flow, 0);
-}
-
 /* Remembers a flow that came from @source, unless that is bypassed. */
 static __always_inline void inbound_record(__u32 netns, const struct packet *packet,
 					   const struct sidestep_bypass *source)
@@ -186,6 +173,12 @@ static __always_inline void owner_set(struct bpf_sock *sk, __u32 owner)
 	value = bpf_sk_storage_get(&owners, sk, &initial, BPF_SK_STORAGE_GET_F_CREATE);
 	if (value)
 		value->owner = owner;
+}
+
+/* Of the socket that sends @skb: bpf_sk_storage_get() itself looks whether it is a full one. */
+static __always_inline __u32 sender_owner(struct __sk_buff *skb)
+{
+	return owner_get(skb->sk);
 }
 
 /* The full socket that sends @skb; handshakes and TIME_WAIT have none. */
@@ -234,13 +227,74 @@ static __noinline __u32 judge(struct __sk_buff *skb, __u32 netns, struct packet 
 	return packet_forget(packet, sidestep_decide(&in));
 }
 
-/* The verdict on whatever leaves by a device; fills @packet where it is IP. @local: sent by a
- * socket of this namespace's, which may say whose it is. */
-static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, struct packet *packet,
-					 int local)
+#include "recall.h"
+
+/* judge_plain(): what it knows does not suffice. */
+#define ASK_FURTHER SIDESTEP_VERDICTS
+
+/*
+ * The verdict on most packets that leave, from what can be had at little cost; it is judge()'s.
+ * ASK_FURTHER: of other frames, and where only the map `inbound` or --udp decides.
+ */
+static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u32 local)
 {
+	struct decision_input in = {};
+	const struct recalled *known;
+	struct plain_frame plain;
+
+	if (!packet_plain(skb, &plain))
+		return ASK_FURTHER;
+	known = recall(&plain.pair, netns);
+	if (!known)
+		return ASK_FURTHER;
+	in.source_bypass = known->source_bypass;
+	in.destination_bypass = known->destination_bypass;
+	if (sidestep_addresses_decide(&in))
+		return sidestep_decide(&in);
+	if (plain.protocol != IPPROTO_TCP || plain.later_fragment)
+		return ASK_FURTHER;
+	in.owner = local ? sender_owner(skb) : SIDESTEP_OWNER_NONE;
+	if (in.owner == SIDESTEP_OWNER_NONE && !plain.opening)
+		return ASK_FURTHER;
+	in.protocol = IPPROTO_TCP;
+	in.opening = plain.opening;
+	in.destination_port = plain.destination_port;
+	return sidestep_decide(&in);
+}
+
+/* Is @skb, which came in by a device, neither of a source that must be known better nor the start
+ * of anything? Then there is nothing to be done about it. */
+static __always_inline int arrive_plain(struct __sk_buff *skb, __u32 netns)
+{
+	const struct recalled *known;
+	struct plain_frame plain;
+	struct address_pair answer;
+
+	if (!packet_plain(skb, &plain))
+		return 0;
+	/* The pair of the packets that go back, which is known already, or will be needed. */
+	answer = (struct address_pair) {
+		.source = {plain.pair.destination[0], plain.pair.destination[1]},
+		.destination = {plain.pair.source[0], plain.pair.source[1]},
+		.ipv4 = plain.pair.ipv4,
+	};
+	known = recall(&answer, netns);
+	if (!known || (known->destination_bypass & SIDESTEP_FROM_LOCAL))
+		return 0;
+	return known->destination_bypass || (plain.protocol == IPPROTO_TCP && !plain.opening);
+}
+
+/* The verdict on whatever leaves by a device. @local: sent by a socket of this namespace's, which
+ * may say whose it is. */
+static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, int local)
+{
+	__u32 verdict = judge_plain(skb, netns, local);
+	struct packet *packet;
 	struct bpf_sock *sk;
 
+	if (verdict != ASK_FURTHER)
+		return verdict;
+	packet = packet_scratch(PACKET_FRAME);
 	switch (packet_parse(skb, packet)) {
 	case PACKET_IP:
 		sk = local ? sender(skb) : NULL;

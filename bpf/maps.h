@@ -8,6 +8,7 @@
 #define BPF_NOEXIST		    1
 #define BPF_F_NO_PREALLOC	    (1U << 0)
 #define BPF_F_CLONE		    (1U << 9)
+#define BPF_F_MMAPABLE		    (1U << 10)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
 #define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
 
@@ -26,7 +27,8 @@ DEFINE_LPM(route4, struct sidestep_prefix4, struct sidestep_route, SIDESTEP_MAX_
 DEFINE_LPM(route6, struct sidestep_prefix6, struct sidestep_route, SIDESTEP_MAX_PREFIXES);
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SIDESTEP_MAX_FLOWS);
 	__type(key, struct sidestep_flow_key);
 	__type(value, struct sidestep_flow);
@@ -63,12 +65,26 @@ struct {
 } namespaces SEC(".maps");
 
 struct {
+#ifdef SIDESTEP_SHARED
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SIDESTEP_MAX_NAMESPACES *SIDESTEP_COUNTERS);
-	__type(key, struct sidestep_counter_key);
-	__type(value, struct sidestep_counter);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES);
+#else
+	/* Of one namespace. The kernel looks it up inline, where a hash takes several calls. */
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+#endif
+	__type(key, __u32);
+	__type(value, struct sidestep_counters);
 } counters SEC(".maps");
+
+static __always_inline struct sidestep_counters *counters_of(__u32 netns)
+{
+#ifndef SIDESTEP_SHARED
+	netns = 0;
+#endif
+	return bpf_map_lookup_elem(&counters, &netns);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -79,20 +95,75 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sidestep_generation);
+} generation SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct sidestep_info);
 } info SEC(".maps");
 
+/*
+ * Adds one to a counter, whose number is a constant. Assembly, as the compiler otherwise makes one
+ * addition out of several, with a computed address, which the verifier refuses without CAP_PERFMON.
+ */
+#define COUNTER_ADD(counters, counter)                                                             \
+	do {                                                                                       \
+		__u64 sum;                                                                         \
+		asm volatile("%[sum] = *(u64 *)(%[base] + %[offset]);"                             \
+			     "%[sum] += 1;"                                                        \
+			     "*(u64 *)(%[base] + %[offset]) = %[sum];"                             \
+			     : [sum] "=&r"(sum)                                                    \
+			     : [base] "r"(counters), [offset] "i"((counter) * sizeof(__u64))       \
+			     : "memory");                                                          \
+	} while (0)
+
 /* @counter: a verdict, or one of the counters behind them (enum sidestep_verdict). Namespaces that
  * nobody registered have no counters. */
-static __always_inline void count(__u32 netns, __u32 counter)
+static __noinline int count(__u32 netns, __u32 counter)
 {
-	struct sidestep_counter_key key = {.netns = netns, .counter = counter};
-	struct sidestep_counter *value = bpf_map_lookup_elem(&counters, &key);
+	struct sidestep_counters *value = counters_of(netns);
+
+	if (!value)
+		return 0;
+	switch (counter) {
+#define CASE(name)                                                                                 \
+	case name:                                                                                 \
+		COUNTER_ADD(value, name);                                                          \
+		break;
+		CASE(SIDESTEP_LOCAL)
+		CASE(SIDESTEP_BRIDGE)
+		CASE(SIDESTEP_LINK)
+		CASE(SIDESTEP_REPLY)
+		CASE(SIDESTEP_OWN)
+		CASE(SIDESTEP_STEER_TCP)
+		CASE(SIDESTEP_STEER_DNS)
+		CASE(SIDESTEP_PASS_UDP)
+		CASE(SIDESTEP_DENY_UDP)
+		CASE(SIDESTEP_DENY_PROTOCOL)
+		CASE(SIDESTEP_DENY_FRAGMENT)
+		CASE(SIDESTEP_DENY_MALFORMED)
+		CASE(SIDESTEP_GUARD_DROPS)
+		CASE(SIDESTEP_ASSIGN_ERRORS)
+		CASE(SIDESTEP_SPOOFED)
+		CASE(SIDESTEP_INBOUND_FULL)
+#undef CASE
+	}
+	return 0;
+}
+
+/* The same for packets that are many: without a call. */
+static __always_inline void count_bridge(__u32 netns)
+{
+	struct sidestep_counters *value = counters_of(netns);
 
 	if (value)
-		value->count++;
+		COUNTER_ADD(value, SIDESTEP_BRIDGE);
 }
 
 #endif

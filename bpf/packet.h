@@ -128,6 +128,97 @@ static __always_inline int is_extension(__u8 protocol)
 	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
 }
 
+/* IPv4 as ::ffff:a.b.c.d; both in network byte order. */
+struct address_pair {
+	__u64 source[2];
+	__u64 destination[2];
+	__u32 ipv4;
+};
+
+/* The second half of ::ffff:a.b.c.d. */
+static __always_inline __u64 pair_mapped4(__be32 address)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (__u64)address << 32 | 0xffff0000;
+#else
+	return 0xffffULL << 32 | address;
+#endif
+}
+
+static __always_inline __be32 pair_address4(const __u64 mapped[2])
+{
+	return ((const __be32 *)mapped)[3];
+}
+
+/* A frame that is read at fixed offsets, without a copy: no options, no extension headers, enough
+ * of the transport header for packet_parse_transport(), which would read the same. */
+struct plain_frame {
+	struct address_pair pair;
+	__u8 protocol;
+	__u8 later_fragment;
+	__u8 opening;		/* TCP alone: SYN without ACK */
+	__u16 destination_port; /* TCP and UDP; host byte order */
+};
+
+#define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
+
+static __always_inline void plain_transport(struct plain_frame *plain, const __u8 *transport)
+{
+	plain->opening = 0;
+	plain->destination_port = 0;
+	if (plain->later_fragment)
+		return;
+	if (plain->protocol == IPPROTO_TCP)
+		plain->opening = (transport[TCP_FLAGS_OFFSET] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	plain->destination_port = bpf_ntohs(((const __be16 *)transport)[1]);
+}
+
+/* 0: another frame, for packet_parse(). */
+static __always_inline int packet_plain(struct __sk_buff *skb, struct plain_frame *plain)
+{
+	const __u8 *data = (const __u8 *)(long)skb->data;
+	const __u8 *end = (const __u8 *)(long)skb->data_end;
+	const __u8 *transport;
+
+	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4)) {
+		const struct iphdr *ipv4 = (const void *)(data + ETHERNET_SIZE);
+
+		transport = data + ETHERNET_SIZE + sizeof(*ipv4);
+		if (transport + PLAIN_TRANSPORT_SIZE > end || *(const __u8 *)ipv4 != 0x45)
+			return 0;
+		plain->pair.source[0] = plain->pair.destination[0] = 0;
+		plain->pair.source[1] = pair_mapped4(ipv4->saddr);
+		plain->pair.destination[1] = pair_mapped4(ipv4->daddr);
+		plain->pair.ipv4 = 1;
+		plain->protocol = ipv4->protocol;
+		plain->later_fragment = (ipv4->frag_off & bpf_htons(0x1fff)) != 0;
+		plain_transport(plain, transport);
+		/* Else the compiler reads both families' by one computed pointer. */
+		barrier();
+		return 1;
+	}
+	if (skb->protocol == bpf_htons(ETHERTYPE_IPV6)) {
+		const struct ipv6hdr *ipv6 = (const void *)(data + ETHERNET_SIZE);
+		const __u64 *addresses = (const void *)&ipv6->saddr;
+
+		transport = data + ETHERNET_SIZE + sizeof(*ipv6);
+		if (transport + PLAIN_TRANSPORT_SIZE > end || *(const __u8 *)ipv6 >> 4 != 6 ||
+		    is_extension(ipv6->nexthdr))
+			return 0;
+		plain->pair.source[0] = addresses[0];
+		plain->pair.source[1] = addresses[1];
+		plain->pair.destination[0] = addresses[2];
+		plain->pair.destination[1] = addresses[3];
+		plain->pair.ipv4 = 0;
+		plain->protocol = ipv6->nexthdr;
+		plain->later_fragment = 0;
+		plain_transport(plain, transport);
+		barrier();
+		return 1;
+	}
+	return 0;
+}
+
 /* Steps over extension headers (RFC 8200 section 4) to the transport's, or to a later fragment. */
 static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
 					     __u32 offset)

@@ -190,14 +190,28 @@ int steer(struct bpf_sk_lookup *ctx)
 SEC("tc")
 int lo_egress(struct __sk_buff *skb)
 {
-	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
+	__u32 netns, owner = sender_owner(skb), verdict;
+	struct packet *packet;
 	enum packet_kind kind;
 	struct bpf_sock *sk;
-	__u32 owner = owner_get(sender(skb)), verdict;
 
 	if (owner == SIDESTEP_OWNER_STEERED || owner == SIDESTEP_OWNER_ACCEPTED)
 		return TC_NEXT;
+	netns = netns_of(skb);
+	/* A DNS answer of the proxy's is local, too, but not finished yet. */
+	if (owner != SIDESTEP_OWNER_PROXY) {
+		verdict = judge_plain(skb, netns, 1);
+		if (verdict == SIDESTEP_LOCAL)
+			return TC_NEXT;
+		if (verdict == SIDESTEP_STEER_TCP) {
+			/* Of these owners' it says so only where it opens a connection. */
+			sk = skb->sk;
+			if (sk)
+				owner_set(sk, SIDESTEP_OWNER_STEERED);
+			return TC_NEXT;
+		}
+	}
+	packet = packet_scratch(PACKET_FRAME);
 	kind = packet_parse(skb, packet);
 	if (kind == PACKET_MALFORMED) {
 		count(netns, SIDESTEP_DENY_MALFORMED);
@@ -216,11 +230,8 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
-		if (packet->opening) {
-			flow_record(netns, packet);
-			if (sk)
-				owner_set(sk, SIDESTEP_OWNER_STEERED);
-		}
+		if (packet->opening && sk)
+			owner_set(sk, SIDESTEP_OWNER_STEERED);
 		return TC_NEXT; /* counted where it is assigned */
 	case SIDESTEP_STEER_DNS:
 		return TC_NEXT;
@@ -293,9 +304,12 @@ int dev_ingress(struct __sk_buff *skb)
 {
 	const struct sidestep_bypass *source;
 	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct packet *packet;
 
 	arrival_forget();
+	if (arrive_plain(skb, netns))
+		return TC_NEXT;
+	packet = packet_scratch(PACKET_FRAME);
 	if (packet_parse(skb, packet) != PACKET_IP)
 		return TC_NEXT;
 	source = bypass_lookup(netns, packet, packet->source);
@@ -311,14 +325,14 @@ int dev_ingress(struct __sk_buff *skb)
 SEC("tc")
 int dev_egress(struct __sk_buff *skb)
 {
-	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
-	__u32 verdict;
+	__u32 netns = netns_of(skb), verdict;
 
-	verdict = judge_frame(skb, netns, packet, 1);
+	verdict = judge_frame(skb, netns, 1);
 	switch (verdict) {
-	case SIDESTEP_LOCAL:
 	case SIDESTEP_BRIDGE:
+		count_bridge(netns);
+		return TC_NEXT;
+	case SIDESTEP_LOCAL:
 	case SIDESTEP_LINK:
 		count(netns, verdict);
 		return TC_NEXT;
@@ -335,16 +349,11 @@ int dev_egress(struct __sk_buff *skb)
 SEC("tc")
 int bridge_ingress(struct __sk_buff *skb)
 {
-	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
-	__u32 verdict;
+	__u32 netns = netns_of(skb), verdict;
 
-	verdict = judge_frame(skb, netns, packet, 0);
+	verdict = judge_frame(skb, netns, 0);
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
-		if (packet->opening)
-			flow_record(netns, packet);
-		/* fall through */
 	case SIDESTEP_STEER_DNS:
 		/* Counted where it is assigned. No route, no netfilter and no rp_filter of the
 		 * host's has a say in the way to the proxy. */

@@ -14,14 +14,14 @@
 #endif
 
 /* Raised with each incompatible change of anything below; kept in the map `info`. */
-#define SIDESTEP_ABI_VERSION 2
+#define SIDESTEP_ABI_VERSION 3
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace, for each family */
 #define SIDESTEP_MAX_ROUTES	4096 /* likewise */
 #define SIDESTEP_MAX_NAMESPACES 4096
 #define SIDESTEP_MAX_PREFIXES	(1 << 20) /* of all namespaces, in each of the tries */
-#define SIDESTEP_MAX_FLOWS	65536	  /* live flows; the least recently used makes room */
-#define SIDESTEP_MAX_INBOUND	65536	  /* inbound connections; likewise */
+#define SIDESTEP_MAX_FLOWS	65536	  /* live flows; a further one is not shown */
+#define SIDESTEP_MAX_INBOUND	65536	  /* the least recently used makes room */
 
 /*
  * Network namespaces go by their cookie (SO_NETNS_COOKIE, Linux 5.14; before, by 1), a number that
@@ -29,7 +29,7 @@
  * million namespaces since the boot; the loader refuses one beyond.
  */
 
-/* What happens to a packet, and why. Each is also a counter (struct sidestep_counter). */
+/* What happens to a packet, and why. Each is also a counter (struct sidestep_counters). */
 enum sidestep_verdict {
 	/* Stepped aside for. */
 	SIDESTEP_LOCAL,	 /* to an address of this namespace */
@@ -56,16 +56,26 @@ enum sidestep_verdict {
 	SIDESTEP_COUNTERS,
 };
 
-/* Key of the per-CPU hash `counters`. Lookups (sk_lookup) and packets (TC) each count where they
- * are decided. */
-struct sidestep_counter_key {
-	__u32 netns;
-	__u32 counter; /* enum sidestep_verdict */
-};
-
-struct sidestep_counter {
-	__u64 count;
-	char name[24]; /* for readers of a dump; written once by the loader */
+/* Value of the per-CPU hash `counters`, whose key is the namespace: one for each of enum
+ * sidestep_verdict, in its order. Lookups (sk_lookup) and packets (TC) each count where they are
+ * decided. */
+struct sidestep_counters {
+	__u64 local;
+	__u64 bridge;
+	__u64 link;
+	__u64 reply;
+	__u64 own;
+	__u64 steer_tcp;
+	__u64 steer_dns;
+	__u64 pass_udp;
+	__u64 deny_udp;
+	__u64 deny_protocol;
+	__u64 deny_fragment;
+	__u64 deny_malformed;
+	__u64 guard_drops;
+	__u64 assign_errors;
+	__u64 spoofed;
+	__u64 inbound_full;
 };
 
 /* Who asked for an entry of `bypass4` or `bypass6`; bits, several may be set. */
@@ -122,8 +132,8 @@ struct sidestep_flow_key {
 	__u32 netns;
 };
 
-/* Value of `flows`: what was steered and lives. Written by the kernel when it steers, bytes by the
- * proxy about once a second, removed by the proxy when the flow ends. */
+/* Value of `flows`: what was steered and has lived for a second. All by the proxy: bytes about once
+ * a second, removed when the flow ends. */
 struct sidestep_flow {
 	__u64 start;	  /* ns */
 	__u64 bytes_sent; /* application to gateway */
@@ -170,6 +180,13 @@ enum sidestep_mode {
 	SIDESTEP_MODE_BRIDGE,
 };
 
+/* The one entry of the map `generation`. */
+struct sidestep_generation {
+	/* Raised after each change of `bypass4` or `bypass6`: what programs remember of them does
+	 * not count any more. */
+	__u64 bypass;
+};
+
 /* The one entry of the map `info`: who loaded this, for `sidestep status`. */
 struct sidestep_info {
 	__u32 abi_version;
@@ -203,6 +220,7 @@ _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
-_Static_assert(sizeof(struct sidestep_counter) == 32, "ABI");
+_Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
+	       "a field for each counter");
 
 #endif

@@ -71,7 +71,7 @@ teardown() {
 	[ "$(arrived 203.0.113.9:80)" = 1 ]
 	# Also one that comes while it runs.
 	bed_exec app ip route add 192.0.2.0/24 via "$BED_NEIGHBOUR"
-	bed_until 5 bed_exec app sh -c "ip route show table 9300 | grep -q 192.0.2.0/24"
+	bed_until 5 bed_exec app sh -c "ip rule | grep -q 9300 && ip route show table 9300 | grep -q 192.0.2.0/24"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
 }
@@ -227,6 +227,11 @@ stalled() {
 	scenario_kill
 }
 
+# steered N - that many connections were given to the proxy. (A list of them has none so young.)
+steered() {
+	[ "$(counter steer_tcp)" = "$1" ]
+}
+
 @test "SIGTERM drains, then leaves nothing" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
@@ -236,7 +241,7 @@ stalled() {
 	sidecar --drain 30000
 	[ "$(programs)" != "$programs" ]
 	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 60
-	bed_until 5 stalled 1
+	bed_until 5 steered 1
 	bed_signal sidecar TERM
 	bed_wait_line sidecar "stopping"
 	# New ones are reset, the running one ends as it should.

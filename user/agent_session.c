@@ -170,7 +170,8 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 		return own_socket(session, fd);
 	case AGENT_FLOW_UPDATE:
 		programs_flow_update(programs, namespace->netns, &request->flow.key,
-				     request->flow.sent, request->flow.received);
+				     request->flow.start, request->flow.sent,
+				     request->flow.received);
 		return 0;
 	case AGENT_FLOW_CLOSE:
 		programs_flow_remove(programs, namespace->netns, &request->flow.key);

@@ -23,7 +23,7 @@
 #include "address.h"
 
 #define AGENT_WIRE_MAGIC   0x53535450u
-#define AGENT_WIRE_VERSION 1
+#define AGENT_WIRE_VERSION 2
 
 /* The descriptor in the sidecar at which the agent finds its end. */
 #define AGENT_RENDEZVOUS_FD 1001
@@ -72,7 +72,7 @@ struct agent_request {
 		};
 		struct {
 			struct sidestep_flow_key key;
-			uint64_t sent, received;
+			uint64_t start, sent, received;
 		} flow;
 	};
 };

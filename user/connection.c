@@ -182,6 +182,7 @@ static void flow_expired(struct loop_timer *timer)
 	struct connection *connection = container_of(timer, struct connection, flow_timer);
 	const struct proxy_hooks *hooks = &connection->worker->shared->config.hooks;
 
+	connection->flow.updated = true;
 	hooks->flow_update(hooks->context, &connection->flow);
 }
 
@@ -374,6 +375,7 @@ static struct connection *connection_new(struct connection_worker *worker, int f
 	connection->handshake = handshake;
 	connection->worker = worker;
 	connection->flow.source = *source;
+	connection->flow.start = loop_now(worker->loop) * 1000000;
 	connection->flow_timer.expired = flow_expired;
 	relay_init(&connection->relay, worker->pool);
 	connection->relay.side[0].ready = client_ready;
@@ -417,6 +419,8 @@ void connection_accept(struct connection_worker *worker, int fd,
 	if (connection->next)
 		connection->next->previous = connection;
 	worker->connections = connection;
+	if (config->hooks.flow_update)
+		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
 	http = destination_port(&connection->flow.destination) == 80;
 	hints_init(&connection->handshake->hints, config->sni_hint, http);
 	if (!http && !config->sni_hint)

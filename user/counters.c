@@ -6,7 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 #include <sidestep.h>
 
@@ -30,8 +30,8 @@ const char *const counter_names[] = {
 };
 _Static_assert(ARRAY_SIZE(counter_names) == SIDESTEP_COUNTERS, "a name for each counter");
 
-/* One value for each possible CPU. *@ret_cpus: how many. NULL: errno is set. */
-static struct sidestep_counter *allocate(int *ret_cpus)
+/* One value for each possible CPU, all 0. *@ret_cpus: how many. NULL: errno is set. */
+static struct sidestep_counters *allocate(int *ret_cpus)
 {
 	int cpus = libbpf_num_possible_cpus();
 
@@ -40,52 +40,53 @@ static struct sidestep_counter *allocate(int *ret_cpus)
 		return NULL;
 	}
 	*ret_cpus = cpus;
-	return calloc((size_t)cpus, sizeof(struct sidestep_counter));
+	return calloc((size_t)cpus, sizeof(struct sidestep_counters));
+}
+
+/* Own programs have one entry, those of the agent one for each namespace. */
+static uint32_t counters_key(int fd, uint32_t netns)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
+		return 0;
+	return netns;
 }
 
 int counters_read(int fd, uint32_t netns, uint64_t ret_sums[])
 {
-	struct sidestep_counter_key key = {.netns = netns};
-	_cleanup_free_ struct sidestep_counter *values = NULL;
-	int cpus, cpu;
+	_cleanup_free_ struct sidestep_counters *values = NULL;
+	uint32_t key = counters_key(fd, netns);
+	int cpus, cpu, counter;
 
 	values = allocate(&cpus);
 	if (!values)
 		return -errno;
-	for (key.counter = 0; key.counter < SIDESTEP_COUNTERS; key.counter++) {
-		if (bpf_map_lookup_elem(fd, &key, values) < 0)
-			return -errno;
-		ret_sums[key.counter] = 0;
+	if (bpf_map_lookup_elem(fd, &key, values) < 0)
+		return -errno;
+	for (counter = 0; counter < SIDESTEP_COUNTERS; counter++) {
+		ret_sums[counter] = 0;
 		for (cpu = 0; cpu < cpus; cpu++)
-			ret_sums[key.counter] += values[cpu].count;
+			ret_sums[counter] += ((const __u64 *)&values[cpu])[counter];
 	}
 	return 0;
 }
 
 int counters_prepare(int fd, uint32_t netns)
 {
-	struct sidestep_counter_key key = {.netns = netns};
-	_cleanup_free_ struct sidestep_counter *values = NULL;
-	int cpus, cpu, error;
+	uint32_t key = counters_key(fd, netns);
+	_cleanup_free_ struct sidestep_counters *values = NULL;
+	int cpus, error;
 
 	values = allocate(&cpus);
 	if (!values)
 		return -errno;
-	for (key.counter = 0; key.counter < SIDESTEP_COUNTERS; key.counter++) {
-		for (cpu = 0; cpu < cpus; cpu++)
-			(void)snprintf(values[cpu].name, sizeof(values[cpu].name), "%s",
-				       counter_names[key.counter]);
-		error = bpf_map_update_elem(fd, &key, values, BPF_NOEXIST);
-		if (error < 0 && error != -EEXIST)
-			return error;
-	}
-	return 0;
+	error = bpf_map_update_elem(fd, &key, values, BPF_NOEXIST);
+	return error == -EEXIST ? 0 : error;
 }
 
 void counters_remove(int fd, uint32_t netns)
 {
-	struct sidestep_counter_key key = {.netns = netns};
-
-	for (key.counter = 0; key.counter < SIDESTEP_COUNTERS; key.counter++)
-		(void)bpf_map_delete_elem(fd, &key);
+	(void)bpf_map_delete_elem(fd, &netns);
 }

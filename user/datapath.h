@@ -40,6 +40,7 @@ struct datapath_ops {
 	void (*settle)(struct datapath *datapath); /* NULL: nothing is put off */
 	int (*own_socket)(struct datapath *datapath, int fd, const struct sockaddr *destination);
 	void (*flow_update)(struct datapath *datapath, const struct proxy_flow *flow);
+	/* For flows that flow_update() was called for. */
 	void (*flow_close)(struct datapath *datapath, const struct proxy_flow *flow);
 };
 

@@ -226,6 +226,7 @@ static void agent_flow_update(struct datapath *base, const struct proxy_flow *fl
 	struct agent_request update = {.type = AGENT_FLOW_UPDATE};
 
 	datapath_flow_key(flow, &update.flow.key);
+	update.flow.start = flow->start;
 	update.flow.sent = flow->sent;
 	update.flow.received = flow->received;
 	tell_flow(self(base), &update);

@@ -206,7 +206,7 @@ static void bpf_flow_update(struct datapath *base, const struct proxy_flow *flow
 	struct sidestep_flow_key key;
 
 	datapath_flow_key(flow, &key);
-	programs_flow_update(self(base)->programs, self(base)->netns, &key, flow->sent,
+	programs_flow_update(self(base)->programs, self(base)->netns, &key, flow->start, flow->sent,
 			     flow->received);
 }
 

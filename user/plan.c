@@ -472,13 +472,28 @@ static struct netlink_rule *rule_put(struct plan *plan, int family, uint32_t pri
 	return rule;
 }
 
+/* Does a route of the main table lead to the world, other than by its default? Seldom: then each
+ * lookup of a route is spared one in a table that would say nothing. */
+static bool captures(const struct plan *plan, int family)
+{
+	const struct netlink_route *route = plan->lists[PLAN_ROUTE].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_ROUTE].count; i++, route++)
+		if (route->table == PLAN_TABLE_CAPTURE && route->type == RTN_LOCAL &&
+		    address_is_ipv4(route->destination.address) == (family == AF_INET))
+			return true;
+	return false;
+}
+
 static void make_rules(const struct plan_input *input, struct plan *plan, int family)
 {
 	size_t i;
 
 	if (input->out_mark)
 		rule_put(plan, family, PLAN_RULE_OUT, RT_TABLE_MAIN)->mark = input->out_mark;
-	(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
+	if (captures(plan, family))
+		(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
 	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->suppress_default = true;
 	for (i = 0; i < input->link_count; i++) {
 		struct netlink_rule *rule;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +39,7 @@ static const char *const map_names[] = {
 	[MAP_NAMESPACES] = "namespaces",
 	/* Between programs: an old one and a new one must not have one each. */
 	[MAP_ARRIVALS] = "arrivals",
+	[MAP_GENERATION] = "generation",
 };
 _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 
@@ -338,6 +340,19 @@ static int load(struct programs *programs, bool quiet)
 	return error;
 }
 
+/* Programs of other loads may remember what was in the maps: from here on that does not count. */
+static int map_generation(struct programs *programs)
+{
+	void *memory = mmap(NULL, sizeof(*programs->generation), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    programs->maps[MAP_GENERATION], 0);
+
+	if (memory == MAP_FAILED)
+		return log_errno(-errno, "cannot map the BPF map generation");
+	programs->generation = memory;
+	programs_bypass_changed(programs);
+	return 0;
+}
+
 static int describe(const struct programs *programs)
 {
 	struct sidestep_info info = {
@@ -367,6 +382,8 @@ int programs_load(const struct programs_config *config, bool quiet, struct progr
 	raise_memlock();
 	error = load(programs, quiet);
 	if (error == 0)
+		error = map_generation(programs);
+	if (error == 0)
 		error = describe(programs);
 	if (error < 0) {
 		programs_free(programs);
@@ -383,6 +400,8 @@ void programs_free(struct programs *programs)
 	if (!programs)
 		return;
 	unpin_maps(programs);
+	if (programs->generation)
+		(void)munmap(programs->generation, sizeof(*programs->generation));
 	for (i = 0; i < PROGRAMS_MAPS; i++)
 		(void)safe_close(programs->maps[i]);
 	for (i = 0; i < PROGRAMS; i++)

@@ -118,7 +118,7 @@ enum programs_program programs_by_name(const char *name);
 int programs_namespace_set(const struct programs *programs, uint32_t netns,
 			   const struct sidestep_namespace *value);
 
-/* Takes all that was set of a namespace out of the maps; flows are left to the LRU. */
+/* Takes all that was set of a namespace out of the maps; what came in is left to the LRU. */
 void programs_namespace_remove(const struct programs *programs, uint32_t netns);
 
 /* The following return 0 or negative errno. */
@@ -146,10 +146,10 @@ int programs_inbound_add(const struct programs *programs, uint32_t netns,
 /* Whose the socket @fd is. */
 int programs_owner_set(const struct programs *programs, int fd, enum sidestep_owner owner);
 
-/* A live flow's counters; nothing where the flow is not known any more. @key's netns is set here.
- */
+/* A live flow and its counters; @start in ns, CLOCK_MONOTONIC. @key's netns is set here. */
 void programs_flow_update(const struct programs *programs, uint32_t netns,
-			  const struct sidestep_flow_key *key, uint64_t sent, uint64_t received);
+			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
+			  uint64_t received);
 void programs_flow_remove(const struct programs *programs, uint32_t netns,
 			  const struct sidestep_flow_key *key);
 

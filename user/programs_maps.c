@@ -47,6 +47,11 @@ static int lpm_remove(const struct programs *programs, uint32_t netns, const str
 	return error == -ENOENT ? 0 : error;
 }
 
+void programs_bypass_changed(const struct programs *programs)
+{
+	(void)__atomic_add_fetch(&programs->generation->bypass, 1, __ATOMIC_SEQ_CST);
+}
+
 int programs_namespace_set(const struct programs *programs, uint32_t netns,
 			   const struct sidestep_namespace *value)
 {
@@ -90,6 +95,19 @@ static void remove_entries(int fd, const void *first, size_t key_size, size_t of
 		(void)bpf_map_delete_elem(fd, first);
 }
 
+/* A hash has no order: through the whole map, whose entries are the flows that live. */
+static void remove_flows(int fd, uint32_t netns)
+{
+	struct sidestep_flow_key kept, next, *previous = NULL;
+
+	while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+		if (next.netns == netns && bpf_map_delete_elem(fd, &next) == 0)
+			continue;
+		kept = next;
+		previous = &kept;
+	}
+}
+
 void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 {
 	static const enum programs_map maps4[] = {MAP_BYPASS4, MAP_ROUTE4};
@@ -107,6 +125,8 @@ void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 		remove_entries(programs->maps[maps6[i]], &first6, sizeof(first6),
 			       offsetof(struct sidestep_prefix6, netns));
 	}
+	programs_bypass_changed(programs);
+	remove_flows(programs->maps[MAP_FLOWS], netns);
 	(void)bpf_map_delete_elem(programs->maps[MAP_NAMESPACES], &netns);
 	counters_remove(programs->maps[MAP_COUNTERS], netns);
 }
@@ -123,13 +143,19 @@ int programs_listener_set(const struct programs *programs, uint32_t netns,
 int programs_bypass_set(const struct programs *programs, uint32_t netns,
 			const struct prefix *prefix, const struct sidestep_bypass *value)
 {
-	return lpm_set(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6, value);
+	int error = lpm_set(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6, value);
+
+	programs_bypass_changed(programs);
+	return error;
 }
 
 int programs_bypass_remove(const struct programs *programs, uint32_t netns,
 			   const struct prefix *prefix)
 {
-	return lpm_remove(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6);
+	int error = lpm_remove(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6);
+
+	programs_bypass_changed(programs);
+	return error;
 }
 
 int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
@@ -169,18 +195,20 @@ int programs_owner_set(const struct programs *programs, int fd, enum sidestep_ow
 }
 
 void programs_flow_update(const struct programs *programs, uint32_t netns,
-			  const struct sidestep_flow_key *key, uint64_t sent, uint64_t received)
+			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
+			  uint64_t received)
 {
 	struct sidestep_flow_key own = *key;
-	struct sidestep_flow value;
+	struct sidestep_flow value = {
+		.start = start,
+		.bytes_sent = sent,
+		.bytes_received = received,
+		.verdict = SIDESTEP_STEER_TCP,
+	};
 
 	own.netns = netns;
-	/* Gone from the map: it was full, and this flow the least recently used. */
-	if (bpf_map_lookup_elem(programs->maps[MAP_FLOWS], &own, &value) < 0)
-		return;
-	value.bytes_sent = sent;
-	value.bytes_received = received;
-	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_EXIST);
+	/* Full: that flow is not shown. */
+	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_ANY);
 }
 
 void programs_flow_remove(const struct programs *programs, uint32_t netns,

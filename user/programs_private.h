@@ -18,6 +18,7 @@ enum programs_map {
 	MAP_INFO,
 	MAP_NAMESPACES,
 	MAP_ARRIVALS,
+	MAP_GENERATION,
 	PROGRAMS_MAPS,
 };
 
@@ -36,7 +37,11 @@ struct programs {
 	struct programs_config config;
 	char *pin;
 	int maps[PROGRAMS_MAPS];
-	int programs[PROGRAMS]; /* -1: not of this kind */
+	struct sidestep_generation *generation; /* the map's memory; NULL: not loaded */
+	int programs[PROGRAMS];			/* -1: not of this kind */
 };
+
+/* After each change of the maps bypass4 and bypass6: the programs remember what they said. */
+void programs_bypass_changed(const struct programs *programs);
 
 #endif

@@ -19,8 +19,10 @@ struct tls_authority;
 struct proxy_flow {
 	struct sockaddr_storage source;	     /* the application's socket */
 	struct sockaddr_storage destination; /* what it connected to */
+	uint64_t start;			     /* ns, CLOCK_MONOTONIC */
 	uint64_t sent;			     /* bytes, application to gateway */
 	uint64_t received;		     /* bytes, gateway to application */
+	bool updated;			     /* flow_update() was called for it */
 };
 
 /* What the proxy asks of its owner. Called from worker threads, must not block; any may be NULL. */
@@ -33,7 +35,8 @@ struct proxy_hooks {
 	 * a round trip to another process takes. 0 or negative errno: the socket is not used then.
 	 */
 	int (*own_socket)(void *context, int fd, const struct sockaddr *destination);
-	/* A live flow's byte counters moved: at most once a second for each flow. */
+	/* The flow has lived for a second, or its byte counters moved since: at most once a second
+	 * for each flow. */
 	void (*flow_update)(void *context, const struct proxy_flow *flow);
 	/* The flow has ended, however it did. Called exactly once for each accepted connection. */
 	void (*flow_close)(void *context, const struct proxy_flow *flow);

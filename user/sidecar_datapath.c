@@ -59,6 +59,9 @@ void sidecar_flow_close(void *context, const struct proxy_flow *flow)
 {
 	struct sidecar *sidecar = context;
 
+	/* Most live for less than a second: they cost no system call. */
+	if (!flow->updated)
+		return;
 	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
 	datapath_flow_close(sidecar->datapath, flow);
 	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);

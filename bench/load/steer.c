@@ -105,6 +105,7 @@ void steer_start(struct steer *steer, int listener, const char *const *prefixes,
 	    (!steer->bridge_name && datapath_attach(steer->datapath) < 0) ||
 	    steering_sync(steer->steering) < 0)
 		die("cannot steer");
+	datapath_settle(steer->datapath);
 	free(bypass);
 }
 

@@ -75,6 +75,20 @@ static void check_bypass_comes_first(const struct decision_input *in, uint32_t v
 		assert_false(stepped_aside);
 }
 
+static void check_addresses_decide(const struct decision_input *in, uint32_t verdict)
+{
+	struct decision_input addresses = {
+		.source_bypass = in->source_bypass,
+		.destination_bypass = in->destination_bypass,
+	};
+	bool stepped_aside = verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_LINK ||
+			     verdict == SIDESTEP_BRIDGE;
+
+	assert_int_equal(sidestep_addresses_decide(in) != 0, stepped_aside);
+	if (stepped_aside)
+		assert_int_equal(sidestep_decide(&addresses), verdict);
+}
+
 static void check_nothing_leaks(const struct decision_input *in, uint32_t verdict)
 {
 	bool outside = !in->destination_bypass;
@@ -108,6 +122,7 @@ static void test_every_input(void **state)
 {
 	(void)state;
 	assert_true(each_input(check_bypass_comes_first) > 10000);
+	each_input(check_addresses_decide);
 	each_input(check_nothing_leaks);
 	each_input(check_replies_pass);
 }

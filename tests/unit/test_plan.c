@@ -140,6 +140,17 @@ static void test_container(void **state)
 }
 
 /* The number of rules that each connection passes does not grow with the bypassed subnets. */
+static bool has_rule(const struct plan *plan, int family, uint32_t priority)
+{
+	const struct netlink_rule *rules = plan->lists[PLAN_RULE].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_RULE].count; i++)
+		if (rules[i].family == family && rules[i].priority == priority)
+			return true;
+	return false;
+}
+
 static void test_rules_do_not_grow(void **state)
 {
 	const struct netlink_route routes[] = {
@@ -188,6 +199,10 @@ static void test_static_routes_are_captured(void **state)
 	input.option_count = 1;
 	assert_int_equal(plan_make(&input, &plan), 0);
 	assert_non_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	/* The rule that looks for them is there where there are any. */
+	assert_true(has_rule(&plan, AF_INET, PLAN_RULE_CAPTURE));
+	assert_false(has_rule(&plan, AF_INET6, PLAN_RULE_CAPTURE));
+	assert_true(has_rule(&plan, AF_INET6, PLAN_RULE_CONNECTED));
 	assert_int_equal(bypass_sources(&plan, "10.0.0.0/8"), 0);
 	/* Unless it is bypassed: then it is where the main table says. */
 	assert_null(find_route(&plan, "192.168.5.0/24", PLAN_TABLE_CAPTURE, RTN_LOCAL));

@@ -137,10 +137,22 @@ static uint64_t counter(enum sidestep_verdict which)
 	return sums[which];
 }
 
+/* What programs_bypass_changed() does: the programs remember what the tries said. */
+static void bypass_changed(void)
+{
+	static struct sidestep_generation generation;
+	uint32_t zero = 0;
+
+	generation.bypass++;
+	assert_int_equal(bpf_map_update_elem(map_fd("generation"), &zero, &generation, BPF_ANY), 0);
+}
+
+/* @sources 0: removes it. */
 static void bypass(const char *text, uint32_t sources)
 {
 	struct sidestep_bypass value = {.sources = sources};
 	struct prefix prefix;
+	int error, fd;
 
 	assert_int_equal(prefix_parse(text, &prefix), 0);
 	if (address_is_ipv4(prefix.address)) {
@@ -148,14 +160,20 @@ static void bypass(const char *text, uint32_t sources)
 			.prefix_length = SIDESTEP_NETNS_BITS + prefix.length - 96u, .netns = netns};
 
 		memcpy(key.address, prefix.address + 12, 4);
-		assert_int_equal(bpf_map_update_elem(map_fd("bypass4"), &key, &value, BPF_ANY), 0);
+		fd = map_fd("bypass4");
+		error = sources ? bpf_map_update_elem(fd, &key, &value, BPF_ANY)
+				: bpf_map_delete_elem(fd, &key);
 	} else {
 		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + prefix.length,
 					       .netns = netns};
 
 		memcpy(key.address, prefix.address, 16);
-		assert_int_equal(bpf_map_update_elem(map_fd("bypass6"), &key, &value, BPF_ANY), 0);
+		fd = map_fd("bypass6");
+		error = sources ? bpf_map_update_elem(fd, &key, &value, BPF_ANY)
+				: bpf_map_delete_elem(fd, &key);
 	}
+	assert_int_equal(error, 0);
+	bypass_changed();
 }
 
 static int guard(const char *source, const char *destination, struct segment segment)
@@ -282,6 +300,137 @@ static void test_spoofed_source(void **state)
 	assert_int_equal(arrive("127.0.0.1", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
 	assert_int_equal(arrive("172.17.0.3", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
 	assert_int_equal(counter(SIDESTEP_SPOOFED) - before, 2);
+}
+
+/* The same with an option or extension header, which no program reads at fixed offsets. */
+static struct frame with_option(const struct frame *plain)
+{
+	static const uint8_t nops[] = {1, 1, 1, 1}, padding[] = {0, 0, 1, 4, 0, 0, 0, 0};
+	bool ipv4 = plain->bytes[ETHER_HDR_LEN] >> 4 == 4;
+	size_t head = ETHER_HDR_LEN + (ipv4 ? sizeof(struct iphdr) : sizeof(struct ip6_hdr));
+	struct frame frame = {.size = 0};
+
+	put(&frame, plain->bytes, head);
+	put(&frame, ipv4 ? nops : padding, ipv4 ? sizeof(nops) : sizeof(padding));
+	if (ipv4) {
+		frame.bytes[ETHER_HDR_LEN] = 0x46;
+	} else {
+		frame.bytes[head] = frame.bytes[ETHER_HDR_LEN + 6]; /* next header */
+		frame.bytes[ETHER_HDR_LEN + 6] = IPPROTO_DSTOPTS;
+	}
+	put(&frame, plain->bytes + head, plain->size - head);
+	return frame;
+}
+
+/* What a program says of a frame, and which counters it moves. */
+static int judged(const char *program, const struct frame *frame, uint64_t moved[SIDESTEP_COUNTERS])
+{
+	uint64_t before[SIDESTEP_COUNTERS], after[SIDESTEP_COUNTERS];
+	int verdict, i;
+
+	assert_int_equal(counters_read(map_fd("counters"), netns, before), 0);
+	verdict = run(program, frame);
+	assert_int_equal(counters_read(map_fd("counters"), netns, after), 0);
+	for (i = 0; i < SIDESTEP_COUNTERS; i++)
+		moved[i] = after[i] - before[i];
+	return verdict;
+}
+
+static void same_either_way(const char *source, const char *destination, struct segment segment)
+{
+	static const char *const programs[] = {"dev_egress", "dev_ingress", "lo_egress"};
+	struct frame plain = make_frame(source, destination, segment), slow;
+	uint64_t want[SIDESTEP_COUNTERS], got[SIDESTEP_COUNTERS];
+	size_t i;
+	int round;
+
+	/* Long enough to be read at fixed offsets, whatever the protocol. */
+	put(&plain, "payload payload", 16);
+	slow = with_option(&plain);
+	for (i = 0; i < ARRAY_SIZE(programs); i++) {
+		int verdict = judged(programs[i], &slow, want);
+
+		/* Asked of the tries at first, then remembered. */
+		bypass_changed();
+		for (round = 0; round < 4; round++) {
+			assert_int_equal(judged(programs[i], &plain, got), verdict);
+			assert_memory_equal(got, want, sizeof(want));
+		}
+	}
+}
+
+static void test_plain_frames_are_judged_alike(void **state)
+{
+	static const char *const addresses[][8] = {
+		{"172.17.0.2", "172.17.0.3", "127.0.0.1", "172.17.9.1", "192.0.2.77", "0.0.0.0"},
+		{"fd00::2", "fd00::3", "ff02::1", "::1", "2001:db8::77", "::"},
+	};
+	static const uint8_t flags[] = {TH_SYN, TH_SYN | TH_ACK, TH_ACK, TH_RST, TH_FIN | TH_ACK};
+	struct segment echo = {.protocol = IPPROTO_ICMP, .source_port = 7, .icmp_type = 8};
+	struct segment error = {.protocol = IPPROTO_ICMPV6, .icmp_type = 1};
+	struct segment other = {.protocol = 132};
+	struct segment later = {.protocol = IPPROTO_TCP, .tcp_flags = TH_ACK, .fragment = 100};
+	size_t family, from, to, i;
+
+	(void)state;
+	/* Of the bridge's subnet, and yet not. */
+	bypass("172.17.9.1/32", SIDESTEP_FROM_BUILTIN);
+	for (family = 0; family < 2; family++)
+		for (from = 0; from < 6; from++)
+			for (to = 0; to < 6; to++) {
+				const char *source = addresses[family][from];
+				const char *destination = addresses[family][to];
+
+				for (i = 0; i < sizeof(flags); i++)
+					same_either_way(source, destination,
+							TCP(4000, 443, flags[i]));
+				same_either_way(source, destination, UDP(4000, 53));
+				same_either_way(source, destination, UDP(53, 4000));
+				same_either_way(source, destination, UDP(4000, 4000));
+				same_either_way(source, destination, echo);
+				same_either_way(source, destination, error);
+				same_either_way(source, destination, other);
+				if (family == 0)
+					same_either_way(source, destination, later);
+			}
+	bypass("172.17.9.1/32", 0);
+}
+
+/* Subnets come and go: what is remembered of them does not outlive it. */
+static void test_changes_hold_at_once(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		int round;
+
+		for (round = 0; round < 3; round++)
+			assert_int_equal(guard("172.17.0.2", "198.18.0.1", TCP(1, 80, TH_SYN)),
+					 VERDICT_SHOT);
+		bypass("198.18.0.0/15", SIDESTEP_FROM_OPTION);
+		for (round = 0; round < 3; round++)
+			assert_int_equal(guard("172.17.0.2", "198.18.0.1", TCP(1, 80, TH_SYN)),
+					 VERDICT_NEXT);
+		bypass("198.18.0.0/15", 0);
+	}
+}
+
+/* A bridge neighbour's truncated frames are dropped as well. */
+static void test_truncated_bridge_frames(void **state)
+{
+	struct frame frame = make_frame("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_ACK));
+	size_t size;
+
+	(void)state;
+	for (size = frame.size; size > ETHER_HDR_LEN + sizeof(struct iphdr); size--) {
+		bool readable = size > ETHER_HDR_LEN + sizeof(struct iphdr) +
+					       offsetof(struct tcphdr, th_flags);
+		struct frame cut = frame;
+
+		cut.size = size;
+		assert_int_equal(run("dev_egress", &cut), readable ? VERDICT_NEXT : VERDICT_SHOT);
+	}
 }
 
 /* What `steer` says to a connection from 172.17.0.2; 1: SK_PASS, 0: SK_DROP, -1: the kernel cannot
@@ -433,6 +582,7 @@ static int load(enum programs_kind kind)
 	bypass("172.17.0.2/32", SIDESTEP_FROM_LOCAL);
 	bypass("fd00::/64", SIDESTEP_FROM_CONNECTED);
 	bypass("fd00::2/128", SIDESTEP_FROM_LOCAL);
+	bypass("::1/128", SIDESTEP_FROM_LOCAL);
 	bypass("ff02::/16", SIDESTEP_FROM_BUILTIN);
 	return counters_prepare(map_fd("counters"), netns);
 }
@@ -464,7 +614,10 @@ int main(void)
 		cmocka_unit_test(test_ping),                                                       \
 		cmocka_unit_test(test_icmp_error_quotes_what_came_in),                             \
 		cmocka_unit_test(test_fragments_and_rubbish),                                      \
-		cmocka_unit_test(test_spoofed_source)
+		cmocka_unit_test(test_spoofed_source),                                             \
+		cmocka_unit_test(test_plain_frames_are_judged_alike),                              \
+		cmocka_unit_test(test_changes_hold_at_once),                                       \
+		cmocka_unit_test(test_truncated_bridge_frames)
 	const struct CMUnitTest single[] = {
 		ANY_LOAD,
 		cmocka_unit_test(test_lookup),

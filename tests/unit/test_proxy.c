@@ -28,7 +28,7 @@ struct fixture {
 	int gateway; /* listens */
 	struct endpoint listener;
 	char destination[ADDRESS_TEXT_MAX];
-	atomic_int owned, closed, updated;
+	atomic_int owned, closed, closed_updated, updated;
 	atomic_ullong sent, received;
 };
 
@@ -42,7 +42,8 @@ static int own_socket(void *context, int fd, const struct sockaddr *destination)
 
 static void flow_update(void *context, const struct proxy_flow *flow)
 {
-	(void)flow;
+	assert_true(flow->updated);
+	assert_true(flow->start > 0);
 	(void)atomic_fetch_add(&((struct fixture *)context)->updated, 1);
 }
 
@@ -54,6 +55,7 @@ static void flow_close(void *context, const struct proxy_flow *flow)
 	(void)atomic_fetch_add(&fixture->sent, flow->sent);
 	(void)atomic_fetch_add(&fixture->received, flow->received);
 	(void)atomic_fetch_add(&fixture->closed, 1);
+	(void)atomic_fetch_add(&fixture->closed_updated, flow->updated);
 }
 
 static int listen_on(struct endpoint *ret_endpoint)
@@ -107,6 +109,8 @@ static void fixture_free(struct fixture *fixture, int connections)
 	proxy_counters(fixture->proxy, &counters);
 	assert_int_equal(counters.connections, 0);
 	assert_int_equal(fixture->closed, connections);
+	/* Of a young flow nobody was told. */
+	assert_int_equal(fixture->closed_updated > 0, fixture->updated > 0);
 	assert_int_equal(counters.bytes_sent, fixture->sent);
 	assert_int_equal(counters.bytes_received, fixture->received);
 	proxy_free(fixture->proxy);
