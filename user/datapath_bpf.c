@@ -245,7 +245,6 @@ int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath *
 		.kind = config->mode == SIDESTEP_MODE_BRIDGE ? PROGRAMS_BRIDGE : PROGRAMS_SIDECAR,
 		.way = config->way,
 		.veth_ifindex = config->veth_ifindex,
-		.max_flows = config->max_flows,
 		.pin = config->pin,
 	};
 	int error;

@@ -15,9 +15,8 @@ struct datapath_bpf_config {
 	bool udp_pass;
 	bool quiet;	       /* do not log that the rights are missing (-EPERM) */
 	uint32_t veth_ifindex; /* bridge mode: the host's end */
-	int netns_fd;	    /* where the listeners are; the caller's, read by datapath_attach() */
-	uint32_t max_flows; /* as in programs_config */
-	const char *pin;    /* directory below a bpffs for the maps, or NULL */
+	int netns_fd;	 /* where the listeners are; the caller's, read by datapath_attach() */
+	const char *pin; /* directory below a bpffs for the maps, or NULL */
 };
 
 /* As programs_load(). */

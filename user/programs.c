@@ -281,9 +281,6 @@ struct bpf_object *programs_open(const struct programs_config *config)
 									 1U << config->kind);
 	}
 	error = configure(object, config);
-	if (error == 0 && config->max_flows)
-		error = bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "flows"),
-						 config->max_flows);
 	if (error < 0) {
 		bpf_object__close(object);
 		errno = -error;

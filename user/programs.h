@@ -35,9 +35,8 @@ struct programs_config {
 	enum programs_way way;
 	uint32_t netns;	       /* what they serve; not PROGRAMS_SHARED */
 	uint32_t veth_ifindex; /* PROGRAMS_BRIDGE: the host's end */
-	uint32_t max_flows; /* entries of the map `flows`, at most SIDESTEP_MAX_FLOWS; 0: these */
-	const char *pin;    /* directory below a bpffs for the maps, or NULL */
-	bool adopt;	    /* go on with the maps that are pinned there; they are left there */
+	const char *pin;       /* directory below a bpffs for the maps, or NULL */
+	bool adopt;	       /* go on with the maps that are pinned there; they are left there */
 };
 
 /*

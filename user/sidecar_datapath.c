@@ -16,9 +16,6 @@
 #include <poll.h>
 #include <string.h>
 
-/* With room for what is refused at a low --max-connections. */
-#define MIN_FLOWS 1024
-
 /* Connections to the gateway are bypassed by its address where they cannot be marked cheaply. */
 static bool goes_to_gateway(const struct sidecar *sidecar, const struct sockaddr *destination)
 {
@@ -67,14 +64,6 @@ void sidecar_flow_close(void *context, const struct proxy_flow *flow)
 	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
 }
 
-/* The map is filled when it is made, which takes 3 ms and 8 MB at its largest. */
-static uint32_t max_flows(uint32_t max_connections)
-{
-	if (max_connections < MIN_FLOWS)
-		return MIN_FLOWS;
-	return max_connections < SIDESTEP_MAX_FLOWS ? max_connections : SIDESTEP_MAX_FLOWS;
-}
-
 static int open_bpf(struct sidecar *sidecar)
 {
 	bool alone = sidecar->bridge_mode;
@@ -84,7 +73,6 @@ static int open_bpf(struct sidecar *sidecar)
 		.udp_pass = sidecar->options.udp == 1,
 		.quiet = !alone, /* there are other ways */
 		.veth_ifindex = sidecar->bridge.veth_ifindex,
-		.max_flows = max_flows(sidecar->options.max_connections),
 		.pin = sidecar->options.pin,
 	};
 

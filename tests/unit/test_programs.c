@@ -538,9 +538,7 @@ static void test_programs_loaded_beside_each_other_share_their_maps(void **state
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct programs_config config = {.kind = kinds[i].kind,
-						 .netns = netns,
-						 .max_flows = 2048};
+		struct programs_config config = {.kind = kinds[i].kind, .netns = netns};
 		struct programs *programs;
 		unsigned int loaded = 0;
 
@@ -554,7 +552,7 @@ static void test_programs_loaded_beside_each_other_share_their_maps(void **state
 			assert_true(fd >= 0);
 			assert_true(uses(fd, programs->maps[MAP_BYPASS4]));
 		}
-		assert_int_equal(map_info(programs, MAP_FLOWS).max_entries, 2048);
+		assert_int_equal(map_info(programs, MAP_FLOWS).max_entries, SIDESTEP_MAX_FLOWS);
 		assert_int_equal(map_info(programs, MAP_INBOUND).max_entries, SIDESTEP_MAX_INBOUND);
 		/* Types, for bpftool. */
 		assert_int_not_equal(map_info(programs, MAP_FLOWS).btf_value_type_id, 0);
