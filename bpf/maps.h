@@ -7,7 +7,6 @@
  * vmlinux.h. */
 #define BPF_NOEXIST		    1
 #define BPF_F_NO_PREALLOC	    (1U << 0)
-#define BPF_F_CLONE		    (1U << 9)
 #define BPF_F_MMAPABLE		    (1U << 10)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
 #define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
@@ -43,8 +42,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	/* What is accepted inherits its listener's. */
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct sidestep_owner_value);
 } owners SEC(".maps");

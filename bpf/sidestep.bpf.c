@@ -195,7 +195,7 @@ int lo_egress(struct __sk_buff *skb)
 	enum packet_kind kind;
 	struct bpf_sock *sk;
 
-	if (owner == SIDESTEP_OWNER_STEERED || owner == SIDESTEP_OWNER_ACCEPTED)
+	if (owner == SIDESTEP_OWNER_STEERED)
 		return TC_NEXT;
 	netns = netns_of(skb);
 	/* A DNS answer of the proxy's is local, too, but not finished yet. */

@@ -153,8 +153,6 @@ enum sidestep_owner {
 	SIDESTEP_OWNER_PROXY,	/* the proxy's own: passes */
 	SIDESTEP_OWNER_INBOUND, /* accepted from outside: its packets are replies */
 	SIDESTEP_OWNER_STEERED, /* opened by the application and steered */
-	/* The proxy's end of a steered connection; also its listeners, which hand it down. */
-	SIDESTEP_OWNER_ACCEPTED,
 };
 
 struct sidestep_owner_value {

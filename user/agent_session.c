@@ -71,8 +71,6 @@ static int set_listener(struct agent_session *session, const struct agent_reques
 	if (error == 0)
 		error = programs_listener_set(namespace->programs, namespace->netns, request->slot,
 					      fd);
-	if (error == 0 && tcp)
-		error = programs_owner_set(namespace->programs, fd, SIDESTEP_OWNER_ACCEPTED);
 	return error;
 }
 

@@ -38,13 +38,7 @@ static struct datapath_bpf *self(struct datapath *base)
 
 static int bpf_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
 {
-	struct datapath_bpf *datapath = self(base);
-	int error = programs_listener_set(datapath->programs, datapath->netns, slot, fd);
-
-	/* Only a listener of TCP has heirs; those of UDP were announced as the proxy's own. */
-	if (error == 0 && (slot == SIDESTEP_LISTENER_TCP4 || slot == SIDESTEP_LISTENER_TCP6))
-		error = programs_owner_set(datapath->programs, fd, SIDESTEP_OWNER_ACCEPTED);
-	return error;
+	return programs_listener_set(self(base)->programs, self(base)->netns, slot, fd);
 }
 
 static int bpf_set_gateway(struct datapath *base, const char *gateway)
