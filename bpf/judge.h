@@ -240,18 +240,20 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u
 {
 	struct decision_input in = {};
 	const struct recalled *known;
-	struct plain_frame plain;
+	struct plain_transport plain;
+	struct address_pair pair;
 
-	if (!packet_plain(skb, &plain))
+	if (!packet_plain(skb, &pair))
 		return ASK_FURTHER;
-	known = recall(&plain.pair, netns);
+	known = recall(&pair, netns);
 	if (!known)
 		return ASK_FURTHER;
 	in.source_bypass = known->source_bypass;
 	in.destination_bypass = known->destination_bypass;
 	if (sidestep_addresses_decide(&in))
 		return sidestep_decide(&in);
-	if (plain.protocol != IPPROTO_TCP || plain.later_fragment)
+	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.protocol != IPPROTO_TCP ||
+	    plain.later_fragment)
 		return ASK_FURTHER;
 	in.owner = local ? sender_owner(skb) : SIDESTEP_OWNER_NONE;
 	if (in.owner == SIDESTEP_OWNER_NONE && !plain.opening)
@@ -267,21 +269,24 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u
 static __always_inline int arrive_plain(struct __sk_buff *skb, __u32 netns)
 {
 	const struct recalled *known;
-	struct plain_frame plain;
-	struct address_pair answer;
+	struct plain_transport plain;
+	struct address_pair pair, answer;
 
-	if (!packet_plain(skb, &plain))
+	if (!packet_plain(skb, &pair))
 		return 0;
 	/* The pair of the packets that go back, which is known already, or will be needed. */
 	answer = (struct address_pair) {
-		.source = {plain.pair.destination[0], plain.pair.destination[1]},
-		.destination = {plain.pair.source[0], plain.pair.source[1]},
-		.ipv4 = plain.pair.ipv4,
+		.source = {pair.destination[0], pair.destination[1]},
+		.destination = {pair.source[0], pair.source[1]},
+		.ipv4 = pair.ipv4,
 	};
 	known = recall(&answer, netns);
 	if (!known || (known->destination_bypass & SIDESTEP_FROM_LOCAL))
 		return 0;
-	return known->destination_bypass || (plain.protocol == IPPROTO_TCP && !plain.opening);
+	if (known->destination_bypass)
+		return 1;
+	return packet_plain_transport(skb, pair.ipv4, &plain) && plain.protocol == IPPROTO_TCP &&
+	       !plain.opening;
 }
 
 /* The verdict on whatever leaves by a device. @local: sent by a socket of this namespace's, which

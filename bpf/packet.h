@@ -150,10 +150,12 @@ static __always_inline __be32 pair_address4(const __u64 mapped[2])
 	return ((const __be32 *)mapped)[3];
 }
 
-/* A frame that is read at fixed offsets, without a copy: no options, no extension headers, enough
- * of the transport header for packet_parse_transport(), which would read the same. */
-struct plain_frame {
-	struct address_pair pair;
+/*
+ * A plain frame is read at fixed offsets, without a copy: no options, no extension headers, enough
+ * of the transport header for packet_parse_transport(), which would read the same. Addresses come
+ * first, as they suffice for most.
+ */
+struct plain_transport {
 	__u8 protocol;
 	__u8 later_fragment;
 	__u8 opening;		/* TCP alone: SYN without ACK */
@@ -162,61 +164,79 @@ struct plain_frame {
 
 #define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
 
-static __always_inline void plain_transport(struct plain_frame *plain, const __u8 *transport)
+/* Fills @pair. 0: another frame, for packet_parse(). */
+static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pair *pair)
 {
-	plain->opening = 0;
-	plain->destination_port = 0;
-	if (plain->later_fragment)
-		return;
-	if (plain->protocol == IPPROTO_TCP)
-		plain->opening = (transport[TCP_FLAGS_OFFSET] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	plain->destination_port = bpf_ntohs(((const __be16 *)transport)[1]);
-}
-
-/* 0: another frame, for packet_parse(). */
-static __always_inline int packet_plain(struct __sk_buff *skb, struct plain_frame *plain)
-{
-	const __u8 *data = (const __u8 *)(long)skb->data;
+	const __u8 *network = (const __u8 *)(long)skb->data + ETHERNET_SIZE;
 	const __u8 *end = (const __u8 *)(long)skb->data_end;
-	const __u8 *transport;
 
 	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4)) {
-		const struct iphdr *ipv4 = (const void *)(data + ETHERNET_SIZE);
+		const struct iphdr *ipv4 = (const void *)network;
 
-		transport = data + ETHERNET_SIZE + sizeof(*ipv4);
-		if (transport + PLAIN_TRANSPORT_SIZE > end || *(const __u8 *)ipv4 != 0x45)
+		if (network + sizeof(*ipv4) + PLAIN_TRANSPORT_SIZE > end || *network != 0x45)
 			return 0;
-		plain->pair.source[0] = plain->pair.destination[0] = 0;
-		plain->pair.source[1] = pair_mapped4(ipv4->saddr);
-		plain->pair.destination[1] = pair_mapped4(ipv4->daddr);
-		plain->pair.ipv4 = 1;
-		plain->protocol = ipv4->protocol;
-		plain->later_fragment = (ipv4->frag_off & bpf_htons(0x1fff)) != 0;
-		plain_transport(plain, transport);
+		pair->source[0] = pair->destination[0] = 0;
+		pair->source[1] = pair_mapped4(ipv4->saddr);
+		pair->destination[1] = pair_mapped4(ipv4->daddr);
+		pair->ipv4 = 1;
 		/* Else the compiler reads both families' by one computed pointer. */
 		barrier();
 		return 1;
 	}
 	if (skb->protocol == bpf_htons(ETHERTYPE_IPV6)) {
-		const struct ipv6hdr *ipv6 = (const void *)(data + ETHERNET_SIZE);
+		const struct ipv6hdr *ipv6 = (const void *)network;
 		const __u64 *addresses = (const void *)&ipv6->saddr;
 
-		transport = data + ETHERNET_SIZE + sizeof(*ipv6);
-		if (transport + PLAIN_TRANSPORT_SIZE > end || *(const __u8 *)ipv6 >> 4 != 6 ||
+		if (network + sizeof(*ipv6) + PLAIN_TRANSPORT_SIZE > end || *network >> 4 != 6 ||
 		    is_extension(ipv6->nexthdr))
 			return 0;
-		plain->pair.source[0] = addresses[0];
-		plain->pair.source[1] = addresses[1];
-		plain->pair.destination[0] = addresses[2];
-		plain->pair.destination[1] = addresses[3];
-		plain->pair.ipv4 = 0;
-		plain->protocol = ipv6->nexthdr;
-		plain->later_fragment = 0;
-		plain_transport(plain, transport);
+		pair->source[0] = addresses[0];
+		pair->source[1] = addresses[1];
+		pair->destination[0] = addresses[2];
+		pair->destination[1] = addresses[3];
+		pair->ipv4 = 0;
 		barrier();
 		return 1;
 	}
 	return 0;
+}
+
+/* Fills @plain for a frame that packet_plain() took. 0 never happens; the verifier cannot know. */
+static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 is_ipv4,
+						  struct plain_transport *plain)
+{
+	const __u8 *network = (const __u8 *)(long)skb->data + ETHERNET_SIZE;
+	const __u8 *end = (const __u8 *)(long)skb->data_end;
+	__be16 port;
+	__u8 flags;
+
+	if (is_ipv4) {
+		const struct iphdr *ipv4 = (const void *)network;
+		const __u8 *transport = network + sizeof(*ipv4);
+
+		if (transport + PLAIN_TRANSPORT_SIZE > end)
+			return 0;
+		plain->protocol = ipv4->protocol;
+		plain->later_fragment = (ipv4->frag_off & bpf_htons(0x1fff)) != 0;
+		port = ((const __be16 *)transport)[1];
+		flags = transport[TCP_FLAGS_OFFSET];
+		barrier();
+	} else {
+		const struct ipv6hdr *ipv6 = (const void *)network;
+		const __u8 *transport = network + sizeof(*ipv6);
+
+		if (transport + PLAIN_TRANSPORT_SIZE > end)
+			return 0;
+		plain->protocol = ipv6->nexthdr;
+		plain->later_fragment = 0;
+		port = ((const __be16 *)transport)[1];
+		flags = transport[TCP_FLAGS_OFFSET];
+		barrier();
+	}
+	plain->opening = plain->protocol == IPPROTO_TCP && !plain->later_fragment &&
+			 (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	plain->destination_port = plain->later_fragment ? 0 : bpf_ntohs(port);
+	return 1;
 }
 
 /* Steps over extension headers (RFC 8200 section 4) to the transport's, or to a later fragment. */
