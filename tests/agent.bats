@@ -190,16 +190,21 @@ no_entries() {
 	bed_exec outside "$PEER" transfer "$BED_APP6" 7000 --bytes 1000000 --timeout 10
 }
 
-@test "the agent is killed: all goes on, and the next one adopts the same links" {
-	served
-	settled 5
-	before=$(links)
+# Connections that are held and made meanwhile go on without it.
+agent_killed() {
 	hold
 	flood_start
 	bed_kill agent KILL
 	bed_wait_line sidecar "the host's agent is gone"
 	flood_more
 	reaches_gateway
+}
+
+@test "the agent is killed: all goes on, and the next one adopts the same links" {
+	served
+	settled 5
+	before=$(links)
+	agent_killed
 	[ "$(links)" = "$before" ]
 
 	agent agent2 "$(bed_pid sidecar)"
@@ -366,12 +371,7 @@ no_entries() {
 	for program in lo_ingress lo_egress dev_ingress dev_egress; do
 		bed_exec app bpftool net show | grep -q "$program"
 	done
-	hold
-	flood_start
-	bed_kill agent KILL
-	bed_wait_line sidecar "the host's agent is gone"
-	flood_more
-	reaches_gateway
+	agent_killed
 
 	agent agent2 "$(bed_pid sidecar)"
 	bed_wait_line sidecar "in place of an earlier agent"
