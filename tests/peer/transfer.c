@@ -125,7 +125,9 @@ static void stream_event(struct transfer *transfer, struct stream *stream, uint3
 	const char *failure = NULL;
 
 	if (!stream->connected) {
-		int error = connect_wait(stream->fd, now_us() + 1000);
+		/* It is over, one way or the other; a busy machine must not look like a time-out.
+		 */
+		int error = connect_wait(stream->fd, now_us() + 1000000);
 
 		if (error) {
 			stream_finish(transfer, stream, error_word(error));
