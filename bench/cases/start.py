@@ -5,7 +5,7 @@ import json
 import re
 
 from harness import statistics
-from harness.place import ALL_CPUS, CLIENT, Box, HarnessError, find_program
+from harness.place import ALL_CPUS, CLIENT, Box, HarnessError, find_program, wait_quiet
 from harness.sidestep import LIVE, sidecar_command
 
 TITLE = "exec to interception"
@@ -23,6 +23,7 @@ def run(bench):
         box.host.ip("route del local 192.0.2.0/24 dev lo")
         box.host.ip("route add unreachable 192.0.2.0/24")
         for number in range(RUNS if bench.quick else 2 * RUNS):
+            wait_quiet()
             found = json.loads(box.container.run(
                 CLIENT, "start", "--target", box.INTERNET, "--addresses", "100", "--until", LIVE,
                 "--", *sidecar_command(box, "--drain", "0"), cpus=ALL_CPUS))

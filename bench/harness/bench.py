@@ -10,7 +10,7 @@ import traceback
 
 from harness import plot, statistics
 from harness.claims import Claims
-from harness.place import Box, HarnessError, Unavailable, REPO
+from harness.place import Box, HarnessError, Unavailable, REPO, wait_quiet
 
 
 def log(text):
@@ -176,6 +176,7 @@ class Bench:
         if self.only and name not in self.only:
             return True
         log(f"{name}: {module.TITLE}")
+        wait_quiet()
         start = time.monotonic()
         reason = None
         try:

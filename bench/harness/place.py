@@ -250,6 +250,17 @@ def system_seconds():
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
+def wait_quiet(seconds=5.0):
+    """Until the machine idles: the kernel goes on clearing away what was ended before (namespaces,
+    maps, sockets), which is nobody's measurement. At most so long, on a machine that never does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        start, busy = time.monotonic(), system_seconds()
+        time.sleep(0.1)
+        if system_seconds() - busy < 0.1 * len(ALL_CPUS) * (time.monotonic() - start):
+            return
+
+
 class Box:
     """A container and its host: two namespaces, joined by a bridge as Docker does it.
 
