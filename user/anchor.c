@@ -71,6 +71,8 @@ int anchor_open(unsigned int *ret_ifindex)
 	if (error == 0)
 		error = netlink_link_set_mtu(netlink, ifindex, ANCHOR_MTU);
 	if (error == 0)
+		error = netlink_link_set_group(netlink, ifindex, NETLINK_GROUP_ANCHOR);
+	if (error == 0)
 		error = netlink_link_up(netlink, ifindex, true);
 	if (error < 0)
 		return error;

@@ -392,6 +392,9 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 		case FRA_SUPPRESS_PREFIXLEN:
 			rule.suppress_default = mnl_attr_get_u32(attribute) == 0;
 			break;
+		case FRA_SUPPRESS_IFGROUP:
+			rule.suppress_group = mnl_attr_get_u32(attribute);
+			break;
 		case FRA_PROTOCOL:
 			rule.protocol = mnl_attr_get_u8(attribute);
 			break;
@@ -481,6 +484,8 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 		mnl_attr_put_u32(header, FRA_FWMARK, rule->mark);
 	if (rule->suppress_default)
 		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, 0);
+	if (rule->suppress_group)
+		mnl_attr_put_u32(header, FRA_SUPPRESS_IFGROUP, rule->suppress_group);
 	return netlink_request(netlink, header);
 }
 
@@ -501,7 +506,8 @@ bool netlink_rule_equal(const struct netlink_rule *a, const struct netlink_rule 
 	       (!a->has_destination || prefix_equal(&a->destination, &b->destination)) &&
 	       strcmp(a->input_name, b->input_name) == 0 &&
 	       strcmp(a->output_name, b->output_name) == 0 &&
-	       a->suppress_default == b->suppress_default && a->mark == b->mark &&
+	       a->suppress_default == b->suppress_default &&
+	       a->suppress_group == b->suppress_group && a->mark == b->mark &&
 	       a->protocol == b->protocol;
 }
 
@@ -553,6 +559,15 @@ int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu
 	struct nlmsghdr *header = link_change(&request, ifindex);
 
 	mnl_attr_put_u32(header, IFLA_MTU, mtu);
+	return netlink_request(netlink, header);
+}
+
+int netlink_link_set_group(struct netlink *netlink, uint32_t ifindex, uint32_t group)
+{
+	union request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+
+	mnl_attr_put_u32(header, IFLA_GROUP, group);
 	return netlink_request(netlink, header);
 }
 

@@ -16,6 +16,8 @@
 /* rtm_protocol and FRA_PROTOCOL of whatever sidestep installs: how leftovers are recognised. Not
  * in /etc/iproute2/rt_protos, so `ip route` and `ip rule` print "proto 93". */
 #define NETLINK_PROTOCOL_SIDESTEP 93
+/* Link group of the anchor (user/anchor.h); `ip link` prints it. Group 0 is everybody's. */
+#define NETLINK_GROUP_ANCHOR 9300
 
 struct netlink;
 
@@ -79,8 +81,9 @@ struct netlink_rule {
 	char input_name[IFNAMSIZ];  /* "": any; "lo": generated in this namespace */
 	char output_name[IFNAMSIZ]; /* "": any; the device the socket is bound to */
 	bool suppress_default;	    /* suppress_prefixlength 0 */
-	uint32_t mark;		    /* of the packet, all bits; 0: any */
-	uint8_t protocol;	    /* FRA_PROTOCOL */
+	uint32_t suppress_group; /* results by a device of this group count for nothing; 0: none */
+	uint32_t mark;		 /* of the packet, all bits; 0: any */
+	uint8_t protocol;	 /* FRA_PROTOCOL */
 };
 
 /* Each calls @visit for every object; a visitor's negative return ends the dump and is returned.
@@ -112,6 +115,7 @@ int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t
 /* Sets the link up; @no_arp also clears address resolution (IFF_NOARP). */
 int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp);
 int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu);
+int netlink_link_set_group(struct netlink *netlink, uint32_t ifindex, uint32_t group);
 int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso);
 
 /* Two of the link's IPv4 sysctls, for which /proc/sys need not be writable (IFLA_INET_CONF). */

@@ -78,6 +78,8 @@ static int compare_rule(const void *a, const void *b)
 	if (order == 0)
 		order = compare_numbers(left->suppress_default, right->suppress_default);
 	if (order == 0)
+		order = compare_numbers(left->suppress_group, right->suppress_group);
+	if (order == 0)
 		order = compare_numbers(left->mark, right->mark);
 	return order ? order : compare_numbers(left->table, right->table);
 }
@@ -388,10 +390,18 @@ static bool is_bypassed(const struct plan *plan, const struct prefix *prefix)
 	return false;
 }
 
-/* Bypassed prefixes leave our tables for the main one. */
-static void routes_throw(struct plan *plan, int family)
+static bool has_anchor(const struct plan_input *input, int family)
 {
-	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER, PLAN_TABLE_BOUND};
+	return family == AF_INET && input->anchor_ifindex != LOOPBACK_IFINDEX;
+}
+
+/* Bypassed prefixes leave our tables for the main one. */
+static void routes_throw(const struct plan_input *input, struct plan *plan, int family)
+{
+	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER, PLAN_TABLE_BOUND,
+					  PLAN_TABLE_ALIVE};
+	size_t table_count = has_anchor(input, family) ? ARRAY_SIZE(tables)
+						       : ARRAY_SIZE(tables) - 1;
 	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
 	size_t i, j;
 
@@ -400,7 +410,7 @@ static void routes_throw(struct plan *plan, int family)
 		if (address_is_ipv4(bypass->prefix.address) != (family == AF_INET) ||
 		    (bypass->value.sources & SIDESTEP_FROM_LOCAL))
 			continue;
-		for (j = 0; j < ARRAY_SIZE(tables); j++)
+		for (j = 0; j < table_count; j++)
 			(void)route_put(plan, &bypass->prefix, tables[j], RTN_THROW);
 	}
 }
@@ -424,6 +434,20 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 	}
 }
 
+/*
+ * The anchor's route goes when the anchor does, and what is behind it then ends all. While it is
+ * there, the rule takes no notice of it (suppress_ifgroup). So the routes that steer can be lo's:
+ * of local routes by another device the kernel caches no result (do_cache in __mkroute_output,
+ * net/ipv4/route.c), which each connection would pay for.
+ */
+static void routes_alive(const struct plan_input *input, struct plan *plan)
+{
+	struct prefix any = default_prefix(AF_INET);
+
+	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNICAST)->ifindex = input->anchor_ifindex;
+	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric = 2;
+}
+
 static void make_routes(const struct plan_input *input, struct plan *plan, int family)
 {
 	struct prefix any = default_prefix(family);
@@ -432,8 +456,10 @@ static void make_routes(const struct plan_input *input, struct plan *plan, int f
 	uint32_t anchor = family == AF_INET ? input->anchor_ifindex : LOOPBACK_IFINDEX;
 	size_t i;
 
-	routes_throw(plan, family);
-	/* Behind the anchor's, for when it is gone: an error at once instead of a hang. */
+	routes_throw(input, plan, family);
+	if (has_anchor(input, family))
+		routes_alive(input, plan);
+	/* Where nothing can be steered: an error at once instead of a leak. */
 	route_put(plan, &any, PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric = 2;
 	if (family == AF_INET6 && input->ipv6_refused)
 		return;
@@ -442,7 +468,7 @@ static void make_routes(const struct plan_input *input, struct plan *plan, int f
 		has_source = address_parse("127.0.0.1", source) == 0;
 	if (!has_source)
 		return;
-	(void)route_local(plan, &any, PLAN_TABLE_STEER, anchor, source);
+	(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
 	routes_capture(input, plan, family, anchor, source);
 	for (i = 0; i < input->link_count; i++) {
 		const struct netlink_link *link = &input->links[i];
@@ -503,6 +529,9 @@ static void make_rules(const struct plan_input *input, struct plan *plan, int fa
 		rule = rule_put(plan, family, PLAN_RULE_BOUND, PLAN_TABLE_BOUND);
 		memcpy(rule->output_name, input->links[i].name, sizeof(rule->output_name));
 	}
+	if (has_anchor(input, family))
+		rule_put(plan, family, PLAN_RULE_ALIVE, PLAN_TABLE_ALIVE)->suppress_group =
+			NETLINK_GROUP_ANCHOR;
 	(void)rule_put(plan, family, PLAN_RULE_STEER, PLAN_TABLE_STEER);
 }
 
@@ -539,8 +568,8 @@ static int allocate(const struct plan_input *input, struct plan *plan)
 		[PLAN_BYPASS] = bypass,
 		[PLAN_EGRESS] = input->route_count + 1,
 		[PLAN_DEVICE] = input->link_count + 1,
-		[PLAN_ROUTE] = 3 * bypass + input->route_count + 2 * (input->link_count + 2),
-		[PLAN_RULE] = 2 * (input->link_count + 4),
+		[PLAN_ROUTE] = 4 * bypass + input->route_count + 2 * (input->link_count + 3),
+		[PLAN_RULE] = 2 * (input->link_count + 5),
 	};
 	size_t layer;
 

@@ -26,6 +26,8 @@ enum plan_table {
 	PLAN_TABLE_STEER,
 	/* The same for sockets that are bound to a device (SO_BINDTODEVICE). */
 	PLAN_TABLE_BOUND,
+	/* IPv4: says nothing while the anchor is there, and then that all is unreachable. */
+	PLAN_TABLE_ALIVE,
 };
 
 /* Priorities of ours among the routing rules; right behind the local table's (0). */
@@ -34,6 +36,7 @@ enum plan_rule_priority {
 	PLAN_RULE_CAPTURE,
 	PLAN_RULE_CONNECTED, /* what is left of the main table but its default route */
 	PLAN_RULE_BOUND,
+	PLAN_RULE_ALIVE,
 	PLAN_RULE_STEER,
 };
 

@@ -95,6 +95,17 @@ static uint32_t bypass_sources(const struct plan *plan, const char *text)
 	return 0;
 }
 
+static bool has_rule(const struct plan *plan, int family, uint32_t priority)
+{
+	const struct netlink_rule *rules = plan->lists[PLAN_RULE].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_RULE].count; i++)
+		if (rules[i].family == family && rules[i].priority == priority)
+			return true;
+	return false;
+}
+
 static void test_container(void **state)
 {
 	const struct netlink_route routes[] = {
@@ -103,7 +114,7 @@ static void test_container(void **state)
 	};
 	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
-	const struct netlink_route *steer, *bound;
+	const struct netlink_route *steer, *bound, *alive;
 	const struct plan_route *egress;
 	struct plan plan;
 	uint8_t source[16];
@@ -116,12 +127,18 @@ static void test_container(void **state)
 	assert_int_equal(bypass_sources(&plan, "169.254.0.0/16"), 0);
 	steer = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_LOCAL);
 	assert_non_null(steer);
-	assert_int_equal(steer->ifindex, ANCHOR);
+	assert_int_equal(steer->ifindex, 1);
 	assert_int_equal(address_parse("172.17.0.2", source), 0);
 	assert_memory_equal(steer->source, source, 16);
-	/* Behind it, for when the anchor is gone. */
-	assert_true(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric >
-		    steer->metric);
+	/* Before it, for when the anchor is gone: but bypassed prefixes go on. */
+	alive = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNICAST);
+	assert_non_null(alive);
+	assert_int_equal(alive->ifindex, ANCHOR);
+	assert_true(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric >
+		    alive->metric);
+	assert_non_null(find_route(&plan, "172.17.0.0/16", PLAN_TABLE_ALIVE, RTN_THROW));
+	assert_true(has_rule(&plan, AF_INET, PLAN_RULE_ALIVE));
+	assert_false(has_rule(&plan, AF_INET6, PLAN_RULE_ALIVE));
 	bound = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL);
 	assert_non_null(bound);
 	assert_int_equal(bound->ifindex, 2);
@@ -140,17 +157,6 @@ static void test_container(void **state)
 }
 
 /* The number of rules that each connection passes does not grow with the bypassed subnets. */
-static bool has_rule(const struct plan *plan, int family, uint32_t priority)
-{
-	const struct netlink_rule *rules = plan->lists[PLAN_RULE].items;
-	size_t i;
-
-	for (i = 0; i < plan->lists[PLAN_RULE].count; i++)
-		if (rules[i].family == family && rules[i].priority == priority)
-			return true;
-	return false;
-}
-
 static void test_rules_do_not_grow(void **state)
 {
 	const struct netlink_route routes[] = {
@@ -340,7 +346,7 @@ static void test_difference(void **state)
 	assert_int_equal(count, 1);
 	count = 0;
 	assert_int_equal(plan_difference(&two, &one, PLAN_ROUTE, count_visit, &count), 0);
-	assert_int_equal(count, 3); /* a throw in each table */
+	assert_int_equal(count, 4); /* a throw in each table */
 	plan_release(&one);
 	plan_release(&two);
 }
