@@ -74,6 +74,19 @@ teardown() {
 	bed_until 5 bed_exec app sh -c "ip rule | grep -q 9300 && ip route show table 9300 | grep -q 192.0.2.0/24"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	# After a kill it is not the main table's turn.
+	bed_spawn neighbour sniffer "$PEER" sniff --device eth0 --timeout 60 --count-dst 203.0.113.0/24
+	bed_wait_line sniffer ready
+	bed_kill sidecar KILL
+	# Its last thread holds the sockets for a moment longer.
+	# shellcheck disable=SC2317 # called by bed_until
+	no_anchor() { ! bed_exec app ip link show sidestep0; }
+	bed_until 5 no_anchor
+	run connect 203.0.113.9 80
+	echo "$output"
+	[[ $output == *result=unreachable* ]]
+	bed_kill sniffer
+	[ "$(bed_log sniffer | tail -n 1 | bed_value to_tcp)" = 0 ]
 }
 
 @test "40 reconnects on one 4-tuple through TIME_WAIT" {

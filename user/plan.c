@@ -431,6 +431,9 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		    is_bypassed(plan, &route->destination))
 			continue;
 		(void)route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source);
+		/* For when the anchor is gone: it must not be the main table's turn. */
+		route_put(plan, &route->destination, PLAN_TABLE_CAPTURE, RTN_UNREACHABLE)->metric =
+			2;
 	}
 }
 
@@ -568,7 +571,7 @@ static int allocate(const struct plan_input *input, struct plan *plan)
 		[PLAN_BYPASS] = bypass,
 		[PLAN_EGRESS] = input->route_count + 1,
 		[PLAN_DEVICE] = input->link_count + 1,
-		[PLAN_ROUTE] = 4 * bypass + input->route_count + 2 * (input->link_count + 3),
+		[PLAN_ROUTE] = 4 * bypass + 2 * input->route_count + 2 * (input->link_count + 3),
 		[PLAN_RULE] = 2 * (input->link_count + 5),
 	};
 	size_t layer;
