@@ -11,9 +11,12 @@
 /* Loose reverse path filtering, RFC 3704 section 2.4. */
 #define RP_FILTER_LOOSE 2
 
-/* include/linux/netdevice.h: GSO_LEGACY_MAX_SIZE, GSO_MAX_SEGS; what devices start with. */
+/* include/linux/netdevice.h: GSO_LEGACY_MAX_SIZE, GSO_MAX_SEGS. */
 #define GSO_SIZE     65536
 #define GSO_SEGMENTS 65535
+
+/* What devices start with. */
+static const struct netlink_gso usual_gso = {GSO_SIZE, GSO_SIZE, GSO_SEGMENTS};
 
 /* The largest packet a device takes in segments, less the longest headers before TCP's payload. */
 #define PAYLOAD_MAX (GSO_SIZE - 128)
@@ -80,8 +83,7 @@ void device_settings_enlarge_loopback(struct device_settings *settings, struct n
 				      const struct netlink_link *links, size_t count,
 				      bool inherited)
 {
-	static const struct netlink_gso usual = {GSO_SIZE, GSO_SIZE, GSO_SEGMENTS};
-	struct netlink_gso wanted = usual;
+	struct netlink_gso wanted = usual_gso;
 	const struct netlink_link *link;
 	uint32_t segments;
 	bool ours;
@@ -95,15 +97,12 @@ void device_settings_enlarge_loopback(struct device_settings *settings, struct n
 	link = &links[i];
 	ours = settings->loopback_ifindex != 0 || (inherited && link->gso.size == link->gso_limit &&
 						   link->gso.segments < GSO_SEGMENTS);
-	if (!ours && !gso_equal(&link->gso, &usual))
+	if (!ours && !gso_equal(&link->gso, &usual_gso))
 		return;
 	segments = segments_wanted(links, count);
 	if (segments > 0)
 		wanted = (struct netlink_gso) {link->gso_limit, link->gso_limit, segments};
-	if (settings->loopback_ifindex == 0) {
-		settings->loopback = usual;
-		settings->loopback_ifindex = link->ifindex;
-	}
+	settings->loopback_ifindex = link->ifindex;
 	if (gso_equal(&link->gso, &wanted))
 		return;
 	error = netlink_link_set_gso(netlink, link->ifindex, &wanted);
@@ -124,7 +123,6 @@ void device_settings_restore(struct device_settings *settings, struct netlink *n
 					    settings->validation[i].rp_filter);
 	settings->count = 0;
 	if (settings->loopback_ifindex)
-		(void)netlink_link_set_gso(netlink, settings->loopback_ifindex,
-					   &settings->loopback);
+		(void)netlink_link_set_gso(netlink, settings->loopback_ifindex, &usual_gso);
 	settings->loopback_ifindex = 0;
 }

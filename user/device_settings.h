@@ -22,8 +22,7 @@ struct device_settings {
 		uint32_t rp_filter;
 	} validation[DEVICE_SETTINGS_MAX];
 	unsigned int count;
-	struct netlink_gso loopback;
-	uint32_t loopback_ifindex; /* 0: untouched */
+	uint32_t loopback_ifindex; /* whose packet size was the usual one; 0: untouched */
 };
 
 /*
