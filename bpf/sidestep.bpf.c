@@ -33,8 +33,16 @@
 #define AF_INET	 2
 #define AF_INET6 10
 
+/* The loopback device's in every network namespace (LOOPBACK_IFINDEX, net/core/dev.c). */
+#define LOOPBACK_IFINDEX 1
+
 /* Bridge mode: the host's end of the veth. Set by the loader before load. */
 const volatile __u32 config_veth_ifindex = 0;
+
+#ifndef SIDESTEP_SHARED
+/* bpf_sk_lookup.ingress_ifindex is of Linux 5.17. Set by the loader before load. */
+const volatile __u32 config_lookup_has_ifindex = 0;
+#endif
 
 /* Sends a packet that the policy routing brought to lo out where the main table says. */
 static __always_inline int send_out(__u32 netns, const struct packet *packet)
@@ -119,6 +127,31 @@ static __always_inline __u32 netns_of_lookup(const __u32 source[4], const __u32 
 }
 #endif
 
+/*
+ * Did the policy routing bring the packet to lo by lo's own route? A socket that is bound to a
+ * device has a route of that device's (table 9302), and the kernel names it as the input interface.
+ */
+static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx)
+{
+#ifndef SIDESTEP_SHARED
+	if (!config_lookup_has_ifindex)
+		return 0;
+#endif
+	return ctx->ingress_ifindex == LOOPBACK_IFINDEX;
+}
+
+/* Of a connection over IPv4; the caller releases it. NULL: there is none. */
+static __always_inline struct bpf_sock *listener_tcp4(const struct bpf_sk_lookup *ctx, __u32 netns)
+{
+	struct sidestep_listener_key key = {.netns = netns, .listener = SIDESTEP_LISTENER_TCP4_LO};
+	struct bpf_sock *listener = came_by_lo(ctx) ? bpf_map_lookup_elem(&listeners, &key) : NULL;
+
+	if (listener)
+		return listener;
+	key.listener = SIDESTEP_LISTENER_TCP4;
+	return bpf_map_lookup_elem(&listeners, &key);
+}
+
 SEC("sk_lookup")
 int steer(struct bpf_sk_lookup *ctx)
 {
@@ -160,7 +193,7 @@ int steer(struct bpf_sk_lookup *ctx)
 	}
 	if (ctx->protocol == IPPROTO_TCP) {
 		verdict = SIDESTEP_STEER_TCP;
-		key.listener = ipv4 ? SIDESTEP_LISTENER_TCP4 : SIDESTEP_LISTENER_TCP6;
+		key.listener = SIDESTEP_LISTENER_TCP6;
 	} else if (ctx->local_port == SIDESTEP_DNS_PORT) {
 		verdict = SIDESTEP_STEER_DNS;
 		key.listener = ipv4 ? SIDESTEP_LISTENER_DNS4 : SIDESTEP_LISTENER_DNS6;
@@ -168,7 +201,8 @@ int steer(struct bpf_sk_lookup *ctx)
 		/* It must not reach a socket of the application's that listens on any address. */
 		return SK_DROP;
 	}
-	listener = bpf_map_lookup_elem(&listeners, &key);
+	listener = verdict == SIDESTEP_STEER_TCP && ipv4 ? listener_tcp4(ctx, key.netns)
+							 : bpf_map_lookup_elem(&listeners, &key);
 	if (!listener) {
 		count(key.netns, SIDESTEP_ASSIGN_ERRORS);
 		return SK_DROP;

@@ -14,7 +14,7 @@
 #endif
 
 /* Raised with each incompatible change of anything below; kept in the map `info`. */
-#define SIDESTEP_ABI_VERSION 3
+#define SIDESTEP_ABI_VERSION 4
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace, for each family */
 #define SIDESTEP_MAX_ROUTES	4096 /* likewise */
@@ -170,6 +170,9 @@ enum sidestep_listener {
 	SIDESTEP_LISTENER_TCP6,
 	SIDESTEP_LISTENER_DNS4,
 	SIDESTEP_LISTENER_DNS6,
+	/* As TCP4, bound to lo: for connections of sockets that are not bound to a device. Its
+	 * answers have the route of ours whose result the kernel caches (user/plan.h). */
+	SIDESTEP_LISTENER_TCP4_LO,
 	SIDESTEP_LISTENERS,
 };
 

@@ -200,6 +200,11 @@ agent_killed() {
 	reaches_gateway
 }
 
+@test "answers to who is not bound to a device have lo's route" {
+	served
+	scenario_answers_by_lo
+}
+
 @test "the agent is killed: all goes on, and the next one adopts the same links" {
 	served
 	settled 5

@@ -97,6 +97,12 @@ teardown() {
 	scenario_bind_device
 }
 
+@test "answers to who is not bound to a device have lo's route" {
+	gateway
+	sidecar
+	scenario_answers_by_lo
+}
+
 @test "raw and packet sockets are stopped at the device" {
 	scenario_raw
 }

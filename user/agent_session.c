@@ -62,7 +62,8 @@ static int set_listener(struct agent_session *session, const struct agent_reques
 {
 	const struct agent_namespace *namespace = session->namespace;
 	bool tcp = request->slot == SIDESTEP_LISTENER_TCP4 ||
-		   request->slot == SIDESTEP_LISTENER_TCP6;
+		   request->slot == SIDESTEP_LISTENER_TCP6 ||
+		   request->slot == SIDESTEP_LISTENER_TCP4_LO;
 	int error;
 
 	if (request->slot >= SIDESTEP_LISTENERS)

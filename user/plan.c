@@ -451,6 +451,29 @@ static void routes_alive(const struct plan_input *input, struct plan *plan)
 	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric = 2;
 }
 
+/*
+ * How answers of the proxy's listener that is bound to lo find the application (route_local() of
+ * lo, whose result the kernel caches). Nobody else takes these: they stand behind the kernel's own
+ * routes of the same prefixes, which are the addresses' devices' and so match whatever is not bound
+ * to lo.
+ */
+static void routes_answer(const struct plan_input *input, struct plan *plan)
+{
+	size_t i;
+
+	for (i = 0; i < input->address_count; i++) {
+		const struct netlink_address *address = &input->addresses[i];
+		const struct netlink_link *link = find_link(input, address->ifindex);
+		struct prefix prefix = {.length = 128};
+
+		if (!address_is_ipv4(address->address) || !link || !is_real(input, link))
+			continue;
+		memcpy(prefix.address, address->address, sizeof(prefix.address));
+		(void)route_local(plan, &prefix, RT_TABLE_LOCAL, LOOPBACK_IFINDEX,
+				  address->address);
+	}
+}
+
 static void make_routes(const struct plan_input *input, struct plan *plan, int family)
 {
 	struct prefix any = default_prefix(family);
@@ -460,6 +483,8 @@ static void make_routes(const struct plan_input *input, struct plan *plan, int f
 	size_t i;
 
 	routes_throw(input, plan, family);
+	if (family == AF_INET)
+		routes_answer(input, plan);
 	if (has_anchor(input, family))
 		routes_alive(input, plan);
 	/* Where nothing can be steered: an error at once instead of a leak. */
@@ -571,7 +596,8 @@ static int allocate(const struct plan_input *input, struct plan *plan)
 		[PLAN_BYPASS] = bypass,
 		[PLAN_EGRESS] = input->route_count + 1,
 		[PLAN_DEVICE] = input->link_count + 1,
-		[PLAN_ROUTE] = 4 * bypass + 2 * input->route_count + 2 * (input->link_count + 3),
+		[PLAN_ROUTE] = 4 * bypass + 2 * input->route_count + 2 * (input->link_count + 3) +
+			       input->address_count,
 		[PLAN_RULE] = 2 * (input->link_count + 5),
 	};
 	size_t layer;

@@ -11,12 +11,14 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
 
@@ -244,12 +246,23 @@ static void close_object(struct bpf_object **object)
 	bpf_object__close(*object);
 }
 
+static bool kernel_is(unsigned int major, unsigned int minor)
+{
+	unsigned int running_major, running_minor;
+	struct utsname name;
+
+	return uname(&name) == 0 &&
+	       sscanf(name.release, "%u.%u", &running_major, &running_minor) == 2 &&
+	       (running_major > major || (running_major == major && running_minor >= minor));
+}
+
 /* Sets the constants that the programs are compiled with (const volatile in bpf/). */
 static int configure(struct bpf_object *object, const struct programs_config *config)
 {
 	struct sidestep_bpf__rodata constants = {
 		.config_netns = config->netns,
 		.config_veth_ifindex = config->veth_ifindex,
+		.config_lookup_has_ifindex = kernel_is(5, 17),
 	};
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
 

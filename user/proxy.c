@@ -32,6 +32,18 @@ enum {
 
 static const int families[FAMILIES] = {AF_INET, AF_INET6};
 
+/* Of a thread, TCP: one for each family, and the one that is bound to lo. */
+enum {
+	LISTENER_LO = FAMILIES,
+	LISTENERS
+};
+
+/* Ports of the groups, network byte order; 0: the first socket of the group gets one. */
+struct proxy_ports {
+	in_port_t tcp[LISTENERS];
+	in_port_t udp[FAMILIES];
+};
+
 struct proxy_worker;
 
 struct proxy_listener {
@@ -43,7 +55,7 @@ struct proxy_listener {
 struct proxy_worker {
 	struct connection_worker base;
 	struct proxy *proxy;
-	struct proxy_listener tcp[FAMILIES];
+	struct proxy_listener tcp[LISTENERS];
 	int udp[FAMILIES];
 	struct dns_relay *dns;
 	int reserve; /* given up to accept, and so reset, a connection when fds have run out */
@@ -61,8 +73,8 @@ struct proxy {
 };
 
 /* A transparent socket of a SO_REUSEPORT group; port 0: the first of the group, the kernel picks.
- * Negative errno. */
-static int listener_socket(int family, int type, in_port_t *port)
+ * @device: bound to it, or NULL. Negative errno. */
+static int listener_socket(int family, int type, const char *device, in_port_t *port)
 {
 	static const int one = 1;
 	bool ipv6 = family == AF_INET6;
@@ -83,7 +95,9 @@ static int listener_socket(int family, int type, in_port_t *port)
 	    setsockopt(fd, level, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) <
 		    0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
-	    (ipv6 && setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one)) < 0))
+	    (ipv6 && setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
+	    (device &&
+	     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0))
 		return -errno;
 	if (type == SOCK_DGRAM) {
 		error = dns_listener_prepare(fd, family);
@@ -246,32 +260,42 @@ static void worker_free(struct proxy_worker *worker)
 	connection_worker_release(&worker->base);
 	relay_pool_free(worker->base.pool);
 	worker->base.pool = NULL;
-	for (i = 0; i < FAMILIES; i++) {
+	for (i = 0; i < LISTENERS; i++)
 		loop_close(&worker->tcp[i].handler);
+	for (i = 0; i < FAMILIES; i++)
 		worker->udp[i] = safe_close(worker->udp[i]);
-	}
 	loop_free(worker->base.loop);
 	worker->base.loop = NULL;
 	worker->reserve = safe_close(worker->reserve);
 }
 
-static int worker_listen(struct proxy_worker *worker, in_port_t ports[2][FAMILIES])
+/* Takes what @fd accepts as @listener's; a negative @fd is an error to be passed on. */
+static int worker_watch(struct proxy_worker *worker, struct proxy_listener *listener, int fd)
+{
+	int error = fd < 0 ? fd : loop_add(worker->base.loop, &listener->handler, fd, EPOLLIN);
+
+	if (error < 0)
+		(void)safe_close(fd);
+	return error;
+}
+
+static int worker_listen(struct proxy_worker *worker, struct proxy_ports *ports)
 {
 	const struct proxy_config *config = &worker->proxy->shared.config;
 	int i, error, fd;
 
+	fd = listener_socket(AF_INET, SOCK_STREAM, "lo", &ports->tcp[LISTENER_LO]);
+	/* Before Linux 5.7 it takes CAP_NET_RAW. Connections do without, they only cost more. */
+	if (fd != -EPERM && (error = worker_watch(worker, &worker->tcp[LISTENER_LO], fd)) < 0)
+		return error;
 	for (i = 0; i < (config->ipv6 ? FAMILIES : FAMILY_IPV6); i++) {
-		fd = listener_socket(families[i], SOCK_STREAM, &ports[0][i]);
-		if (fd < 0)
-			return fd;
-		error = loop_add(worker->base.loop, &worker->tcp[i].handler, fd, EPOLLIN);
-		if (error < 0) {
-			(void)close(fd);
+		fd = listener_socket(families[i], SOCK_STREAM, NULL, &ports->tcp[i]);
+		error = worker_watch(worker, &worker->tcp[i], fd);
+		if (error < 0)
 			return error;
-		}
 		if (!config->dns)
 			continue;
-		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, &ports[1][i]);
+		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, NULL, &ports->udp[i]);
 		if (worker->udp[i] < 0)
 			return worker->udp[i];
 		error = config->hooks.own_socket ? config->hooks.own_socket(config->hooks.context,
@@ -287,8 +311,7 @@ static int worker_listen(struct proxy_worker *worker, in_port_t ports[2][FAMILIE
 			     &worker->dns);
 }
 
-static int worker_init(struct proxy_worker *worker, struct proxy *proxy,
-		       in_port_t ports[2][FAMILIES])
+static int worker_init(struct proxy_worker *worker, struct proxy *proxy, struct proxy_ports *ports)
 {
 	int i;
 
@@ -308,7 +331,7 @@ static int worker_init(struct proxy_worker *worker, struct proxy *proxy,
 	loop_timer_class_init(worker->base.loop, &worker->drain_class, 0);
 	worker->drain.expired = drain_expired;
 	loop_on_wake(worker->base.loop, worker_woken, worker);
-	for (i = 0; i < FAMILIES; i++) {
+	for (i = 0; i < LISTENERS; i++) {
 		worker->tcp[i].worker = worker;
 		worker->tcp[i].handler.ready = listener_ready;
 		worker->tcp[i].pause.expired = pause_over;
@@ -318,9 +341,9 @@ static int worker_init(struct proxy_worker *worker, struct proxy *proxy,
 
 int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 {
-	in_port_t ports[2][FAMILIES] = {{0}};
+	struct proxy_ports ports = {{0}, {0}};
 	struct proxy *proxy;
-	unsigned int i;
+	unsigned int i, j;
 	int error = 0;
 
 	if (config->threads < 1 || config->threads > PROXY_THREADS_MAX)
@@ -338,10 +361,11 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 
 		worker->reserve = -1;
 		worker->udp[0] = worker->udp[1] = -1;
-		worker->tcp[0].handler.fd = worker->tcp[1].handler.fd = -1;
+		for (j = 0; j < LISTENERS; j++)
+			worker->tcp[j].handler.fd = -1;
 	}
 	for (i = 0; i < proxy->threads && error == 0; i++)
-		error = worker_init(&proxy->workers[i], proxy, ports);
+		error = worker_init(&proxy->workers[i], proxy, &ports);
 	if (error < 0) {
 		proxy_free(proxy);
 		return log_errno(error, "cannot create the transparent listeners (these need "
@@ -351,11 +375,11 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	return 0;
 }
 
-int proxy_listener(const struct proxy *proxy, int family, int type)
+int proxy_listener(const struct proxy *proxy, int family, int type, bool lo)
 {
 	int i = family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4;
 	int fd = type == SOCK_DGRAM ? proxy->workers[0].udp[i]
-				    : proxy->workers[0].tcp[i].handler.fd;
+				    : proxy->workers[0].tcp[lo ? LISTENER_LO : i].handler.fd;
 
 	return fd < 0 ? -ENOENT : fd;
 }

@@ -86,14 +86,16 @@ struct proxy_counters {
 /*
  * Creates the listeners in the calling thread's network namespace: transparent TCP sockets (and
  * UDP ones with @dns) on 127.0.0.1 and, with @ipv6, ::1, one group of SO_REUSEPORT sockets for
- * each family, one socket per thread. Needs CAP_NET_ADMIN. Nothing is accepted before
- * proxy_start(). Returns 0 or negative errno, logged.
+ * each family, one socket per thread, and one more group for TCP over IPv4 that is bound to lo
+ * (SO_BINDTODEVICE; without CAP_NET_RAW from Linux 5.7 on, and left out where it is refused). Needs
+ * CAP_NET_ADMIN. Nothing is accepted before proxy_start(). Returns 0 or negative errno, logged.
  */
 int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy);
 
-/* A listener of the group for @family (AF_INET, AF_INET6) and @type (SOCK_STREAM, SOCK_DGRAM);
- * stays the proxy's. -ENOENT when there is none. The kernel picks within the group by itself. */
-int proxy_listener(const struct proxy *proxy, int family, int type);
+/* A listener of the group for @family (AF_INET, AF_INET6) and @type (SOCK_STREAM, SOCK_DGRAM), of
+ * AF_INET and SOCK_STREAM also of the one that is bound to lo (@lo); stays the proxy's. -ENOENT
+ * when there is none. The kernel picks within the group by itself. */
+int proxy_listener(const struct proxy *proxy, int family, int type, bool lo);
 
 /* Starts the threads. They inherit the calling thread's network namespace and capabilities: the
  * sockets to the gateway are made there. Returns 0 or negative errno, logged. */

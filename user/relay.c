@@ -17,12 +17,13 @@
 #define RELAY_PIPES	64
 #define RELAY_PIPE_SIZE (512 * 1024)
 /*
- * A near sender needs no long queue, and what lies in a long one has left the processor's caches
- * before it is read. The kernel doubles the size for its own needs (socket(7)); with a round trip
- * just below the limit it is enough for 40 Gbit/s.
+ * A peer that is near needs no long queues, and what lies in a long one has left the processor's
+ * caches before it is read. The kernel doubles the sizes for its own needs (socket(7)); with a
+ * round trip just below the limit they are enough for 40 Gbit/s.
  */
-#define RELAY_NEAR_US	 100
-#define RELAY_NEAR_QUEUE (256 * 1024)
+#define RELAY_NEAR_US	   100
+#define RELAY_NEAR_RECEIVE (256 * 1024)
+#define RELAY_NEAR_SEND	   (512 * 1024)
 /* A direction yields to the other connections after this many bytes. */
 #define RELAY_BUDGET (1024 * 1024)
 /* A read that counts as large, and how many in a row switch to splice. */
@@ -276,23 +277,23 @@ int relay_write(struct relay *relay, int index, size_t size)
 	return relay_queue(relay, index, data, size);
 }
 
-/* Shortens the queue of a TCP socket whose peer is near. */
-static void shorten_near_queue(int fd)
+/* Sets a queue (SO_RCVBUF, SO_SNDBUF) of a TCP socket whose peer is near to so many bytes. */
+static void shorten_near_queue(int fd, int queue, int size)
 {
-	static const int queue = RELAY_NEAR_QUEUE;
 	struct tcp_info info;
-	socklen_t size = sizeof(info);
+	socklen_t info_size = sizeof(info);
 
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-	    size >= offsetof(struct tcp_info, tcpi_min_rtt) + sizeof(info.tcpi_min_rtt) &&
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_size) == 0 &&
+	    info_size >= offsetof(struct tcp_info, tcpi_min_rtt) + sizeof(info.tcpi_min_rtt) &&
 	    info.tcpi_min_rtt < RELAY_NEAR_US)
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &queue, sizeof(queue));
+		(void)setsockopt(fd, SOL_SOCKET, queue, &size, sizeof(size));
 }
 
 static void direction_bulk(struct relay *relay, int index)
 {
 	relay->direction[index].bulk = true;
-	shorten_near_queue(relay->side[index].fd);
+	shorten_near_queue(relay->side[index].fd, SO_RCVBUF, RELAY_NEAR_RECEIVE);
+	shorten_near_queue(relay->side[!index].fd, SO_SNDBUF, RELAY_NEAR_SEND);
 }
 
 /* One read(2) from the source with its writes. Bytes read, 0: no more now, negative: failed. */

@@ -177,16 +177,19 @@ int sidecar_datapath_listeners(const struct sidecar *sidecar, struct datapath *d
 	static const struct {
 		enum sidestep_listener slot;
 		int family, type;
+		bool lo;
 	} slots[] = {
-		{SIDESTEP_LISTENER_TCP4, AF_INET, SOCK_STREAM},
-		{SIDESTEP_LISTENER_TCP6, AF_INET6, SOCK_STREAM},
-		{SIDESTEP_LISTENER_DNS4, AF_INET, SOCK_DGRAM},
-		{SIDESTEP_LISTENER_DNS6, AF_INET6, SOCK_DGRAM},
+		{SIDESTEP_LISTENER_TCP4, AF_INET, SOCK_STREAM, false},
+		{SIDESTEP_LISTENER_TCP6, AF_INET6, SOCK_STREAM, false},
+		{SIDESTEP_LISTENER_DNS4, AF_INET, SOCK_DGRAM, false},
+		{SIDESTEP_LISTENER_DNS6, AF_INET6, SOCK_DGRAM, false},
+		{SIDESTEP_LISTENER_TCP4_LO, AF_INET, SOCK_STREAM, true},
 	};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(slots); i++) {
-		int fd = proxy_listener(sidecar->proxy, slots[i].family, slots[i].type);
+		int fd = proxy_listener(sidecar->proxy, slots[i].family, slots[i].type,
+					slots[i].lo);
 		int error;
 
 		if (fd < 0)

@@ -260,7 +260,8 @@ static void answer_dns(const struct source *source)
 	}
 }
 
-static int listen_tcp(int port, bool transparent)
+/* @device: bound to it, or NULL. */
+static int listen_tcp(int port, bool transparent, const char *device)
 {
 	struct sockaddr_in address = {
 		.sin_family = AF_INET,
@@ -272,6 +273,9 @@ static int listen_tcp(int port, bool transparent)
 		die("socket");
 	if (transparent && setsockopt(fd, SOL_IP, IP_TRANSPARENT, &one, sizeof(one)) < 0)
 		die("IP_TRANSPARENT");
+	if (device &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0)
+		die("SO_BINDTODEVICE");
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 16384) < 0)
 		die("cannot listen on port %d", port);
 	watch(source_new(KIND_LISTENER, fd, 0), EPOLLIN, EPOLL_CTL_ADD);
@@ -345,12 +349,13 @@ static struct steer *start_steering(const char *how, const char *pin, const char
 				    unsigned int count)
 {
 	struct steer *steer = steer_new(how, pin);
-	int listener;
+	int listener, lo_listener;
 
 	steer_enter(steer);
-	listener = listen_tcp(15001, true);
+	listener = listen_tcp(15001, true, NULL);
+	lo_listener = listen_tcp(15002, true, "lo");
 	steer_leave(steer);
-	steer_start(steer, listener, prefixes, count);
+	steer_start(steer, listener, lo_listener, prefixes, count);
 	if (steer_fd(steer) >= 0)
 		watch(source_new(KIND_STEER, steer_fd(steer), 0), EPOLLIN, EPOLL_CTL_ADD);
 	return steer;
@@ -383,9 +388,9 @@ int main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'l') {
 			for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
-				(void)listen_tcp(ports[i], false);
+				(void)listen_tcp(ports[i], false, NULL);
 		} else if (option == 't') {
-			(void)listen_tcp(atoi(optarg), true);
+			(void)listen_tcp(atoi(optarg), true, NULL);
 		} else if (option == 'd') {
 			listen_dns(optarg);
 		} else if (option == 's') {

@@ -17,7 +17,7 @@ struct steer;
 struct steer *steer_new(const char *how, const char *pin);
 void steer_enter(struct steer *steer);
 void steer_leave(struct steer *steer);
-void steer_start(struct steer *steer, int listener, const char *const *prefixes,
+void steer_start(struct steer *steer, int listener, int lo_listener, const char *const *prefixes,
 		 unsigned int prefix_count);
 /* Netlink events that call for steer_sync(); -1: none. */
 int steer_fd(const struct steer *steer);

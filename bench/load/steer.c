@@ -73,7 +73,7 @@ void steer_leave(struct steer *steer)
 		die("cannot leave the private namespace");
 }
 
-void steer_start(struct steer *steer, int listener, const char *const *prefixes,
+void steer_start(struct steer *steer, int listener, int lo_listener, const char *const *prefixes,
 		 unsigned int prefix_count)
 {
 	struct prefix *bypass = calloc(prefix_count + 1, sizeof(*bypass));
@@ -93,6 +93,7 @@ void steer_start(struct steer *steer, int listener, const char *const *prefixes,
 		if (prefix_parse(prefixes[i], &bypass[i]) < 0)
 			die("not a subnet: %s", prefixes[i]);
 	if (datapath_set_listener(steer->datapath, SIDESTEP_LISTENER_TCP4, listener) < 0 ||
+	    datapath_set_listener(steer->datapath, SIDESTEP_LISTENER_TCP4_LO, lo_listener) < 0 ||
 	    datapath_set_gateway(steer->datapath, "none") < 0 ||
 	    steering_new(&config, &steer->steering) < 0)
 		die("cannot set up the steering");

@@ -326,3 +326,30 @@ scenario_kill() {
 	connect 2001:db8:9::9 80 --send hello --half-close --read-all
 	grep -q "1 connections from outside were open already" "$BED_DIR/sidecar.log"
 }
+
+# Answers to who is not bound to a device have lo's route, which the kernel caches: their end at the
+# proxy is bound to lo, and routes of ours to the own addresses say so, of those that come, too.
+# Gateway and sidecar run already.
+scenario_answers_by_lo() {
+	answer_routes() {
+		bed_exec app ip route show table local proto 93 | cut -d' ' -f1-4 | sort | xargs
+	}
+	proxy_end_is() { # PORT ADDRESS - the local address of the proxy's end of a connection
+		[ "$(bed_exec app ss -Htn state established "( sport = :$1 )" | awk '{ print $3 }')" = "$2:$1" ]
+	}
+	[ "$(answer_routes)" = "local $BED_APP dev lo" ]
+	bed_spawn app plain "$PEER" stall 192.0.2.77 4001 --bytes 10
+	bed_spawn app bound "$PEER" stall 192.0.2.77 4002 --bytes 10 --bind-device eth0
+	bed_until 5 proxy_end_is 4001 192.0.2.77%lo
+	bed_until 5 proxy_end_is 4002 192.0.2.77
+	bed_join_second_network
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	[ "$(answer_routes)" = "local $BED_APP dev lo local $BED_APP2 dev lo" ]
+	connect 192.0.2.77 80 --source "$BED_APP2" --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	# The kernel's own come first: nobody else is led by ours.
+	[[ $(bed_exec app ip route get fibmatch "$BED_APP") == "local $BED_APP dev eth0 "* ]]
+	bed_leave_second_network
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 removed"
+	[ "$(answer_routes)" = "local $BED_APP dev lo" ]
+}

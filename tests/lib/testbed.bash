@@ -263,7 +263,7 @@ _bed_unmake_namespace() {
 		inode=$(stat -Lc %i "$file")
 		# Never ourselves: the caller may not be in a bed's namespace, but be sure of it.
 		pids=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname "net:\\[$inode\\]" 2>/dev/null |
-			cut -d/ -f3 | grep -vx "$$")
+			cut -d/ -f3 | grep -vx "$$" || true)
 		# shellcheck disable=SC2086 # a list of words
 		[ -z "$pids" ] || kill -KILL $pids 2>/dev/null
 		umount "$file" 2>/dev/null || umount -l "$file"

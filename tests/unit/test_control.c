@@ -210,7 +210,7 @@ static void next_connection_uses_the_new_port(void **state)
 	(void)snprintf(body, sizeof(body), "{\"port\":%d}", ntohs(name.sin_port));
 	put(body, 204, "");
 	size = sizeof(name);
-	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM),
+	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM, false),
 				     (struct sockaddr *)&name, &size),
 			 0);
 	client = socket_in(home_netns, AF_INET);

@@ -114,7 +114,7 @@ static void test_container(void **state)
 	};
 	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
-	const struct netlink_route *steer, *bound, *alive;
+	const struct netlink_route *steer, *bound, *alive, *answer;
 	const struct plan_route *egress;
 	struct plan plan;
 	uint8_t source[16];
@@ -142,6 +142,11 @@ static void test_container(void **state)
 	bound = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL);
 	assert_non_null(bound);
 	assert_int_equal(bound->ifindex, 2);
+	/* Behind the kernel's own, whose metric is 0: for whom is bound to lo. */
+	answer = find_route(&plan, "172.17.0.2/32", RT_TABLE_LOCAL, RTN_LOCAL);
+	assert_non_null(answer);
+	assert_int_equal(answer->ifindex, 1);
+	assert_true(answer->metric > 0);
 	assert_non_null(find_route(&plan, "172.17.0.0/16", PLAN_TABLE_STEER, RTN_THROW));
 	/* IPv6 without any address: refused, not let go. */
 	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));

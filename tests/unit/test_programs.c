@@ -433,9 +433,10 @@ static void test_truncated_bridge_frames(void **state)
 	}
 }
 
-/* What `steer` says to a connection from 172.17.0.2; 1: SK_PASS, 0: SK_DROP, -1: the kernel cannot
- * run it so (before Linux 5.13). */
-static int look_up(const char *destination)
+/* Runs `steer` for a connection from 172.17.0.2; the cookie of the socket that it chose, or 0. The
+ * input interface is none: the kernel takes no other for a test. Returns 1: SK_PASS, 0: SK_DROP,
+ * -1: the kernel cannot run it so (before Linux 5.13). */
+static int look_up_cookie(const char *destination, uint64_t *ret_cookie)
 {
 	struct bpf_sk_lookup context = {
 		.family = AF_INET,
@@ -445,13 +446,22 @@ static int look_up(const char *destination)
 		.local_ip4 = inet_addr(destination),
 		.local_port = 80,
 	};
-	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context));
+	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context),
+		    .ctx_out = &context, .ctx_size_out = sizeof(context));
 	int error = bpf_prog_test_run_opts(program_fd("steer"), &options);
 
 	if (error == -EOPNOTSUPP || error == -524) /* ENOTSUPP */
 		return -1;
 	assert_int_equal(error, 0);
+	*ret_cookie = context.cookie;
 	return (int)options.retval;
+}
+
+static int look_up(const char *destination)
+{
+	uint64_t cookie;
+
+	return look_up_cookie(destination, &cookie);
 }
 
 static void test_lookup(void **state)
@@ -466,6 +476,43 @@ static void test_lookup(void **state)
 	/* To the outside: with no listener in the map it is refused, not let through. */
 	assert_int_equal(look_up("192.0.2.1"), 0);
 	assert_int_equal(counter(SIDESTEP_ASSIGN_ERRORS) - errors, 1);
+}
+
+/* A socket in a slot of `listeners`; the caller closes it. */
+static int give_listener(enum sidestep_listener slot, uint64_t *ret_cookie)
+{
+	struct sidestep_listener_key key = {.netns = netns, .listener = slot};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t value = (uint64_t)fd;
+	socklen_t size = sizeof(*ret_cookie);
+
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret_cookie, &size), 0);
+	assert_int_equal(bpf_map_update_elem(map_fd("listeners"), &key, &value, BPF_ANY), 0);
+	return fd;
+}
+
+/* What did not come by lo's route is not for the listener that is bound to lo. (What did: the
+ * scenario answers_by_lo.) */
+static void test_lookup_by_device(void **state)
+{
+	uint64_t any, lo, found;
+	int lo_fd = give_listener(SIDESTEP_LISTENER_TCP4_LO, &lo);
+	int result = look_up_cookie("192.0.2.1", &found), any_fd;
+
+	(void)state;
+	if (result < 0) {
+		close(lo_fd);
+		skip();
+	}
+	assert_int_equal(result, 0);
+	any_fd = give_listener(SIDESTEP_LISTENER_TCP4, &any);
+	assert_int_equal(look_up_cookie("192.0.2.1", &found), 1);
+	assert_int_equal(found, any);
+	close(lo_fd);
+	/* A closed socket leaves the map by itself. */
+	close(any_fd);
+	assert_int_equal(look_up_cookie("192.0.2.1", &found), 0);
 }
 
 static void come_over_lo(const char *source, const char *destination)
@@ -619,6 +666,7 @@ int main(void)
 	const struct CMUnitTest single[] = {
 		ANY_LOAD,
 		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_lookup_by_device),
 		cmocka_unit_test(test_programs_loaded_beside_each_other_share_their_maps),
 	};
 	const struct CMUnitTest shared[] = {ANY_LOAD, cmocka_unit_test(test_shared_lookup)};

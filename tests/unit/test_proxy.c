@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <linux/tcp.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -94,7 +95,7 @@ static struct fixture *fixture_new(const struct proxy_config *config)
 	own.hooks = (struct proxy_hooks) {fixture, own_socket, flow_update, flow_close};
 	assert_int_equal(proxy_new(&own, &fixture->proxy), 0);
 	assert_int_equal(proxy_start(fixture->proxy), 0);
-	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM),
+	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM, false),
 				     (struct sockaddr *)&fixture->listener.address, &size),
 			 0);
 	endpoint_format((struct sockaddr *)&fixture->listener.address, fixture->destination);
@@ -508,7 +509,7 @@ static void test_drain(void **state)
 	close(late);
 	exchange(client, tunnel);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM), -ENOENT);
+	assert_int_equal(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM, false), -ENOENT);
 	proxy_free(fixture->proxy);
 	close(fixture->gateway);
 	free(fixture);
@@ -550,6 +551,8 @@ static void test_flow_updates(void **state)
 static void test_listeners(void **state)
 {
 	struct proxy_config config = defaults;
+	char device[IFNAMSIZ];
+	socklen_t size = sizeof(device);
 	struct proxy *proxy;
 
 	(void)state;
@@ -559,15 +562,24 @@ static void test_listeners(void **state)
 	config.dns = true;
 	config.ipv6 = true;
 	assert_int_equal(proxy_new(&config, &proxy), 0);
-	assert_true(proxy_listener(proxy, AF_INET, SOCK_STREAM) >= 0);
-	assert_true(proxy_listener(proxy, AF_INET6, SOCK_STREAM) >= 0);
-	assert_true(proxy_listener(proxy, AF_INET, SOCK_DGRAM) >= 0);
-	assert_true(proxy_listener(proxy, AF_INET6, SOCK_DGRAM) >= 0);
+	assert_true(proxy_listener(proxy, AF_INET, SOCK_STREAM, false) >= 0);
+	assert_true(proxy_listener(proxy, AF_INET6, SOCK_STREAM, false) >= 0);
+	assert_true(proxy_listener(proxy, AF_INET, SOCK_DGRAM, false) >= 0);
+	assert_true(proxy_listener(proxy, AF_INET6, SOCK_DGRAM, false) >= 0);
+	assert_int_equal(getsockopt(proxy_listener(proxy, AF_INET, SOCK_STREAM, true), SOL_SOCKET,
+				    SO_BINDTODEVICE, device, &size),
+			 0);
+	assert_string_equal(device, "lo");
+	size = sizeof(device);
+	assert_int_equal(getsockopt(proxy_listener(proxy, AF_INET, SOCK_STREAM, false), SOL_SOCKET,
+				    SO_BINDTODEVICE, device, &size),
+			 0);
+	assert_int_equal(size, 0);
 	proxy_free(proxy);
 	config.dns = config.ipv6 = false;
 	assert_int_equal(proxy_new(&config, &proxy), 0);
-	assert_int_equal(proxy_listener(proxy, AF_INET6, SOCK_STREAM), -ENOENT);
-	assert_int_equal(proxy_listener(proxy, AF_INET, SOCK_DGRAM), -ENOENT);
+	assert_int_equal(proxy_listener(proxy, AF_INET6, SOCK_STREAM, false), -ENOENT);
+	assert_int_equal(proxy_listener(proxy, AF_INET, SOCK_DGRAM, false), -ENOENT);
 	assert_int_equal(proxy_start(proxy), 0);
 	proxy_free(proxy);
 	proxy_free(NULL);

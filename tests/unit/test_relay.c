@@ -356,23 +356,42 @@ static void test_stopped_reader(void **state)
 	stopped_reader(16384, bounded);
 }
 
-/* A sender that is near, as one on loopback is unless the machine is busy, has a short queue. */
-static void short_queue(const struct fixture *fixture, size_t sent)
+/* Peers on loopback are near, unless the machine is busy. */
+static void short_queue_of(int fd, int queue, const char *limit_path, int wanted)
 {
-	int fd = fixture->relay.side[0].fd;
 	struct tcp_info info;
 	socklen_t size = sizeof(info), int_size = sizeof(int);
-	int queue, limit;
-	FILE *file = fopen("/proc/sys/net/core/rmem_max", "re");
+	int found, limit;
+	FILE *file = fopen(limit_path, "re");
 
-	(void)sent;
 	assert_non_null(file);
 	assert_int_equal(fscanf(file, "%d", &limit), 1);
 	fclose(file);
 	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
-	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &queue, &int_size), 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, queue, &found, &int_size), 0);
 	if (info.tcpi_min_rtt < 100)
-		assert_int_equal(queue, 2 * (limit < 256 * 1024 ? limit : 256 * 1024));
+		assert_int_equal(found, 2 * (limit < wanted ? limit : wanted));
+}
+
+static void short_queue(const struct fixture *fixture, size_t sent)
+{
+	(void)sent;
+	short_queue_of(fixture->relay.side[0].fd, SO_RCVBUF, "/proc/sys/net/core/rmem_max",
+		       256 * 1024);
+}
+
+/* And the queue to a receiver that is near is short, too. */
+static void short_send_queue(const struct fixture *fixture, size_t sent)
+{
+	(void)sent;
+	short_queue_of(fixture->relay.side[1].fd, SO_SNDBUF, "/proc/sys/net/core/wmem_max",
+		       512 * 1024);
+}
+
+static void test_near_receiver(void **state)
+{
+	(void)state;
+	stopped_reader(0, short_send_queue);
 }
 
 static void test_near_sender(void **state)
@@ -565,6 +584,7 @@ int main(void)
 		cmocka_unit_test(test_queue_limit),
 		cmocka_unit_test(test_stopped_reader),
 		cmocka_unit_test(test_near_sender),
+		cmocka_unit_test(test_near_receiver),
 		cmocka_unit_test(test_reset_while_blocked),
 		cmocka_unit_test(test_bulk),
 		cmocka_unit_test(test_bulk_then_small),

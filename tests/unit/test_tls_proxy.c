@@ -66,7 +66,7 @@ static struct fixture *fixture_new(unsigned int peek_ms)
 	config.gateway.size = endpoint_size(&gateway);
 	assert_int_equal(proxy_new(&config, &fixture->proxy), 0);
 	assert_int_equal(proxy_start(fixture->proxy), 0);
-	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM),
+	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM, false),
 				     (struct sockaddr *)&fixture->listener.address, &size),
 			 0);
 	return fixture;
