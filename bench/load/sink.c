@@ -341,7 +341,7 @@ static void serve(struct steer *steer)
 
 static void usage(void)
 {
-	die("usage: sink [--listen] [--transparent PORT] [--dns ADDRESS] [--steer bpf|nft|bridge:NAME"
+	die("usage: sink [--listen] [--listen-foreign] [--transparent PORT] [--dns ADDRESS] [--steer bpf|nft|bridge:NAME"
 	    " [--bypass CIDR]... [--pin DIR]]");
 }
 
@@ -365,6 +365,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"listen", no_argument, NULL, 'l'},
+		{"listen-foreign", no_argument, NULL, 'f'},
 		{"transparent", required_argument, NULL, 't'},
 		{"dns", required_argument, NULL, 'd'},
 		{"steer", required_argument, NULL, 's'},
@@ -389,6 +390,9 @@ int main(int argc, char **argv)
 		if (option == 'l') {
 			for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
 				(void)listen_tcp(ports[i], false, NULL);
+		} else if (option == 'f') {
+			for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+				(void)listen_tcp(ports[i], true, "lo");
 		} else if (option == 't') {
 			(void)listen_tcp(atoi(optarg), true, NULL);
 		} else if (option == 'd') {
