@@ -108,15 +108,18 @@ static __always_inline void flow_key_inward(struct sidestep_flow_key *key, __u32
 }
 
 /*
- * Is @packet, which leaves, part of something that came in? An ICMP error belongs to the packet
- * that it quotes behind its 8 bytes of header, which came in.
+ * Is what packet_read() has read, and leaves, part of something that came in? An ICMP error belongs
+ * to the packet that it quotes behind its 8 bytes of header, which came in.
  */
-static __noinline int inbound_known(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
+__noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 {
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
 	struct sidestep_flow_key key;
 	struct packet *quoted;
 	int error;
 
+	if (!packet)
+		return 0;
 	if (!packet_is_icmp_error(packet)) {
 		flow_key_outward(&key, netns, packet);
 		return bpf_map_lookup_elem(&inbound, &key) != NULL;
@@ -197,34 +200,35 @@ static __always_inline int udp_may_pass(__u32 netns)
 	return namespace && namespace->udp_pass;
 }
 
-/* The verdict on a parsed packet that leaves, with the expensive questions asked only if needed. */
-static __noinline __u32 judge(struct __sk_buff *skb, __u32 netns, struct packet *packet,
-			      struct bpf_sock *sk, __u32 owner)
+/* The verdict on the frame that packet_read() has read, which leaves, with the expensive questions
+ * asked only if needed. @local: as for judge_frame(). */
+__noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 {
-	struct decision_input in = {
-		.destination_bypass =
-			bypass_sources(bypass_lookup(netns, packet, packet->destination)),
-		.owner = owner,
-		.destination_port = packet->destination_port,
-		.protocol = packet->protocol,
-		.later_fragment = packet->later_fragment,
-		.opening = packet->opening,
-	};
+	struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct bpf_sock *sk = local ? sender(skb) : NULL;
+	struct decision_input in = {.owner = owner_get(sk)};
 
+	if (!packet)
+		return SIDESTEP_DENY_MALFORMED;
+	in.destination_bypass = bypass_sources(bypass_lookup(netns, packet, packet->destination));
+	in.destination_port = packet->destination_port;
+	in.protocol = packet->protocol;
+	in.later_fragment = packet->later_fragment;
+	in.opening = packet->opening;
 	if (in.destination_bypass) {
 		if (!(in.destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
 			in.source_bypass =
 				bypass_sources(bypass_lookup(netns, packet, packet->source));
 	} else {
-		if (!in.opening && owner == SIDESTEP_OWNER_NONE)
-			in.inbound = inbound_known(skb, netns, packet);
+		if (!in.opening && in.owner == SIDESTEP_OWNER_NONE)
+			in.inbound = inbound_known(skb, netns) != 0;
 		if (in.protocol == IPPROTO_UDP)
 			in.udp_pass = udp_may_pass(netns);
 	}
 	/* From here on the socket itself remembers, whatever the map has to forget. */
 	if (in.inbound && sk && sk->protocol == IPPROTO_TCP && in.protocol == IPPROTO_TCP)
 		owner_set(sk, SIDESTEP_OWNER_INBOUND);
-	return packet_forget(packet, sidestep_decide(&in));
+	return (int)sidestep_decide(&in);
 }
 
 #include "recall.h"
@@ -294,16 +298,12 @@ static __always_inline int arrive_plain(struct __sk_buff *skb, __u32 netns)
 static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, int local)
 {
 	__u32 verdict = judge_plain(skb, netns, local);
-	struct packet *packet;
-	struct bpf_sock *sk;
 
 	if (verdict != ASK_FURTHER)
 		return verdict;
-	packet = packet_scratch(PACKET_FRAME);
-	switch (packet_parse(skb, packet)) {
+	switch (packet_read(skb)) {
 	case PACKET_IP:
-		sk = local ? sender(skb) : NULL;
-		return judge(skb, netns, packet, sk, owner_get(sk));
+		return (__u32)judge(skb, netns, (__u32)local);
 	case PACKET_ARP:
 		return SIDESTEP_LINK;
 	case PACKET_OTHER:

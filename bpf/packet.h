@@ -343,4 +343,13 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
 	return PACKET_IP;
 }
 
+/*
+ * Fills PACKET_FRAME when the result is PACKET_IP. Returns enum packet_kind. Global, as judge() is:
+ * the verifier goes through such a function once, by itself, and not once for each way to its call.
+ */
+__noinline int packet_read(struct __sk_buff *skb)
+{
+	return packet_parse(skb, packet_scratch(PACKET_FRAME));
+}
+
 #endif

@@ -225,9 +225,9 @@ SEC("tc")
 int lo_egress(struct __sk_buff *skb)
 {
 	__u32 netns, owner = sender_owner(skb), verdict;
-	struct packet *packet;
-	enum packet_kind kind;
+	const struct packet *packet;
 	struct bpf_sock *sk;
+	int kind;
 
 	if (owner == SIDESTEP_OWNER_STEERED)
 		return TC_NEXT;
@@ -245,18 +245,15 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_NEXT;
 		}
 	}
+	kind = packet_read(skb);
 	packet = packet_scratch(PACKET_FRAME);
-	kind = packet_parse(skb, packet);
-	if (kind == PACKET_MALFORMED) {
+	if (kind == PACKET_MALFORMED || !packet) {
 		count(netns, SIDESTEP_DENY_MALFORMED);
 		return TC_ACT_SHOT;
 	}
 	if (kind != PACKET_IP)
 		return TC_NEXT;
-	/* Asked anew: kept over the parsing, it would double the verifier's work. */
-	sk = sender(skb);
-	owner = owner_get(sk);
-	verdict = judge(skb, netns, packet, sk, owner);
+	verdict = (__u32)judge(skb, netns, 1);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
 		if (owner == SIDESTEP_OWNER_PROXY && packet->protocol == IPPROTO_UDP &&
@@ -264,6 +261,7 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
+		sk = sender(skb);
 		if (packet->opening && sk)
 			owner_set(sk, SIDESTEP_OWNER_STEERED);
 		return TC_NEXT; /* counted where it is assigned */
@@ -343,8 +341,10 @@ int dev_ingress(struct __sk_buff *skb)
 	arrival_forget();
 	if (arrive_plain(skb, netns))
 		return TC_NEXT;
+	if (packet_read(skb) != PACKET_IP)
+		return TC_NEXT;
 	packet = packet_scratch(PACKET_FRAME);
-	if (packet_parse(skb, packet) != PACKET_IP)
+	if (!packet)
 		return TC_NEXT;
 	source = bypass_lookup(netns, packet, packet->source);
 	/* The kernel would drop it, were it not for accept_local (user/steering.c). */
@@ -408,10 +408,10 @@ SEC("tc")
 int bridge_egress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
 
 	/* The proxy's answers are not what came from outside. */
-	if (skb->ingress_ifindex != config_veth_ifindex && packet_parse(skb, packet) == PACKET_IP)
+	if (skb->ingress_ifindex != config_veth_ifindex && packet && packet_read(skb) == PACKET_IP)
 		inbound_record(netns, packet, bypass_lookup(netns, packet, packet->source));
 	return TC_NEXT;
 }
@@ -422,9 +422,9 @@ int veth_ingress(struct __sk_buff *skb)
 	struct bpf_redir_neigh neighbour = {};
 	struct sidestep_bypass *bypass;
 	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
 
-	if (packet_parse(skb, packet) != PACKET_IP)
+	if (!packet || packet_read(skb) != PACKET_IP)
 		return TC_ACT_SHOT;
 	bypass = bypass_lookup(netns, packet, packet->destination);
 	if (!bypass || !bypass->ifindex)

@@ -48,12 +48,12 @@ _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 static const struct {
 	const char *name;
 	unsigned int kinds; /* bits, 1 << enum programs_kind: where it is loaded */
-	bool beside;	    /* takes the verifier as long as all others together */
+	bool beside;	    /* verified on the second processor; about half of all work */
 } program_table[PROGRAMS] = {
 #define SIDECAR (1 << PROGRAMS_SIDECAR)
 #define BRIDGE	(1 << PROGRAMS_BRIDGE)
 #define SHARED	(1 << PROGRAMS_SHARED)
-	[PROGRAM_STEER] = {"steer", SIDECAR | BRIDGE | SHARED},
+	[PROGRAM_STEER] = {"steer", SIDECAR | BRIDGE | SHARED, .beside = true},
 	[PROGRAM_LO_EGRESS] = {"lo_egress", SIDECAR | SHARED, .beside = true},
 	[PROGRAM_LO_INGRESS] = {"lo_ingress", SHARED},
 	[PROGRAM_DEV_INGRESS] = {"dev_ingress", SIDECAR | SHARED},

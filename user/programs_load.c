@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Loading on two processors at once. The kernel does the work, and it is nearly all of a start: it
- * fills the LRU map (3 ms) and follows every way through the programs (10 ms, half of it in one of
+ * fills the LRU map (3 ms) and follows every way through the programs (8 ms, 40 % of it in one of
  * them). libbpf would ask for one after the other.
  */
 #include "programs_private.h"
