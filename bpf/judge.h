@@ -204,7 +204,7 @@ static __always_inline int udp_may_pass(__u32 netns)
  * asked only if needed. @local: as for judge_frame(). */
 __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 {
-	struct packet *packet = packet_scratch(PACKET_FRAME);
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
 	struct bpf_sock *sk = local ? sender(skb) : NULL;
 	struct decision_input in = {.owner = owner_get(sk)};
 

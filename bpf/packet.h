@@ -36,7 +36,6 @@ struct packet {
 	__u8 later_fragment;
 	__u8 opening;	/* TCP SYN without ACK, ICMP echo request: asks, answers nothing */
 	__u8 icmp_type; /* of ICMP and ICMPv6 */
-	__u32 verdict;	/* see packet_forget() */
 };
 
 enum packet_slot {
@@ -61,13 +60,6 @@ struct {
 static __always_inline struct packet *packet_scratch(__u32 slot)
 {
 	return bpf_map_lookup_elem(&packets, &slot);
-}
-
-/* Returns @verdict, of which the verifier then knows nothing: all ways to it go on as one. */
-static __always_inline __u32 packet_forget(struct packet *packet, __u32 verdict)
-{
-	*(volatile __u32 *)&packet->verdict = verdict;
-	return *(volatile __u32 *)&packet->verdict;
 }
 
 enum packet_kind {
