@@ -341,8 +341,8 @@ static void serve(struct steer *steer)
 
 static void usage(void)
 {
-	die("usage: sink [--listen] [--listen-foreign] [--transparent PORT] [--dns ADDRESS] [--steer bpf|nft|bridge:NAME"
-	    " [--bypass CIDR]... [--pin DIR]]");
+	die("usage: sink [--listen] [--listen-foreign] [--transparent PORT] [--dns ADDRESS]"
+	    " [--steer bpf|nft|bridge:NAME [--bypass CIDR]... [--pin DIR]]");
 }
 
 static struct steer *start_steering(const char *how, const char *pin, const char *const *prefixes,

@@ -3,7 +3,7 @@
 #define BENCH_SINK_H
 
 /*
- * Makes the kernel hand @listener (a transparent TCP socket) what the namespace sends to the
+ * Makes the kernel hand @listener (a transparent TCP socket; @lo_listener: likewise, bound to lo) what the namespace sends to the
  * outside, with Sidestep's own datapath and routes: steering alone, no proxy. The one file of the
  * harness that knows the product's interfaces.
  *
