@@ -3,9 +3,9 @@
 #define BENCH_SINK_H
 
 /*
- * Makes the kernel hand @listener (a transparent TCP socket; @lo_listener: likewise, bound to lo) what the namespace sends to the
- * outside, with Sidestep's own datapath and routes: steering alone, no proxy. The one file of the
- * harness that knows the product's interfaces.
+ * Makes the kernel hand @listener (a transparent TCP socket; @lo_listener: likewise, bound to lo)
+ * what the namespace sends to the outside, with Sidestep's own datapath and routes: steering alone,
+ * no proxy. The one file of the harness that knows the product's interfaces.
  *
  * @how: "bpf" or "nft" (the sidecar's datapaths), or "bridge:NAME". @prefixes are further subnets
  * to bypass ("10.0.0.0/8"). Ends the process with a message when it cannot. Where @how wants the
