@@ -107,6 +107,36 @@ static __always_inline void flow_key_inward(struct sidestep_flow_key *key, __u32
 	key->netns = netns;
 }
 
+/* The same of a frame that was read at fixed offsets. */
+static __always_inline void flow_key_plain(struct sidestep_flow_key *key, __u32 netns,
+					   const struct address_pair *pair,
+					   const struct plain_transport *plain)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->local_address, pair->source, 16);
+	__builtin_memcpy(key->remote_address, pair->destination, 16);
+	key->local_port = plain->source_port;
+	key->remote_port = plain->destination_port;
+	key->protocol = plain->protocol;
+	key->netns = netns;
+}
+
+static __always_inline int inbound_has(const struct sidestep_flow_key *key)
+{
+	const struct sidestep_inbound *value = bpf_map_lookup_elem(&inbound, key);
+
+	return value && value->start != SIDESTEP_INBOUND_PENDING;
+}
+
+/* The application opens this flow: it is nobody else's any more (inbound_record_tcp()). Negative:
+ * the kernel could not see to that. */
+static __always_inline int inbound_forget(const struct sidestep_flow_key *key)
+{
+	long error = bpf_map_delete_elem(&inbound, key);
+
+	return error == 0 || error == -ENOENT ? 0 : -1;
+}
+
 /*
  * Is what packet_read() has read, and leaves, part of something that came in? An ICMP error belongs
  * to the packet that it quotes behind its 8 bytes of header, which came in.
@@ -122,7 +152,7 @@ __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 		return 0;
 	if (!packet_is_icmp_error(packet)) {
 		flow_key_outward(&key, netns, packet);
-		return bpf_map_lookup_elem(&inbound, &key) != NULL;
+		return inbound_has(&key);
 	}
 	quoted = packet_scratch(PACKET_QUOTED);
 	if (!quoted)
@@ -132,12 +162,112 @@ __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 	if (error < 0 || packet_parse_transport(skb, quoted) < 0)
 		return 0;
 	flow_key_inward(&key, netns, quoted);
-	return bpf_map_lookup_elem(&inbound, &key) != NULL;
+	return inbound_has(&key);
 }
 
-/* Remembers a flow that came from @source, unless that is bypassed. */
-static __always_inline void inbound_record(__u32 netns, const struct packet *packet,
-					   const struct sidestep_bypass *source)
+/* For the frame that packet_read() has read. As inbound_forget(). */
+static __noinline int packet_opens(__u32 netns, const struct packet *packet)
+{
+	struct sidestep_flow_key key;
+
+	flow_key_outward(&key, netns, packet);
+	return inbound_forget(&key);
+}
+
+static __noinline int plain_opens(__u32 netns, const struct address_pair *pair,
+				  const struct plain_transport *plain)
+{
+	struct sidestep_flow_key key;
+
+	flow_key_plain(&key, netns, pair, plain);
+	return inbound_forget(&key);
+}
+
+static __noinline int plain_inbound_known(__u32 netns, const struct address_pair *pair,
+					  const struct plain_transport *plain)
+{
+	struct sidestep_flow_key key;
+
+	flow_key_plain(&key, netns, pair, plain);
+	return inbound_has(&key);
+}
+
+/* Has the namespace a socket with the endpoints of this TCP packet, which came in? One that
+ * listens, shakes hands with a client or waits for the end of time has no say: its next life may be
+ * anybody's. */
+static __noinline int connection_exists(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	int state;
+
+	if (packet->ipv4) {
+		__builtin_memcpy(&tuple.ipv4.saddr, packet->source + 12, 4);
+		__builtin_memcpy(&tuple.ipv4.daddr, packet->destination + 12, 4);
+		tuple.ipv4.sport = bpf_htons(packet->source_port);
+		tuple.ipv4.dport = bpf_htons(packet->destination_port);
+		sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, packet->source, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, packet->destination, 16);
+		tuple.ipv6.sport = bpf_htons(packet->source_port);
+		tuple.ipv6.dport = bpf_htons(packet->destination_port);
+		sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return 0;
+	state = sk->state;
+	bpf_sk_release(sk);
+	return state != BPF_TCP_LISTEN && state != BPF_TCP_NEW_SYN_RECV &&
+	       state != BPF_TCP_TIME_WAIT;
+}
+
+/*
+ * A SYN came from outside. Its flow is entered only if no connection of the application's own has
+ * it: else whoever sends a SYN with the endpoints of a steered connection would have the rest of
+ * that let out as replies. The application may open the flow at the same moment on another CPU,
+ * where the kernel makes the socket known before it sends the SYN, and lo_egress removes the entry
+ * when it sees that. So it is entered as pending first, then the socket is looked for, and only the
+ * entry that is still there becomes valid: whichever of the two came first to the map, the other
+ * one sees it.
+ */
+static __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns,
+					 const struct packet *packet)
+{
+	struct sidestep_inbound value = {.start = SIDESTEP_INBOUND_PENDING};
+	struct sidestep_arrival *arrival;
+	struct sidestep_flow_key key;
+	__u32 zero = 0;
+	long error;
+	int exists;
+
+	flow_key_inward(&key, netns, packet);
+	error = bpf_map_update_elem(&inbound, &key, &value, BPF_NOEXIST);
+	if (error < 0 && error != -EEXIST)
+		return -1;
+	/* `steer` runs for this lookup, too. */
+	arrival = bpf_map_lookup_elem(&arrivals, &zero);
+	if (!arrival)
+		return -1;
+	arrival->searching = 1;
+	exists = connection_exists(skb, packet);
+	arrival->searching = 0;
+	if (exists) {
+		/* What was there before is that connection's, which came from outside. */
+		if (error == 0)
+			bpf_map_delete_elem(&inbound, &key);
+		return 0;
+	}
+	value.start = bpf_ktime_get_ns();
+	error = bpf_map_update_elem(&inbound, &key, &value, BPF_EXIST);
+	return error == 0 || error == -ENOENT ? 0 : -1;
+}
+
+/* Remembers a flow that came from @source, unless that is bypassed. @local: its other end may be a
+ * socket of this namespace's. */
+static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
+					   const struct packet *packet,
+					   const struct sidestep_bypass *source, int local)
 {
 	struct sidestep_inbound value;
 	struct sidestep_flow_key key;
@@ -150,6 +280,11 @@ static __always_inline void inbound_record(__u32 netns, const struct packet *pac
 	/* A resolver's answer; questions to it are never replies (sidestep_decide()). */
 	if (packet->protocol == IPPROTO_UDP && packet->source_port == SIDESTEP_DNS_PORT)
 		return;
+	if (local && packet->protocol == IPPROTO_TCP) {
+		if (inbound_record_tcp(skb, netns, packet) < 0)
+			count(netns, SIDESTEP_INBOUND_FULL);
+		return;
+	}
 	flow_key_inward(&key, netns, packet);
 	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, &key))
 		return;
@@ -207,6 +342,7 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 	const struct packet *packet = packet_scratch(PACKET_FRAME);
 	struct bpf_sock *sk = local ? sender(skb) : NULL;
 	struct decision_input in = {.owner = owner_get(sk)};
+	__u32 verdict;
 
 	if (!packet)
 		return SIDESTEP_DENY_MALFORMED;
@@ -228,7 +364,10 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 	/* From here on the socket itself remembers, whatever the map has to forget. */
 	if (in.inbound && sk && sk->protocol == IPPROTO_TCP && in.protocol == IPPROTO_TCP)
 		owner_set(sk, SIDESTEP_OWNER_INBOUND);
-	return (int)sidestep_decide(&in);
+	verdict = sidestep_decide(&in);
+	if (verdict == SIDESTEP_STEER_TCP && in.opening && packet_opens(netns, packet) < 0)
+		return SIDESTEP_ASSIGN_ERRORS;
+	return (int)verdict;
 }
 
 #include "recall.h"
@@ -238,7 +377,7 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 
 /*
  * The verdict on most packets that leave, from what can be had at little cost; it is judge()'s.
- * ASK_FURTHER: of other frames, and where only the map `inbound` or --udp decides.
+ * ASK_FURTHER: of other frames, of the first reply that a socket sends, and where --udp decides.
  */
 static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u32 local)
 {
@@ -246,6 +385,7 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u
 	const struct recalled *known;
 	struct plain_transport plain;
 	struct address_pair pair;
+	__u32 verdict;
 
 	if (!packet_plain(skb, &pair))
 		return ASK_FURTHER;
@@ -260,12 +400,17 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u
 	    plain.later_fragment)
 		return ASK_FURTHER;
 	in.owner = local ? sender_owner(skb) : SIDESTEP_OWNER_NONE;
-	if (in.owner == SIDESTEP_OWNER_NONE && !plain.opening)
+	/* A reply: judge() has the socket remember. */
+	if (in.owner == SIDESTEP_OWNER_NONE && !plain.opening &&
+	    plain_inbound_known(netns, &pair, &plain))
 		return ASK_FURTHER;
 	in.protocol = IPPROTO_TCP;
 	in.opening = plain.opening;
 	in.destination_port = plain.destination_port;
-	return sidestep_decide(&in);
+	verdict = sidestep_decide(&in);
+	if (verdict == SIDESTEP_STEER_TCP && in.opening && plain_opens(netns, &pair, &plain) < 0)
+		return ASK_FURTHER;
+	return verdict;
 }
 
 /* Is @skb, which came in by a device, neither of a source that must be known better nor the start

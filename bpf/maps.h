@@ -6,10 +6,15 @@
 /* Macros and unnamed enums of the UAPI header linux/bpf.h, which cannot be included beside
  * vmlinux.h. */
 #define BPF_NOEXIST		    1
+#define BPF_EXIST		    2
 #define BPF_F_NO_PREALLOC	    (1U << 0)
 #define BPF_F_MMAPABLE		    (1U << 10)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
 #define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
+#define BPF_F_CURRENT_NETNS	    (-1L)
+#define BPF_TCP_TIME_WAIT	    6
+#define BPF_TCP_LISTEN		    10
+#define BPF_TCP_NEW_SYN_RECV	    12
 
 #define DEFINE_LPM(name, key_type, value_type, entries)                                            \
 	struct {                                                                                   \

@@ -150,8 +150,9 @@ static __always_inline __be32 pair_address4(const __u64 mapped[2])
 struct plain_transport {
 	__u8 protocol;
 	__u8 later_fragment;
-	__u8 opening;		/* TCP alone: SYN without ACK */
-	__u16 destination_port; /* TCP and UDP; host byte order */
+	__u8 opening;	   /* TCP alone: SYN without ACK */
+	__u16 source_port; /* TCP and UDP; host byte order */
+	__u16 destination_port;
 };
 
 #define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
@@ -199,7 +200,7 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 {
 	const __u8 *network = (const __u8 *)(long)skb->data + ETHERNET_SIZE;
 	const __u8 *end = (const __u8 *)(long)skb->data_end;
-	__be16 port;
+	__be16 source_port, destination_port;
 	__u8 flags;
 
 	if (is_ipv4) {
@@ -210,7 +211,8 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 			return 0;
 		plain->protocol = ipv4->protocol;
 		plain->later_fragment = (ipv4->frag_off & bpf_htons(0x1fff)) != 0;
-		port = ((const __be16 *)transport)[1];
+		source_port = ((const __be16 *)transport)[0];
+		destination_port = ((const __be16 *)transport)[1];
 		flags = transport[TCP_FLAGS_OFFSET];
 		barrier();
 	} else {
@@ -221,13 +223,15 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 			return 0;
 		plain->protocol = ipv6->nexthdr;
 		plain->later_fragment = 0;
-		port = ((const __be16 *)transport)[1];
+		source_port = ((const __be16 *)transport)[0];
+		destination_port = ((const __be16 *)transport)[1];
 		flags = transport[TCP_FLAGS_OFFSET];
 		barrier();
 	}
 	plain->opening = plain->protocol == IPPROTO_TCP && !plain->later_fragment &&
 			 (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	plain->destination_port = plain->later_fragment ? 0 : bpf_ntohs(port);
+	plain->source_port = plain->later_fragment ? 0 : bpf_ntohs(source_port);
+	plain->destination_port = plain->later_fragment ? 0 : bpf_ntohs(destination_port);
 	return 1;
 }
 

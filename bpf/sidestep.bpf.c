@@ -20,6 +20,7 @@
  */
 #include "vmlinux.h"
 
+#include <asm-generic/errno-base.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -121,9 +122,12 @@ static __always_inline __u32 netns_of_lookup(const __u32 source[4], const __u32 
 #else
 static __always_inline __u32 netns_of_lookup(const __u32 source[4], const __u32 destination[4])
 {
+	__u32 zero = 0;
+	const struct sidestep_arrival *arrival = bpf_map_lookup_elem(&arrivals, &zero);
+
 	(void)source;
 	(void)destination;
-	return config_netns;
+	return arrival && !arrival->searching ? config_netns : 0;
 }
 #endif
 
@@ -224,26 +228,15 @@ int steer(struct bpf_sk_lookup *ctx)
 SEC("tc")
 int lo_egress(struct __sk_buff *skb)
 {
-	__u32 netns, owner = sender_owner(skb), verdict;
+	__u32 netns = netns_of(skb), owner = sender_owner(skb), verdict;
 	const struct packet *packet;
-	struct bpf_sock *sk;
 	int kind;
 
-	if (owner == SIDESTEP_OWNER_STEERED)
-		return TC_NEXT;
-	netns = netns_of(skb);
 	/* A DNS answer of the proxy's is local, too, but not finished yet. */
 	if (owner != SIDESTEP_OWNER_PROXY) {
 		verdict = judge_plain(skb, netns, 1);
-		if (verdict == SIDESTEP_LOCAL)
+		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
 			return TC_NEXT;
-		if (verdict == SIDESTEP_STEER_TCP) {
-			/* Of these owners' it says so only where it opens a connection. */
-			sk = skb->sk;
-			if (sk)
-				owner_set(sk, SIDESTEP_OWNER_STEERED);
-			return TC_NEXT;
-		}
 	}
 	kind = packet_read(skb);
 	packet = packet_scratch(PACKET_FRAME);
@@ -261,12 +254,8 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
-		sk = sender(skb);
-		if (packet->opening && sk)
-			owner_set(sk, SIDESTEP_OWNER_STEERED);
-		return TC_NEXT; /* counted where it is assigned */
 	case SIDESTEP_STEER_DNS:
-		return TC_NEXT;
+		return TC_NEXT; /* counted where it is assigned */
 	}
 	count(netns, verdict);
 	switch (verdict) {
@@ -352,7 +341,7 @@ int dev_ingress(struct __sk_buff *skb)
 		count(netns, SIDESTEP_SPOOFED);
 		return TC_ACT_SHOT;
 	}
-	inbound_record(netns, packet, source);
+	inbound_record(skb, netns, packet, source, 1);
 	return TC_NEXT;
 }
 
@@ -412,7 +401,7 @@ int bridge_egress(struct __sk_buff *skb)
 
 	/* The proxy's answers are not what came from outside. */
 	if (skb->ingress_ifindex != config_veth_ifindex && packet && packet_read(skb) == PACKET_IP)
-		inbound_record(netns, packet, bypass_lookup(netns, packet, packet->source));
+		inbound_record(skb, netns, packet, bypass_lookup(netns, packet, packet->source), 0);
 	return TC_NEXT;
 }
 

@@ -8,7 +8,7 @@ here=$(dirname "$0")
 # The types that bpf/*.c name, and those that the helpers' prototypes need complete.
 roots="__be16,__be32,__s64,__wsum,__sum16,bool,enum bpf_map_type,enum sk_action,struct __sk_buff"
 roots="$roots,struct bpf_sk_lookup,struct bpf_sock,struct iphdr,struct ipv6hdr"
-roots="$roots,struct bpf_redir_neigh"
+roots="$roots,struct bpf_redir_neigh,struct bpf_sock_tuple"
 
 full=$(mktemp)
 trap 'rm -f "$full"' EXIT

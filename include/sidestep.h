@@ -14,7 +14,7 @@
 #endif
 
 /* Raised with each incompatible change of anything below; kept in the map `info`. */
-#define SIDESTEP_ABI_VERSION 4
+#define SIDESTEP_ABI_VERSION 5
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace, for each family */
 #define SIDESTEP_MAX_ROUTES	4096 /* likewise */
@@ -144,15 +144,18 @@ struct sidestep_flow {
 
 /* Value of `inbound`: connections that came from outside, whose replies pass. */
 struct sidestep_inbound {
-	__u64 start; /* ns */
+	__u64 start; /* ns; SIDESTEP_INBOUND_PENDING: not known yet whether it is one */
 };
+
+/* dev_ingress has yet to see whether a connection of the application's own has the same endpoints:
+ * nothing is a reply to it. */
+#define SIDESTEP_INBOUND_PENDING (~(__u64)0)
 
 /* Value of the socket storage `owners`: whose a socket is. */
 enum sidestep_owner {
 	SIDESTEP_OWNER_NONE,
 	SIDESTEP_OWNER_PROXY,	/* the proxy's own: passes */
 	SIDESTEP_OWNER_INBOUND, /* accepted from outside: its packets are replies */
-	SIDESTEP_OWNER_STEERED, /* opened by the application and steered */
 };
 
 struct sidestep_owner_value {
@@ -209,7 +212,8 @@ struct sidestep_namespace {
 /* Value of the per-CPU array `arrivals`: the packet that lo is handing to the stack, and whose it
  * is. Programs of sk_lookup cannot ask for their namespace. */
 struct sidestep_arrival {
-	__u32 netns; /* 0: none */
+	__u32 netns;	 /* 0: none */
+	__u32 searching; /* 1: dev_ingress looks for a socket, which is nobody's packet */
 	__u8 source[16];
 	__u8 destination[16];
 };

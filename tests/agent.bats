@@ -205,6 +205,11 @@ agent_killed() {
 	scenario_answers_by_lo
 }
 
+@test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
+	served
+	scenario_same_endpoints
+}
+
 @test "the agent is killed: all goes on, and the next one adopts the same links" {
 	served
 	settled 5

@@ -68,6 +68,12 @@ teardown() {
 	scenario_second_network
 }
 
+@test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
+	gateway
+	sidecar
+	scenario_same_endpoints
+}
+
 @test "SIGKILL: an error at once, no leak, and a new one takes over by itself" {
 	scenario_kill
 }

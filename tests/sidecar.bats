@@ -103,6 +103,12 @@ teardown() {
 	scenario_answers_by_lo
 }
 
+@test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
+	gateway
+	sidecar
+	scenario_same_endpoints
+}
+
 @test "raw and packet sockets are stopped at the device" {
 	scenario_raw
 }

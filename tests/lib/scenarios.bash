@@ -327,6 +327,28 @@ scenario_kill() {
 	grep -q "1 connections from outside were open already" "$BED_DIR/sidecar.log"
 }
 
+# Who sends a SYN from outside with the endpoints of a steered connection lets out nothing of it, not
+# even its end. Gateway and sidecar run already.
+scenario_same_endpoints() {
+	challenged() { # The SYN was seen, and answered as RFC 5961 section 4 has it.
+		bed_exec app nstat -asz TcpExtTCPSYNChallenge | grep -qE "TCPSYNChallenge +$1 "
+	}
+	steered() { # COUNT - connections that the proxy has
+		[ "$(bed_exec app ss -Htn state established '( sport = :4001 )' | wc -l)" = "$1" ]
+	}
+	sniff_start
+	for round in 1 2; do
+		bed_spawn app holder "$PEER" stall 192.0.2.77 4001 --bytes 10 --source-port 4002
+		bed_until 5 steered 1
+		bed_exec outside "$PEER" raw-send "$BED_APP" 4002 --source 192.0.2.77 --source-port 4001 --mode syn
+		bed_until 5 challenged "$round"
+		bed_kill holder TERM
+		bed_until 5 steered 0
+	done
+	[ "$(arrived 192.0.2.77:4001)" = 2 ]
+	[ "$(leaks)" = 0 ]
+}
+
 # Answers to who is not bound to a device have lo's route, which the kernel caches: their end at the
 # proxy is bound to lo, and routes of ours to the own addresses say so, of those that come, too.
 # Gateway and sidecar run already.

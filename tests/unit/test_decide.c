@@ -37,7 +37,7 @@ static unsigned long each_input(void (*check)(const struct decision_input *, uin
 		for (destination = 0; destination < COUNT_OF(bypasses); destination++)
 			for (protocol = 0; protocol < COUNT_OF(protocols); protocol++)
 				for (port = 0; port < COUNT_OF(ports); port++)
-					for (owner = 0; owner <= SIDESTEP_OWNER_STEERED; owner++)
+					for (owner = 0; owner <= SIDESTEP_OWNER_INBOUND; owner++)
 						for (flags = 0; flags < 16; flags++) {
 							struct decision_input in = {
 								.source_bypass = bypasses[source],

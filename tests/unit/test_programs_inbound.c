@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the BPF programs remember of what came from outside, so that answers pass and nothing else.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "programs_run.h"
+
+static void test_replies(void **state)
+{
+	(void)state;
+	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", TCP(4000, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_SYN | TH_ACK)),
+			 VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_ACK)), VERDICT_NEXT);
+	/* A new connection the other way is no reply, whatever ports it borrows. */
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_SYN)), VERDICT_SHOT);
+	/* Neither is another flow. */
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(81, 4000, TH_ACK)), VERDICT_SHOT);
+	/* What is no SYN does not open a hole. */
+	assert_int_equal(arrive("192.0.2.8", "172.17.0.2", TCP(4000, 80, TH_ACK)), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.8", TCP(80, 4000, TH_ACK)), VERDICT_SHOT);
+	/* UDP, but never to a resolver. */
+	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", UDP(4000, 5000)), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", UDP(5000, 4000)), VERDICT_NEXT);
+	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", UDP(53, 5000)), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", UDP(5000, 53)), VERDICT_SHOT);
+}
+
+static void test_ping(void **state)
+{
+	struct segment request = {.protocol = IPPROTO_ICMP, .source_port = 7, .icmp_type = 8};
+	struct segment reply = {.protocol = IPPROTO_ICMP, .source_port = 7, .icmp_type = 0};
+	struct segment other = {.protocol = IPPROTO_ICMP, .source_port = 8, .icmp_type = 0};
+
+	(void)state;
+	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", request), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", reply), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", other), VERDICT_SHOT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.9", request), VERDICT_SHOT);
+}
+
+static void test_icmp_error_quotes_what_came_in(void **state)
+{
+	struct segment unreachable = {.protocol = IPPROTO_ICMP, .icmp_type = 3};
+	struct segment asked = UDP(4001, 5001), never = UDP(4002, 5002);
+	struct frame frame;
+
+	(void)state;
+	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", asked), VERDICT_NEXT);
+	frame = make_frame("172.17.0.2", "192.0.2.9", unreachable);
+	put_ip(&frame, "192.0.2.9", "172.17.0.2", &asked);
+	assert_int_equal(run("dev_egress", &frame), VERDICT_NEXT);
+	frame = make_frame("172.17.0.2", "192.0.2.9", unreachable);
+	put_ip(&frame, "192.0.2.9", "172.17.0.2", &never);
+	assert_int_equal(run("dev_egress", &frame), VERDICT_SHOT);
+}
+
+/* The SYN with which the application opens a flow, on its way over lo. @slow: one that is not read
+ * at fixed offsets. */
+static void open_flow(const char *source, const char *destination, struct segment segment,
+		      bool slow)
+{
+	struct frame frame = make_frame(source, destination, segment);
+
+	if (slow)
+		frame = with_option(&frame);
+	assert_int_equal(run("lo_egress", &frame), VERDICT_NEXT);
+}
+
+static void test_what_the_application_opens_is_no_reply(void **state)
+{
+	static const char *const ends[][2] = {{"172.17.0.2", "192.0.2.9"},
+					      {"fd00::2", "2001:db8::9"}};
+	size_t i;
+	int slow;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(ends); i++)
+		for (slow = 0; slow < 2; slow++) {
+			const char *own = ends[i][0], *world = ends[i][1];
+
+			arrive(world, own, TCP(443, 4100, TH_SYN));
+			assert_int_equal(guard(own, world, TCP(4100, 443, TH_ACK)), VERDICT_NEXT);
+			open_flow(own, world, TCP(4100, 443, TH_SYN), slow);
+			assert_int_equal(guard(own, world, TCP(4100, 443, TH_ACK)), VERDICT_SHOT);
+		}
+}
+
+static void enter(const char *own, uint16_t own_port, const char *world, uint16_t world_port,
+		  uint64_t start)
+{
+	struct sidestep_inbound value = {.start = start};
+	struct sidestep_flow_key key = {
+		.local_port = own_port,
+		.remote_port = world_port,
+		.protocol = IPPROTO_TCP,
+		.netns = netns,
+	};
+
+	assert_int_equal(address_parse(own, key.local_address), 0);
+	assert_int_equal(address_parse(world, key.remote_address), 0);
+	assert_int_equal(bpf_map_update_elem(map_fd("inbound"), &key, &value, BPF_ANY), 0);
+}
+
+static void test_pending_is_not_known(void **state)
+{
+	(void)state;
+	enter("172.17.0.2", 80, "192.0.2.7", 4000, SIDESTEP_INBOUND_PENDING);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.7", TCP(80, 4000, TH_ACK)), VERDICT_SHOT);
+	/* A SYN that is repeated makes up for it. */
+	assert_int_equal(arrive("192.0.2.7", "172.17.0.2", TCP(4000, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(guard("172.17.0.2", "192.0.2.7", TCP(80, 4000, TH_ACK)), VERDICT_NEXT);
+}
+
+/* A connection over loopback, whose addresses are the world's for as long as it takes. */
+struct pair {
+	const char *address;
+	int listener, client, server;
+	uint16_t client_port, server_port;
+};
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_in6 address;
+	socklen_t size = sizeof(address);
+
+	/* The port stands at the same place in both families. */
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	return ntohs(address.sin6_port);
+}
+
+static struct pair connect_pair(int family)
+{
+	struct sockaddr_in ipv4 = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	bool is_ipv4 = family == AF_INET;
+	struct sockaddr *address = is_ipv4 ? (void *)&ipv4 : (void *)&ipv6;
+	socklen_t size = is_ipv4 ? sizeof(ipv4) : sizeof(ipv6);
+	struct pair pair = {.address = is_ipv4 ? "127.0.0.1" : "::1"};
+
+	bypass(is_ipv4 ? "127.0.0.0/8" : "::1/128", 0);
+	pair.listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pair.client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(pair.listener, address, size), 0);
+	assert_int_equal(listen(pair.listener, 1), 0);
+	assert_int_equal(getsockname(pair.listener, address, &size), 0);
+	assert_int_equal(connect(pair.client, address, size), 0);
+	pair.server = accept(pair.listener, NULL, NULL);
+	assert_true(pair.server >= 0);
+	pair.client_port = port_of(pair.client);
+	pair.server_port = port_of(pair.listener);
+	return pair;
+}
+
+static void close_pair(struct pair *pair)
+{
+	close(pair->server);
+	close(pair->client);
+	close(pair->listener);
+	bypass(strchr(pair->address, ':') ? "::1/128" : "127.0.0.0/8", SIDESTEP_FROM_LOCAL);
+}
+
+/* From the server's endpoint to the client's, or with another port in place of the client's. */
+static void arrive_for(const struct pair *pair, uint16_t port)
+{
+	assert_int_equal(arrive(pair->address, pair->address, TCP(pair->server_port, port, TH_SYN)),
+			 VERDICT_NEXT);
+}
+
+static bool answer_passes(const struct pair *pair, uint16_t own_port, uint16_t world_port)
+{
+	return guard(pair->address, pair->address, TCP(own_port, world_port, TH_ACK)) ==
+	       VERDICT_NEXT;
+}
+
+static void test_syn_with_the_endpoints_of_a_connection(void **state)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(families); i++) {
+		struct pair pair = connect_pair(families[i]);
+
+		/* The client's connection is the application's own. */
+		arrive_for(&pair, pair.client_port);
+		assert_false(answer_passes(&pair, pair.client_port, pair.server_port));
+		/* Others are not, nor are those that the listener may accept. */
+		arrive_for(&pair, pair.client_port ^ 1);
+		assert_true(answer_passes(&pair, pair.client_port ^ 1, pair.server_port));
+		assert_int_equal(arrive(pair.address, pair.address,
+					TCP(pair.client_port ^ 1, pair.server_port, TH_SYN)),
+				 VERDICT_NEXT);
+		assert_true(answer_passes(&pair, pair.server_port, pair.client_port ^ 1));
+		close_pair(&pair);
+	}
+}
+
+/* A client that repeats its SYN does not lose the connection that the first one opened. */
+static void test_syn_of_a_known_connection(void **state)
+{
+	struct pair pair = connect_pair(AF_INET);
+
+	(void)state;
+	enter(pair.address, pair.server_port, pair.address, pair.client_port, 1);
+	assert_int_equal(arrive(pair.address, pair.address,
+				TCP(pair.client_port, pair.server_port, TH_SYN)),
+			 VERDICT_NEXT);
+	assert_true(answer_passes(&pair, pair.server_port, pair.client_port));
+	close_pair(&pair);
+}
+
+static void test_syn_in_time_wait(void **state)
+{
+	struct pair pair = connect_pair(AF_INET);
+	char byte;
+
+	(void)state;
+	/* Who closes first waits. */
+	assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
+	assert_int_equal(read(pair.server, &byte, 1), 0);
+	close(pair.server);
+	assert_int_equal(read(pair.client, &byte, 1), 0);
+	close(pair.client);
+	arrive_for(&pair, pair.client_port);
+	assert_true(answer_passes(&pair, pair.client_port, pair.server_port));
+	pair.client = pair.server = -1;
+	close_pair(&pair);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_ping),
+		cmocka_unit_test(test_icmp_error_quotes_what_came_in),
+		cmocka_unit_test(test_what_the_application_opens_is_no_reply),
+		cmocka_unit_test(test_pending_is_not_known),
+		cmocka_unit_test(test_syn_with_the_endpoints_of_a_connection),
+		cmocka_unit_test(test_syn_of_a_known_connection),
+		cmocka_unit_test(test_syn_in_time_wait),
+	};
+	int failed = cmocka_run_group_tests_name("one namespace", tests, load_single, unload);
+
+	return failed + cmocka_run_group_tests_name("shared", tests, load_shared, unload);
+}
