@@ -97,8 +97,9 @@ $(BUILD)/peer: $(PEER_SOURCES) tests/peer/peer.h
 
 # The benchmark's load generator and receiver (bench/README.md). The receiver has the product's own
 # steering in it.
-BENCH_CLIENT := $(wildcard bench/load/client*.c) bench/load/load.c
-BENCH_SINK   := bench/load/sink.c bench/load/steer.c bench/load/load.c
+BENCH_LOAD   := bench/load/load.c bench/load/pages.c
+BENCH_CLIENT := $(wildcard bench/load/client*.c) $(BENCH_LOAD)
+BENCH_SINK   := bench/load/sink.c bench/load/steer.c $(BENCH_LOAD)
 $(BUILD)/bench/client: $(BENCH_CLIENT) $(wildcard bench/load/*.h)
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(BENCH_CLIENT) -lssl -lcrypto -o $@

@@ -31,6 +31,7 @@ field() {
 	[ "$(field "all(c['measured'] is not None or (c['reason'] and not c['ok']) for c in r['claims'])")" = True ]
 	[ "$(field "next(c for c in r['claims'] if c['key'] == 'subnets-1000')['measured'] > 0")" = True ]
 	[ "$(field "next(c for c in r['claims'] if c['key'] == 'loopback-bulk')['measured'] > 0")" = True ]
+	[ "$(field "all(c['bound'] > 0 for c in r['claims'] if c['key'] in ('redsocks-bulk', 'redsocks-cpu', 'relay-loopback-bulk'))")" = True ]
 	[ "$(field "sum(s['errors'] for s in r['raw'])")" = 0 ]
 	[ "$(field "bool(r['environment']['kernel'] and r['environment']['cpu'])")" = True ]
 	grep -q "^| ok \|^| NO " "$BATS_TEST_TMPDIR/out/results.md"
@@ -69,7 +70,25 @@ field() {
 		assert s.ratios({0: 4.0, 1: 9.0, 2: 5.0}, {0: 2.0, 1: 3.0}) == [2.0, 3.0]
 		assert abs(s.noise_floor([0.94, 1.0, 1.06]) - 0.03) < 1e-9
 		assert s.hidden(1.04, 0.06) == "noise 6.0 % hides a difference of 4.0 %"
+		assert s.together("gbit_s", {0: 30.0, 1: 1.0}, {0: 60.0}) == {0: 20.0}
+		assert s.together("cpu_s_gb", {0: 0.25}, {0: 0.5, 2: 1.0}) == {0: 0.75}
 		assert s.hidden(1.10, 0.06) is None and s.hidden(1.01, None) is None
+	END
+}
+
+@test "halves of a relay: what is sent without a copy arrives, and what is received so is counted" {
+	run -0 python3 - <<-'END'
+		import sys
+		sys.dont_write_bytecode = True
+		sys.path.insert(0, "bench")
+		from cases.matrix import HALVES
+		from harness.place import Box
+
+		with Box("halves", True) as box:
+		    for workload, load, options, _ in sum(HALVES.values(), ()):
+		        # The client itself compares what it sent with what the receiver counted.
+		        found = box.client(load, seconds=0.05, **options)
+		        assert found["errors"] == 0 and found["bytes"] > 1 << 20, (workload, found)
 	END
 }
 

@@ -31,6 +31,18 @@ US = "sidestep"
 LIMIT = "plain loopback"
 ROUTING = "policy routing alone (steer)"
 BRIDGE = "plain bridge (relay)"
+_STEER_US, _RELAY_US = f"{US} (steer)", f"{US} (relay)"
+
+# The halves of a relay that copies nothing itself, for the bound of bulk: (name, load, options, in
+# whose box). The ports: LOAD_DROP and LOAD_PAGES in bench/load/load.h.
+HALVES = {
+    "bulk up": (
+        ("bulk up, received without a copy", "upload", {"extra": ("--port", 8006)}, _STEER_US),
+        ("bulk up, sent without a copy", "upload", {"extra": ("--no-copy",)}, BRIDGE)),
+    "bulk down": (
+        ("bulk down, received without a copy", "download", {"extra": ("--no-copy",)}, BRIDGE),
+        ("bulk down, sent without a copy", "download", {"extra": ("--port", 8007)}, _STEER_US)),
+}
 
 
 def start_all(bench, mode):
@@ -56,12 +68,19 @@ def run(bench):
     workloads = list(dict((workload[0], workload) for workload in STEER + RELAY).values())
     for mode in bench.modes:
         subjects = start_all(bench, mode)
+        # Bounds are of all work done, on one processor.
+        halves = sum(HALVES.values(), ()) if mode == "pinned" else ()
         try:
             # One by one, as interleave() does: not everybody does everything.
             for number in range(bench.rounds):
                 for workload, load, options in workloads:
                     for name, box, does in subjects:
                         if workload in does:
+                            bench.sample("matrix", workload, name, mode, number, box, load,
+                                         **options)
+                for workload, load, options, name in halves:
+                    for subject, box, _ in subjects:
+                        if subject == name:
                             bench.sample("matrix", workload, name, mode, number, box, load,
                                          **options)
         finally:
@@ -72,7 +91,6 @@ def run(bench):
     plot(bench)
 
 
-_STEER_US, _RELAY_US = f"{US} (steer)", f"{US} (relay)"
 _CONNECTIONS = (("connections, 1 client", "rate"), ("connections, many clients", "rate"))
 _HTTP = (("HTTP per connection", "rate"),)
 _BULK = (("bulk up", "gbit_s"), ("bulk down", "gbit_s"))
@@ -91,15 +109,30 @@ def routing(bench, workload, metric, base):
     return bench.ratio("matrix", workload, metric, ROUTING, base)
 
 
-def two_hops(bench, workload, metric, base):
-    """The bound of a relay, all on one processor: a connection over loopback and one over the
-    bridge, and no time at all in between."""
-    first, second, other = (bench.values("matrix", workload, name, "pinned", metric)
-                            for name in (LIMIT, BRIDGE, base))
-    both = {number: 1 / (1 / first[number] + 1 / second[number])
-            for number in set(first) & set(second)}
-    found = statistics.ratios(both, other)
+def one_after_the_other(bench, metric, first, second, base):
+    """What two steps, each (workload, subject), take together on one processor, as a ratio to the
+    base's; None when one was not measured."""
+    first, second, other = (bench.values("matrix", workload, subject, "pinned", metric)
+                            for workload, subject in (first, second, base))
+    found = statistics.ratios(statistics.together(metric, first, second), other)
     return statistics.quantile(found, 0.5) if found else None
+
+
+def two_hops(bench, workload, metric, base):
+    """The bound of a relay: a connection over loopback and one over the bridge, and no time at all
+    in between."""
+    return one_after_the_other(bench, metric, (workload, LIMIT), (workload, BRIDGE),
+                               (workload, base))
+
+
+def two_halves(bench, workload, metric, base):
+    """The bound of a relay's bulk. Each byte passes TCP on two hops, of which we steer the one over
+    lo, and gets from one to the other without copies or by two; the better of these ways counts."""
+    hops = (_STEER_US, BRIDGE) if workload == "bulk up" else (BRIDGE, _STEER_US)
+    ways = ([(half[0], half[3]) for half in HALVES[workload]], [(workload, hop) for hop in hops])
+    found = [bound for way in ways
+             if (bound := one_after_the_other(bench, metric, *way, (workload, base))) is not None]
+    return (min if metric == "cpu_s_gb" else max)(found, default=None)
 
 
 # claim, (workload, metric) of which the worst counts, who, against whom, the bound
@@ -111,12 +144,12 @@ PAIRS = (
     ("iptables-bulk", _BULK, _STEER_US, "iptables TPROXY (steer)", None),
     ("iptables-pingpong", _PINGPONG, _STEER_US, "iptables TPROXY (steer)", nothing),
     ("redsocks-http", _HTTP, _RELAY_US, "redsocks (relay)", two_hops),
-    ("redsocks-bulk", _BULK, _RELAY_US, "redsocks (relay)", None),
-    ("redsocks-cpu", _CPU, _RELAY_US, "redsocks (relay)", None),
+    ("redsocks-bulk", _BULK, _RELAY_US, "redsocks (relay)", two_halves),
+    ("redsocks-cpu", _CPU, _RELAY_US, "redsocks (relay)", two_halves),
     ("haproxy-http", _HTTP, _RELAY_US, "HAProxy + TPROXY (relay)", two_hops),
-    ("haproxy-bulk", _BULK, _RELAY_US, "HAProxy + TPROXY (relay)", None),
-    ("haproxy-cpu", _CPU, _RELAY_US, "HAProxy + TPROXY (relay)", None),
-    ("relay-loopback-bulk", _BULK, _RELAY_US, LIMIT, None),
+    ("haproxy-bulk", _BULK, _RELAY_US, "HAProxy + TPROXY (relay)", two_halves),
+    ("haproxy-cpu", _CPU, _RELAY_US, "HAProxy + TPROXY (relay)", two_halves),
+    ("relay-loopback-bulk", _BULK, _RELAY_US, LIMIT, two_halves),
 )
 
 

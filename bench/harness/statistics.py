@@ -22,6 +22,15 @@ def ratios(numerators, denominators):
             for number in sorted(set(numerators) & set(denominators)) if denominators[number]]
 
 
+def together(metric, first, second):
+    """{round: value} of what does the first, then the second, from the same of both: times and costs
+    add up, rates do as their inverses."""
+    rounds = set(first) & set(second)
+    if metric in ("rate", "gbit_s"):
+        return {number: 1 / (1 / first[number] + 1 / second[number]) for number in rounds}
+    return {number: first[number] + second[number] for number in rounds}
+
+
 def noise_floor(values):
     """How far from 1 the ratio of a thing to itself lies: the median's distance or half the
     distance between the quartiles, whichever is larger."""

@@ -109,7 +109,8 @@ static void usage(void)
 	(void)fprintf(
 		stderr,
 		"usage: client LOAD [--target IP] [--addresses N] [--port P] "
-		"[--clients N] [--seconds S] [--size BYTES] [--server NAME] [--hold] [--window N]\n"
+		"[--clients N] [--seconds S] [--size BYTES] [--server NAME] [--hold] [--window N] "
+		"[--no-copy]\n"
 		"       client start --until LINE [...] -- COMMAND...\n\n");
 	for (i = 0; i < LOADS; i++)
 		(void)fprintf(stderr, "  %-13s %s\n", loads[i].name, loads[i].what);
@@ -127,6 +128,7 @@ static void parse(int argc, char **argv, struct client_options *options)
 		{"size", required_argument, NULL, 'b'},
 		{"server", required_argument, NULL, 'n'},
 		{"hold", no_argument, NULL, 'h'},
+		{"no-copy", no_argument, NULL, 'z'},
 		{"until", required_argument, NULL, 'u'},
 		{"window", required_argument, NULL, 'w'},
 		{NULL, 0, NULL, 0},
@@ -159,6 +161,9 @@ static void parse(int argc, char **argv, struct client_options *options)
 			break;
 		case 'h':
 			options->hold = true;
+			break;
+		case 'z':
+			options->no_copy = true;
 			break;
 		case 'w':
 			options->window = (unsigned int)atoi(optarg);

@@ -14,6 +14,7 @@ struct client_options {
 	unsigned int size;  /* ping-pong: bytes of a message */
 	const char *server; /* TLS: server name; a % in it is replaced by a number that counts up */
 	bool hold;	    /* keepalive: after one answer each, wait for the end of stdin */
+	bool no_copy;	    /* upload, download: without a copy between kernel and client */
 	const char *until;  /* start: the line to wait for */
 	char **command;	    /* start: what to run */
 };

@@ -57,12 +57,14 @@ int client_pingpong(const struct client_options *options)
 int client_upload(const struct client_options *options)
 {
 	struct client_result result = {.count = 1};
+	struct pages *pages = options->no_copy ? pages_new() : NULL;
 	int fd = client_open(options, 0);
 	uint64_t start = now_ns(), end = start + (uint64_t)(options->seconds * 1e9), counted;
 
 	result.mss = client_mss(fd);
 	do {
-		ssize_t count = send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL);
+		ssize_t count = pages ? pages_send(pages, fd)
+				      : send(fd, buffer, sizeof(buffer), MSG_NOSIGNAL);
 
 		if (count < 0)
 			die("cannot send");
@@ -75,6 +77,7 @@ int client_upload(const struct client_options *options)
 	result.seconds = (double)(now_ns() - start) / 1e9;
 	if (counted != result.bytes)
 		result.errors++;
+	pages_free(pages);
 	return client_print(&result);
 }
 
@@ -86,7 +89,8 @@ int client_download(const struct client_options *options)
 
 	result.mss = client_mss(fd);
 	for (;;) {
-		ssize_t count = recv(fd, buffer, sizeof(buffer), 0);
+		ssize_t count = options->no_copy ? load_drop(fd)
+						 : recv(fd, buffer, sizeof(buffer), 0);
 
 		if (count <= 0)
 			die("the stream ended early");

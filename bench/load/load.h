@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 /* What a receiver does with a connection, by the destination port, be it the socket's own or the
  * one that a CONNECT request names. */
@@ -21,10 +22,31 @@ enum load_port {
 	LOAD_DISCARD =
 		8004, /* reads to the end, then sends how much that was: 8 bytes, host order */
 	LOAD_SOURCE = 8005,  /* sends until the other end has enough */
+	LOAD_DROP = 8006,    /* as LOAD_DISCARD, but copies nothing out of the kernel */
+	LOAD_PAGES = 8007,   /* as LOAD_SOURCE, but copies nothing into the kernel */
 	LOAD_GATEWAY = 8080, /* "CONNECT IP:PORT", then as that port says */
 };
 
 #define LOAD_BUFFER (256 * 1024)
+
+/*
+ * Half a relay each, for what a relay cannot do without: receiving and sending with no copy between
+ * kernel and process. load_drop() takes bytes off a TCP socket as recv(2) would (tcp(7):
+ * MSG_TRUNC).
+ */
+ssize_t load_drop(int fd);
+
+/* Pages in a pipe, which are sent again and again; they are as a TCP socket has them. */
+struct pages;
+
+/* Ends the process when it cannot. pages_free() takes NULL. */
+struct pages *pages_new(void);
+/* As many as the socket takes at once, at most LOAD_PAGES_SIZE; blocks if the socket does. Bytes,
+ * or -1 with errno. */
+ssize_t pages_send(struct pages *pages, int fd);
+void pages_free(struct pages *pages);
+
+#define LOAD_PAGES_SIZE (512 * 1024)
 
 /* One answer to an HTTP request, always the same. */
 #define LOAD_ANSWER                                                                                \

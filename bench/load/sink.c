@@ -38,6 +38,7 @@ struct source {
 	bool close_after;
 	unsigned int head_length; /* of an unfinished HTTP head */
 	uint64_t bytes;
+	struct pages *pages; /* LOAD_PAGES */
 	char head[];
 };
 
@@ -62,12 +63,14 @@ static struct source *source_new(enum kind kind, int fd, int mode)
 	source->kind = kind;
 	source->fd = fd;
 	source->mode = mode;
+	source->pages = mode == LOAD_PAGES ? pages_new() : NULL;
 	return source;
 }
 
 static void source_close(struct source *source)
 {
 	(void)close(source->fd);
+	pages_free(source->pages);
 	free(source);
 }
 
@@ -84,11 +87,13 @@ static bool source_bytes(struct source *source)
 
 	/* A few at a time, so that others get their turn. */
 	for (round = 0; round < 4; round++) {
-		ssize_t sent = send(source->fd, zeros, sizeof(zeros), MSG_NOSIGNAL);
+		ssize_t sent = source->pages ? pages_send(source->pages, source->fd)
+					     : send(source->fd, zeros, sizeof(zeros), MSG_NOSIGNAL);
 
 		if (sent < 0 && errno != EAGAIN)
 			return false;
-		if (sent < (ssize_t)sizeof(zeros)) {
+		/* Fewer pages may be all that was left of the pipe. */
+		if (sent < (source->pages ? 0 : (ssize_t)sizeof(zeros))) {
 			if (!source->writing) {
 				source->writing = true;
 				watch(source, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
@@ -158,7 +163,7 @@ static bool input(struct source *source, const char *data, size_t size)
 
 static bool end_of_input(struct source *source)
 {
-	if (source->mode == LOAD_DISCARD)
+	if (source->mode == LOAD_DISCARD || source->mode == LOAD_DROP)
 		(void)send_all(source, &source->bytes, sizeof(source->bytes));
 	return false;
 }
@@ -193,7 +198,8 @@ static bool gateway_bytes(struct source *source, const char *data, size_t size)
 
 static bool readable(struct source *source)
 {
-	ssize_t count = recv(source->fd, buffer, sizeof(buffer), 0);
+	ssize_t count = source->mode == LOAD_DROP ? load_drop(source->fd)
+						  : recv(source->fd, buffer, sizeof(buffer), 0);
 
 	if (count < 0)
 		return errno == EAGAIN;
@@ -238,7 +244,7 @@ static void accept_some(const struct source *listener)
 		}
 		source = source_new(KIND_CONNECTION, fd, mode);
 		watch(source, EPOLLIN, EPOLL_CTL_ADD);
-		if (mode == LOAD_SOURCE && !source_bytes(source))
+		if ((mode == LOAD_SOURCE || mode == LOAD_PAGES) && !source_bytes(source))
 			source_close(source);
 	}
 }
@@ -373,8 +379,8 @@ int main(int argc, char **argv)
 		{"pin", required_argument, NULL, 'p'},
 		{NULL, 0, NULL, 0},
 	};
-	static const int ports[] = {LOAD_CLOSE,	  LOAD_HTTP,   LOAD_ECHO,
-				    LOAD_DISCARD, LOAD_SOURCE, LOAD_GATEWAY};
+	static const int ports[] = {LOAD_CLOSE,	 LOAD_HTTP, LOAD_ECHO,	LOAD_DISCARD,
+				    LOAD_SOURCE, LOAD_DROP, LOAD_PAGES, LOAD_GATEWAY};
 	static const char *prefixes[PREFIX_MAX];
 	const char *how = NULL, *pin = NULL;
 	struct steer *steer = NULL;
