@@ -10,6 +10,13 @@
 #include "maps.h"
 #include "packet.h"
 
+/* Who asks for a verdict on what leaves. */
+enum judge_place {
+	AT_LO,	   /* sockets of this namespace's sent it, and it is steered from here */
+	AT_DEVICE, /* likewise, but what should have been steered is dropped */
+	AT_BRIDGE, /* containers sent it; steered from here */
+};
+
 #ifdef SIDESTEP_SHARED
 /*
  * One load serves several namespaces: each packet is asked for that of its device. The helper
@@ -174,22 +181,17 @@ static __noinline int packet_opens(__u32 netns, const struct packet *packet)
 	return inbound_forget(&key);
 }
 
-static __noinline int plain_opens(__u32 netns, const struct address_pair *pair,
-				  const struct plain_transport *plain)
+/*
+ * Is a TCP packet that was read at fixed offsets, and leaves, part of something that came in? A SYN
+ * is not, and ends what was there: then not 0 if the kernel could not see to that.
+ */
+static __noinline int plain_inbound(__u32 netns, const struct address_pair *pair,
+				    const struct plain_transport *plain)
 {
 	struct sidestep_flow_key key;
 
 	flow_key_plain(&key, netns, pair, plain);
-	return inbound_forget(&key);
-}
-
-static __noinline int plain_inbound_known(__u32 netns, const struct address_pair *pair,
-					  const struct plain_transport *plain)
-{
-	struct sidestep_flow_key key;
-
-	flow_key_plain(&key, netns, pair, plain);
-	return inbound_has(&key);
+	return plain->opening ? inbound_forget(&key) : inbound_has(&key);
 }
 
 /* Has the namespace a socket with the endpoints of this TCP packet, which came in? One that
@@ -223,17 +225,17 @@ static __noinline int connection_exists(struct __sk_buff *skb, const struct pack
 }
 
 /*
- * A SYN came from outside. Its flow is entered only if no connection of the application's own has
- * it: else whoever sends a SYN with the endpoints of a steered connection would have the rest of
- * that let out as replies. The application may open the flow at the same moment on another CPU,
- * where the kernel makes the socket known before it sends the SYN, and lo_egress removes the entry
- * when it sees that. So it is entered as pending first, then the socket is looked for, and only the
- * entry that is still there becomes valid: whichever of the two came first to the map, the other
- * one sees it.
+ * What packet_read() has read is a SYN that came from outside. Its flow is entered only if no
+ * connection of the application's own has it: else whoever sends a SYN with the endpoints of a
+ * steered connection would have the rest of that let out as replies. The application may open the
+ * flow at the same moment on another CPU, where the kernel makes the socket known before it sends
+ * the SYN, and lo_egress removes the entry when it sees that. So it is entered as pending first,
+ * then the socket is looked for, and only the entry that is still there becomes valid: whichever of
+ * the two came first to the map, the other one sees it.
  */
-static __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns,
-					 const struct packet *packet)
+__noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 {
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
 	struct sidestep_inbound value = {.start = SIDESTEP_INBOUND_PENDING};
 	struct sidestep_arrival *arrival;
 	struct sidestep_flow_key key;
@@ -241,13 +243,13 @@ static __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns,
 	long error;
 	int exists;
 
+	/* `steer` runs for the lookup, too. */
+	arrival = bpf_map_lookup_elem(&arrivals, &zero);
+	if (!packet || !arrival)
+		return -1;
 	flow_key_inward(&key, netns, packet);
 	error = bpf_map_update_elem(&inbound, &key, &value, BPF_NOEXIST);
 	if (error < 0 && error != -EEXIST)
-		return -1;
-	/* `steer` runs for this lookup, too. */
-	arrival = bpf_map_lookup_elem(&arrivals, &zero);
-	if (!arrival)
 		return -1;
 	arrival->searching = 1;
 	exists = connection_exists(skb, packet);
@@ -281,7 +283,7 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 	if (packet->protocol == IPPROTO_UDP && packet->source_port == SIDESTEP_DNS_PORT)
 		return;
 	if (local && packet->protocol == IPPROTO_TCP) {
-		if (inbound_record_tcp(skb, netns, packet) < 0)
+		if (inbound_record_tcp(skb, netns) < 0)
 			count(netns, SIDESTEP_INBOUND_FULL);
 		return;
 	}
@@ -336,11 +338,11 @@ static __always_inline int udp_may_pass(__u32 netns)
 }
 
 /* The verdict on the frame that packet_read() has read, which leaves, with the expensive questions
- * asked only if needed. @local: as for judge_frame(). */
-__noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
+ * asked only if needed. @place: enum judge_place. */
+__noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 {
 	const struct packet *packet = packet_scratch(PACKET_FRAME);
-	struct bpf_sock *sk = local ? sender(skb) : NULL;
+	struct bpf_sock *sk = place == AT_BRIDGE ? NULL : sender(skb);
 	struct decision_input in = {.owner = owner_get(sk)};
 	__u32 verdict;
 
@@ -365,7 +367,8 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 	if (in.inbound && sk && sk->protocol == IPPROTO_TCP && in.protocol == IPPROTO_TCP)
 		owner_set(sk, SIDESTEP_OWNER_INBOUND);
 	verdict = sidestep_decide(&in);
-	if (verdict == SIDESTEP_STEER_TCP && in.opening && packet_opens(netns, packet) < 0)
+	if (verdict == SIDESTEP_STEER_TCP && in.opening && place != AT_DEVICE &&
+	    packet_opens(netns, packet) < 0)
 		return SIDESTEP_ASSIGN_ERRORS;
 	return (int)verdict;
 }
@@ -377,15 +380,15 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 local)
 
 /*
  * The verdict on most packets that leave, from what can be had at little cost; it is judge()'s.
- * ASK_FURTHER: of other frames, of the first reply that a socket sends, and where --udp decides.
+ * ASK_FURTHER: of other frames, of the first reply that a socket sends, where --udp decides, and at
+ * a device where the map `inbound` does.
  */
-static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u32 local)
+static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enum judge_place place)
 {
 	struct decision_input in = {};
 	const struct recalled *known;
 	struct plain_transport plain;
 	struct address_pair pair;
-	__u32 verdict;
 
 	if (!packet_plain(skb, &pair))
 		return ASK_FURTHER;
@@ -399,18 +402,18 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, __u
 	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.protocol != IPPROTO_TCP ||
 	    plain.later_fragment)
 		return ASK_FURTHER;
-	in.owner = local ? sender_owner(skb) : SIDESTEP_OWNER_NONE;
-	/* A reply: judge() has the socket remember. */
-	if (in.owner == SIDESTEP_OWNER_NONE && !plain.opening &&
-	    plain_inbound_known(netns, &pair, &plain))
+	in.owner = place == AT_BRIDGE ? SIDESTEP_OWNER_NONE : sender_owner(skb);
+	if (in.owner == SIDESTEP_OWNER_NONE) {
+		/* judge() has the socket of a reply remember. */
+		if (place == AT_DEVICE ? !plain.opening : plain_inbound(netns, &pair, &plain))
+			return ASK_FURTHER;
+	} else if (in.owner == SIDESTEP_OWNER_INBOUND && plain.opening) {
 		return ASK_FURTHER;
+	}
 	in.protocol = IPPROTO_TCP;
 	in.opening = plain.opening;
 	in.destination_port = plain.destination_port;
-	verdict = sidestep_decide(&in);
-	if (verdict == SIDESTEP_STEER_TCP && in.opening && plain_opens(netns, &pair, &plain) < 0)
-		return ASK_FURTHER;
-	return verdict;
+	return sidestep_decide(&in);
 }
 
 /* Is @skb, which came in by a device, neither of a source that must be known better nor the start
@@ -438,17 +441,16 @@ static __always_inline int arrive_plain(struct __sk_buff *skb, __u32 netns)
 	       !plain.opening;
 }
 
-/* The verdict on whatever leaves by a device. @local: sent by a socket of this namespace's, which
- * may say whose it is. */
-static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, int local)
+/* The verdict on whatever leaves by a device. */
+static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enum judge_place place)
 {
-	__u32 verdict = judge_plain(skb, netns, local);
+	__u32 verdict = judge_plain(skb, netns, place);
 
 	if (verdict != ASK_FURTHER)
 		return verdict;
 	switch (packet_read(skb)) {
 	case PACKET_IP:
-		return (__u32)judge(skb, netns, (__u32)local);
+		return (__u32)judge(skb, netns, place);
 	case PACKET_ARP:
 		return SIDESTEP_LINK;
 	case PACKET_OTHER:

@@ -230,11 +230,12 @@ int lo_egress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb), owner = sender_owner(skb), verdict;
 	const struct packet *packet;
+	struct bpf_sock *sk;
 	int kind;
 
 	/* A DNS answer of the proxy's is local, too, but not finished yet. */
 	if (owner != SIDESTEP_OWNER_PROXY) {
-		verdict = judge_plain(skb, netns, 1);
+		verdict = judge_plain(skb, netns, AT_LO);
 		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
 			return TC_NEXT;
 	}
@@ -246,7 +247,13 @@ int lo_egress(struct __sk_buff *skb)
 	}
 	if (kind != PACKET_IP)
 		return TC_NEXT;
-	verdict = (__u32)judge(skb, netns, 1);
+	/* An accepted socket was disconnected, and connects now (connect(2), AF_UNSPEC). */
+	if (owner == SIDESTEP_OWNER_INBOUND && packet->opening) {
+		sk = sender(skb);
+		if (sk)
+			owner_set(sk, SIDESTEP_OWNER_NONE);
+	}
+	verdict = (__u32)judge(skb, netns, AT_LO);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
 		if (owner == SIDESTEP_OWNER_PROXY && packet->protocol == IPPROTO_UDP &&
@@ -350,7 +357,7 @@ int dev_egress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb), verdict;
 
-	verdict = judge_frame(skb, netns, 1);
+	verdict = judge_frame(skb, netns, AT_DEVICE);
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
 		count_bridge(netns);
@@ -374,7 +381,7 @@ int bridge_ingress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb), verdict;
 
-	verdict = judge_frame(skb, netns, 0);
+	verdict = judge_frame(skb, netns, AT_BRIDGE);
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
 	case SIDESTEP_STEER_DNS:

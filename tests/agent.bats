@@ -205,6 +205,11 @@ agent_killed() {
 	scenario_answers_by_lo
 }
 
+@test "a socket that was accepted from outside and connects anew is steered" {
+	served
+	scenario_turned_socket
+}
+
 @test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
 	served
 	scenario_same_endpoints

@@ -68,6 +68,12 @@ teardown() {
 	scenario_second_network
 }
 
+@test "a socket that was accepted from outside and connects anew is steered" {
+	gateway
+	sidecar
+	scenario_turned_socket
+}
+
 @test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
 	gateway
 	sidecar

@@ -103,6 +103,12 @@ teardown() {
 	scenario_answers_by_lo
 }
 
+@test "a socket that was accepted from outside and connects anew is steered" {
+	gateway
+	sidecar
+	scenario_turned_socket
+}
+
 @test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
 	gateway
 	sidecar

@@ -349,6 +349,18 @@ scenario_same_endpoints() {
 	[ "$(leaks)" = 0 ]
 }
 
+# An accepted socket that is disconnected and connected to the outside is steered like any other.
+# Gateway and sidecar run already.
+scenario_turned_socket() {
+	sniff_start
+	bed_spawn app turn "$PEER" turn 7000 192.0.2.77 80
+	bed_wait_line turn ready
+	bed_exec outside "$PEER" connect "$BED_APP" 7000 --send hello --expect answer
+	bed_wait_line turn "turned result=ok"
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	[ "$(leaks)" = 0 ]
+}
+
 # Answers to who is not bound to a device have lo's route, which the kernel caches: their end at the
 # proxy is bound to lo, and routes of ours to the own addresses say so, of those that come, too.
 # Gateway and sidecar run already.

@@ -70,6 +70,8 @@ static const struct {
 	 "HOST PORT  numbered short connections, --until-file or --seconds"},
 	{"reconnect", command_reconnect, "HOST PORT  --times on one --source-port"},
 	{"stall", command_stall, "HOST PORT  send --bytes, then never read"},
+	{"turn", command_turn,
+	 "PORT HOST PORT  accepts a connection, then connects the same socket"},
 	{"dns", command_dns, "NAME TYPE @IP[:PORT]  one query over UDP"},
 	{"dns-serve", command_dns_serve, "PORT  a made-up resolver, until SIGTERM"},
 	{"udp", command_udp, "HOST PORT  one datagram, --send, and its answer"},
