@@ -239,6 +239,30 @@ agent_killed() {
 	bed_until 5 sh -c '"$0" status --pin "$1" | grep -q "10.9.0.0/24"' "$SIDESTEP" "$PIN"
 }
 
+@test "an agent that takes over takes no steered connection for one from outside" {
+	in_proxy() { # COUNT - connections to port 4001 that the proxy has
+		[ "$(bed_exec app ss -Htn state established '( sport = :4001 )' | wc -l)" = "$1" ]
+	}
+	served
+	bed_spawn app holder "$PEER" stall 192.0.2.77 4001 --bytes 10 --source-port 7000
+	bed_wait_line holder "ready result=ok"
+	# A server at the very port that the connection comes from.
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	bed_spawn outside inbound "$PEER" stall "$BED_APP" 7000 --bytes 10
+	bed_wait_line inbound ready
+	bed_until 5 in_proxy 1
+	sniff_start
+	bed_kill agent KILL
+	bed_wait_line sidecar "the host's agent is gone"
+	agent agent2 "$(bed_pid sidecar)"
+	bed_wait_line sidecar "in place of an earlier agent"
+	[ "$(bed_log sidecar | grep "from outside were open already" | tail -1 | grep -oE '[0-9]+ connections')" = "1 connections" ]
+	bed_kill holder TERM
+	bed_until 5 in_proxy 0
+	[ "$(leaks)" = 0 ]
+}
+
 @test "a sidecar that is killed: errors at once and no leak; a new one takes over" {
 	served
 	settled 5

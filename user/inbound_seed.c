@@ -11,6 +11,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RECEIVE_SIZE 32768
@@ -18,6 +19,8 @@
 struct seed {
 	struct steering *steering;
 	bool listening[65536]; /* by port, host byte order */
+	struct sidestep_flow_key *connections;
+	size_t connection_count, room;
 	int count;
 };
 
@@ -82,13 +85,54 @@ static int on_connection(const struct nlmsghdr *header, void *data)
 		.protocol = IPPROTO_TCP,
 	};
 
-	if (!seed->listening[key.local_port])
-		return MNL_CB_OK;
 	map_address(message->idiag_family, message->id.idiag_src, key.local_address);
 	map_address(message->idiag_family, message->id.idiag_dst, key.remote_address);
-	if (steering_inbound_add(seed->steering, &key))
-		seed->count++;
+	if (seed->connection_count == seed->room) {
+		size_t room = seed->room ? 2 * seed->room : 64;
+		void *connections = reallocarray(seed->connections, room, sizeof(key));
+
+		if (!connections)
+			return MNL_CB_ERROR;
+		seed->connections = connections;
+		seed->room = room;
+	}
+	seed->connections[seed->connection_count++] = key;
 	return MNL_CB_OK;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct sidestep_flow_key));
+}
+
+/* Is the other end here, too? Then it came from nowhere else: the application's own, or steered, as
+ * the proxy's end bears the address that was asked for. */
+static bool has_both_ends(const struct seed *seed, const struct sidestep_flow_key *key)
+{
+	struct sidestep_flow_key other = *key;
+
+	memcpy(other.local_address, key->remote_address, sizeof(other.local_address));
+	memcpy(other.remote_address, key->local_address, sizeof(other.remote_address));
+	other.local_port = key->remote_port;
+	other.remote_port = key->local_port;
+	return bsearch(&other, seed->connections, seed->connection_count, sizeof(other),
+		       compare_keys);
+}
+
+static void add_inbound(struct seed *seed)
+{
+	size_t i;
+
+	if (seed->connection_count == 0)
+		return;
+	qsort(seed->connections, seed->connection_count, sizeof(*seed->connections), compare_keys);
+	for (i = 0; i < seed->connection_count; i++) {
+		const struct sidestep_flow_key *key = &seed->connections[i];
+
+		if (seed->listening[key->local_port] && !has_both_ends(seed, key) &&
+		    steering_inbound_add(seed->steering, key))
+			seed->count++;
+	}
 }
 
 static int dump_sockets(int family, uint32_t states, mnl_cb_t callback, struct seed *seed)
@@ -122,6 +166,9 @@ int inbound_seed_sockets(struct steering *steering)
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++)
 		error = dump_sockets(families[i], 0xfff & ~(listen | 1u << TCP_CLOSE),
 				     on_connection, seed);
+	if (error == 0)
+		add_inbound(seed);
+	free(seed->connections);
 	return error < 0 ? error : seed->count;
 }
 
