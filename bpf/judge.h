@@ -139,7 +139,7 @@ static __always_inline int inbound_has(const struct sidestep_flow_key *key)
  * the kernel could not see to that. */
 static __always_inline int inbound_forget(const struct sidestep_flow_key *key)
 {
-	long error = bpf_map_delete_elem(&inbound, key);
+	int error = map_delete(&inbound, key);
 
 	return error == 0 || error == -ENOENT ? 0 : -1;
 }
@@ -240,15 +240,14 @@ __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 	struct sidestep_arrival *arrival;
 	struct sidestep_flow_key key;
 	__u32 zero = 0;
-	long error;
-	int exists;
+	int error, exists;
 
 	/* `steer` runs for the lookup, too. */
 	arrival = bpf_map_lookup_elem(&arrivals, &zero);
 	if (!packet || !arrival)
 		return -1;
 	flow_key_inward(&key, netns, packet);
-	error = bpf_map_update_elem(&inbound, &key, &value, BPF_NOEXIST);
+	error = map_update(&inbound, &key, &value, BPF_NOEXIST);
 	if (error < 0 && error != -EEXIST)
 		return -1;
 	arrival->searching = 1;
@@ -257,11 +256,11 @@ __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 	if (exists) {
 		/* What was there before is that connection's, which came from outside. */
 		if (error == 0)
-			bpf_map_delete_elem(&inbound, &key);
+			map_delete(&inbound, &key);
 		return 0;
 	}
 	value.start = bpf_ktime_get_ns();
-	error = bpf_map_update_elem(&inbound, &key, &value, BPF_EXIST);
+	error = map_update(&inbound, &key, &value, BPF_EXIST);
 	return error == 0 || error == -ENOENT ? 0 : -1;
 }
 
@@ -291,7 +290,7 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, &key))
 		return;
 	value.start = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&inbound, &key, &value, 0) < 0)
+	if (map_update(&inbound, &key, &value, 0) < 0)
 		count(netns, SIDESTEP_INBOUND_FULL);
 }
 

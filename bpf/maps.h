@@ -112,6 +112,20 @@ struct {
 } info SEC(".maps");
 
 /*
+ * What changes a map returns an int: before Linux 6.4 the kernel's functions do, which programs
+ * call themselves, and the upper half of the register is not the sign then.
+ */
+static __always_inline int map_update(void *map, const void *key, const void *value, __u64 flags)
+{
+	return (int)bpf_map_update_elem(map, key, value, flags);
+}
+
+static __always_inline int map_delete(void *map, const void *key)
+{
+	return (int)bpf_map_delete_elem(map, key);
+}
+
+/*
  * Adds one to a counter, whose number is a constant. Assembly, as the compiler otherwise makes one
  * addition out of several, with a computed address, which the verifier refuses without CAP_PERFMON.
  */

@@ -34,9 +34,6 @@
 #define AF_INET	 2
 #define AF_INET6 10
 
-/* The loopback device's in every network namespace (LOOPBACK_IFINDEX, net/core/dev.c). */
-#define LOOPBACK_IFINDEX 1
-
 /* Bridge mode: the host's end of the veth. Set by the loader before load. */
 const volatile __u32 config_veth_ifindex = 0;
 

@@ -23,6 +23,9 @@
 #define SIDESTEP_MAX_FLOWS	65536	  /* live flows; a further one is not shown */
 #define SIDESTEP_MAX_INBOUND	65536	  /* the least recently used makes room */
 
+/* The loopback device's in every network namespace (include/net/flow.h). */
+#define LOOPBACK_IFINDEX 1
+
 /*
  * Network namespaces go by their cookie (SO_NETNS_COOKIE, Linux 5.14; before, by 1), a number that
  * the kernel never uses again. It counts from 1, so the lower 32 bits are enough for four thousand

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LOOPBACK_IFINDEX 1
-
 /* What a name in a namespace's directory says. */
 struct pinned {
 	enum programs_program program; /* PROGRAMS: none of ours */

@@ -11,8 +11,6 @@
 
 #define MAX_DEVICES 256
 
-#define LOOPBACK_IFINDEX 1
-
 struct device {
 	uint32_t ifindex;
 	struct attachment ingress;

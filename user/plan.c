@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The loopback device's in every network namespace (LOOPBACK_IFINDEX, net/core/dev.c). */
-#define LOOPBACK_IFINDEX 1
-
 static int compare_numbers(uint64_t a, uint64_t b)
 {
 	return a < b ? -1 : a > b;

@@ -90,6 +90,8 @@ static void test_what_the_application_opens_is_no_reply(void **state)
 			assert_int_equal(guard(own, world, TCP(4100, 443, TH_ACK)), VERDICT_NEXT);
 			open_flow(own, world, TCP(4100, 443, TH_SYN), slow);
 			assert_int_equal(guard(own, world, TCP(4100, 443, TH_ACK)), VERDICT_SHOT);
+			/* And where there was nothing, which is the rule. */
+			open_flow(own, world, TCP(4100, 443, TH_SYN), slow);
 		}
 }
 
