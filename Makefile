@@ -121,6 +121,7 @@ help:
 	@echo "make demo     run the main job on a real Docker engine and show it (as root)"
 	@echo "make image    write a container image to $(BUILD)/image/sidestep.tar; IMAGE_ARCH=arm64"
 	@echo "make check    build and run all tests (as root)"
+	@echo "make check-kernels  the datapaths under Debian's other kernels (as root; an hour)"
 	@echo "make bench    measure against what else there is, into bench/out (as root; 15 minutes)"
 	@echo "make bench-quick  the same claims in 5 minutes"
 	@echo "make units    build the unit tests; SANITIZE=1: with ASan and UBSan"
@@ -145,6 +146,12 @@ check: deps
 	$(MAKE) SANITIZE=1 units
 	tests/run.sh tests/lint.sh $(sort $(UNIT_TESTS)) \
 		$(sort $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/sanitize/%)) $(sort $(wildcard tests/*.bats))
+
+# The datapaths under Debian's other kernels, in virtual machines: an hour.
+.PHONY: check-kernels
+check-kernels: deps
+	$(MAKE) all $(BUILD)/peer units
+	BUILD=$(BUILD) tests/kernels/check.sh $(KERNELS)
 
 .PHONY: units
 units: $(UNIT_TESTS)

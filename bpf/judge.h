@@ -89,10 +89,12 @@ static __noinline struct sidestep_bypass *bypass_lookup(__u32 netns, const struc
 			    : bypass_lookup6(netns, address);
 }
 
-/* The flow of a packet that leaves: the sender is the local end. */
-static __always_inline void flow_key_outward(struct sidestep_flow_key *key, __u32 netns,
-					     const struct packet *packet)
+/* Fills packet->flow with the flow of a packet that leaves: the sender is the local end. */
+static __always_inline const struct sidestep_flow_key *flow_outward(__u32 netns,
+								    struct packet *packet)
 {
+	struct sidestep_flow_key *key = &packet->flow;
+
 	__builtin_memset(key, 0, sizeof(*key));
 	__builtin_memcpy(key->local_address, packet->source, 16);
 	__builtin_memcpy(key->remote_address, packet->destination, 16);
@@ -100,11 +102,15 @@ static __always_inline void flow_key_outward(struct sidestep_flow_key *key, __u3
 	key->remote_port = packet->destination_port;
 	key->protocol = packet->protocol;
 	key->netns = netns;
+	return key;
 }
 
-static __always_inline void flow_key_inward(struct sidestep_flow_key *key, __u32 netns,
-					    const struct packet *packet)
+/* Likewise of one that comes. */
+static __always_inline const struct sidestep_flow_key *flow_inward(__u32 netns,
+								   struct packet *packet)
 {
+	struct sidestep_flow_key *key = &packet->flow;
+
 	__builtin_memset(key, 0, sizeof(*key));
 	__builtin_memcpy(key->local_address, packet->destination, 16);
 	__builtin_memcpy(key->remote_address, packet->source, 16);
@@ -112,20 +118,7 @@ static __always_inline void flow_key_inward(struct sidestep_flow_key *key, __u32
 	key->remote_port = packet->source_port;
 	key->protocol = packet->protocol;
 	key->netns = netns;
-}
-
-/* The same of a frame that was read at fixed offsets. */
-static __always_inline void flow_key_plain(struct sidestep_flow_key *key, __u32 netns,
-					   const struct address_pair *pair,
-					   const struct plain_transport *plain)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	__builtin_memcpy(key->local_address, pair->source, 16);
-	__builtin_memcpy(key->remote_address, pair->destination, 16);
-	key->local_port = plain->source_port;
-	key->remote_port = plain->destination_port;
-	key->protocol = plain->protocol;
-	key->netns = netns;
+	return key;
 }
 
 static __always_inline int inbound_has(const struct sidestep_flow_key *key)
@@ -150,17 +143,13 @@ static __always_inline int inbound_forget(const struct sidestep_flow_key *key)
  */
 __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 {
-	const struct packet *packet = packet_scratch(PACKET_FRAME);
-	struct sidestep_flow_key key;
-	struct packet *quoted;
+	struct packet *packet = packet_scratch(PACKET_FRAME), *quoted;
 	int error;
 
 	if (!packet)
 		return 0;
-	if (!packet_is_icmp_error(packet)) {
-		flow_key_outward(&key, netns, packet);
-		return inbound_has(&key);
-	}
+	if (!packet_is_icmp_error(packet))
+		return inbound_has(flow_outward(netns, packet));
 	quoted = packet_scratch(PACKET_QUOTED);
 	if (!quoted)
 		return 0;
@@ -168,17 +157,7 @@ __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 			     : packet_parse_ipv6_plain(skb, quoted, packet->transport + 8);
 	if (error < 0 || packet_parse_transport(skb, quoted) < 0)
 		return 0;
-	flow_key_inward(&key, netns, quoted);
-	return inbound_has(&key);
-}
-
-/* For the frame that packet_read() has read. As inbound_forget(). */
-static __noinline int packet_opens(__u32 netns, const struct packet *packet)
-{
-	struct sidestep_flow_key key;
-
-	flow_key_outward(&key, netns, packet);
-	return inbound_forget(&key);
+	return inbound_has(flow_inward(netns, quoted));
 }
 
 /*
@@ -188,10 +167,20 @@ static __noinline int packet_opens(__u32 netns, const struct packet *packet)
 static __noinline int plain_inbound(__u32 netns, const struct address_pair *pair,
 				    const struct plain_transport *plain)
 {
-	struct sidestep_flow_key key;
+	struct packet *scratch = packet_scratch(PACKET_FRAME);
+	struct sidestep_flow_key *key;
 
-	flow_key_plain(&key, netns, pair, plain);
-	return plain->opening ? inbound_forget(&key) : inbound_has(&key);
+	if (!scratch)
+		return 1;
+	key = &scratch->flow;
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->local_address, pair->source, 16);
+	__builtin_memcpy(key->remote_address, pair->destination, 16);
+	key->local_port = plain->source_port;
+	key->remote_port = plain->destination_port;
+	key->protocol = plain->protocol;
+	key->netns = netns;
+	return plain->opening ? inbound_forget(key) : inbound_has(key);
 }
 
 /* Has the namespace a socket with the endpoints of this TCP packet, which came in? One that
@@ -235,10 +224,10 @@ static __noinline int connection_exists(struct __sk_buff *skb, const struct pack
  */
 __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 {
-	const struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct packet *packet = packet_scratch(PACKET_FRAME);
 	struct sidestep_inbound value = {.start = SIDESTEP_INBOUND_PENDING};
+	const struct sidestep_flow_key *key;
 	struct sidestep_arrival *arrival;
-	struct sidestep_flow_key key;
 	__u32 zero = 0;
 	int error, exists;
 
@@ -246,8 +235,8 @@ __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 	arrival = bpf_map_lookup_elem(&arrivals, &zero);
 	if (!packet || !arrival)
 		return -1;
-	flow_key_inward(&key, netns, packet);
-	error = map_update(&inbound, &key, &value, BPF_NOEXIST);
+	key = flow_inward(netns, packet);
+	error = map_update(&inbound, key, &value, BPF_NOEXIST);
 	if (error < 0 && error != -EEXIST)
 		return -1;
 	arrival->searching = 1;
@@ -256,22 +245,22 @@ __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 	if (exists) {
 		/* What was there before is that connection's, which came from outside. */
 		if (error == 0)
-			map_delete(&inbound, &key);
+			map_delete(&inbound, key);
 		return 0;
 	}
 	value.start = bpf_ktime_get_ns();
-	error = map_update(&inbound, &key, &value, BPF_EXIST);
+	error = map_update(&inbound, key, &value, BPF_EXIST);
 	return error == 0 || error == -ENOENT ? 0 : -1;
 }
 
 /* Remembers a flow that came from @source, unless that is bypassed. @local: its other end may be a
  * socket of this namespace's. */
 static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
-					   const struct packet *packet,
+					   struct packet *packet,
 					   const struct sidestep_bypass *source, int local)
 {
+	const struct sidestep_flow_key *key;
 	struct sidestep_inbound value;
-	struct sidestep_flow_key key;
 
 	if (source || packet->later_fragment)
 		return;
@@ -286,11 +275,11 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 			count(netns, SIDESTEP_INBOUND_FULL);
 		return;
 	}
-	flow_key_inward(&key, netns, packet);
-	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, &key))
+	key = flow_inward(netns, packet);
+	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, key))
 		return;
 	value.start = bpf_ktime_get_ns();
-	if (map_update(&inbound, &key, &value, 0) < 0)
+	if (map_update(&inbound, key, &value, 0) < 0)
 		count(netns, SIDESTEP_INBOUND_FULL);
 }
 
@@ -304,28 +293,34 @@ static __always_inline __u32 owner_get(struct bpf_sock *sk)
 	return value ? value->owner : SIDESTEP_OWNER_NONE;
 }
 
-static __always_inline void owner_set(struct bpf_sock *sk, __u32 owner)
-{
-	struct sidestep_owner_value initial = {.owner = owner};
-	struct sidestep_owner_value *value;
-
-	value = bpf_sk_storage_get(&owners, sk, &initial, BPF_SK_STORAGE_GET_F_CREATE);
-	if (value)
-		value->owner = owner;
-}
-
 /* Of the socket that sends @skb: bpf_sk_storage_get() itself looks whether it is a full one. */
 static __always_inline __u32 sender_owner(struct __sk_buff *skb)
 {
 	return owner_get(skb->sk);
 }
 
-/* The full socket that sends @skb; handshakes and TIME_WAIT have none. */
-static __always_inline struct bpf_sock *sender(struct __sk_buff *skb)
+/*
+ * Of the TCP socket that sends @skb; handshakes and TIME_WAIT have none. By early returns: a
+ * pointer that is known to be NULL on some way here is refused before Linux 6.16 without
+ * CAP_PERFMON, as a processor could mispredict the question for it.
+ */
+static __noinline int sender_owner_set(struct __sk_buff *skb, __u32 owner)
 {
+	struct sidestep_owner_value initial = {.owner = owner};
+	struct sidestep_owner_value *value;
 	struct bpf_sock *sk = skb->sk;
 
-	return sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	if (sk->protocol != IPPROTO_TCP)
+		return 0;
+	value = bpf_sk_storage_get(&owners, sk, &initial, BPF_SK_STORAGE_GET_F_CREATE);
+	if (value)
+		value->owner = owner;
+	return 0;
 }
 
 /* --udp pass of this namespace's proxy. */
@@ -340,13 +335,14 @@ static __always_inline int udp_may_pass(__u32 netns)
  * asked only if needed. @place: enum judge_place. */
 __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 {
-	const struct packet *packet = packet_scratch(PACKET_FRAME);
-	struct bpf_sock *sk = place == AT_BRIDGE ? NULL : sender(skb);
-	struct decision_input in = {.owner = owner_get(sk)};
+	struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct decision_input in = {};
 	__u32 verdict;
 
 	if (!packet)
 		return SIDESTEP_DENY_MALFORMED;
+	if (place != AT_BRIDGE)
+		in.owner = sender_owner(skb);
 	in.destination_bypass = bypass_sources(bypass_lookup(netns, packet, packet->destination));
 	in.destination_port = packet->destination_port;
 	in.protocol = packet->protocol;
@@ -363,11 +359,11 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 			in.udp_pass = udp_may_pass(netns);
 	}
 	/* From here on the socket itself remembers, whatever the map has to forget. */
-	if (in.inbound && sk && sk->protocol == IPPROTO_TCP && in.protocol == IPPROTO_TCP)
-		owner_set(sk, SIDESTEP_OWNER_INBOUND);
+	if (in.inbound && place != AT_BRIDGE && in.protocol == IPPROTO_TCP)
+		sender_owner_set(skb, SIDESTEP_OWNER_INBOUND);
 	verdict = sidestep_decide(&in);
 	if (verdict == SIDESTEP_STEER_TCP && in.opening && place != AT_DEVICE &&
-	    packet_opens(netns, packet) < 0)
+	    inbound_forget(flow_outward(netns, packet)) < 0)
 		return SIDESTEP_ASSIGN_ERRORS;
 	return (int)verdict;
 }

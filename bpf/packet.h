@@ -36,6 +36,10 @@ struct packet {
 	__u8 later_fragment;
 	__u8 opening;	/* TCP SYN without ACK, ICMP echo request: asks, answers nothing */
 	__u8 icmp_type; /* of ICMP and ICMPv6 */
+	/* Where a key for the map `inbound` is put together: on the stack the verifier before
+	 * Linux 6.8 takes its fields for spilled registers, and refuses without CAP_PERFMON what
+	 * is written beside one. */
+	struct sidestep_flow_key flow;
 };
 
 enum packet_slot {

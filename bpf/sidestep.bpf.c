@@ -141,15 +141,29 @@ static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx)
 	return ctx->ingress_ifindex == LOOPBACK_IFINDEX;
 }
 
-/* Of a connection over IPv4; the caller releases it. NULL: there is none. */
-static __always_inline struct bpf_sock *listener_tcp4(const struct bpf_sk_lookup *ctx, __u32 netns)
+/* A struct sidestep_listener_key, in one piece: see struct packet, `flow`. */
+static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
 {
-	struct sidestep_listener_key key = {.netns = netns, .listener = SIDESTEP_LISTENER_TCP4_LO};
-	struct bpf_sock *listener = came_by_lo(ctx) ? bpf_map_lookup_elem(&listeners, &key) : NULL;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (__u64)listener << 32 | netns;
+#else
+	return (__u64)netns << 32 | listener;
+#endif
+}
 
-	if (listener)
-		return listener;
-	key.listener = SIDESTEP_LISTENER_TCP4;
+/* The caller releases it. NULL: there is none. */
+static __always_inline struct bpf_sock *listener_find(const struct bpf_sk_lookup *ctx, __u32 netns,
+						      __u32 listener)
+{
+	__u64 key = listener_key(netns, SIDESTEP_LISTENER_TCP4_LO);
+	struct bpf_sock *found;
+
+	if (listener == SIDESTEP_LISTENER_TCP4 && came_by_lo(ctx)) {
+		found = bpf_map_lookup_elem(&listeners, &key);
+		if (found)
+			return found;
+	}
+	key = listener_key(netns, listener);
 	return bpf_map_lookup_elem(&listeners, &key);
 }
 
@@ -158,10 +172,9 @@ int steer(struct bpf_sk_lookup *ctx)
 {
 	bool ipv4 = ctx->family == AF_INET;
 	__u32 source[4] = {}, destination[4] = {};
-	struct sidestep_listener_key key = {};
 	struct sidestep_bypass *bypass;
 	struct bpf_sock *listener;
-	__u32 verdict;
+	__u32 netns, verdict, slot;
 	long error;
 
 	if (ipv4) {
@@ -182,39 +195,37 @@ int steer(struct bpf_sk_lookup *ctx)
 		destination[2] = ctx->local_ip6[2];
 		destination[3] = ctx->local_ip6[3];
 	}
-	key.netns = netns_of_lookup(source, destination);
-	if (!key.netns)
+	netns = netns_of_lookup(source, destination);
+	if (!netns)
 		return SK_PASS;
-	bypass = ipv4 ? bypass_lookup4(key.netns, destination[3])
-		      : bypass_lookup6(key.netns, destination);
+	bypass = ipv4 ? bypass_lookup4(netns, destination[3]) : bypass_lookup6(netns, destination);
 	/* A connection to a server of the application's own, or of its neighbours'. */
 	if (bypass) {
-		count(key.netns, SIDESTEP_LOCAL);
+		count(netns, SIDESTEP_LOCAL);
 		return SK_PASS;
 	}
 	if (ctx->protocol == IPPROTO_TCP) {
 		verdict = SIDESTEP_STEER_TCP;
-		key.listener = SIDESTEP_LISTENER_TCP6;
+		slot = ipv4 ? SIDESTEP_LISTENER_TCP4 : SIDESTEP_LISTENER_TCP6;
 	} else if (ctx->local_port == SIDESTEP_DNS_PORT) {
 		verdict = SIDESTEP_STEER_DNS;
-		key.listener = ipv4 ? SIDESTEP_LISTENER_DNS4 : SIDESTEP_LISTENER_DNS6;
+		slot = ipv4 ? SIDESTEP_LISTENER_DNS4 : SIDESTEP_LISTENER_DNS6;
 	} else {
 		/* It must not reach a socket of the application's that listens on any address. */
 		return SK_DROP;
 	}
-	listener = verdict == SIDESTEP_STEER_TCP && ipv4 ? listener_tcp4(ctx, key.netns)
-							 : bpf_map_lookup_elem(&listeners, &key);
+	listener = listener_find(ctx, netns, slot);
 	if (!listener) {
-		count(key.netns, SIDESTEP_ASSIGN_ERRORS);
+		count(netns, SIDESTEP_ASSIGN_ERRORS);
 		return SK_DROP;
 	}
 	error = bpf_sk_assign(ctx, listener, 0);
 	bpf_sk_release(listener);
 	if (error < 0) {
-		count(key.netns, SIDESTEP_ASSIGN_ERRORS);
+		count(netns, SIDESTEP_ASSIGN_ERRORS);
 		return SK_DROP;
 	}
-	count(key.netns, verdict);
+	count(netns, verdict);
 	return SK_PASS;
 }
 
@@ -227,7 +238,6 @@ int lo_egress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb), owner = sender_owner(skb), verdict;
 	const struct packet *packet;
-	struct bpf_sock *sk;
 	int kind;
 
 	/* A DNS answer of the proxy's is local, too, but not finished yet. */
@@ -245,11 +255,8 @@ int lo_egress(struct __sk_buff *skb)
 	if (kind != PACKET_IP)
 		return TC_NEXT;
 	/* An accepted socket was disconnected, and connects now (connect(2), AF_UNSPEC). */
-	if (owner == SIDESTEP_OWNER_INBOUND && packet->opening) {
-		sk = sender(skb);
-		if (sk)
-			owner_set(sk, SIDESTEP_OWNER_NONE);
-	}
+	if (owner == SIDESTEP_OWNER_INBOUND && packet->opening)
+		sender_owner_set(skb, SIDESTEP_OWNER_NONE);
 	verdict = (__u32)judge(skb, netns, AT_LO);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
@@ -401,7 +408,7 @@ SEC("tc")
 int bridge_egress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb);
-	const struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct packet *packet = packet_scratch(PACKET_FRAME);
 
 	/* The proxy's answers are not what came from outside. */
 	if (skb->ingress_ifindex != config_veth_ifindex && packet && packet_read(skb) == PACKET_IP)

@@ -7,6 +7,7 @@ load lib/testbed.bash
 load lib/scenarios.bash
 
 setup() {
+	bed_needs_linux 6.6 "TCX links"
 	export BATS_TEST_TIMEOUT=60
 	bed_start
 	PIN=$BED_BPFFS/agent
@@ -14,7 +15,7 @@ setup() {
 }
 
 teardown() {
-	bed_stop
+	[ -z "${BED_DIR:-}" ] || bed_stop
 }
 
 # unprivileged WHERE NAME [ARGUMENT...] - a sidecar there; returns when it steers.

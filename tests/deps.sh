@@ -12,6 +12,8 @@
 #                              build/registry; prints the folder to put into PATH
 #   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
 #                              unpacked into build/sysroot-ARCH; prints that folder
+#   tests/deps.sh kernel-SUITE QEMU, and the kernel of that suite of Debian's (amd64), unpacked into
+#                              build/kernels/SUITE with an initial RAM disk; prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
 #   tests/deps.sh bpftool-tcx  the same for one whose `net` lists TCX; where the machine's is older, Debian
 #                              13's is unpacked into build/bpftool
@@ -36,6 +38,7 @@ sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
 bench_tool_packages="haproxy redsocks"
 bench_dir=$here/build/bench-tools
+kernel_packages="qemu-system-x86 busybox-static cpio kmod xz-utils zstd"
 engine_packages="docker.io containerd runc tini iptables"
 newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 e2e_dir=$here/build/e2e
@@ -308,6 +311,29 @@ need_workerd() {
 	done
 }
 
+# need_kernel SUITE - for tests/kernels/check.sh.
+need_kernel() {
+	folder=$here/build/kernels/$1
+	# shellcheck disable=SC2086 # a list of words
+	install_packages $kernel_packages
+	if [ ! -e "$folder/initrd" ]; then
+		say "unpacking the kernel of $1 into $folder (nothing is installed)"
+		stage=$folder.new
+		rm -rf "$stage" "$folder"
+		mkdir -p "$stage"
+		(
+			apt_open "$here/build/apt/$1" "$1" amd64 &&
+				package=$(apt-cache depends linux-image-amd64 |
+					sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p') &&
+				apt_unpack "$stage/root" "$package"
+		) || die "cannot get the kernel of $1 from the machine's package sources"
+		mv "$stage"/root/boot/vmlinuz-* "$stage/vmlinuz"
+		"$here/tests/kernels/initrd.sh" "$stage/root" "$stage/initrd"
+		mv "$stage" "$folder"
+	fi
+	printf '%s\n' "$folder"
+}
+
 need_bench_tools() {
 	[ ! -e "$bench_dir/packages" ] || return 0
 	say "unpacking $bench_tool_packages into $bench_dir (nothing is installed)"
@@ -339,10 +365,11 @@ for group; do
 	engine) need_engine ;;
 	engine-*) need_engine_of "${group#engine-}" ;;
 	wrangler) need_wrangler_tools ;;
+	kernel-*) need_kernel "${group#kernel-}" ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie wrangler e2e sysroot-ARCH bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done

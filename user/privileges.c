@@ -28,6 +28,11 @@ bool privileges_have_bpf(void)
 	return in_effect(CAP_BPF) || in_effect(CAP_SYS_ADMIN);
 }
 
+bool privileges_have_perfmon(void)
+{
+	return in_effect(CAP_PERFMON) || in_effect(CAP_SYS_ADMIN);
+}
+
 bool privileges_have_net_admin(void)
 {
 	return in_effect(CAP_NET_ADMIN);

@@ -15,6 +15,9 @@ int privileges_drop(bool keep_bpf);
 /* Is CAP_BPF (or CAP_SYS_ADMIN, which includes it) in effect? */
 bool privileges_have_bpf(void);
 
+/* Is CAP_PERFMON (or CAP_SYS_ADMIN, which includes it) in effect? */
+bool privileges_have_perfmon(void);
+
 /* Is CAP_NET_ADMIN in effect? */
 bool privileges_have_net_admin(void);
 

@@ -141,6 +141,7 @@ largest_packet() {
 
 # what is steered goes over lo in packets of more than 64 KiB, and what leaves does not.
 scenario_large_packets() {
+	bed_needs_linux 6.3 "BIG TCP over IPv4"
 	settings() {
 		bed_exec app ip -d link show lo | grep -o "gso_max_[a-z]* [0-9]*"
 	}
@@ -365,6 +366,7 @@ scenario_turned_socket() {
 # proxy is bound to lo, and routes of ours to the own addresses say so, of those that come, too.
 # Gateway and sidecar run already.
 scenario_answers_by_lo() {
+	bed_needs_linux 5.17 "ingress_ifindex in sk_lookup"
 	answer_routes() {
 		bed_exec app ip route show table local proto 93 | cut -d' ' -f1-4 | sort | xargs
 	}

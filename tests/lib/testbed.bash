@@ -42,6 +42,16 @@ bed_fail() {
 	return 1
 }
 
+# bed_linux VERSION - whether the kernel is as new.
+bed_linux() {
+	[ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]
+}
+
+# bed_needs_linux VERSION WHAT - skips the test on a kernel that is older.
+bed_needs_linux() {
+	bed_linux "$1" || skip "Linux $1 is needed: $2"
+}
+
 # Makes the folder of a new bed and exports BED_DIR, BED_ID and BED_BPFFS. Fails when one is open.
 _bed_open() {
 	[ "$(id -u)" = 0 ] || bed_fail "needs root (network namespaces)" || return

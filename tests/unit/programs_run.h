@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <net/ethernet.h>
 #include <netinet/icmp6.h>
@@ -239,6 +240,23 @@ static inline int load(enum programs_kind kind)
 	bypass("::1/128", SIDESTEP_FROM_LOCAL);
 	bypass("ff02::/16", SIDESTEP_FROM_BUILTIN);
 	return counters_prepare(map_fd("counters"), netns);
+}
+
+/* The shared load finds the namespace of a packet's device by this function, of Linux 6.2. */
+static inline bool kernel_has_shared(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool found = btf && btf__find_by_name_kind(btf, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return found;
+}
+
+static inline void test_shared(void **state)
+{
+	(void)state;
+	print_message("bpf_cast_to_kern_ctx (Linux 6.2) is not there\n");
+	skip();
 }
 
 static inline int load_single(void **state)
