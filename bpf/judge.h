@@ -183,9 +183,8 @@ static __noinline int plain_inbound(__u32 netns, const struct address_pair *pair
 	return plain->opening ? inbound_forget(key) : inbound_has(key);
 }
 
-/* Has the namespace a socket with the endpoints of this TCP packet, which came in? One that
- * listens, shakes hands with a client or waits for the end of time has no say: its next life may be
- * anybody's. */
+/* Has the namespace a connection with the endpoints of this TCP packet, which came in? A socket
+ * that listens, still shakes hands with a client, or is in TIME_WAIT is none. */
 static __noinline int connection_exists(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct bpf_sock_tuple tuple = {};

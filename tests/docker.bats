@@ -484,6 +484,10 @@ gateway_passed() {
 	[ "$(gateway_count)" -gt "$1" ]
 }
 
+accepted_more() {
+	[ "$(accepted "$1")" -gt "$2" ]
+}
+
 slow_failures() {
 	sed -nE 's/.*took_us=([0-9]+).*/\1/p' "$BED_DIR/shared/$1.failures" |
 		awk '$1 > 500000 { n++ } END { print n + 0 }'
@@ -539,7 +543,9 @@ counted_on_bridge() {
 	flood out6 plain $NOWHERE6 80
 	flood bridge-flood plain "$(engine_address neighbour)" 8080
 	flood bridge-flood6 plain "$(engine_address6 neighbour)" 8080
-	bed_until 10 gateway_passed 200
+	bed_until 10 gateway_passed 300
+	# Of both, so that the one that began last has had its part.
+	bed_until 10 accepted_more neighbour 300
 	passed plain "$ENGINE_GATEWAY" 9000 machine "$(engine_address plain)"
 	flood_end out out6 bridge-flood bridge-flood6
 	flood_clean out out6 bridge-flood bridge-flood6
