@@ -200,18 +200,19 @@ static int complain(int error, const struct programs_config *config, bool quiet)
 	 * registers, and refuses others beside them. */
 	bool wants_perfmon = error == -EACCES && !privileges_have_perfmon();
 
-	if ((error == -EPERM || wants_perfmon) && quiet)
+	if (wants_perfmon) {
+		log_warning("cannot load the BPF programs: this kernel's verifier takes them only "
+			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON; Linux "
+			    "6.8 does not ask for it)");
 		return -EPERM;
+	}
+	if (error == -EPERM && quiet)
+		return error;
 	if (error == -EPERM)
 		return log_errno(error, "cannot load the BPF programs: CAP_BPF and CAP_NET_ADMIN "
 					"are needed, and a seccomp profile that allows bpf(2) "
 					"(docker run --privileged, or --cap-add BPF --cap-add "
 					"NET_ADMIN)");
-	if (wants_perfmon)
-		return log_errno(error,
-				 "cannot load the BPF programs: this kernel's verifier takes them "
-				 "only from a process with CAP_PERFMON (docker run --cap-add "
-				 "PERFMON; Linux 6.8 does not ask for it)");
 	return log_errno(error,
 			 "cannot load the BPF programs (Linux %s or newer is needed; "
 			 "--log-level debug shows what the kernel's verifier says)",
