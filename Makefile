@@ -19,12 +19,12 @@ VERSION := $(shell cat VERSION)
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
 	   -Wundef -Wpointer-arith -Wwrite-strings
-CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD) \
+CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iuser -Iinclude -I$(BUILD) \
 	    -isystem /usr/share/include/llhttp -isystem /usr/share/include
 ALL_CFLAGS := -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -pthread
 # Archives where the distribution has them: the dynamic linker's work at each start, and the memory of
 # a dozen libraries, cost more than the program's own (docs/PERFORMANCE.md). libnftables is loaded
-# when it is needed (user/datapath_nft_run.c). zstd is libelf's, where that has it.
+# when it is needed (user/datapath/datapath_nft_run.c). zstd is libelf's, where that has it.
 has_archive = $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a))
 LIBS    := $(foreach lib,bpf elf z jansson cap ssl crypto,$(if $(call has_archive,$(lib)),-l:lib$(lib).a,-l$(lib))) \
 	   $(if $(call has_archive,zstd),-l:libzstd.a) -lmnl
@@ -32,7 +32,7 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)
-USER_SOURCES := $(filter-out user/main.c,$(wildcard user/*.c))
+USER_SOURCES := $(wildcard user/*/*.c)
 USER_OBJECTS := $(USER_SOURCES:user/%.c=$(BUILD)/user/%.o)
 LLHTTP_DIR   := /usr/share/llhttp
 LLHTTP_OBJECTS := $(addprefix $(BUILD)/llhttp/,api.o http.o llhttp.o)
@@ -58,7 +58,10 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@.tmp
 	mv $@.tmp $@
 
-$(BUILD)/user/%.o: user/%.c $(SKELETONS)
+# Only programs/ includes the skeletons.
+$(patsubst %.c,$(BUILD)/%.o,$(wildcard user/programs/*.c)): $(SKELETONS)
+
+$(BUILD)/user/%.o: user/%.c VERSION
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -162,7 +165,7 @@ lint: $(SKELETONS)
 
 .PHONY: format
 format:
-	clang-format -i user/*.[ch] tests/unit/*.c tests/peer/*.[ch] bench/load/*.[ch] bpf/*.[ch] include/*.h
+	clang-format -i user/*.[ch] user/*/*.[ch] tests/unit/*.c tests/peer/*.[ch] bench/load/*.[ch] bpf/*.[ch] include/*.h
 
 PREFIX ?= /usr/local
 .PHONY: install

@@ -347,7 +347,7 @@ int dev_ingress(struct __sk_buff *skb)
 	if (!packet)
 		return TC_NEXT;
 	source = bypass_lookup(netns, packet, packet->source);
-	/* The kernel would drop it, were it not for accept_local (user/steering.c). */
+	/* The kernel would drop it, were it not for accept_local (user/steering/steering.c). */
 	if (bypass_sources(source) & SIDESTEP_FROM_LOCAL) {
 		count(netns, SIDESTEP_SPOOFED);
 		return TC_ACT_SHOT;

@@ -18,7 +18,7 @@
 #   all static                               -        -        no archives of libmnl and libnftables
 #
 # So: archives of libbpf, libelf, zlib, jansson, libcap and OpenSSL; shared objects for the rest, of
-# which libnftables is loaded by the program itself (user/datapath_nft_run.c).
+# which libnftables is loaded by the program itself (user/datapath/datapath_nft_run.c).
 set -eu
 
 architecture=$1

@@ -177,7 +177,7 @@ enum sidestep_listener {
 	SIDESTEP_LISTENER_DNS4,
 	SIDESTEP_LISTENER_DNS6,
 	/* As TCP4, bound to lo: for connections of sockets that are not bound to a device. Its
-	 * answers have the route of ours whose result the kernel caches (user/plan.h). */
+	 * answers have the route of ours whose result the kernel caches (user/steering/plan.h). */
 	SIDESTEP_LISTENER_TCP4_LO,
 	SIDESTEP_LISTENERS,
 };

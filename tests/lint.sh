@@ -5,7 +5,7 @@ set -u
 
 cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=build}"
-sources=(user/*.c tests/unit/*.c tests/peer/*.c bench/load/*.[ch])
+sources=(user/*.[ch] user/*/*.[ch] tests/unit/*.[ch] tests/peer/*.c bench/load/*.[ch])
 bpf=(bpf/*.c bpf/*.h include/*.h)
 number=0
 status=0
@@ -26,9 +26,9 @@ check() {
 
 tidy() {
 	# shellcheck disable=SC2016 # for the inner shell
-	printf '%s\n' user/*.c | BUILD=$BUILD xargs -P "$(nproc)" -n 6 sh -c '
+	printf '%s\n' user/*.c user/*/*.c | BUILD=$BUILD xargs -P "$(nproc)" -n 6 sh -c '
 		clang-tidy --quiet "$@" -- -std=gnu11 -D_GNU_SOURCE "-DSIDESTEP_VERSION=\"0\"" \
-			-Iinclude -Iuser "-I$BUILD" -isystem /usr/share/include/llhttp \
+			-Iuser -Iinclude "-I$BUILD" -isystem /usr/share/include/llhttp \
 			-isystem /usr/share/include 2>/dev/null' tidy
 }
 
@@ -37,7 +37,7 @@ tidy() {
 check_cpp() {
 	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability \
 		--inline-suppr --suppress=missingIncludeSystem --suppress=memleak \
-		--suppress=resourceLeak --std=c11 -D_GNU_SOURCE -Iinclude -Iuser -j "$(nproc)" \
+		--suppress=resourceLeak --std=c11 -D_GNU_SOURCE -Iuser -Iinclude -j "$(nproc)" \
 		'-Dmnl_attr_for_each(a,b,c)=for((a)=0;(a);)' '-Dmnl_attr_for_each_nested(a,b)=for((a)=0;(a);)' \
 		'-Djson_array_foreach(a,b,c)=for((b)=0,(c)=0;(c);)' '-Djson_object_foreach(a,b,c)=for((b)=0,(c)=0;(c);)' \
 		'-Dbpf_object__for_each_map(a,b)=for((a)=0;(a);)' user
@@ -50,7 +50,7 @@ no_names_outside() {
 }
 
 echo 1..4
-check "clang-format" clang-format --dry-run --Werror "${sources[@]}" user/*.h tests/peer/*.h "${bpf[@]}"
+check "clang-format" clang-format --dry-run --Werror "${sources[@]}" tests/peer/*.h "${bpf[@]}"
 check "cppcheck" check_cpp
 check "clang-tidy" tidy
 check "no registry host in the project" no_names_outside

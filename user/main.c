@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "commands.h"
-#include "cleanup.h"
-#include "log.h"
-
 #include <string.h>
+
+#include "commands.h"
+#include "lib/log.h"
+#include "lib/util.h"
 
 static const struct {
 	const char *name;

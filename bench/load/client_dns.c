@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* DNS queries over UDP: a socket for each that may be under way. */
-#include "client.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -9,6 +7,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "client.h"
 
 #define EVENTS	   256
 #define TIMEOUT_MS 1000

@@ -3,8 +3,6 @@
  * Many short connections (connect, http) and many long ones (keepalive): a slot for each concurrent
  * connection, driven by epoll.
  */
-#include "client.h"
-
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -12,6 +10,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "client.h"
 
 #define REQUEST_HEAD "GET /bench HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: bench\r\n"
 static const char request_close[] = REQUEST_HEAD "Connection: close\r\n\r\n";

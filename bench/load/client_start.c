@@ -4,8 +4,6 @@
  * request to --target is answered, tried every 0.1 ms from exec on: without that pause the tries
  * would keep a processor from the program. Ends the program by SIGTERM and waits for it.
  */
-#include "client.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +15,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "client.h"
 
 /* A try whose packets were dropped is given up after this long, ms; the whole after this, ns. */
 #define TRY_MS	 2

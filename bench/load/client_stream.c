@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One connection: a message there and back, or as many bytes as it takes. */
-#include "client.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "client.h"
 
 static char buffer[LOAD_BUFFER];
 

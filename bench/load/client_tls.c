@@ -3,13 +3,13 @@
  * TLS: full handshakes one after another, each with a connection of its own, and a stream. Nothing
  * is verified: that is the client's work, which is the same whoever answers.
  */
-#include "client.h"
-
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "client.h"
 
 static char buffer[LOAD_BUFFER];
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Receiving and sending without a copy. */
-#include "load.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "load.h"
 
 struct pages {
 	int full[2]; /* a pipe with LOAD_PAGES_SIZE bytes, of which nothing is taken */

@@ -4,7 +4,6 @@
  * the server itself (no third hop), and what a steering hands its connections to. One thread,
  * epoll. What it does with a connection: enum load_port.
  */
-#include "load.h"
 #include "sink.h"
 
 #include <errno.h>
@@ -16,6 +15,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "load.h"
 
 #define HEAD_MAX     1024
 #define EVENTS	     256

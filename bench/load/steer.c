@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See sink.h. Does what user/sidecar.c does, without its proxy. */
-#include "load.h"
-#include "sink.h"
-
-#include "anchor.h"
-#include "bridge.h"
-#include "datapath_bpf.h"
-#include "datapath_nft.h"
-#include "log.h"
-#include "netlink.h"
-#include "steering.h"
-
+/* See sink.h. Does what user/sidecar/sidecar.c does, without its proxy. */
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "datapath/datapath_bpf.h"
+#include "datapath/datapath_nft.h"
+#include "lib/log.h"
+#include "load.h"
+#include "net/anchor.h"
+#include "net/netlink.h"
+#include "sink.h"
+#include "steering/bridge_netns.h"
+#include "steering/steering.h"
 
 struct steer {
 	const char *bridge_name; /* NULL: sidecar mode */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Single connections: connect, reconnect and stall. */
-#include "peer.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define KEEP_MAX 65536 /* how much of the answer --expect can look at */
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Bytes that both ends can compute, digests, and counts by kind. */
-#include "peer.h"
-
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "peer.h"
 
 /* splitmix64: any word of the stream without the ones before it. */
 static uint64_t data_word(uint64_t seed, uint64_t index)

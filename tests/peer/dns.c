@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A minimal DNS client (RFC 1035): the static binary has no resolver of the C library. */
-#include "peer.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -10,6 +8,8 @@
 #include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define MESSAGE_MAX 4096
 

@@ -3,12 +3,12 @@
  * "silent..." no answer at all, "empty..." NOERROR without records; any other name has the A record
  * 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17.
  */
-#include "peer.h"
-
 #include <arpa/inet.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define QUERY_MAX 512
 

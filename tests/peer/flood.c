@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Short connections without end, each with a number of its own that the server logs too. */
-#include "peer.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -9,6 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define THREADS_MAX  64
 #define ATTEMPTS_MAX 1000000 /* of all threads together, unless --count says less */

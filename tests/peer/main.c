@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The option table and the choice of the subcommand. */
-#include "peer.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 enum kind {
 	NUMBER,

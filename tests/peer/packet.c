@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Packets that no socket layer routes for us: raw sockets and AF_PACKET, to prove the guard. */
-#include "peer.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -16,6 +13,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <linux/if_packet.h>
+
+#include "peer.h"
 
 struct packet {
 	uint8_t bytes[1400];

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What this process may do: the facts that decide which datapath a container can have. */
-#include "peer.h"
-
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+#include <linux/bpf.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+
+#include "peer.h"
 
 static int bpf(int command, union bpf_attr *attributes)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The server: one thread, epoll, a few ways to behave. */
-#include "peer.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define BUFFER_SIZE 16384
 #define GREETING    "220 peer ready\r\n"

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Counts what passes a device, to find leaks; says so when it may have missed some. */
-#include "peer.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/if_packet.h>
+
+#include "peer.h"
 
 #define SNAP 128
 

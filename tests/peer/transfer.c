@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Many connections at the same time, every byte checked. */
-#include "peer.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 #define CONNECTIONS_MAX 4000
 #define CHUNK		65536

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One socket with two lives: accepted from outside first, then connected to the outside. */
-#include "peer.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 /* The first connection that comes to a port of any IPv4 address, or -errno. */
 static int accept_one(uint16_t port, int64_t deadline_us)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Datagrams: one with its answer, and the server that echoes them. */
-#include "peer.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 /* result=ok from=1.2.3.4:9 local=.. bytes=N us=N first="..." */
 int command_udp(const struct options *options)

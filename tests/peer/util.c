@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Time, signals, text and sockets: what all subcommands share. */
-#include "peer.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +9,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "peer.h"
 
 volatile sig_atomic_t stop_requested;
 

@@ -18,10 +18,10 @@
 #include <sched.h>
 #include <string.h>
 
-#include "address.h"
-#include "counters.h"
-#include "programs_private.h"
-#include <sidestep.h>
+#include "lib/address.h"
+#include "programs/counters.h"
+#include "programs/programs_private.h"
+#include "sidestep.h"
 
 #define VERDICT_NEXT (-1)
 #define VERDICT_SHOT 2

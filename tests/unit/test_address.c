@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "address.h"
+#include <cmocka.h>
+
+#include "lib/address.h"
 
 static void test_address_round_trip(void **state)
 {

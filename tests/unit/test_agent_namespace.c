@@ -3,15 +3,14 @@
  * What the agent attaches to a namespace, at each point where it may be killed: nothing is attached
  * twice for good, and nothing stays. The agent is at home, the container is the far namespace.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +18,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "agent_namespace.h"
-#include "cleanup.h"
-#include "programs_private.h"
+#include <cmocka.h>
+
+#include "agent/agent_namespace.h"
+#include "lib/util.h"
+#include "programs/programs_private.h"
 #include "two_netns.h"
 
 #define TCX_INGRESS ((enum bpf_attach_type)46)

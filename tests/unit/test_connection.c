@@ -3,10 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
-#include "connection.h"
+#include <cmocka.h>
+
+#include "proxy/connection.h"
 
 struct step {
 	enum connection_event event;

@@ -3,22 +3,23 @@
  * The control API over real sockets: asked from another network namespace, as by the host, with a
  * real proxy and policy behind it. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
 #include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control.h"
-#include "log.h"
+#include <cmocka.h>
+
+#include "control/control.h"
+#include "lib/log.h"
 #include "two_netns.h"
 
 #define CONTROL_AT "[::]:39001"

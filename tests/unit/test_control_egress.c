@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control_egress.h"
+#include <cmocka.h>
+
+#include "control/control_egress.h"
 
 static int parse(const char *body, struct control_change *change, char *reason)
 {

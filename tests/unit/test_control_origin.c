@@ -3,18 +3,19 @@
  * Who asks? Real connections from the same network namespace and from another one. The listener is
  * guarded, as the control API's is. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
  */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "control_origin.h"
+#include <cmocka.h>
+
+#include "control/control_origin.h"
 #include "two_netns.h"
 
 struct pair {

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What a sidecar says to the agent, and what it waits for. Replies lie there before they are asked
  * for: nobody is needed at the other end. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent_wire.h"
-#include "cleanup.h"
-#include "datapath_agent.h"
-#include "rendezvous.h"
+#include <cmocka.h>
+
+#include "datapath/agent_wire.h"
+#include "datapath/datapath_agent.h"
+#include "datapath/rendezvous.h"
+#include "lib/util.h"
 
 static struct datapath *datapath;
 static int agent;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The decision of the BPF programs, compiled natively and walked over its whole domain. */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <netinet/in.h>
-#include <stdbool.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "decide.h"
 

@@ -3,18 +3,19 @@
  * The DNS codec against ldns, which builds what ours reads and reads what ours writes. Random input
  * comes from a fixed seed; messages are given in buffers of their exact size, for ASan.
  */
+#include <errno.h>
+#include <ldns/ldns.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <ldns/ldns.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cleanup.h"
-#include "dns_message.h"
+#include <cmocka.h>
+
+#include "lib/util.h"
+#include "proto/dns_message.h"
 
 static uint64_t seed;
 

@@ -5,22 +5,23 @@
  * what comes from there, while the resolver's gets the rest; what the relay takes for the original
  * destination is the resolver.
  */
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
-#include "cleanup.h"
-#include "dns_message.h"
-#include "dns_relay.h"
-#include "log.h"
-#include "policy.h"
+#include <cmocka.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+#include "proto/dns_message.h"
+#include "proxy/dns_relay.h"
+#include "proxy/policy.h"
 
 #define MINUTE_MS 60000
 #define TYPE_A	  1

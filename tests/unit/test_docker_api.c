@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "cleanup.h"
-#include "docker_api.h"
+#include "docker/docker_api.h"
+#include "lib/util.h"
 
 struct bed {
 	char path[64];

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "cleanup.h"
-#include "docker_api.h"
-#include "docker_json.h"
+#include "docker/docker_api.h"
+#include "docker/docker_json.h"
+#include "lib/util.h"
 
 static const char networks_document[] =
 	"[{\"Name\":\"shop\",\"Id\":\"f00dfeedcafe8c1f6b1d\",\"Created\":\"2026-01-01T00:00:00Z\","

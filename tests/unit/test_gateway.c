@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "gateway.h"
+#include <cmocka.h>
+
+#include "gateway/gateway.h"
 
 /* A gateway in a thread; the test is its client, and the target. */
 struct fixture {

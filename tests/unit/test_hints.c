@@ -3,11 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hints.h"
+#include <cmocka.h>
+
+#include "proto/hints.h"
 
 struct bytes {
 	uint8_t data[70000];

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "loop.h"
+#include <cmocka.h>
+
+#include "stream/loop.h"
 
 struct fixture {
 	struct loop *loop;

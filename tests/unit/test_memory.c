@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <openssl/ec.h>
+#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
 
-#include "memory.h"
+#include <cmocka.h>
+
+#include "lib/memory.h"
 
 /* Of /proc/self/status, KiB. */
 static long status(const char *name)

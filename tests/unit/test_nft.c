@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The nftables datapath in a network namespace of its own: the kernel takes what is generated. */
+#include <errno.h>
+#include <nftables/libnftables.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <nftables/libnftables.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "datapath_nft.h"
-#include "datapath_nft_rules.h"
+#include <cmocka.h>
+
+#include "datapath/datapath_nft.h"
+#include "datapath/datapath_nft_rules.h"
 
 static struct prefix prefix(const char *text)
 {

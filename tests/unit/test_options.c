@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "cleanup.h"
-#include "options.h"
+#include "lib/options.h"
+#include "lib/util.h"
 
 struct settings {
 	bool dns;

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "cleanup.h"
-#include "policy.h"
+#include <cmocka.h>
+
+#include "lib/util.h"
+#include "proxy/policy.h"
 
 static void allow(struct policy *policy, const char *const *globs, size_t count)
 {

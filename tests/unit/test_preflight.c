@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "preflight.h"
+#include <cmocka.h>
+
+#include "lib/util.h"
+#include "sidecar/preflight.h"
 #include "two_netns.h"
 
 static struct proxy_gateway tcp(const char *text)

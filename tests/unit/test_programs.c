@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The BPF programs themselves, in the running kernel, on made-up packets (BPF_PROG_TEST_RUN). */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include <cmocka.h>
+
+#include "lib/util.h"
 #include "programs_run.h"
 
 static void test_guard_lets_the_bridge_pass(void **state)

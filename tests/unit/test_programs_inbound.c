@@ -5,11 +5,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include <cmocka.h>
+
+#include "lib/util.h"
 #include "programs_run.h"
 
 static void test_replies(void **state)

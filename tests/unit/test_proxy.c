@@ -3,26 +3,27 @@
  * The proxy with plain clients that connect to its listener, which then is the destination, and a
  * gateway that the test itself plays, step by step. Needs CAP_NET_ADMIN.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
-#include <linux/tcp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <linux/tcp.h>
 
-#include "address.h"
-#include "log.h"
-#include "proxy.h"
+#include <cmocka.h>
+
+#include "lib/address.h"
+#include "lib/log.h"
+#include "proxy/proxy.h"
 
 struct fixture {
 	struct proxy *proxy;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Both ends in one process (a pidfd of oneself will do), and in two where descriptors pass. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -16,8 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "rendezvous.h"
+#include <cmocka.h>
+
+#include "datapath/rendezvous.h"
+#include "lib/util.h"
 
 #define WAIT_MS 5000
 

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The authority, its files and leaves, as OpenSSL's own verification sees them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "tls_authority.h"
-#include "tls_cache.h"
-#include "tls_certificate.h"
+#include <cmocka.h>
+
+#include "lib/log.h"
+#include "tls/tls_authority.h"
+#include "tls/tls_cache.h"
+#include "tls/tls_certificate.h"
 
 static X509 *authority_certificate(const struct tls_authority *authority)
 {

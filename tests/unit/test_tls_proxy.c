@@ -3,24 +3,25 @@
  * TLS interception by the whole proxy: an OpenSSL client connects to its listener, which then is
  * the destination (127.0.0.1), and the test plays the gateway. Needs CAP_NET_ADMIN.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "cleanup.h"
-#include "log.h"
-#include "proxy.h"
+#include <cmocka.h>
+
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "proxy/proxy.h"
 #include "tls_client.h"
 
 static struct tls_authority *authority;

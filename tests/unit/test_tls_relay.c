@@ -3,25 +3,26 @@
  * The TLS relay alone, between loopback sockets, in a thread of its own; the test is the client,
  * with OpenSSL, and the gateway, both with blocking sockets.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
+#include <cmocka.h>
+
+#include "lib/log.h"
+#include "tls/tls_relay.h"
 #include "tls_client.h"
-#include "tls_relay.h"
 
 static struct tls_authority *authority;
 static SSL_CTX *any_client, *old_client, *new_client;

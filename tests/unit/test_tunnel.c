@@ -3,13 +3,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
-#include "tunnel.h"
+#include <cmocka.h>
+
+#include "lib/address.h"
+#include "proto/tunnel.h"
 
 static const struct sockaddr *at(struct endpoint *endpoint, const char *text)
 {

@@ -9,7 +9,7 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "tls_authority.h"
+#include "tls/tls_authority.h"
 
 /* Trusts @authority (NULL: nobody) and speaks @version alone (0: any). */
 static inline SSL_CTX *tls_client_context(const struct tls_authority *authority, int version)

@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "netlink.h"
+#include "lib/address.h"
+#include "net/netlink.h"
 
 #define HOME_IPV4 "10.9.0.2"
 #define HOME_IPV6 "fd00:9::2"

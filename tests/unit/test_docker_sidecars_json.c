@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the engine says of containers, as pure functions. The documents have the shape of an
+ * engine's. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "docker/docker_sidecars.h"
+#include "docker/docker_sidecars_json.h"
+#include "lib/util.h"
+
+#define ID	"4e9da48265569160fb2a237b98386ffc4fe3c2bcf1dbddfbe8c5acc937daf7ae"
+#define LONG_ID ID "0"
+
+static const char list_document[] =
+	"[{\"Id\":\"" ID "\",\"Names\":[\"/app-proxy\"],\"Image\":\"side:1\",\"ImageID\":"
+	"\"sha256:aa\",\"Command\":\"x\",\"Created\":1700000000,\"Ports\":[],\"Labels\":"
+	"{\"dev.sidestep.role\":\"sidecar\",\"nul\":\"a\\u0000b\",\"a\\u0000b\":\"\"},\"State\":"
+	"\"running\",\"HostConfig\":{\"NetworkMode\":\"default\"},\"NetworkSettings\":{}},"
+	"{\"Id\":\"c2\",\"Names\":null,\"Image\":\"app\",\"Labels\":null,\"HostConfig\":"
+	"{\"NetworkMode\":\"container:" ID "\"}}]";
+
+#define INSPECTION(id, running, more, pid, image)                                                  \
+	"{\"Id\":\"" id                                                                            \
+	"\",\"Created\":\"x\",\"Name\":\"/app-proxy\",\"State\":{\"Status\":\"x\","                \
+	"\"Running\":" running ",\"Paused\":false" more ",\"Pid\":" pid                            \
+	",\"StartedAt\":\"2026-01-02T03:04:05.678901234Z\"},\"Image\":\"sha256:aa\","              \
+	"\"HostConfig\":{\"NetworkMode\":\"bridge\"},\"Config\":{\"Image\":" image ",\"Labels\":"  \
+	"{\"dev.sidestep.role\":\"sidecar\"}}}"
+
+static void test_list(void **state)
+{
+	struct docker_document list;
+	char reason[DOCKER_REASON_MAX] = "";
+
+	(void)state;
+	assert_int_equal(
+		docker_parse_containers(list_document, strlen(list_document), &list, reason), 0);
+	assert_int_equal(list.count, 2);
+	assert_string_equal(list.facts[0].id, ID);
+	assert_string_equal(list.facts[0].name, "app-proxy");
+	assert_string_equal(list.facts[0].image, "side:1");
+	assert_string_equal(list.facts[0].role, "sidecar");
+	assert_null(docker_network_owner(&list.facts[0]));
+	/* Names is null while it is removed. */
+	assert_string_equal(list.facts[1].name, "c2");
+	assert_string_equal(list.facts[1].role, "");
+	assert_string_equal(docker_network_owner(&list.facts[1]), ID);
+	docker_document_release(&list);
+	assert_int_equal(docker_parse_containers("[]", 2, &list, reason), 0);
+	assert_int_equal(list.count, 0);
+	docker_document_release(&list);
+}
+
+static void test_inspection(void **state)
+{
+	static const struct {
+		const char *text;
+		pid_t pid;
+	} cases[] = {
+		{INSPECTION(ID, "true", ",\"Restarting\":false", "4711", "\"side:1\""), 4711},
+		{INSPECTION(ID, "true", "", "4711", "\"side:1\""), 4711},
+		/* Between two runs. */
+		{INSPECTION(ID, "true", ",\"Restarting\":true", "4711", "\"side:1\""), 0},
+		{INSPECTION(ID, "false", "", "4711", "\"side:1\""), 0},
+		{INSPECTION(ID, "true", "", "0", "\"side:1\""), 0},
+	};
+	struct docker_document inspection;
+	char reason[DOCKER_REASON_MAX] = "";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(docker_parse_inspection(cases[i].text, strlen(cases[i].text),
+							 &inspection, reason),
+				 0);
+		assert_int_equal(inspection.count, 1);
+		assert_string_equal(inspection.facts->id, ID);
+		assert_string_equal(inspection.facts->name, "app-proxy");
+		assert_string_equal(inspection.facts->image, "side:1");
+		assert_string_equal(inspection.facts->role, "sidecar");
+		assert_int_equal(inspection.facts->pid, cases[i].pid);
+		assert_int_equal(inspection.facts->started, 1767323045);
+		docker_document_release(&inspection);
+	}
+}
+
+static void test_event(void **state)
+{
+	static const char start[] =
+		"{\"status\":\"start\",\"id\":\"c1\",\"from\":\"side:1\",\"Type\":\"container\","
+		"\"Action\":\"start\",\"Actor\":{\"ID\":\"c1\",\"Attributes\":{"
+		"\"dev.sidestep.role\":\"sidecar\",\"image\":\"side:1\",\"name\":\"app-proxy\"}},"
+		"\"scope\":\"local\",\"time\":1,\"timeNano\":1}";
+	static const char other[] = "{\"Type\":\"network\",\"Actor\":{\"ID\":\"/\"}}";
+	struct docker_document event;
+	char reason[DOCKER_REASON_MAX] = "";
+
+	(void)state;
+	assert_int_equal(docker_parse_container_event(start, strlen(start), &event, reason), 0);
+	assert_int_equal(event.count, 1);
+	assert_string_equal(event.facts->id, "c1");
+	assert_string_equal(event.facts->name, "app-proxy");
+	assert_string_equal(event.facts->image, "side:1");
+	assert_int_equal(docker_selects(event.facts, NULL, 0), DOCKER_SELECTED);
+	docker_document_release(&event);
+	assert_int_equal(docker_parse_container_event(other, strlen(other), &event, reason), 0);
+	assert_int_equal(event.count, 0);
+	docker_document_release(&event);
+}
+
+typedef int parser(const char *text, size_t size, struct docker_document *document,
+		   char reason[DOCKER_REASON_MAX]);
+
+static void test_malformed(void **state)
+{
+	static const struct {
+		parser *parse;
+		const char *text, *part;
+	} cases[] = {
+		{docker_parse_containers, "", "GET /containers/json: the answer is empty"},
+		{docker_parse_containers, "[{]", "GET /containers/json: not valid JSON"},
+		{docker_parse_containers, "{}", "GET /containers/json: not an array"},
+		{docker_parse_containers, "[1]", "container 0: Expected object, got integer"},
+		{docker_parse_containers, "[{\"Id\":\"c1\"}]", "Object item not found: Image"},
+		/* What would become part of a path. */
+		{docker_parse_containers, "[{\"Id\":\"../events\",\"Image\":\"i\"}]",
+		 "container 0: bad Id '../events'"},
+		{docker_parse_containers, "[{\"Id\":\"\",\"Image\":\"i\"}]", "bad Id ''"},
+		{docker_parse_containers, "[{\"Id\":\"" LONG_ID "\",\"Image\":\"i\"}]", "bad Id"},
+		{docker_parse_inspection, "[]", "GET /containers/ID/json: Expected object"},
+		{docker_parse_inspection, "{}", "Object item not found: Id"},
+		{docker_parse_inspection, INSPECTION("c1", "1", "", "1", "\"i\""),
+		 "Expected true or false, got integer"},
+		{docker_parse_inspection, INSPECTION("c1", "true", "", "1", "7"),
+		 "Expected string, got integer"},
+		{docker_parse_inspection, INSPECTION("c1", "true", "", "-1", "\"i\""), "or Pid"},
+		{docker_parse_inspection, INSPECTION("c1", "true", "", "4294967297", "\"i\""),
+		 "or Pid"},
+		{docker_parse_inspection, INSPECTION("x", "true", "", "1", "\"i\""), "bad Id 'x'"},
+		{docker_parse_container_event, "{\"Type\":", "GET /events: not valid JSON"},
+		{docker_parse_container_event, "{\"Type\":1}", "Expected string, got integer"},
+		{docker_parse_container_event, "{\"Type\":\"container\"}", "bad Actor.ID ''"},
+	};
+	struct docker_document document;
+	char reason[DOCKER_REASON_MAX];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		reason[0] = '\0';
+		assert_int_equal(cases[i].parse(cases[i].text, strlen(cases[i].text), &document,
+						reason),
+				 -EBADMSG);
+		if (!strstr(reason, cases[i].part))
+			fail_msg("'%s' is not in '%s'", cases[i].part, reason);
+	}
+}
+
+/* Every prefix of a good document is a bad one, and none may leak or overrun. */
+static void test_truncated(void **state)
+{
+	static const char inspection[] = INSPECTION(ID, "true", "", "4711", "\"side:1\"");
+	static const struct {
+		parser *parse;
+		const char *text;
+	} cases[] = {
+		{docker_parse_containers, list_document},
+		{docker_parse_inspection, inspection},
+		{docker_parse_container_event, inspection},
+	};
+	struct docker_document document;
+	char reason[DOCKER_REASON_MAX];
+	size_t i, size;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (size = 0; size < strlen(cases[i].text); size++) {
+			char *copy = malloc(size ? size : 1); /* no byte more */
+
+			assert_non_null(copy);
+			memcpy(copy, cases[i].text, size);
+			assert_int_equal(cases[i].parse(copy, size, &document, reason), -EBADMSG);
+			free(copy);
+		}
+	}
+}
+
+static void test_selection(void **state)
+{
+	static const char *const matches[] = {"web-*", "*/side:?"};
+	static const struct {
+		struct docker_facts facts;
+		enum docker_selection with, without;
+	} cases[] = {
+		{{.role = "sidecar", .name = "a", .image = "b"}, DOCKER_SELECTED, DOCKER_SELECTED},
+		{{.role = "Sidecar", .name = "a", .image = "b"},
+		 DOCKER_NOT_SELECTED,
+		 DOCKER_NOT_SELECTED},
+		{{.role = "", .name = "web-1", .image = "b"}, DOCKER_SELECTED, DOCKER_NOT_SELECTED},
+		{{.role = "", .name = "my-web-1", .image = "b"},
+		 DOCKER_NOT_SELECTED,
+		 DOCKER_NOT_SELECTED},
+		{{.role = "", .name = "a", .image = "host:5000/x/side:2"},
+		 DOCKER_SELECTED,
+		 DOCKER_NOT_SELECTED},
+		{{.role = "", .name = "a", .image = "x/side:22"},
+		 DOCKER_NOT_SELECTED,
+		 DOCKER_NOT_SELECTED},
+		{{.role = "", .name = "a", .image = "sha256:0123"},
+		 DOCKER_PERHAPS_SELECTED,
+		 DOCKER_NOT_SELECTED},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(docker_selects(&cases[i].facts, matches, ARRAY_SIZE(matches)),
+				 cases[i].with);
+		assert_int_equal(docker_selects(&cases[i].facts, NULL, 0), cases[i].without);
+	}
+}
+
+static void test_orphaned(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t unused_since_ms;
+		bool orphaned; /* at 5000, when the age is 1000 */
+	} cases[] = {
+		{"app-proxy", 4000, true}, {"app-proxy", 4001, false},
+		{"app-proxy", 0, false},   {"proxy", 1, false},
+		{"-proxy", 1, false},	   {"a-proxy", 1, true},
+		{"app-proxy2", 1, false},  {"", 1, false},
+		{"app-Proxy", 1, false},   {"a-proxy-proxy", 1, true},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct docker_sidecar sidecar = {
+			.name = (char *)cases[i].name,
+			.unused_since_ms = cases[i].unused_since_ms,
+		};
+
+		assert_int_equal(docker_sidecar_orphaned(&sidecar, 5000, 1000), cases[i].orphaned);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_list),	  cmocka_unit_test(test_inspection),
+		cmocka_unit_test(test_event),	  cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_orphaned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

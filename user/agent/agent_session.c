@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent_session.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "datapath/agent_wire.h"
+#include "datapath/rendezvous.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+/* Requests served before other sessions get their turn. */
+#define BURST 64
+
+/* What a namespace may have in the tries, in all of them together. */
+#define PREFIXES_MAX (2 * SIDESTEP_MAX_BYPASS + 2 * SIDESTEP_MAX_ROUTES)
+
+#define container_of(pointer, type, member)                                                        \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+struct agent_session {
+	struct loop_handler handler;
+	struct loop *loop;
+	struct agent_namespace *namespace;
+	pid_t pid;
+	int error; /* the first since the last reply */
+	bool detached;
+	struct loop_task end;
+	const struct agent_session_handler *told;
+	void *context;
+	char name[64];
+};
+
+/* A socket is taken only where it is of the sidecar's own namespace. */
+static int check_socket(const struct agent_session *session, int fd, int type, bool listening)
+{
+	uint64_t cookie = 0;
+	int found = 0, accepts = 0;
+	socklen_t size = sizeof(cookie), int_size = sizeof(int);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &int_size) < 0)
+		return -EBADF;
+	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &int_size);
+	if (cookie != session->namespace->netns || (type && found != type) ||
+	    (listening && !accepts))
+		return log_errno(-EINVAL,
+				 "%s: a socket that is not of its network namespace, or of another "
+				 "kind than it says, is refused",
+				 session->name);
+	return 0;
+}
+
+static int set_listener(struct agent_session *session, const struct agent_request *request, int fd)
+{
+	const struct agent_namespace *namespace = session->namespace;
+	bool tcp = request->slot == SIDESTEP_LISTENER_TCP4 ||
+		   request->slot == SIDESTEP_LISTENER_TCP6 ||
+		   request->slot == SIDESTEP_LISTENER_TCP4_LO;
+	int error;
+
+	if (request->slot >= SIDESTEP_LISTENERS)
+		return -EINVAL;
+	error = check_socket(session, fd, tcp ? SOCK_STREAM : SOCK_DGRAM, tcp);
+	if (error == 0)
+		error = programs_listener_set(namespace->programs, namespace->netns, request->slot,
+					      fd);
+	return error;
+}
+
+static int own_socket(struct agent_session *session, int fd)
+{
+	int error = check_socket(session, fd, 0, false);
+
+	return error < 0
+		       ? error
+		       : programs_owner_set(session->namespace->programs, fd, SIDESTEP_OWNER_PROXY);
+}
+
+static int describe(struct agent_session *session, const struct agent_request *request)
+{
+	struct sidestep_namespace value = request->namespace;
+
+	value.mode = SIDESTEP_MODE_SIDECAR;
+	value.udp_pass = value.udp_pass != 0;
+	value.pid = (uint32_t)session->pid;
+	value.gateway[sizeof(value.gateway) - 1] = '\0';
+	(void)snprintf(value.name, sizeof(value.name), "%s", session->name);
+	return programs_namespace_set(session->namespace->programs, session->namespace->netns,
+				      &value);
+}
+
+/* @set: one that is added. A namespace may not fill the tries for all. */
+static int change_prefix(struct agent_session *session, const struct agent_request *request)
+{
+	struct agent_namespace *namespace = session->namespace;
+	const struct programs *programs = namespace->programs;
+	const struct prefix *prefix = &request->prefix;
+
+	if (prefix->length > 128)
+		return -EINVAL;
+	switch (request->type) {
+	case AGENT_BYPASS_REMOVE:
+		return programs_bypass_remove(programs, namespace->netns, prefix);
+	case AGENT_ROUTE_REMOVE:
+		return programs_route_remove(programs, namespace->netns, prefix);
+	}
+	if (namespace->prefixes >= PREFIXES_MAX)
+		return log_errno(-ENOSPC,
+				 "%s: more than %d changes of prefixes in one session: "
+				 "refused until it starts again",
+				 session->name, PREFIXES_MAX);
+	namespace->prefixes++;
+	return request->type == AGENT_BYPASS_SET
+		       ? programs_bypass_set(programs, namespace->netns, prefix, &request->bypass)
+		       : programs_route_set(programs, namespace->netns, prefix, &request->route);
+}
+
+static int detach(struct agent_session *session)
+{
+	agent_namespace_remove(session->namespace);
+	session->detached = true;
+	return 0;
+}
+
+/* @error: of attaching. */
+static int attached(const struct agent_session *session, int error)
+{
+	if (error == 0)
+		session->told->attached(session->context);
+	return error;
+}
+
+static int serve(struct agent_session *session, const struct agent_request *request, int fd)
+{
+	struct agent_namespace *namespace = session->namespace;
+	const struct programs *programs = namespace->programs;
+
+	switch (request->type) {
+	case AGENT_LISTENER:
+		return set_listener(session, request, fd);
+	case AGENT_NAMESPACE:
+		return describe(session, request);
+	case AGENT_BYPASS_SET:
+	case AGENT_BYPASS_REMOVE:
+	case AGENT_ROUTE_SET:
+	case AGENT_ROUTE_REMOVE:
+		return change_prefix(session, request);
+	case AGENT_DEVICE_ATTACH:
+		return attached(session,
+				agent_namespace_attach_device(namespace, request->ifindex));
+	case AGENT_DEVICE_DETACH:
+		agent_namespace_detach_device(namespace, request->ifindex);
+		return 0;
+	case AGENT_ATTACH:
+		return attached(session, agent_namespace_attach(namespace));
+	case AGENT_DETACH:
+		return detach(session);
+	case AGENT_INBOUND_ADD:
+		return programs_inbound_add(programs, namespace->netns, &request->flow.key);
+	case AGENT_OWN_SOCKET:
+		return own_socket(session, fd);
+	case AGENT_FLOW_UPDATE:
+		programs_flow_update(programs, namespace->netns, &request->flow.key,
+				     request->flow.start, request->flow.sent,
+				     request->flow.received);
+		return 0;
+	case AGENT_FLOW_CLOSE:
+		programs_flow_remove(programs, namespace->netns, &request->flow.key);
+		return 0;
+	case AGENT_COMMIT:
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
+static void end_session(struct loop_task *task)
+{
+	struct agent_session *session = container_of(task, struct agent_session, end);
+
+	session->told->ended(session->context, session, session->detached);
+	agent_session_free(session);
+}
+
+/* One request and, where it is wanted, its reply. -EAGAIN: none is there. */
+static int serve_next(struct agent_session *session)
+{
+	struct agent_request request;
+	struct agent_reply reply;
+	_cleanup_close_ int fd = -1;
+	int size, error;
+
+	size = rendezvous_receive(session->handler.fd, &request, sizeof(request), &fd,
+				  MSG_DONTWAIT);
+	if (size < 0)
+		return size;
+	if (size != sizeof(request))
+		return -EBADMSG;
+	error = serve(session, &request, fd);
+	if (session->error == 0)
+		session->error = error;
+	if (!request.sequence)
+		return 0;
+	reply = (struct agent_reply) {.sequence = request.sequence, .error = session->error};
+	session->error = 0;
+	return rendezvous_send(session->handler.fd, &reply, sizeof(reply), -1, MSG_DONTWAIT);
+}
+
+static void session_ready(struct loop_handler *handler, uint32_t events)
+{
+	struct agent_session *session = container_of(handler, struct agent_session, handler);
+	int i, error = 0;
+
+	(void)events;
+	for (i = 0; i < BURST && error == 0; i++)
+		error = serve_next(session);
+	if (error == 0 || error == -EAGAIN)
+		return;
+	if (error != -EPIPE)
+		(void)log_errno(error, "%s: the session with its sidecar is given up",
+				session->name);
+	loop_close(&session->handler);
+	session->end.run = end_session;
+	loop_defer(session->loop, &session->end);
+}
+
+int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
+		      struct agent_namespace *namespace,
+		      const struct agent_session_handler *session_handler, void *context,
+		      struct agent_session **ret_session)
+{
+	struct agent_session *session = calloc(1, sizeof(*session));
+	int error;
+
+	if (!session) {
+		(void)safe_close(fd);
+		return -ENOMEM;
+	}
+	session->loop = loop;
+	session->namespace = namespace;
+	session->pid = pid;
+	session->told = session_handler;
+	session->context = context;
+	(void)snprintf(session->name, sizeof(session->name), "%s", name);
+	session->handler.fd = -1;
+	session->handler.ready = session_ready;
+	namespace->prefixes = 0;
+	error = loop_add(loop, &session->handler, fd, EPOLLIN);
+	if (error < 0) {
+		(void)safe_close(fd);
+		free(session);
+		return error;
+	}
+	*ret_session = session;
+	return 0;
+}
+
+void agent_session_free(struct agent_session *session)
+{
+	if (!session)
+		return;
+	loop_cancel(&session->end);
+	loop_close(&session->handler);
+	free(session);
+}
+
+struct agent_namespace *agent_session_namespace(const struct agent_session *session)
+{
+	return session->namespace;
+}
+
+const char *agent_session_name(const struct agent_session *session)
+{
+	return session->name;
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `sidestep doctor`: looks at what the sidecar needs, changes nothing. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "commands.h"
+#include "datapath/datapath_nft_run.h"
+#include "lib/privileges.h"
+#include "lib/util.h"
+#include "net/instance_lock.h"
+#include "sidecar/preflight.h"
+#include "sidecar/sidecar_options.h"
+
+#define LOOPBACK_IFINDEX 1
+/* Linux 6.6; libbpf 1.1 does not name it. */
+#define ATTACH_TCX_INGRESS 46
+
+enum finding {
+	FINDING_OK,
+	FINDING_WARNING,
+	FINDING_FAILED,
+};
+
+struct doctor {
+	struct sidecar_options options; /* of which it reads the gateway's */
+	bool failed;
+	bool gateway_failed;
+};
+
+static const struct option_entry entries[] = {
+	{.section = "Gateway",
+	 .name = "gateway",
+	 .argument = "ADDRESS",
+	 .type = OPTION_STRING,
+	 .offset = offsetof(struct sidecar_options, gateway),
+	 .default_note = "--gateway-ip with --http-egress-port",
+	 .example = "172.17.0.1:8080",
+	 .help = "The gateway to reach, as the sidecar's: IP:PORT, [IPv6]:PORT or unix:/PATH."},
+	{.name = "gateway-ip",
+	 .argument = "IP",
+	 .type = OPTION_ADDRESS,
+	 .offset = offsetof(struct sidecar_options, gateway_ip),
+	 .default_note = "the address of host.docker.internal in /etc/hosts",
+	 .help = "The gateway's address alone."},
+	{.name = "http-egress-port",
+	 .argument = "PORT",
+	 .type = OPTION_UNSIGNED,
+	 .offset = offsetof(struct sidecar_options, egress_port),
+	 .minimum = 1,
+	 .maximum = 65535,
+	 .default_note = "none",
+	 .example = "8080",
+	 .help = "The gateway's port."},
+};
+
+static const struct option_example examples[] = {
+	{"What does a sidecar lack in an application container's network namespace?",
+	 "docker run --rm --network container:app --cap-add NET_ADMIN IMAGE doctor --gateway "
+	 "172.17.0.1:8080"},
+};
+
+static const struct option_status statuses[] = {
+	{STATUS_OK, "all is well, or there are only warnings"},
+	{STATUS_FAILED, "something failed that the sidecar needs"},
+	{STATUS_USAGE, "wrong command line"},
+	{STATUS_GATEWAY, "the gateway cannot be reached, whatever else failed"},
+};
+
+static const struct options_command command = {
+	.name = "sidestep doctor",
+	.summary = "Finds out what a sidecar would lack here, and what to do about it.",
+	.description = "Prints a line for each check: ok, warning or failed, what was looked at, "
+		       "what was found, and the remedy. Run it where the sidecar is to run, with "
+		       "the same rights. It connects to the gateway and closes; nothing is sent, "
+		       "and nothing is changed.",
+	.entries = entries,
+	.entry_count = ARRAY_SIZE(entries),
+	.examples = examples,
+	.example_count = ARRAY_SIZE(examples),
+	.statuses = statuses,
+	.status_count = ARRAY_SIZE(statuses),
+};
+
+/* One line: "@finding @what: DETAIL; REMEDY". */
+__attribute__((format(printf, 4, 5))) static void tell(struct doctor *doctor, enum finding finding,
+						       const char *what, const char *format, ...)
+{
+	static const char *const names[] = {"ok", "warning", "failed"};
+	va_list arguments;
+
+	(void)printf("%-7s %s: ", names[finding], what);
+	va_start(arguments, format);
+	(void)vprintf(format, arguments);
+	va_end(arguments);
+	(void)printf("\n");
+	doctor->failed |= finding == FINDING_FAILED;
+}
+
+static int check_gateway(struct doctor *doctor)
+{
+	const struct preflight_config config = {.limit_ms = PREFLIGHT_LIMIT_MS, .stop_fd = -1};
+	const struct sidecar_options *options = &doctor->options;
+	struct proxy_gateway gateway;
+	struct preflight_advice advice;
+	char text[128];
+	int error;
+
+	if (!options->gateway && !options->gateway_ip.given && !options->egress_port) {
+		tell(doctor, FINDING_WARNING, "gateway",
+		     "not checked; give --gateway or --http-egress-port as for the sidecar");
+		return 0;
+	}
+	error = sidecar_gateway(options, &gateway, text);
+	if (error < 0)
+		return error;
+	error = preflight_check(&config, &gateway);
+	if (error < 0) {
+		advice = preflight_explain(&gateway, error);
+		doctor->gateway_failed = true;
+		tell(doctor, FINDING_FAILED, "gateway", "%s cannot be reached: %s; %s", text,
+		     advice.cause, advice.remedy);
+	} else if (gateway.address.ss_family != AF_UNIX && instance_holder() >= 0) {
+		tell(doctor, FINDING_OK, "gateway",
+		     "%s accepts; where its subnet is not bypassed that was the running sidecar: "
+		     "see \"preflight\" in its log",
+		     text);
+	} else {
+		tell(doctor, FINDING_OK, "gateway", "%s accepts connections", text);
+	}
+	return 0;
+}
+
+/* Returns whether this process can load BPF programs. */
+static bool check_bpf(struct doctor *doctor)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!privileges_have_bpf()) {
+		tell(doctor, FINDING_OK, "CAP_BPF",
+		     "not held: an nftables table steers, until the host's agent (sidestep agent) "
+		     "comes; --cap-add BPF for own programs");
+		return false;
+	}
+	tell(doctor, FINDING_OK, "CAP_BPF", "held");
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "doctor", sizeof(int), sizeof(int), 1, NULL);
+	if (fd < 0) {
+		tell(doctor, FINDING_WARNING, "bpf(2)",
+		     "%s; allow it in the seccomp profile (--security-opt seccomp=...), else an "
+		     "nftables table steers",
+		     strerror(errno));
+		return false;
+	}
+	tell(doctor, FINDING_OK, "bpf(2)", "allowed");
+	return true;
+}
+
+static int print_nothing(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	(void)level;
+	(void)format;
+	(void)arguments;
+	return 0;
+}
+
+static void check_kernel(struct doctor *doctor, bool bpf)
+{
+	unsigned int count = 0;
+	struct utsname name;
+	int lookup;
+
+	if (uname(&name) == 0)
+		tell(doctor, FINDING_OK, "kernel", "Linux %s (%s)", name.release, name.machine);
+	if (!bpf)
+		return;
+	(void)libbpf_set_print(print_nothing);
+	lookup = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SK_LOOKUP, NULL);
+	if (lookup == 1)
+		tell(doctor, FINDING_OK, "sk_lookup", "there");
+	else
+		tell(doctor, FINDING_FAILED, "sk_lookup",
+		     "%s; Linux 5.10 or newer with CONFIG_BPF_SYSCALL is needed for BPF, or "
+		     "--datapath nft",
+		     lookup < 0 ? strerror(-lookup) : "the kernel lacks it");
+	if (bpf_prog_query(LOOPBACK_IFINDEX, (enum bpf_attach_type)ATTACH_TCX_INGRESS, 0, NULL,
+			   NULL, &count) == 0)
+		tell(doctor, FINDING_OK, "TCX", "there");
+	else
+		tell(doctor, FINDING_OK, "TCX", "not there (%s): clsact is used", strerror(errno));
+}
+
+static void close_nft(struct nft **nft)
+{
+	nft_close(*nft);
+}
+
+/* Where own programs steer, nftables is not needed. */
+static void check_nftables(struct doctor *doctor, bool bpf)
+{
+	_cleanup_(close_nft) struct nft *nft = NULL;
+
+	if (nft_open(&nft) < 0) {
+		tell(doctor, bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
+		     "libnftables.so.1 cannot be loaded: install it (Debian: libnftables1)%s",
+		     bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
+		return;
+	}
+	if (nft_run(nft, "list tables") == 0) {
+		tell(doctor, FINDING_OK, "nftables", "usable");
+		return;
+	}
+	tell(doctor, bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
+	     "the kernel refuses it; needs CAP_NET_ADMIN and nf_tables on the host (modprobe "
+	     "nf_tables)%s",
+	     bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
+}
+
+static void check_tun(struct doctor *doctor)
+{
+	_cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		tell(doctor, FINDING_OK, "/dev/net/tun", "usable");
+	else
+		tell(doctor, FINDING_WARNING, "/dev/net/tun",
+		     "%s: should the sidecar be killed, IPv4 connections time out instead of "
+		     "failing at once; --device /dev/net/tun",
+		     strerror(errno));
+}
+
+/* A number from below /proc/sys/net, or -1. */
+static int read_setting(const char *name)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[128], text[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
+	file = fopen(path, "re");
+	return file && fgets(text, sizeof(text), file) ? (int)strtol(text, NULL, 10) : -1;
+}
+
+static void check_network(struct doctor *doctor)
+{
+	int ipv6 = read_setting("ipv6/conf/all/disable_ipv6"), holder = instance_holder();
+
+	if (ipv6 == 0)
+		tell(doctor, FINDING_OK, "IPv6", "on");
+	else
+		tell(doctor, FINDING_WARNING, "IPv6",
+		     "off; run the sidecar with --disable-ipv6 if it does not start");
+	tell(doctor, FINDING_OK, "source validation",
+	     "rp_filter %d, src_valid_mark %d (any will do)",
+	     read_setting("ipv4/conf/all/rp_filter"), read_setting("ipv4/conf/all/src_valid_mark"));
+	if (holder < 0)
+		tell(doctor, FINDING_OK, "other instance", "none in this network namespace");
+	else
+		tell(doctor, FINDING_WARNING, "other instance",
+		     "process %d intercepts in this network namespace; a second one would not start",
+		     holder);
+}
+
+int command_doctor(int argc, char **argv)
+{
+	struct doctor doctor = {.failed = false};
+	int first, error;
+	bool bpf;
+
+	error = options_parse(&command, argc, argv, &doctor.options, &first);
+	if (error != 0)
+		return error < 0 ? STATUS_USAGE : STATUS_OK;
+	if (check_gateway(&doctor) < 0)
+		return STATUS_USAGE;
+	if (privileges_have_net_admin())
+		tell(&doctor, FINDING_OK, "CAP_NET_ADMIN", "held");
+	else
+		tell(&doctor, FINDING_FAILED, "CAP_NET_ADMIN", "missing; --cap-add NET_ADMIN");
+	bpf = check_bpf(&doctor);
+	check_kernel(&doctor, bpf);
+	check_nftables(&doctor, bpf);
+	check_tun(&doctor);
+	check_network(&doctor);
+	if (doctor.gateway_failed)
+		return STATUS_GATEWAY;
+	return doctor.failed ? STATUS_FAILED : STATUS_OK;
+}

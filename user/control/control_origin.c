@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/control_origin.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <net/if.h> /* before <linux/if_arp.h> */
+#include <netinet/tcp.h>
+#include <string.h>
+#include <linux/filter.h>
+#include <linux/if_arp.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "net/netlink.h"
+
+/* What a namespace may have; above it nothing can be told and all requests are refused. */
+#define ADDRESSES_MAX 4096
+#define LINKS_MAX     1024
+/* Reading the tables may collide with a change of them. */
+#define REFRESH_TRIES 5
+
+struct address {
+	uint8_t bytes[16];
+};
+
+struct control_origin {
+	struct netlink *netlink;
+	int monitor; /* tells when what is kept below is out of date */
+	bool fresh;
+	struct address *addresses;
+	uint32_t *links;
+	size_t address_count, link_count;
+	struct mnl_socket *diag;
+	unsigned int sequence;
+	bool blind; /* the kernel has no inet_diag, said once */
+};
+
+/* One end of a connection. */
+struct end {
+	uint8_t address[16];
+	uint16_t port;	/* network byte order */
+	uint32_t scope; /* the device of a link-local IPv6 address */
+};
+
+int control_origin_new(struct control_origin **ret_origin)
+{
+	struct control_origin *origin = calloc(1, sizeof(*origin));
+	int error = -ENOMEM;
+
+	if (!origin)
+		return -ENOMEM;
+	origin->monitor = -1;
+	origin->addresses = calloc(ADDRESSES_MAX, sizeof(*origin->addresses));
+	origin->links = calloc(LINKS_MAX, sizeof(*origin->links));
+	if (!origin->addresses || !origin->links)
+		goto fail;
+	error = netlink_open(&origin->netlink);
+	if (error < 0)
+		goto fail;
+	error = origin->monitor = netlink_monitor_open();
+	if (error < 0)
+		goto fail;
+	origin->diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!origin->diag || mnl_socket_bind(origin->diag, 0, MNL_SOCKET_AUTOPID) < 0) {
+		error = -errno;
+		goto fail;
+	}
+	*ret_origin = origin;
+	return 0;
+fail:
+	control_origin_free(origin);
+	return error;
+}
+
+void control_origin_free(struct control_origin *origin)
+{
+	if (!origin)
+		return;
+	if (origin->diag)
+		(void)mnl_socket_close(origin->diag);
+	(void)safe_close(origin->monitor);
+	netlink_close(origin->netlink);
+	free(origin->addresses);
+	free(origin->links);
+	free(origin);
+}
+
+int control_origin_guard(int listener)
+{
+	/* In tcp_v4_rcv() and tcp_v6_rcv() the data begins with the TCP header. */
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_HATYPE)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARPHRD_LOOPBACK, 0, 6),
+		/* X = the header's size, from the data offset in its upper four bits. */
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 12),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf0),
+		BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 2),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
+		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_X, 0, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+
+	return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0
+		       ? -errno
+		       : 0;
+}
+
+void control_origin_unguard(int fd)
+{
+	static const int unused = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+}
+
+static int visit_address(void *context, const struct netlink_address *address)
+{
+	struct control_origin *origin = context;
+
+	if (origin->address_count == ADDRESSES_MAX)
+		return -E2BIG;
+	memcpy(origin->addresses[origin->address_count++].bytes, address->address, 16);
+	return 0;
+}
+
+static int visit_link(void *context, const struct netlink_link *link)
+{
+	struct control_origin *origin = context;
+
+	if (origin->link_count == LINKS_MAX)
+		return -E2BIG;
+	origin->links[origin->link_count++] = link->ifindex;
+	return 0;
+}
+
+static int dump_all(struct control_origin *origin)
+{
+	int error;
+
+	origin->address_count = 0;
+	origin->link_count = 0;
+	error = netlink_dump_addresses(origin->netlink, visit_address, origin);
+	if (error == 0)
+		error = netlink_dump_links(origin->netlink, visit_link, origin);
+	return error;
+}
+
+/* Reads addresses and links, where they have changed. The kernel queues its notices before the call
+ * that made the change returns, so what is kept is never older than the connection. */
+static int refresh(struct control_origin *origin)
+{
+	int i, error = 0;
+
+	if (netlink_monitor_drain(origin->monitor))
+		origin->fresh = false;
+	for (i = 0; i < REFRESH_TRIES && !origin->fresh; i++) {
+		error = dump_all(origin);
+		if (error == 0)
+			origin->fresh = true;
+		else if (error != -EINTR)
+			break;
+	}
+	return origin->fresh ? 0 : error;
+}
+
+static bool is_own_address(const struct control_origin *origin, const uint8_t address[16])
+{
+	size_t i;
+
+	for (i = 0; i < origin->address_count; i++) {
+		if (memcmp(origin->addresses[i].bytes, address, 16) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_loopback(const uint8_t address[16])
+{
+	if (address_is_ipv4(address))
+		return address[12] == 127;
+	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)address);
+}
+
+static int end_of(int (*get)(int, struct sockaddr *, socklen_t *), int fd, struct end *ret_end)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+		struct sockaddr_storage storage;
+	} name;
+	socklen_t size = sizeof(name);
+
+	if (get(fd, &name.any, &size) < 0)
+		return -errno;
+	if (name.any.sa_family != AF_INET && name.any.sa_family != AF_INET6)
+		return -EAFNOSUPPORT;
+	/* IPv4-mapped addresses of a dual-stack listener become IPv4 by this. */
+	address_from_sockaddr(&name.any, ret_end->address);
+	ret_end->port = name.any.sa_family == AF_INET ? name.ipv4.sin_port : name.ipv6.sin6_port;
+	ret_end->scope = name.any.sa_family == AF_INET ? 0 : name.ipv6.sin6_scope_id;
+	return 0;
+}
+
+static int on_socket(const struct nlmsghdr *header, void *data)
+{
+	int *state = data;
+
+	*state = ((const struct inet_diag_msg *)mnl_nlmsg_get_payload(header))->idiag_state;
+	return MNL_CB_OK;
+}
+
+static void put_end(__be32 words[4], const uint8_t address[16])
+{
+	bool ipv4 = address_is_ipv4(address);
+
+	memcpy(words, address + (ipv4 ? 12 : 0), ipv4 ? 4 : 16);
+}
+
+/*
+ * The state of the namespace's TCP socket from @local to @remote (TCP_*), 0 when there is none, or
+ * negative errno. @link: of a socket that is bound to a device; others are found with any.
+ * inet_diag falls back to a listener at @local, which is another socket.
+ */
+static int socket_state(struct control_origin *origin, const struct end *local,
+			const struct end *remote, uint32_t link)
+{
+	char buffer[4096] __attribute__((aligned(8)));
+	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
+	struct inet_diag_req_v2 *diag;
+	int state = 0;
+	ssize_t size;
+
+	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	header->nlmsg_flags = NLM_F_REQUEST;
+	header->nlmsg_seq = ++origin->sequence;
+	diag = mnl_nlmsg_put_extra_header(header, sizeof(*diag));
+	diag->sdiag_family = address_is_ipv4(local->address) ? AF_INET : AF_INET6;
+	diag->sdiag_protocol = IPPROTO_TCP;
+	diag->idiag_states = UINT32_MAX;
+	diag->id.idiag_sport = local->port;
+	diag->id.idiag_dport = remote->port;
+	put_end(diag->id.idiag_src, local->address);
+	put_end(diag->id.idiag_dst, remote->address);
+	diag->id.idiag_if = link;
+	diag->id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
+	diag->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+	if (mnl_socket_sendto(origin->diag, header, header->nlmsg_len) < 0)
+		return -errno;
+	size = mnl_socket_recvfrom(origin->diag, buffer, sizeof(buffer));
+	if (size < 0)
+		return -errno;
+	if (mnl_cb_run(buffer, (size_t)size, origin->sequence, mnl_socket_get_portid(origin->diag),
+		       on_socket, &state) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return state == TCP_LISTEN ? 0 : state;
+}
+
+/* Is there a socket at the other end? 1, 0 or negative errno. */
+static int find_mirror(struct control_origin *origin, const struct end *own, const struct end *peer)
+{
+	int state = socket_state(origin, peer, own, 0);
+	size_t i;
+
+	for (i = 0; i < origin->link_count && state == 0; i++)
+		state = socket_state(origin, peer, own, origin->links[i]);
+	return state > 0 ? 1 : state;
+}
+
+/*
+ * No mirror was found: is that worth anything? 0, -ENOTCONN for a dead connection, whose peer may
+ * have been reset on purpose. A kernel without inet_diag says that there is no such socket, too
+ * (-ENOENT), which shows in that it does not find this end either. Then the other two answers have
+ * to do: the sidecar must start on such kernels as well, and what came over loopback is not read.
+ */
+static int check_alive(struct control_origin *origin, int fd, const struct end *own,
+		       const struct end *peer)
+{
+	int state = socket_state(origin, own, peer, own->scope);
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (state < 0)
+		return state;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return -errno;
+	if (info.tcpi_state != TCP_ESTABLISHED && info.tcpi_state != TCP_CLOSE_WAIT)
+		return -ENOTCONN;
+	if (state == 0 && !origin->blind) {
+		origin->blind = true;
+		log_warning(
+			"this kernel does not list TCP sockets (inet_diag): requests from inside "
+			"the container are told apart by address and device alone");
+	}
+	return 0;
+}
+
+int control_origin_inside(struct control_origin *origin, int fd, const char **ret_why)
+{
+	struct end own = {0}, peer = {0};
+	int error;
+
+	error = end_of(getpeername, fd, &peer);
+	if (error == 0)
+		error = end_of(getsockname, fd, &own);
+	if (error < 0)
+		return error;
+	if (is_loopback(peer.address)) {
+		*ret_why = "a loopback address";
+		return 1;
+	}
+	error = refresh(origin);
+	if (error < 0)
+		return error;
+	if (is_own_address(origin, peer.address)) {
+		*ret_why = "an address of this network namespace";
+		return 1;
+	}
+	error = find_mirror(origin, &own, &peer);
+	if (error > 0)
+		*ret_why = "a socket of this network namespace";
+	if (error != 0)
+		return error;
+	return check_alive(origin, fd, &own, &peer);
+}

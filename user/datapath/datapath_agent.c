@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/datapath_agent.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "datapath/agent_wire.h"
+#include "datapath/rendezvous.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+struct datapath_agent {
+	struct datapath base;
+	int session;
+	bool udp_pass;
+	pthread_mutex_t lock; /* one request and its reply at a time */
+	uint32_t sequence;
+	uint64_t start;	  /* ns, CLOCK_MONOTONIC; 0: not described yet */
+	bool uncommitted; /* something was set that no reply has confirmed */
+	atomic_bool attached;
+};
+
+static const struct datapath_ops ops;
+
+static struct datapath_agent *self(struct datapath *base)
+{
+	return (struct datapath_agent *)base;
+}
+
+/* The reply to @sequence; earlier ones, which nobody waited for any more, are skipped. */
+static int wait_reply(struct datapath_agent *agent, uint32_t sequence)
+{
+	struct pollfd event = {.fd = agent->session, .events = POLLIN};
+	struct agent_reply reply;
+	int got, fd;
+
+	for (;;) {
+		got = poll(&event, 1, DATAPATH_AGENT_TIMEOUT_MS);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got == 0 ? -ETIMEDOUT : -errno;
+		got = rendezvous_receive(agent->session, &reply, sizeof(reply), &fd, MSG_DONTWAIT);
+		(void)safe_close(fd);
+		if (got < 0)
+			return got;
+		if (got == sizeof(reply) && reply.sequence == sequence)
+			return reply.error;
+	}
+}
+
+/* Sends one request with a socket or -1; @wait: returns what the agent answers. */
+static int request(struct datapath_agent *agent, struct agent_request *request, int fd, bool wait)
+{
+	int error;
+
+	(void)pthread_mutex_lock(&agent->lock);
+	request->sequence = wait ? ++agent->sequence : 0;
+	/* 0 would ask for no reply. */
+	if (wait && request->sequence == 0)
+		request->sequence = ++agent->sequence;
+	error = rendezvous_send(agent->session, request, sizeof(*request), fd, 0);
+	if (error == 0 && wait)
+		error = wait_reply(agent, request->sequence);
+	(void)pthread_mutex_unlock(&agent->lock);
+	return error == -EPIPE ? -ENOTCONN : error;
+}
+
+/* Told, not asked for: what goes wrong comes with the reply to the next commit. */
+static int tell(struct datapath_agent *agent, struct agent_request *what)
+{
+	agent->uncommitted = true;
+	return request(agent, what, -1, false);
+}
+
+/*
+ * Likewise before anything is attached, when what goes wrong comes with the reply to that: many of
+ * these are sent in a row then, and a reply to each would be most of what a takeover waits for.
+ * Later it has happened on return. With more sockets on their way than the user may have
+ * (ETOOMANYREFS, unix(7)) the agent takes those that were sent first.
+ */
+static int give(struct datapath_agent *agent, struct agent_request *what, int fd)
+{
+	struct agent_request commit = {.type = AGENT_COMMIT};
+	bool wait = atomic_load(&agent->attached);
+	int error = request(agent, what, fd, wait);
+
+	if (error != -ETOOMANYREFS)
+		return error;
+	error = request(agent, &commit, -1, true);
+	return error < 0 ? error : request(agent, what, fd, true);
+}
+
+static int agent_commit(struct datapath *base)
+{
+	struct agent_request commit = {.type = AGENT_COMMIT};
+	struct datapath_agent *agent = self(base);
+	int error;
+
+	if (!agent->uncommitted)
+		return 0;
+	error = request(agent, &commit, -1, true);
+	if (error < 0)
+		return log_errno(error, "the host's agent could not change its maps");
+	agent->uncommitted = false;
+	return 0;
+}
+
+static int agent_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
+{
+	struct agent_request listener = {.type = AGENT_LISTENER, .slot = slot};
+
+	return give(self(base), &listener, fd);
+}
+
+static int agent_set_gateway(struct datapath *base, const char *gateway)
+{
+	struct agent_request describe = {
+		.type = AGENT_NAMESPACE,
+		.namespace = {.mode = SIDESTEP_MODE_SIDECAR, .udp_pass = self(base)->udp_pass},
+	};
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (self(base)->start == 0)
+		self(base)->start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	describe.namespace.start = self(base)->start;
+	(void)snprintf(describe.namespace.gateway, sizeof(describe.namespace.gateway), "%s",
+		       gateway);
+	return give(self(base), &describe, -1);
+}
+
+static int agent_attach(struct datapath *base)
+{
+	struct agent_request attach = {.type = AGENT_ATTACH};
+	int error = request(self(base), &attach, -1, true);
+
+	if (error < 0)
+		return log_errno(error, "the host's agent could not attach its programs to this "
+					"network namespace; its own log tells more");
+	atomic_store(&self(base)->attached, true);
+	return 0;
+}
+
+static int agent_attach_device(struct datapath *base, uint32_t ifindex)
+{
+	struct agent_request attach = {.type = AGENT_DEVICE_ATTACH, .ifindex = ifindex};
+	int error = request(self(base), &attach, -1, true);
+
+	if (error < 0 && error != -ENODEV)
+		return log_errno(error,
+				 "the host's agent could not attach its programs to device "
+				 "%u; its own log tells more",
+				 ifindex);
+	return error;
+}
+
+static void agent_detach_device(struct datapath *base, uint32_t ifindex)
+{
+	struct agent_request detach = {.type = AGENT_DEVICE_DETACH, .ifindex = ifindex};
+
+	(void)tell(self(base), &detach);
+}
+
+static int agent_bypass_set(struct datapath *base, const struct prefix *prefix,
+			    const struct sidestep_bypass *value)
+{
+	struct agent_request set = {.type = AGENT_BYPASS_SET, .prefix = *prefix, .bypass = *value};
+
+	return tell(self(base), &set);
+}
+
+static int agent_bypass_remove(struct datapath *base, const struct prefix *prefix)
+{
+	struct agent_request removal = {.type = AGENT_BYPASS_REMOVE, .prefix = *prefix};
+
+	return tell(self(base), &removal);
+}
+
+static int agent_route_set(struct datapath *base, const struct prefix *prefix,
+			   const struct sidestep_route *value)
+{
+	struct agent_request set = {.type = AGENT_ROUTE_SET, .prefix = *prefix, .route = *value};
+
+	return tell(self(base), &set);
+}
+
+static int agent_route_remove(struct datapath *base, const struct prefix *prefix)
+{
+	struct agent_request removal = {.type = AGENT_ROUTE_REMOVE, .prefix = *prefix};
+
+	return tell(self(base), &removal);
+}
+
+static int agent_inbound_add(struct datapath *base, const struct sidestep_flow_key *key)
+{
+	struct agent_request add = {.type = AGENT_INBOUND_ADD, .flow = {.key = *key}};
+
+	return tell(self(base), &add);
+}
+
+static int agent_own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
+{
+	struct agent_request own = {.type = AGENT_OWN_SOCKET};
+	int error = give(self(base), &own, fd);
+
+	/* Without an agent: unmarked it reaches what is bypassed, the application's own ports say,
+	 * and goes by the gateway else. */
+	return destination && error == -ENOTCONN ? 0 : error;
+}
+
+/* For people only: dropped where the agent does not keep up. */
+static void tell_flow(struct datapath_agent *agent, struct agent_request *flow)
+{
+	(void)rendezvous_send(agent->session, flow, sizeof(*flow), -1, MSG_DONTWAIT);
+}
+
+static void agent_flow_update(struct datapath *base, const struct proxy_flow *flow)
+{
+	struct agent_request update = {.type = AGENT_FLOW_UPDATE};
+
+	datapath_flow_key(flow, &update.flow.key);
+	update.flow.start = flow->start;
+	update.flow.sent = flow->sent;
+	update.flow.received = flow->received;
+	tell_flow(self(base), &update);
+}
+
+static void agent_flow_close(struct datapath *base, const struct proxy_flow *flow)
+{
+	struct agent_request close = {.type = AGENT_FLOW_CLOSE};
+
+	datapath_flow_key(flow, &close.flow.key);
+	tell_flow(self(base), &close);
+}
+
+void datapath_agent_forget(struct datapath *base)
+{
+	struct datapath_agent *agent = self(base);
+
+	(void)safe_close(agent->session);
+	(void)pthread_mutex_destroy(&agent->lock);
+	free(agent);
+}
+
+static void agent_free(struct datapath *base)
+{
+	struct agent_request detach = {.type = AGENT_DETACH};
+	int error = request(self(base), &detach, -1, true);
+
+	if (error < 0)
+		(void)log_errno(error, "the host's agent could not be told to detach its programs; "
+				       "they go with the network namespace");
+	datapath_agent_forget(base);
+}
+
+static const struct datapath_ops ops = {
+	.name = "agent",
+	.free = agent_free,
+	.set_listener = agent_set_listener,
+	.set_gateway = agent_set_gateway,
+	.attach = agent_attach,
+	.attach_device = agent_attach_device,
+	.detach_device = agent_detach_device,
+	.bypass_set = agent_bypass_set,
+	.bypass_remove = agent_bypass_remove,
+	.route_set = agent_route_set,
+	.route_remove = agent_route_remove,
+	.inbound_add = agent_inbound_add,
+	.commit = agent_commit,
+	.own_socket = agent_own_socket,
+	.flow_update = agent_flow_update,
+	.flow_close = agent_flow_close,
+};
+
+int datapath_agent_fd(const struct datapath *datapath)
+{
+	return datapath && datapath->ops == &ops
+		       ? ((const struct datapath_agent *)datapath)->session
+		       : -1;
+}
+
+int datapath_agent_new(int session_fd, bool udp_pass, struct datapath **ret_datapath)
+{
+	struct datapath_agent *agent = calloc(1, sizeof(*agent));
+
+	if (!agent)
+		return -ENOMEM;
+	agent->base.ops = &ops;
+	agent->session = session_fd;
+	agent->udp_pass = udp_pass;
+	(void)pthread_mutex_init(&agent->lock, NULL);
+	*ret_datapath = &agent->base;
+	return 0;
+}

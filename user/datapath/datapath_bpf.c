@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/datapath_bpf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define MAX_DEVICES 256
+
+struct device {
+	uint32_t ifindex;
+	struct attachment ingress;
+	struct attachment egress;
+};
+
+struct datapath_bpf {
+	struct datapath base;
+	struct datapath_bpf_config config;
+	struct programs *programs;
+	uint32_t netns;
+	struct attachment steer;
+	struct attachment fixed; /* on lo, or in bridge mode on the veth */
+	struct device devices[MAX_DEVICES];
+	unsigned int device_count;
+	uint64_t start; /* ns, CLOCK_MONOTONIC; 0: not described yet */
+};
+
+static struct datapath_bpf *self(struct datapath *base)
+{
+	return (struct datapath_bpf *)base;
+}
+
+static int bpf_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
+{
+	return programs_listener_set(self(base)->programs, self(base)->netns, slot, fd);
+}
+
+static int bpf_set_gateway(struct datapath *base, const char *gateway)
+{
+	struct datapath_bpf *datapath = self(base);
+	struct sidestep_namespace namespace = {
+		.mode = datapath->config.mode,
+		.udp_pass = datapath->config.udp_pass,
+		.pid = (uint32_t)getpid(),
+	};
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if (datapath->start == 0)
+		datapath->start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	namespace.start = datapath->start;
+	(void)snprintf(namespace.gateway, sizeof(namespace.gateway), "%s", gateway);
+	return programs_namespace_set(datapath->programs, datapath->netns, &namespace);
+}
+
+static int bpf_attach(struct datapath *base)
+{
+	struct datapath_bpf *datapath = self(base);
+	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
+	int error;
+
+	error = programs_attach_steer(datapath->programs, datapath->config.netns_fd,
+				      &datapath->steer);
+	if (error < 0)
+		return error;
+	return programs_attach_tc(datapath->programs,
+				  bridge ? PROGRAM_VETH_INGRESS : PROGRAM_LO_EGRESS,
+				  bridge ? datapath->config.veth_ifindex : LOOPBACK_IFINDEX,
+				  &datapath->fixed);
+}
+
+static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifindex)
+{
+	unsigned int i;
+
+	for (i = 0; i < datapath->device_count; i++)
+		if (datapath->devices[i].ifindex == ifindex)
+			return &datapath->devices[i];
+	return NULL;
+}
+
+static int bpf_attach_device(struct datapath *base, uint32_t ifindex)
+{
+	struct datapath_bpf *datapath = self(base);
+	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
+	struct device device = {.ifindex = ifindex};
+	int error;
+
+	if (find_device(datapath, ifindex))
+		return 0;
+	if (datapath->device_count == MAX_DEVICES)
+		return log_errno(-ENOSPC, "cannot attach to a further device: %d are the limit",
+				 MAX_DEVICES);
+	/* What comes in is remembered before anything that goes out is judged. */
+	error = programs_attach_tc(datapath->programs,
+				   bridge ? PROGRAM_BRIDGE_EGRESS : PROGRAM_DEV_INGRESS, ifindex,
+				   &device.ingress);
+	if (error < 0)
+		return error;
+	error = programs_attach_tc(datapath->programs,
+				   bridge ? PROGRAM_BRIDGE_INGRESS : PROGRAM_DEV_EGRESS, ifindex,
+				   &device.egress);
+	if (error < 0) {
+		attachment_release(&device.ingress);
+		return error;
+	}
+	datapath->devices[datapath->device_count++] = device;
+	return 0;
+}
+
+static void bpf_detach_device(struct datapath *base, uint32_t ifindex)
+{
+	struct datapath_bpf *datapath = self(base);
+	struct device *device = find_device(datapath, ifindex);
+
+	if (!device)
+		return;
+	attachment_release(&device->egress);
+	attachment_release(&device->ingress);
+	*device = datapath->devices[--datapath->device_count];
+}
+
+static void bpf_free(struct datapath *base)
+{
+	struct datapath_bpf *datapath = self(base);
+
+	while (datapath->device_count > 0)
+		bpf_detach_device(base, datapath->devices[0].ifindex);
+	attachment_release(&datapath->fixed);
+	attachment_release(&datapath->steer);
+	programs_free(datapath->programs);
+	free(datapath);
+}
+
+static int bpf_bypass_set(struct datapath *base, const struct prefix *prefix,
+			  const struct sidestep_bypass *value)
+{
+	return programs_bypass_set(self(base)->programs, self(base)->netns, prefix, value);
+}
+
+static int bpf_bypass_remove(struct datapath *base, const struct prefix *prefix)
+{
+	return programs_bypass_remove(self(base)->programs, self(base)->netns, prefix);
+}
+
+static int bpf_route_set(struct datapath *base, const struct prefix *prefix,
+			 const struct sidestep_route *value)
+{
+	return programs_route_set(self(base)->programs, self(base)->netns, prefix, value);
+}
+
+static int bpf_route_remove(struct datapath *base, const struct prefix *prefix)
+{
+	return programs_route_remove(self(base)->programs, self(base)->netns, prefix);
+}
+
+static int bpf_inbound_add(struct datapath *base, const struct sidestep_flow_key *key)
+{
+	return programs_inbound_add(self(base)->programs, self(base)->netns, key);
+}
+
+/* Everything is in force as it is set. */
+static int bpf_commit(struct datapath *base)
+{
+	(void)base;
+	return 0;
+}
+
+static void bpf_settle(struct datapath *base)
+{
+	struct datapath_bpf *datapath = self(base);
+	unsigned int i;
+
+	programs_settle(datapath->programs, &datapath->fixed);
+	for (i = 0; i < datapath->device_count; i++) {
+		programs_settle(datapath->programs, &datapath->devices[i].ingress);
+		programs_settle(datapath->programs, &datapath->devices[i].egress);
+	}
+}
+
+static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
+{
+	struct datapath_bpf *datapath = self(base);
+
+	(void)destination;
+	/* In bridge mode the proxy's own connections are the host's. */
+	if (datapath->config.mode == SIDESTEP_MODE_BRIDGE)
+		return 0;
+	return programs_owner_set(datapath->programs, fd, SIDESTEP_OWNER_PROXY);
+}
+
+static void bpf_flow_update(struct datapath *base, const struct proxy_flow *flow)
+{
+	struct sidestep_flow_key key;
+
+	datapath_flow_key(flow, &key);
+	programs_flow_update(self(base)->programs, self(base)->netns, &key, flow->start, flow->sent,
+			     flow->received);
+}
+
+static void bpf_flow_close(struct datapath *base, const struct proxy_flow *flow)
+{
+	struct sidestep_flow_key key;
+
+	datapath_flow_key(flow, &key);
+	programs_flow_remove(self(base)->programs, self(base)->netns, &key);
+}
+
+static const struct datapath_ops ops = {
+	.name = "bpf",
+	.free = bpf_free,
+	.set_listener = bpf_set_listener,
+	.set_gateway = bpf_set_gateway,
+	.attach = bpf_attach,
+	.attach_device = bpf_attach_device,
+	.detach_device = bpf_detach_device,
+	.bypass_set = bpf_bypass_set,
+	.bypass_remove = bpf_bypass_remove,
+	.route_set = bpf_route_set,
+	.route_remove = bpf_route_remove,
+	.inbound_add = bpf_inbound_add,
+	.commit = bpf_commit,
+	.settle = bpf_settle,
+	.own_socket = bpf_own_socket,
+	.flow_update = bpf_flow_update,
+	.flow_close = bpf_flow_close,
+};
+
+int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath)
+{
+	struct datapath_bpf *datapath = calloc(1, sizeof(*datapath));
+	struct programs_config programs = {
+		.kind = config->mode == SIDESTEP_MODE_BRIDGE ? PROGRAMS_BRIDGE : PROGRAMS_SIDECAR,
+		.way = config->way,
+		.veth_ifindex = config->veth_ifindex,
+		.pin = config->pin,
+	};
+	int error;
+
+	if (!datapath)
+		return -ENOMEM;
+	datapath->base.ops = &ops;
+	datapath->config = *config;
+	error = programs_netns(&datapath->netns);
+	if (error < 0)
+		(void)log_errno(error, "cannot number the network namespace");
+	programs.netns = datapath->netns;
+	if (error == 0)
+		error = programs_load(&programs, config->quiet, &datapath->programs);
+	if (error < 0) {
+		bpf_free(&datapath->base);
+		return error;
+	}
+	*ret_datapath = &datapath->base;
+	return 0;
+}

@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "datapath/datapath_nft.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "datapath/datapath_nft_rules.h"
+#include "datapath/datapath_nft_run.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* Ports of sockets that live long: a few for each thread of the proxy's. */
+#define MAX_KEPT_PORTS 1024
+
+#define MAX_DEVICES 256
+
+/* How long the port of a socket that is about to connect is known, seconds. From its first packet
+ * on conntrack knows the connection. */
+#define CLAIM_S 10
+
+struct datapath_nft {
+	struct datapath base;
+	pthread_mutex_t lock; /* everything below; own_socket() is called by any thread */
+	struct nft *nft;
+	struct nft_rules rules;
+	char gateway[128];
+	struct nft_bypass_list bypass;
+	bool bypass_changed;
+	struct sidestep_flow_key *inbound; /* not in the table yet */
+	size_t inbound_count, inbound_room;
+	struct nft_own kept[MAX_KEPT_PORTS];
+	size_t kept_count;
+	uint32_t devices[MAX_DEVICES]; /* ifindex */
+	size_t device_count;
+	bool devices_changed;
+	bool no_egress; /* the kernel cannot guard devices */
+	bool attached;
+};
+
+static struct datapath_nft *self(struct datapath *base)
+{
+	return (struct datapath_nft *)base;
+}
+
+static void unlock(pthread_mutex_t **lock)
+{
+	(void)pthread_mutex_unlock(*lock);
+}
+
+/* Holds the lock until the end of the scope. */
+#define LOCK(datapath)                                                                             \
+	_cleanup_(unlock) pthread_mutex_t *held = &(datapath)->lock;                               \
+	(void)pthread_mutex_lock(held)
+
+static void write_kept(FILE *out, const struct datapath_nft *datapath)
+{
+	size_t i;
+
+	for (i = 0; i < datapath->kept_count; i++)
+		nft_write_own(out, &datapath->kept[i], 0);
+}
+
+/* By name, as nftables wants it; what is gone meanwhile is left out. */
+static void write_guard(FILE *out, const struct datapath_nft *datapath)
+{
+	char names[MAX_DEVICES][IFNAMSIZ];
+	size_t i, count = 0;
+
+	for (i = 0; i < datapath->device_count; i++)
+		if (if_indextoname(datapath->devices[i], names[count]))
+			count++;
+	nft_write_guard_table(out, (const char(*)[IFNAMSIZ])names, count);
+}
+
+/* All of the tables, or (@update) what has changed. The lock is held. */
+static int apply(struct datapath_nft *datapath, bool update)
+{
+	_cleanup_text_ struct nft_text text = {0};
+	bool guard = !datapath->no_egress;
+
+	if (nft_text_open(&text) < 0)
+		return -ENOMEM;
+	if (!update)
+		nft_write_table(text.stream, &datapath->rules);
+	if (!update || datapath->bypass_changed)
+		nft_write_bypass(text.stream, &datapath->bypass, NFT_TABLE);
+	if (guard && (!update || datapath->devices_changed))
+		write_guard(text.stream, datapath);
+	if (guard && (!update || datapath->devices_changed || datapath->bypass_changed))
+		nft_write_bypass(text.stream, &datapath->bypass, NFT_GUARD_TABLE);
+	nft_write_inbound(text.stream, datapath->inbound, datapath->inbound_count);
+	if (!update)
+		write_kept(text.stream, datapath);
+	if (fflush(text.stream) != 0 || ferror(text.stream))
+		return -ENOMEM;
+	if (nft_run(datapath->nft, text.text) < 0)
+		return -EIO;
+	datapath->bypass_changed = false;
+	datapath->devices_changed = false;
+	datapath->inbound_count = 0;
+	return 0;
+}
+
+/* In place of whatever is there. The lock is held. */
+static int install(struct datapath_nft *datapath)
+{
+	int error = apply(datapath, false);
+
+	if (error != -EIO || datapath->no_egress)
+		return error;
+	datapath->no_egress = true;
+	error = apply(datapath, false);
+	if (error == 0)
+		log_info("this kernel cannot guard devices with nftables (Linux 5.16, "
+			 "CONFIG_NETFILTER_EGRESS): an application with CAP_NET_RAW can send past "
+			 "the interception by packet sockets");
+	else
+		datapath->no_egress = false;
+	return error;
+}
+
+static void nft_free(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+
+	/* Adding first makes it no error when one is gone. */
+	if (datapath->attached &&
+	    (nft_run(datapath->nft, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") < 0 ||
+	     (!datapath->no_egress &&
+	      nft_run(datapath->nft,
+		      "add table " NFT_GUARD_TABLE "\ndelete table " NFT_GUARD_TABLE "\n") < 0)))
+		log_warning("cannot remove the nftables table " NFT_TABLE ": %s",
+			    nft_error(datapath->nft));
+	nft_close(datapath->nft);
+	(void)pthread_mutex_destroy(&datapath->lock);
+	free(datapath->bypass.items);
+	free(datapath->inbound);
+	free(datapath);
+}
+
+/* The address that the socket is bound to, and its port in host byte order, or negative errno. */
+static int local_address(int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+{
+	const struct sockaddr_in6 *address6 = (const struct sockaddr_in6 *)ret_address;
+	const struct sockaddr_in *address4 = (const struct sockaddr_in *)ret_address;
+
+	memset(ret_address, 0, sizeof(*ret_address));
+	*ret_size = sizeof(*ret_address);
+	if (getsockname(fd, (struct sockaddr *)ret_address, ret_size) < 0)
+		return -errno;
+	return ntohs(ret_address->ss_family == AF_INET6 ? address6->sin6_port : address4->sin_port);
+}
+
+static int nft_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
+{
+	struct datapath_nft *datapath = self(base);
+	struct sockaddr_storage address;
+	socklen_t size;
+	int port = local_address(fd, &address, &size);
+
+	if (port < 0)
+		return port;
+	datapath->rules.listeners[slot] = (uint16_t)port;
+	return 0;
+}
+
+static int nft_set_gateway(struct datapath *base, const char *gateway)
+{
+	struct datapath_nft *datapath = self(base);
+
+	(void)snprintf(datapath->gateway, sizeof(datapath->gateway), "%s", gateway);
+	return 0;
+}
+
+static int nft_attach(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+	int error;
+
+	LOCK(datapath);
+	error = install(datapath);
+	if (error == -EIO)
+		return nft_complain(datapath->nft, "install the nftables table " NFT_TABLE);
+	if (error < 0)
+		return log_errno(error, "cannot write the nftables table " NFT_TABLE);
+	datapath->attached = true;
+	return 0;
+}
+
+static int nft_attach_device(struct datapath *base, uint32_t ifindex)
+{
+	struct datapath_nft *datapath = self(base);
+	char name[IFNAMSIZ];
+	size_t i;
+
+	LOCK(datapath);
+	if (!if_indextoname(ifindex, name))
+		return -ENODEV;
+	for (i = 0; i < datapath->device_count; i++)
+		if (datapath->devices[i] == ifindex)
+			return 0;
+	if (datapath->device_count == MAX_DEVICES)
+		return log_errno(-ENOSPC, "cannot guard more than %d devices", MAX_DEVICES);
+	datapath->devices[datapath->device_count++] = ifindex;
+	datapath->devices_changed = true;
+	return 0;
+}
+
+static void nft_detach_device(struct datapath *base, uint32_t ifindex)
+{
+	struct datapath_nft *datapath = self(base);
+	size_t i;
+
+	LOCK(datapath);
+	for (i = 0; i < datapath->device_count; i++) {
+		if (datapath->devices[i] != ifindex)
+			continue;
+		datapath->devices[i] = datapath->devices[--datapath->device_count];
+		datapath->devices_changed = true;
+		return;
+	}
+}
+
+static int bypass_set(struct datapath *base, const struct prefix *prefix,
+		      const struct sidestep_bypass *value)
+{
+	struct datapath_nft *datapath = self(base);
+
+	LOCK(datapath);
+	datapath->bypass_changed = true;
+	return nft_bypass_set(&datapath->bypass, prefix, value->sources);
+}
+
+static int bypass_remove(struct datapath *base, const struct prefix *prefix)
+{
+	struct datapath_nft *datapath = self(base);
+
+	LOCK(datapath);
+	datapath->bypass_changed = true;
+	nft_bypass_remove(&datapath->bypass, prefix);
+	return 0;
+}
+
+/* The kernel's own main table is asked, by rule. */
+static int nft_route_set(struct datapath *base, const struct prefix *prefix,
+			 const struct sidestep_route *value)
+{
+	(void)base;
+	(void)prefix;
+	(void)value;
+	return 0;
+}
+
+static int nft_route_remove(struct datapath *base, const struct prefix *prefix)
+{
+	(void)base;
+	(void)prefix;
+	return 0;
+}
+
+static int nft_inbound_add(struct datapath *base, const struct sidestep_flow_key *key)
+{
+	struct datapath_nft *datapath = self(base);
+
+	LOCK(datapath);
+	if (datapath->inbound_count == SIDESTEP_MAX_INBOUND)
+		return -ENOSPC;
+	if (datapath->inbound_count == datapath->inbound_room) {
+		size_t room = datapath->inbound_room ? 2 * datapath->inbound_room : 64;
+		void *keys = reallocarray(datapath->inbound, room, sizeof(*key));
+
+		if (!keys)
+			return -ENOMEM;
+		datapath->inbound = keys;
+		datapath->inbound_room = room;
+	}
+	datapath->inbound[datapath->inbound_count++] = *key;
+	return 0;
+}
+
+static int nft_commit(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+	int error;
+
+	LOCK(datapath);
+	/* Until then nothing judges, and attaching takes all of it. */
+	if (!datapath->attached ||
+	    (!datapath->bypass_changed && !datapath->devices_changed && !datapath->inbound_count))
+		return 0;
+	error = apply(datapath, true);
+	/* Somebody took the table away, or changed it. */
+	if (error == -EIO && install(datapath) == 0) {
+		log_warning("the nftables table " NFT_TABLE " was not as it should be: replaced");
+		return 0;
+	}
+	if (error == -EIO)
+		return nft_complain(datapath->nft, "update the nftables table " NFT_TABLE);
+	return error < 0 ? log_errno(error, "cannot update the nftables table " NFT_TABLE) : 0;
+}
+
+/* Has the kernel give the socket a port that nobody else gets while it is held. */
+static int claim_port(int fd, struct nft_own *ret_own)
+{
+	struct sockaddr_storage address;
+	int type, port, tries;
+	socklen_t size = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return -errno;
+	for (tries = 0; tries < 2; tries++) {
+		port = local_address(fd, &address, &size);
+		if (port < 0)
+			return port;
+		*ret_own = (struct nft_own) {
+			.protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP,
+			.port = (uint16_t)port,
+		};
+		if (port > 0)
+			return 0;
+		if (bind(fd, (const struct sockaddr *)&address, size) < 0)
+			return -errno;
+	}
+	return -EADDRINUSE;
+}
+
+/* A socket without @destination keeps its port until the process ends. */
+static int keep(struct datapath_nft *datapath, const struct nft_own *own)
+{
+	size_t i;
+
+	for (i = 0; i < datapath->kept_count; i++)
+		if (datapath->kept[i].port == own->port &&
+		    datapath->kept[i].protocol == own->protocol)
+			return 1;
+	if (datapath->kept_count == MAX_KEPT_PORTS)
+		return -ENOSPC;
+	datapath->kept[datapath->kept_count++] = *own;
+	return 0;
+}
+
+/*
+ * The port is the proxy's alone while the socket holds it. The mark tells its packets from what a
+ * raw socket may send from the same port: a number that is known here and to who may list the
+ * table, which takes CAP_NET_ADMIN.
+ */
+static int own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
+{
+	struct datapath_nft *datapath = self(base);
+	_cleanup_text_ struct nft_text text = {0};
+	uint8_t address[16];
+	struct nft_own own = {0};
+	int error;
+
+	LOCK(datapath);
+	if (destination && destination->sa_family != AF_INET && destination->sa_family != AF_INET6)
+		return 0;
+	if (destination) {
+		address_from_sockaddr(destination, address);
+		if (nft_bypass_has(&datapath->bypass, address))
+			return 0;
+	}
+	error = claim_port(fd, &own);
+	if (error == 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &datapath->rules.own_mark,
+				     sizeof(datapath->rules.own_mark)) < 0)
+		error = -errno;
+	if (error == 0 && !destination)
+		error = keep(datapath, &own);
+	if (error != 0 || !datapath->attached)
+		return error < 0 ? error : 0;
+	if (nft_text_open(&text) < 0)
+		return -ENOMEM;
+	nft_write_own(text.stream, &own, destination ? CLAIM_S : 0);
+	if (fflush(text.stream) != 0)
+		return -ENOMEM;
+	return nft_run(datapath->nft, text.text) < 0 ? -EIO : 0;
+}
+
+static void nft_flow_update(struct datapath *base, const struct proxy_flow *flow)
+{
+	(void)base;
+	(void)flow;
+}
+
+static void nft_flow_close(struct datapath *base, const struct proxy_flow *flow)
+{
+	(void)base;
+	(void)flow;
+}
+
+static const struct datapath_ops nft_ops = {
+	.name = "nft",
+	.free = nft_free,
+	.set_listener = nft_set_listener,
+	.set_gateway = nft_set_gateway,
+	.attach = nft_attach,
+	.attach_device = nft_attach_device,
+	.detach_device = nft_detach_device,
+	.bypass_set = bypass_set,
+	.bypass_remove = bypass_remove,
+	.route_set = nft_route_set,
+	.route_remove = nft_route_remove,
+	.inbound_add = nft_inbound_add,
+	.commit = nft_commit,
+	.own_socket = own_socket,
+	.flow_update = nft_flow_update,
+	.flow_close = nft_flow_close,
+};
+
+static uint32_t random_mark(void)
+{
+	uint32_t mark;
+
+	do {
+		if (getrandom(&mark, sizeof(mark), 0) != (ssize_t)sizeof(mark))
+			return 0;
+	} while (mark == 0 || mark == DATAPATH_NFT_OUT_MARK);
+	return mark;
+}
+
+int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath)
+{
+	struct datapath_nft *datapath = calloc(1, sizeof(*datapath));
+	int error;
+
+	if (!datapath)
+		return log_errno(-ENOMEM, "cannot create the nftables datapath");
+	datapath->base.ops = &nft_ops;
+	(void)pthread_mutex_init(&datapath->lock, NULL);
+	datapath->rules.udp_pass = config->udp_pass;
+	datapath->rules.out_mark = DATAPATH_NFT_OUT_MARK;
+	datapath->rules.own_mark = random_mark();
+	datapath->rules.gateway = datapath->gateway;
+	if (!datapath->rules.own_mark) {
+		nft_free(&datapath->base);
+		return log_errno(-EIO, "cannot draw the random mark of the nftables datapath");
+	}
+	error = nft_open(&datapath->nft);
+	if (error < 0) {
+		nft_free(&datapath->base);
+		return log_errno(error, "cannot load libnftables.so.1 (Debian: libnftables1; "
+					"--log-level debug says which file is missing)");
+	}
+	*ret_datapath = &datapath->base;
+	return 0;
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+bool address_is_ipv4(const uint8_t address[16])
+{
+	return memcmp(address, mapped_prefix, sizeof(mapped_prefix)) == 0;
+}
+
+int address_parse(const char *text, uint8_t ret_address[16])
+{
+	uint8_t address[16];
+
+	if (inet_pton(AF_INET6, text, address) == 1) {
+		memcpy(ret_address, address, sizeof(address));
+		return 0;
+	}
+	if (inet_pton(AF_INET, text, address + 12) != 1)
+		return -EINVAL;
+	memcpy(address, mapped_prefix, sizeof(mapped_prefix));
+	memcpy(ret_address, address, sizeof(address));
+	return 0;
+}
+
+const char *address_format(const uint8_t address[16], char text[ADDRESS_TEXT_MAX])
+{
+	if (address_is_ipv4(address))
+		return inet_ntop(AF_INET, address + 12, text, ADDRESS_TEXT_MAX);
+	return inet_ntop(AF_INET6, address, text, ADDRESS_TEXT_MAX);
+}
+
+void address_from_sockaddr(const struct sockaddr *from, uint8_t ret_address[16])
+{
+	if (from->sa_family == AF_INET6) {
+		memcpy(ret_address, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
+		       16);
+		return;
+	}
+	memcpy(ret_address, mapped_prefix, sizeof(mapped_prefix));
+	memcpy(ret_address + 12, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
+}
+
+/* Decimal digits only, as strtoul() alone would also take signs and blanks. */
+static int number_parse(const char *text, unsigned int maximum, unsigned int *ret_number)
+{
+	unsigned int number = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		number = number * 10 + (unsigned int)(*text - '0');
+		if (number > maximum)
+			return -EINVAL;
+	}
+	*ret_number = number;
+	return 0;
+}
+
+static bool prefix_clear_host_bits(struct prefix *prefix)
+{
+	bool cleared = false;
+	size_t i;
+
+	for (i = 0; i < sizeof(prefix->address); i++) {
+		unsigned int bits = prefix->length > i * 8 ? prefix->length - (unsigned int)i * 8
+							   : 0;
+		uint8_t mask = bits >= 8 ? 0xff : (uint8_t)(0xff << (8 - bits));
+
+		if (prefix->address[i] & (uint8_t)~mask)
+			cleared = true;
+		prefix->address[i] &= mask;
+	}
+	return cleared;
+}
+
+static int prefix_scan(const char *text, struct prefix *ret_prefix, bool *ret_cleared)
+{
+	char address[ADDRESS_TEXT_MAX];
+	struct prefix prefix;
+	unsigned int length;
+	const char *slash = strchr(text, '/');
+	size_t size = slash ? (size_t)(slash - text) : strlen(text);
+	bool ipv4;
+
+	if (size >= sizeof(address))
+		return -EINVAL;
+	memcpy(address, text, size);
+	address[size] = '\0';
+	if (address_parse(address, prefix.address) < 0)
+		return -EINVAL;
+	/* "::ffff:1.2.3.4/120" counts its bits as IPv6 does. */
+	ipv4 = !strchr(address, ':');
+	length = ipv4 ? 32 : 128;
+	if (slash && number_parse(slash + 1, length, &length) < 0)
+		return -EINVAL;
+	prefix.length = (uint8_t)(ipv4 ? length + 96 : length);
+	*ret_cleared = prefix_clear_host_bits(&prefix);
+	*ret_prefix = prefix;
+	return 0;
+}
+
+int prefix_parse(const char *text, struct prefix *ret_prefix)
+{
+	struct prefix prefix;
+	bool cleared;
+	int error = prefix_scan(text, &prefix, &cleared);
+
+	if (error < 0)
+		return error;
+	if (cleared)
+		return -ERANGE;
+	*ret_prefix = prefix;
+	return 0;
+}
+
+int prefix_parse_lenient(const char *text, struct prefix *ret_prefix)
+{
+	bool cleared;
+
+	return prefix_scan(text, ret_prefix, &cleared);
+}
+
+const char *prefix_format(const struct prefix *prefix, char text[ADDRESS_TEXT_MAX])
+{
+	unsigned int length = prefix->length;
+	size_t used;
+
+	address_format(prefix->address, text);
+	used = strlen(text);
+	/* 0.0.0.0/0 is kept as ::ffff:0:0/96; anything shorter is IPv6. */
+	if (address_is_ipv4(prefix->address) && length >= 96)
+		length -= 96;
+	(void)snprintf(text + used, ADDRESS_TEXT_MAX - used, "/%u", length);
+	return text;
+}
+
+bool prefix_equal(const struct prefix *a, const struct prefix *b)
+{
+	return a->length == b->length && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+bool prefix_contains(const struct prefix *prefix, const uint8_t address[16])
+{
+	struct prefix other = {.length = prefix->length};
+
+	memcpy(other.address, address, sizeof(other.address));
+	prefix_clear_host_bits(&other);
+	return memcmp(other.address, prefix->address, sizeof(other.address)) == 0;
+}
+
+int endpoint_parse(const char *text, struct endpoint *ret_endpoint)
+{
+	char host[ADDRESS_TEXT_MAX];
+	const char *colon = strrchr(text, ':');
+	struct endpoint endpoint = {0};
+	unsigned int port;
+	size_t size;
+	bool bracket;
+
+	if (!colon || number_parse(colon + 1, 65535, &port) < 0)
+		return -EINVAL;
+	bracket = text[0] == '[';
+	if (bracket && (colon == text || colon[-1] != ']'))
+		return -EINVAL;
+	text += bracket;
+	size = (size_t)(colon - text) - bracket;
+	if (size >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, text, size);
+	host[size] = '\0';
+	if (bracket) {
+		struct sockaddr_in6 *address = (struct sockaddr_in6 *)&endpoint.address;
+
+		if (inet_pton(AF_INET6, host, &address->sin6_addr) != 1)
+			return -EINVAL;
+		address->sin6_family = AF_INET6;
+		address->sin6_port = htons((uint16_t)port);
+	} else {
+		struct sockaddr_in *address = (struct sockaddr_in *)&endpoint.address;
+
+		if (inet_pton(AF_INET, host, &address->sin_addr) != 1)
+			return -EINVAL;
+		address->sin_family = AF_INET;
+		address->sin_port = htons((uint16_t)port);
+	}
+	*ret_endpoint = endpoint;
+	return 0;
+}
+
+const char *endpoint_format(const struct sockaddr *address, char text[ADDRESS_TEXT_MAX])
+{
+	char host[ADDRESS_TEXT_MAX];
+	uint8_t bytes[16];
+	uint16_t port;
+
+	address_from_sockaddr(address, bytes);
+	address_format(bytes, host);
+	port = address->sa_family == AF_INET6
+		       ? ((const struct sockaddr_in6 *)(const void *)address)->sin6_port
+		       : ((const struct sockaddr_in *)(const void *)address)->sin_port;
+	(void)snprintf(text, ADDRESS_TEXT_MAX, address_is_ipv4(bytes) ? "%s:%u" : "[%s]:%u", host,
+		       ntohs(port));
+	return text;
+}
+
+socklen_t endpoint_size(const struct endpoint *endpoint)
+{
+	return endpoint->address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						       : sizeof(struct sockaddr_in);
+}

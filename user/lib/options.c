@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/options_value.h"
+#include "lib/util.h"
+
+/* Names longer than this are not compared for "did you mean". */
+#define NAME_MAX_COMPARED 64
+
+static void *entry_field(const struct option_entry *entry, void *target)
+{
+	return (char *)target + entry->offset;
+}
+
+static bool entry_is_list(const struct option_entry *entry)
+{
+	return entry->type == OPTION_STRINGS || entry->type == OPTION_PREFIXES;
+}
+
+void options_release(const struct options_command *command, void *target)
+{
+	size_t i;
+
+	for (i = 0; i < command->entry_count; i++) {
+		const struct option_entry *entry = &command->entries[i];
+		void *field = entry_field(entry, target);
+
+		if (!entry_is_list(entry))
+			continue;
+		if (entry->type == OPTION_STRINGS)
+			free(((struct option_strings *)field)->values);
+		else
+			free(((struct option_prefixes *)field)->values);
+		option_clear(entry, field);
+	}
+}
+
+static unsigned int minimum_of(unsigned int a, unsigned int b)
+{
+	return a < b ? a : b;
+}
+
+/* Levenshtein's edit distance, with one row of the table kept. */
+static unsigned int name_distance(const char *a, const char *b)
+{
+	unsigned int row[NAME_MAX_COMPARED + 1];
+	size_t length = strlen(b);
+	unsigned int above, left;
+	size_t i, j;
+
+	if (strlen(a) > NAME_MAX_COMPARED || length > NAME_MAX_COMPARED)
+		return UINT_MAX;
+	for (j = 0; j <= length; j++)
+		row[j] = (unsigned int)j;
+	for (i = 0; a[i]; i++) {
+		left = row[0];
+		row[0] = (unsigned int)i + 1;
+		for (j = 0; j < length; j++) {
+			above = row[j + 1];
+			row[j + 1] = minimum_of(minimum_of(above, row[j]) + 1,
+						left + (a[i] != b[j]));
+			left = above;
+		}
+	}
+	return row[length];
+}
+
+/* The known name that @name most likely stands for, or NULL when none is near. */
+static const char *nearest_name(const struct options_command *command, const char *name)
+{
+	const char *nearest = NULL;
+	unsigned int best = UINT_MAX;
+	size_t length = strlen(name);
+	size_t i;
+
+	for (i = 0; i < command->entry_count; i++) {
+		const char *known = command->entries[i].name;
+		unsigned int distance = name_distance(name, known);
+		bool near = distance <= 2 || distance <= length / 3;
+
+		/* "--http-egress" for "--http-egress-port". */
+		if (length >= 3 && strncmp(name, known, length) == 0)
+			near = true;
+		if (near && distance < best) {
+			best = distance;
+			nearest = known;
+		}
+	}
+	return nearest;
+}
+
+static int report_unknown(const struct options_command *command, const char *name)
+{
+	const char *nearest = nearest_name(command, name);
+
+	if (nearest)
+		log_error("unknown option --%.200s; did you mean --%s? ('%s --help' lists all)",
+			  name, nearest, command->name);
+	else
+		log_error("unknown option --%.200s; '%s --help' lists all", name, command->name);
+	return -EINVAL;
+}
+
+static const struct option_entry *find_entry(const struct options_command *command,
+					     const char *name, size_t length)
+{
+	size_t i;
+
+	for (i = 0; i < command->entry_count; i++) {
+		const struct option_entry *entry = &command->entries[i];
+
+		if (strlen(entry->name) == length && memcmp(entry->name, name, length) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static int set_default(const struct option_entry *entry, void *target)
+{
+	void *field = entry_field(entry, target);
+	int error;
+
+	option_clear(entry, field);
+	if (!entry->default_text)
+		return 0;
+	error = option_store(entry, entry->default_text, field);
+	return error < 0 ? option_report_bad_value(entry, entry->default_text, error) : 0;
+}
+
+static int set_defaults(const struct options_command *command, void *target)
+{
+	int error = 0;
+	size_t i;
+
+	/* All of them first: options_release() must find lists even when a default is bad. */
+	for (i = 0; i < command->entry_count; i++)
+		option_clear(&command->entries[i], entry_field(&command->entries[i], target));
+	for (i = 0; error == 0 && i < command->entry_count; i++)
+		error = set_default(&command->entries[i], target);
+	return error;
+}
+
+static int store_value(const struct option_entry *entry, const char *value, void *target)
+{
+	int error;
+
+	if (!*value && (entry->flags & OPTION_LENIENT))
+		return entry_is_list(entry) ? 0 : set_default(entry, target);
+	/* Nearly always a variable that the caller's shell found unset. */
+	if (!*value && (entry->type == OPTION_STRING || entry->type == OPTION_STRINGS)) {
+		log_error("--%s: the value is empty; leave the option out or give it one",
+			  entry->name);
+		return -EINVAL;
+	}
+	error = option_store(entry, value, entry_field(entry, target));
+	return error < 0 ? option_report_bad_value(entry, value, error) : 0;
+}
+
+/* One option at argv[*index], and its value where that is an argument of its own. */
+static int parse_one(const struct options_command *command, int argc, char **argv, int *index,
+		     void *target, const struct option_entry **ret_entry)
+{
+	const char *name = argv[*index] + (argv[*index][1] == '-' ? 2 : 1);
+	const char *equals = strchr(name, '=');
+	size_t length = equals ? (size_t)(equals - name) : strlen(name);
+	const struct option_entry *entry = find_entry(command, name, length);
+	_cleanup_free_ char *copy = NULL;
+	const char *example;
+
+	if (!entry) {
+		if (strcmp(name, "h") == 0 || strcmp(name, "help") == 0)
+			return 1;
+		copy = strndup(name, length);
+		return copy ? report_unknown(command, copy)
+			    : log_errno(-ENOMEM, "unknown option --%.200s", name);
+	}
+	*ret_entry = entry;
+	if (equals)
+		return store_value(entry, equals + 1, target);
+	if (entry->type == OPTION_BOOL)
+		return store_value(entry, "true", target);
+	if (*index + 1 < argc)
+		return store_value(entry, argv[++*index], target);
+	example = option_example_of(entry);
+	log_error("--%s needs a value%s%s%s%s", entry->name, example ? "; for example: --" : "",
+		  example ? entry->name : "", example ? " " : "", example ? example : "");
+	return -EINVAL;
+}
+
+static int check_arguments(const struct options_command *command, int argc, char **argv, int first)
+{
+	unsigned int count = (unsigned int)(argc - first);
+
+	if (count > command->maximum_arguments) {
+		log_error("unexpected argument '%.200s'; see '%s --help'",
+			  argv[first + (int)command->maximum_arguments], command->name);
+		return -EINVAL;
+	}
+	if (count < command->minimum_arguments) {
+		log_error("arguments are missing: %s %s; see '%s --help'", command->name,
+			  command->arguments ? command->arguments : "", command->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_required(const struct options_command *command, const bool *seen)
+{
+	size_t i;
+
+	for (i = 0; i < command->entry_count; i++) {
+		const struct option_entry *entry = &command->entries[i];
+		const char *example = option_example_of(entry);
+
+		if (seen[i] || !(entry->flags & OPTION_REQUIRED))
+			continue;
+		log_error("--%s is required%s%s%s%s", entry->name,
+			  example ? "; for example: --" : "", example ? entry->name : "",
+			  example ? " " : "", example ? example : "");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int parse_all(const struct options_command *command, int argc, char **argv, void *target,
+		     bool *seen, int *ret_first_argument)
+{
+	const struct option_entry *entry = NULL;
+	int index;
+	int result;
+
+	for (index = 1; index < argc; index++) {
+		/* "-" alone is an argument: by custom it names standard input. */
+		if (argv[index][0] != '-' || !argv[index][1])
+			break;
+		if (strcmp(argv[index], "--") == 0) {
+			index++;
+			break;
+		}
+		result = parse_one(command, argc, argv, &index, target, &entry);
+		if (result != 0)
+			return result;
+		seen[entry - command->entries] = true;
+	}
+	result = check_required(command, seen);
+	if (result == 0)
+		result = check_arguments(command, argc, argv, index);
+	if (result == 0)
+		*ret_first_argument = index;
+	return result;
+}
+
+int options_parse(const struct options_command *command, int argc, char **argv, void *target,
+		  int *ret_first_argument)
+{
+	_cleanup_free_ bool *seen = calloc(command->entry_count + 1, sizeof(*seen));
+	int result;
+
+	if (!seen)
+		return log_errno(-ENOMEM, "cannot read the options");
+	result = set_defaults(command, target);
+	if (result == 0)
+		result = parse_all(command, argc, argv, target, seen, ret_first_argument);
+	if (result != 0)
+		options_release(command, target);
+	if (result == 1)
+		options_print_help(command, stdout);
+	return result;
+}

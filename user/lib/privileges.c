@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/privileges.h"
+
+#include <errno.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+
+#include "lib/log.h"
+
+static void free_capabilities(cap_t *capabilities)
+{
+	if (*capabilities)
+		(void)cap_free(*capabilities);
+}
+
+#define _cleanup_cap_ __attribute__((cleanup(free_capabilities)))
+
+static bool in_effect(cap_value_t capability)
+{
+	_cleanup_cap_ cap_t now = cap_get_proc();
+	cap_flag_value_t have = CAP_CLEAR;
+
+	return now && cap_get_flag(now, capability, CAP_EFFECTIVE, &have) == 0 && have == CAP_SET;
+}
+
+bool privileges_have_bpf(void)
+{
+	return in_effect(CAP_BPF) || in_effect(CAP_SYS_ADMIN);
+}
+
+bool privileges_have_perfmon(void)
+{
+	return in_effect(CAP_PERFMON) || in_effect(CAP_SYS_ADMIN);
+}
+
+bool privileges_have_net_admin(void)
+{
+	return in_effect(CAP_NET_ADMIN);
+}
+
+int privileges_set_bpf(bool on)
+{
+	/* Where it is not permitted it is off anyway, and cannot be switched on. */
+	_cleanup_cap_ cap_t capabilities = cap_get_proc();
+	cap_value_t bpf = CAP_BPF;
+
+	if (!capabilities ||
+	    cap_set_flag(capabilities, CAP_EFFECTIVE, 1, &bpf, on ? CAP_SET : CAP_CLEAR) < 0 ||
+	    cap_set_proc(capabilities) < 0)
+		return -errno;
+	return 0;
+}
+
+int privileges_drop(bool keep_bpf)
+{
+	static const cap_value_t wanted[] = {CAP_NET_ADMIN, CAP_BPF};
+	_cleanup_cap_ cap_t now = cap_get_proc();
+	_cleanup_cap_ cap_t kept = cap_init();
+	int i;
+
+	if (!now || !kept)
+		return log_errno(-errno, "cannot read the capabilities");
+	for (i = 0; i < (keep_bpf ? 2 : 1); i++) {
+		cap_flag_value_t have = CAP_CLEAR;
+
+		if (cap_get_flag(now, wanted[i], CAP_PERMITTED, &have) < 0 || have == CAP_CLEAR)
+			continue;
+		if (cap_set_flag(kept, CAP_PERMITTED, 1, &wanted[i], CAP_SET) < 0 ||
+		    cap_set_flag(kept, CAP_EFFECTIVE, 1, &wanted[i], CAP_SET) < 0)
+			return log_errno(-errno, "cannot choose the capabilities to keep");
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return log_errno(-errno, "cannot set no_new_privs");
+	if (cap_set_proc(kept) < 0)
+		return log_errno(-errno, "cannot give up capabilities");
+	return 0;
+}

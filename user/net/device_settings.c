@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/device_settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* Loose reverse path filtering, RFC 3704 section 2.4. */
+#define RP_FILTER_LOOSE 2
+
+/* include/linux/netdevice.h: GSO_LEGACY_MAX_SIZE, GSO_MAX_SEGS. */
+#define GSO_SIZE     65536
+#define GSO_SEGMENTS 65535
+
+/* What devices start with. */
+static const struct netlink_gso usual_gso = {GSO_SIZE, GSO_SIZE, GSO_SEGMENTS};
+
+/* The largest packet a device takes in segments, less the longest headers before TCP's payload. */
+#define PAYLOAD_MAX (GSO_SIZE - 128)
+/* IPv4 and TCP without options: with them segments are smaller. */
+#define HEADERS_MIN 40
+/* Fewer segments than this in a packet would make those of small segments too small. It allows
+ * Ethernet's 1500 bytes, and not jumbo frames. */
+#define SEGMENTS_MIN 40
+
+/* A setting that new devices of this namespace start with; 0 where it cannot be read. */
+static uint32_t default_setting(const char *name)
+{
+	char path[128];
+	_cleanup_fclose_ FILE *file = NULL;
+	unsigned int value = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/default/%s", name);
+	file = fopen(path, "re");
+	if (!file || fscanf(file, "%u", &value) != 1)
+		return 0;
+	return value;
+}
+
+int device_settings_relax(struct device_settings *settings, struct netlink *netlink,
+			  const struct netlink_link *link, bool inherited)
+{
+	/* After a killed predecessor the device's own settings are not known any more. */
+	bool ours = inherited && link->accept_local;
+
+	if (settings->count < DEVICE_SETTINGS_MAX) {
+		settings->validation[settings->count].ifindex = link->ifindex;
+		settings->validation[settings->count].accept_local =
+			ours ? default_setting("accept_local") : link->accept_local;
+		settings->validation[settings->count].rp_filter =
+			ours ? default_setting("rp_filter") : link->rp_filter;
+		settings->count++;
+	}
+	return netlink_link_set_ipv4(netlink, link->ifindex, 1, RP_FILTER_LOOSE);
+}
+
+/* How many segments a packet may have that leaves by any of the devices; 0: too few. */
+static uint32_t segments_wanted(const struct netlink_link *links, size_t count)
+{
+	uint32_t mtu = 0, segments;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (!links[i].loopback && links[i].mtu > mtu)
+			mtu = links[i].mtu;
+	if (mtu <= HEADERS_MIN)
+		return 0;
+	segments = PAYLOAD_MAX / (mtu - HEADERS_MIN);
+	if (segments < SEGMENTS_MIN)
+		return 0;
+	return segments < GSO_SEGMENTS ? segments : GSO_SEGMENTS;
+}
+
+static bool gso_equal(const struct netlink_gso *a, const struct netlink_gso *b)
+{
+	return a->size == b->size && a->size_ipv4 == b->size_ipv4 && a->segments == b->segments;
+}
+
+void device_settings_enlarge_loopback(struct device_settings *settings, struct netlink *netlink,
+				      const struct netlink_link *links, size_t count,
+				      bool inherited)
+{
+	struct netlink_gso wanted = usual_gso;
+	const struct netlink_link *link;
+	uint32_t segments;
+	bool ours;
+	size_t i;
+	int error;
+
+	for (i = 0; i < count && !links[i].loopback; i++)
+		;
+	if (i == count || links[i].gso.size_ipv4 == 0 || links[i].gso_limit <= GSO_SIZE)
+		return;
+	link = &links[i];
+	ours = settings->loopback_ifindex != 0 || (inherited && link->gso.size == link->gso_limit &&
+						   link->gso.segments < GSO_SEGMENTS);
+	if (!ours && !gso_equal(&link->gso, &usual_gso))
+		return;
+	segments = segments_wanted(links, count);
+	if (segments > 0)
+		wanted = (struct netlink_gso) {link->gso_limit, link->gso_limit, segments};
+	settings->loopback_ifindex = link->ifindex;
+	if (gso_equal(&link->gso, &wanted))
+		return;
+	error = netlink_link_set_gso(netlink, link->ifindex, &wanted);
+	if (error < 0)
+		log_debug("lo keeps its packet size: %s", strerror(-error));
+	else
+		log_debug("lo: packets of up to %u bytes, %u segments", wanted.size,
+			  wanted.segments);
+}
+
+void device_settings_restore(struct device_settings *settings, struct netlink *netlink)
+{
+	unsigned int i;
+
+	for (i = 0; i < settings->count; i++)
+		(void)netlink_link_set_ipv4(netlink, settings->validation[i].ifindex,
+					    settings->validation[i].accept_local,
+					    settings->validation[i].rp_filter);
+	settings->count = 0;
+	if (settings->loopback_ifindex)
+		(void)netlink_link_set_gso(netlink, settings->loopback_ifindex, &usual_gso);
+	settings->loopback_ifindex = 0;
+}

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Loading and the maps' life; attachment.c attaches, programs_maps.c fills. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+
+#include "lib/log.h"
+#include "lib/privileges.h"
+#include "lib/util.h"
+#include "programs/programs_private.h"
+#include "shared.skel.h"
+#include "sidestep.skel.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+/* Pinned; the others are the programs' own business. */
+static const char *const map_names[] = {
+	[MAP_BYPASS4] = "bypass4",
+	[MAP_BYPASS6] = "bypass6",
+	[MAP_ROUTE4] = "route4",
+	[MAP_ROUTE6] = "route6",
+	[MAP_FLOWS] = "flows",
+	[MAP_INBOUND] = "inbound",
+	[MAP_OWNERS] = "owners",
+	[MAP_LISTENERS] = "listeners",
+	[MAP_COUNTERS] = "counters",
+	[MAP_INFO] = "info",
+	[MAP_NAMESPACES] = "namespaces",
+	/* Between programs: an old one and a new one must not have one each. */
+	[MAP_ARRIVALS] = "arrivals",
+	[MAP_GENERATION] = "generation",
+};
+_Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
+
+static const struct {
+	const char *name;
+	unsigned int kinds; /* bits, 1 << enum programs_kind: where it is loaded */
+	bool beside;	    /* verified on the second processor; about half of all work */
+} program_table[PROGRAMS] = {
+#define SIDECAR (1 << PROGRAMS_SIDECAR)
+#define BRIDGE	(1 << PROGRAMS_BRIDGE)
+#define SHARED	(1 << PROGRAMS_SHARED)
+	[PROGRAM_STEER] = {"steer", SIDECAR | BRIDGE | SHARED, .beside = true},
+	[PROGRAM_LO_EGRESS] = {"lo_egress", SIDECAR | SHARED, .beside = true},
+	[PROGRAM_LO_INGRESS] = {"lo_ingress", SHARED},
+	[PROGRAM_DEV_INGRESS] = {"dev_ingress", SIDECAR | SHARED},
+	[PROGRAM_DEV_EGRESS] = {"dev_egress", SIDECAR | SHARED},
+	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE, .beside = true},
+	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE},
+	[PROGRAM_VETH_INGRESS] = {"veth_ingress", BRIDGE},
+};
+
+const char *programs_name(enum programs_program program)
+{
+	return program_table[program].name;
+}
+
+enum programs_program programs_by_name(const char *name)
+{
+	int i;
+
+	for (i = 0; i < PROGRAMS; i++)
+		if (strcmp(program_table[i].name, name) == 0)
+			return (enum programs_program)i;
+	return PROGRAMS;
+}
+
+static int print_nothing(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	(void)level;
+	(void)format;
+	(void)arguments;
+	return 0;
+}
+
+static int make_pin_directory(const char *path)
+{
+	_cleanup_free_ char *parent = strdup(path);
+	struct statfs filesystem;
+	char *slash;
+
+	if (!parent)
+		return -ENOMEM;
+	slash = strrchr(parent, '/');
+	if (!slash || slash == parent)
+		return log_errno(-EINVAL,
+				 "cannot pin maps in \"%s\": give a directory below a "
+				 "mounted bpffs, such as /sys/fs/bpf/sidestep/NAME",
+				 path);
+	*slash = '\0';
+	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(path, 0755) < 0 && errno != EEXIST))
+		return log_errno(-errno, "cannot make the directory %s to pin maps in", path);
+	if (statfs(path, &filesystem) < 0)
+		return log_errno(-errno, "cannot look at %s", path);
+	if (filesystem.f_type == BPF_FS_MAGIC)
+		return 0;
+	(void)rmdir(path);
+	return log_errno(-EMEDIUMTYPE,
+			 "cannot pin maps in %s, which is not on a bpffs (mount -t bpf bpf "
+			 "/sys/fs/bpf, and for a container: -v /sys/fs/bpf:/sys/fs/bpf)",
+			 path);
+}
+
+static void pin_path(const char *directory, enum programs_map map, char path[4096])
+{
+	(void)snprintf(path, 4096, "%s/%s", directory, map_names[map]);
+}
+
+/* Maps of another version are not to be written to. Returns 0 also where nothing is pinned. */
+static int check_pinned_version(const char *directory)
+{
+	struct sidestep_info info;
+	uint32_t zero = 0;
+	char path[4096];
+	_cleanup_close_ int fd = -1;
+
+	pin_path(directory, MAP_INFO, path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	if (bpf_map_lookup_elem(fd, &zero, &info) == 0 && info.abi_version == SIDESTEP_ABI_VERSION)
+		return 0;
+	return log_errno(-EPROTO,
+			 "the maps pinned in %s have version %u, this sidestep (%s) wants version "
+			 "%d: stop the containers that they serve and remove the directory, or "
+			 "run the sidestep that made them",
+			 directory, info.abi_version, SIDESTEP_VERSION, SIDESTEP_ABI_VERSION);
+}
+
+/* libbpf pins what has a path, and goes on with what is pinned there. */
+static int choose_pins(struct programs *programs, struct bpf_object *object)
+{
+	int error, i;
+
+	if (!programs->config.pin)
+		return 0;
+	error = make_pin_directory(programs->config.pin);
+	if (error < 0)
+		return error;
+	programs->pin = strdup(programs->config.pin);
+	if (!programs->pin)
+		return -ENOMEM;
+	if (programs->config.adopt && (error = check_pinned_version(programs->pin)) < 0)
+		return error;
+	for (i = 0; i < PROGRAMS_MAPS; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
+		char path[4096];
+
+		pin_path(programs->pin, i, path);
+		if (!programs->config.adopt)
+			(void)unlink(path); /* left by a killed predecessor */
+		error = bpf_map__set_pin_path(map, path);
+		if (error < 0)
+			return log_errno(error, "cannot choose %s for a map", path);
+	}
+	return 0;
+}
+
+static void unpin_maps(struct programs *programs)
+{
+	int i;
+
+	if (!programs->pin || programs->config.adopt)
+		return;
+	for (i = 0; i < PROGRAMS_MAPS; i++) {
+		char path[4096];
+
+		pin_path(programs->pin, i, path);
+		(void)unlink(path);
+	}
+	(void)rmdir(programs->pin);
+}
+
+/* Before Linux 5.11 maps are charged to RLIMIT_MEMLOCK; later it does not matter. */
+static void raise_memlock(void)
+{
+	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+static int complain(int error, const struct programs_config *config, bool quiet)
+{
+	/* Before Linux 6.8 the verifier takes fields of what lies on the stack for spilled
+	 * registers, and refuses others beside them. */
+	bool wants_perfmon = error == -EACCES && !privileges_have_perfmon();
+
+	if (wants_perfmon) {
+		log_warning("cannot load the BPF programs: this kernel's verifier takes them only "
+			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON; Linux "
+			    "6.8 does not ask for it)");
+		return -EPERM;
+	}
+	if (error == -EPERM && quiet)
+		return error;
+	if (error == -EPERM)
+		return log_errno(error, "cannot load the BPF programs: CAP_BPF and CAP_NET_ADMIN "
+					"are needed, and a seccomp profile that allows bpf(2) "
+					"(docker run --privileged, or --cap-add BPF --cap-add "
+					"NET_ADMIN)");
+	return log_errno(error,
+			 "cannot load the BPF programs (Linux %s or newer is needed; "
+			 "--log-level debug shows what the kernel's verifier says)",
+			 config->kind == PROGRAMS_SHARED ? "6.6" : "5.10");
+}
+
+/* Keeps the file descriptors; what libbpf knows besides is not needed any more. */
+static int take_maps(struct programs *programs, const struct bpf_object *object)
+{
+	int i;
+
+	for (i = 0; i < PROGRAMS_MAPS; i++) {
+		const struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
+
+		programs->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+		if (programs->maps[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Those that @object has loaded. */
+static int take_programs(struct programs *programs, const struct bpf_object *object)
+{
+	int i;
+
+	for (i = 0; i < PROGRAMS; i++) {
+		const struct bpf_program *program =
+			bpf_object__find_program_by_name(object, program_table[i].name);
+
+		if (!program || !bpf_program__autoload(program))
+			continue;
+		programs->programs[i] = fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0);
+		if (programs->programs[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void close_object(struct bpf_object **object)
+{
+	bpf_object__close(*object);
+}
+
+static bool kernel_is(unsigned int major, unsigned int minor)
+{
+	unsigned int running_major, running_minor;
+	struct utsname name;
+
+	return uname(&name) == 0 &&
+	       sscanf(name.release, "%u.%u", &running_major, &running_minor) == 2 &&
+	       (running_major > major || (running_major == major && running_minor >= minor));
+}
+
+/* Sets the constants that the programs are compiled with (const volatile in bpf/). */
+static int configure(struct bpf_object *object, const struct programs_config *config)
+{
+	struct sidestep_bpf__rodata constants = {
+		.config_netns = config->netns,
+		.config_veth_ifindex = config->veth_ifindex,
+		.config_lookup_has_ifindex = kernel_is(5, 17),
+	};
+	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
+
+	/* Those of the agent have none to set. */
+	if (config->kind == PROGRAMS_SHARED)
+		return 0;
+	return map ? bpf_map__set_initial_value(map, &constants, sizeof(constants)) : -ENOENT;
+}
+
+struct bpf_object *programs_open(const struct programs_config *config)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "sidestep");
+	bool shared = config->kind == PROGRAMS_SHARED;
+	struct bpf_object *object;
+	const void *elf;
+	size_t size;
+	int error, i;
+
+	elf = shared ? shared_bpf__elf_bytes(&size) : sidestep_bpf__elf_bytes(&size);
+	object = bpf_object__open_mem(elf, size, &options);
+	if (!object)
+		return NULL;
+	for (i = 0; i < PROGRAMS; i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(object, program_table[i].name);
+
+		if (program)
+			(void)bpf_program__set_autoload(program, program_table[i].kinds &
+									 1U << config->kind);
+	}
+	error = configure(object, config);
+	if (error < 0) {
+		bpf_object__close(object);
+		errno = -error;
+		return NULL;
+	}
+	return object;
+}
+
+/* What @object loads are from now on the programs that are to be verified beside, or the others. */
+static void choose_programs(struct bpf_object *object, enum programs_kind kind, bool beside)
+{
+	int i;
+
+	for (i = 0; i < PROGRAMS; i++) {
+		struct bpf_program *program =
+			bpf_object__find_program_by_name(object, program_table[i].name);
+
+		if (program)
+			(void)bpf_program__set_autoload(program,
+							program_table[i].kinds & 1U << kind &&
+								program_table[i].beside == beside);
+	}
+}
+
+static int load(struct programs *programs, bool quiet)
+{
+	const struct programs_config *config = &programs->config;
+	_cleanup_(close_object) struct bpf_object *object = programs_open(config);
+	_cleanup_(close_object) struct bpf_object *second = NULL;
+	int error;
+
+	if (!object)
+		return log_errno(-errno, "cannot open the BPF programs inside this binary");
+	error = choose_pins(programs, object);
+	if (error < 0)
+		return error;
+	/* The agent has time, and maps that are there already. */
+	if (config->kind != PROGRAMS_SHARED)
+		second = programs_open(config);
+	if (second) {
+		choose_programs(object, config->kind, false);
+		choose_programs(second, config->kind, true);
+		error = programs_load_both(object, second);
+	} else {
+		error = bpf_object__load(object);
+	}
+	if (error < 0)
+		return complain(error, config, quiet);
+	error = take_maps(programs, object);
+	if (error == 0)
+		error = take_programs(programs, object);
+	if (error == 0 && second)
+		error = take_programs(programs, second);
+	return error;
+}
+
+/* Programs of other loads may remember what was in the maps: from here on that does not count. */
+static int map_generation(struct programs *programs)
+{
+	void *memory = mmap(NULL, sizeof(*programs->generation), PROT_READ | PROT_WRITE, MAP_SHARED,
+			    programs->maps[MAP_GENERATION], 0);
+
+	if (memory == MAP_FAILED)
+		return log_errno(-errno, "cannot map the BPF map generation");
+	programs->generation = memory;
+	programs_bypass_changed(programs);
+	return 0;
+}
+
+static int describe(const struct programs *programs)
+{
+	struct sidestep_info info = {
+		.abi_version = SIDESTEP_ABI_VERSION,
+		.pid = (uint32_t)getpid(),
+		.version = SIDESTEP_VERSION,
+	};
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(programs->maps[MAP_INFO], &zero, &info, BPF_ANY);
+}
+
+int programs_load(const struct programs_config *config, bool quiet, struct programs **ret_programs)
+{
+	struct programs *programs = calloc(1, sizeof(*programs));
+	int error, i;
+
+	if (!programs)
+		return -ENOMEM;
+	programs->config = *config;
+	for (i = 0; i < PROGRAMS_MAPS; i++)
+		programs->maps[i] = -1;
+	for (i = 0; i < PROGRAMS; i++)
+		programs->programs[i] = -1;
+	if (!log_enabled(LOG_DEBUG))
+		libbpf_set_print(print_nothing);
+	raise_memlock();
+	error = load(programs, quiet);
+	if (error == 0)
+		error = map_generation(programs);
+	if (error == 0)
+		error = describe(programs);
+	if (error < 0) {
+		programs_free(programs);
+		return error;
+	}
+	*ret_programs = programs;
+	return 0;
+}
+
+void programs_free(struct programs *programs)
+{
+	int i;
+
+	if (!programs)
+		return;
+	unpin_maps(programs);
+	if (programs->generation)
+		(void)munmap(programs->generation, sizeof(*programs->generation));
+	for (i = 0; i < PROGRAMS_MAPS; i++)
+		(void)safe_close(programs->maps[i]);
+	for (i = 0; i < PROGRAMS; i++)
+		(void)safe_close(programs->programs[i]);
+	free(programs->pin);
+	free(programs);
+}
+
+int programs_netns(uint32_t *ret_netns)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	if (fd < 0)
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
+		cookie = 1;
+	if (cookie > UINT32_MAX)
+		return -EOVERFLOW;
+	*ret_netns = (uint32_t)cookie;
+	return 0;
+}

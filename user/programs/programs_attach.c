@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <net/if.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+#include "programs/programs_private.h"
+
+/* Newer than the headers of the oldest systems that this builds on (Linux 6.6). */
+#define ATTACH_TYPE_TCX_INGRESS ((enum bpf_attach_type)46)
+#define ATTACH_TYPE_TCX_EGRESS	((enum bpf_attach_type)47)
+
+/* How our clsact filters are told from others, to be replaced after a SIGKILL. */
+#define CLSACT_PRIORITY 9300
+#define CLSACT_HANDLE	93
+
+static bool is_egress(enum programs_program program)
+{
+	return program == PROGRAM_LO_EGRESS || program == PROGRAM_DEV_EGRESS ||
+	       program == PROGRAM_BRIDGE_EGRESS;
+}
+
+static enum bpf_tc_attach_point attach_point(const struct attachment *attachment)
+{
+	return attachment->egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
+}
+
+static int clsact_attach(const struct attachment *attachment, int program_fd)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
+		    .attach_point = attach_point(attachment));
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY,
+		    .prog_fd = program_fd, .flags = BPF_TC_F_REPLACE);
+	int error;
+
+	error = bpf_tc_hook_create(&hook);
+	if (error < 0 && error != -EEXIST)
+		return error;
+	return bpf_tc_attach(&hook, &options);
+}
+
+static void clsact_detach(const struct attachment *attachment)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
+		    .attach_point = attach_point(attachment));
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+
+	/* The qdisc itself stays: somebody else may have filters on it by now. */
+	(void)bpf_tc_detach(&hook, &options);
+}
+
+int programs_attach_steer(const struct programs *programs, int netns_fd,
+			  struct attachment *ret_attachment)
+{
+	int fd = bpf_link_create(programs->programs[PROGRAM_STEER], netns_fd, BPF_SK_LOOKUP, NULL);
+
+	if (fd < 0)
+		return log_errno(fd, "cannot attach the BPF program steer (sk_lookup) to the "
+				     "network namespace");
+	*ret_attachment = (struct attachment) {.kind = ATTACHMENT_LINK, .link_fd = fd};
+	return 0;
+}
+
+/* A link: -EINVAL or -EOPNOTSUPP from a kernel without TCX, which knows no such attach type. */
+static int tcx_create(struct attachment *attachment, int program_fd)
+{
+	int fd = bpf_link_create(program_fd, (int)attachment->ifindex,
+				 attachment->egress ? ATTACH_TYPE_TCX_EGRESS
+						    : ATTACH_TYPE_TCX_INGRESS,
+				 NULL);
+
+	if (fd < 0)
+		return fd;
+	attachment->kind = ATTACHMENT_LINK;
+	attachment->link_fd = fd;
+	return 0;
+}
+
+static int tcx_attach(struct attachment *attachment, int program_fd)
+{
+	int error = tcx_create(attachment, program_fd);
+
+	/* A filter that does the same: this process's, or a killed predecessor's. */
+	if (error == 0)
+		clsact_detach(attachment);
+	return error;
+}
+
+int programs_attach_tc(const struct programs *programs, enum programs_program program,
+		       uint32_t ifindex, struct attachment *ret_attachment)
+{
+	struct attachment result = {
+		.kind = ATTACHMENT_CLSACT,
+		.ifindex = ifindex,
+		.egress = is_egress(program),
+		.program = program,
+	};
+	int fd = programs->programs[program], error;
+	char name[IF_NAMESIZE] = "?";
+
+	error = programs->config.way == PROGRAMS_WAY_TCX ? tcx_attach(&result, fd)
+							 : clsact_attach(&result, fd);
+	(void)if_indextoname(ifindex, name);
+	if (error == -ENODEV)
+		return error;
+	if (error < 0)
+		return log_errno(error, "cannot attach the BPF program %s to %s",
+				 programs_name(program), name);
+	log_debug("%s attached to %s (%s)", programs_name(program), name,
+		  result.kind == ATTACHMENT_LINK ? "TCX" : "clsact");
+	*ret_attachment = result;
+	return 0;
+}
+
+void programs_settle(const struct programs *programs, struct attachment *attachment)
+{
+	if (programs->config.way == PROGRAMS_WAY_AUTO && attachment->kind == ATTACHMENT_CLSACT)
+		(void)tcx_attach(attachment, programs->programs[attachment->program]);
+}
+
+int programs_attach_tcx(const struct programs *programs, enum programs_program program,
+			uint32_t ifindex, struct attachment *ret_attachment)
+{
+	struct attachment result = {
+		.ifindex = ifindex,
+		.egress = is_egress(program),
+		.program = program,
+	};
+	int error = programs->config.way == PROGRAMS_WAY_CLSACT
+			    ? -EOPNOTSUPP
+			    : tcx_create(&result, programs->programs[program]);
+
+	if (error == 0)
+		*ret_attachment = result;
+	return error;
+}
+
+void programs_detach_filter(enum programs_program program, uint32_t ifindex)
+{
+	clsact_detach(&(struct attachment) {.ifindex = ifindex, .egress = is_egress(program)});
+}
+
+void attachment_release(struct attachment *attachment)
+{
+	if (attachment->kind == ATTACHMENT_LINK)
+		(void)safe_close(attachment->link_fd);
+	else if (attachment->kind == ATTACHMENT_CLSACT)
+		clsact_detach(attachment);
+	*attachment = (struct attachment) {.kind = ATTACHMENT_NONE};
+}
+
+int programs_update_link(const struct programs *programs, enum programs_program program,
+			 int link_fd)
+{
+	return bpf_link_update(link_fd, programs->programs[program], NULL);
+}

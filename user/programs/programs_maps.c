@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "programs/counters.h"
+#include "programs/programs_private.h"
+
+/* A key of the LPM map for the prefix's family. */
+union lpm_key {
+	struct sidestep_prefix4 prefix4;
+	struct sidestep_prefix6 prefix6;
+};
+
+static int lpm_key(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
+		   enum programs_map map4, enum programs_map map6, union lpm_key *key)
+{
+	if (address_is_ipv4(prefix->address) && prefix->length >= 96) {
+		key->prefix4.prefix_length = SIDESTEP_NETNS_BITS + prefix->length - 96u;
+		key->prefix4.netns = netns;
+		memcpy(key->prefix4.address, prefix->address + 12, 4);
+		return programs->maps[map4];
+	}
+	key->prefix6.prefix_length = SIDESTEP_NETNS_BITS + prefix->length;
+	key->prefix6.netns = netns;
+	memcpy(key->prefix6.address, prefix->address, 16);
+	return programs->maps[map6];
+}
+
+static int lpm_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
+		   enum programs_map map4, enum programs_map map6, const void *value)
+{
+	union lpm_key key;
+	int fd = lpm_key(programs, netns, prefix, map4, map6, &key);
+
+	return bpf_map_update_elem(fd, &key, value, BPF_ANY);
+}
+
+static int lpm_remove(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
+		      enum programs_map map4, enum programs_map map6)
+{
+	union lpm_key key;
+	int fd = lpm_key(programs, netns, prefix, map4, map6, &key);
+	int error = bpf_map_delete_elem(fd, &key);
+
+	return error == -ENOENT ? 0 : error;
+}
+
+void programs_bypass_changed(const struct programs *programs)
+{
+	(void)__atomic_add_fetch(&programs->generation->bypass, 1, __ATOMIC_SEQ_CST);
+}
+
+int programs_namespace_set(const struct programs *programs, uint32_t netns,
+			   const struct sidestep_namespace *value)
+{
+	int error = counters_prepare(programs->maps[MAP_COUNTERS], netns);
+
+	if (error < 0)
+		return error;
+	return bpf_map_update_elem(programs->maps[MAP_NAMESPACES], &netns, value, BPF_ANY);
+}
+
+/*
+ * Deletes a namespace's entries from an LPM map, whose keys have @key_size bytes and @netns at
+ * @offset. Its walk visits what a prefix contains before the prefix, and 0 before 1
+ * (trie_get_next_key(), kernel/bpf/lpm_trie.c). So the namespace's lowest address at full length,
+ * @first, stands right before all else that it has, and other namespaces cost nothing. The walk
+ * must not stand on a deleted key.
+ */
+static void remove_entries(int fd, const void *first, size_t key_size, size_t offset)
+{
+	static const union {
+		struct sidestep_bypass bypass;
+		struct sidestep_route route;
+	} value;
+	uint8_t kept[sizeof(union lpm_key)], next[sizeof(union lpm_key)];
+	/* No room for it: through the whole map. */
+	bool anchored = bpf_map_update_elem(fd, first, &value, BPF_ANY) == 0;
+	const void *previous = anchored ? first : NULL;
+
+	while (bpf_map_get_next_key(fd, previous, next) == 0) {
+		bool own = memcmp(next + offset, (const uint8_t *)first + offset,
+				  sizeof(uint32_t)) == 0;
+
+		if (own && bpf_map_delete_elem(fd, next) == 0)
+			continue;
+		if (anchored)
+			break;
+		memcpy(kept, next, key_size);
+		previous = kept;
+	}
+	if (anchored)
+		(void)bpf_map_delete_elem(fd, first);
+}
+
+/* A hash has no order: through the whole map, whose entries are the flows that live. */
+static void remove_flows(int fd, uint32_t netns)
+{
+	struct sidestep_flow_key kept, next, *previous = NULL;
+
+	while (bpf_map_get_next_key(fd, previous, &next) == 0) {
+		if (next.netns == netns && bpf_map_delete_elem(fd, &next) == 0)
+			continue;
+		kept = next;
+		previous = &kept;
+	}
+}
+
+void programs_namespace_remove(const struct programs *programs, uint32_t netns)
+{
+	static const enum programs_map maps4[] = {MAP_BYPASS4, MAP_ROUTE4};
+	static const enum programs_map maps6[] = {MAP_BYPASS6, MAP_ROUTE6};
+	const struct sidestep_prefix4 first4 = {SIDESTEP_NETNS_BITS + 32, netns, {0}};
+	const struct sidestep_prefix6 first6 = {SIDESTEP_NETNS_BITS + 128, netns, {0}};
+	struct sidestep_listener_key listener = {.netns = netns};
+	size_t i;
+
+	for (listener.listener = 0; listener.listener < SIDESTEP_LISTENERS; listener.listener++)
+		(void)bpf_map_delete_elem(programs->maps[MAP_LISTENERS], &listener);
+	for (i = 0; i < 2; i++) {
+		remove_entries(programs->maps[maps4[i]], &first4, sizeof(first4),
+			       offsetof(struct sidestep_prefix4, netns));
+		remove_entries(programs->maps[maps6[i]], &first6, sizeof(first6),
+			       offsetof(struct sidestep_prefix6, netns));
+	}
+	programs_bypass_changed(programs);
+	remove_flows(programs->maps[MAP_FLOWS], netns);
+	(void)bpf_map_delete_elem(programs->maps[MAP_NAMESPACES], &netns);
+	counters_remove(programs->maps[MAP_COUNTERS], netns);
+}
+
+int programs_listener_set(const struct programs *programs, uint32_t netns,
+			  enum sidestep_listener slot, int fd)
+{
+	struct sidestep_listener_key key = {.netns = netns, .listener = slot};
+	uint64_t value = (uint64_t)fd;
+
+	return bpf_map_update_elem(programs->maps[MAP_LISTENERS], &key, &value, BPF_ANY);
+}
+
+int programs_bypass_set(const struct programs *programs, uint32_t netns,
+			const struct prefix *prefix, const struct sidestep_bypass *value)
+{
+	int error = lpm_set(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6, value);
+
+	programs_bypass_changed(programs);
+	return error;
+}
+
+int programs_bypass_remove(const struct programs *programs, uint32_t netns,
+			   const struct prefix *prefix)
+{
+	int error = lpm_remove(programs, netns, prefix, MAP_BYPASS4, MAP_BYPASS6);
+
+	programs_bypass_changed(programs);
+	return error;
+}
+
+int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
+		       const struct sidestep_route *value)
+{
+	struct sidestep_route route = *value;
+
+	/* The programs read 4 bytes from the front where the address is IPv4. */
+	if (route.has_gateway && address_is_ipv4(value->gateway)) {
+		memset(route.gateway, 0, sizeof(route.gateway));
+		memcpy(route.gateway, value->gateway + 12, 4);
+	}
+	return lpm_set(programs, netns, prefix, MAP_ROUTE4, MAP_ROUTE6, &route);
+}
+
+int programs_route_remove(const struct programs *programs, uint32_t netns,
+			  const struct prefix *prefix)
+{
+	return lpm_remove(programs, netns, prefix, MAP_ROUTE4, MAP_ROUTE6);
+}
+
+int programs_inbound_add(const struct programs *programs, uint32_t netns,
+			 const struct sidestep_flow_key *key)
+{
+	struct sidestep_flow_key own = *key;
+	struct sidestep_inbound value = {0};
+
+	own.netns = netns;
+	return bpf_map_update_elem(programs->maps[MAP_INBOUND], &own, &value, BPF_ANY);
+}
+
+int programs_owner_set(const struct programs *programs, int fd, enum sidestep_owner owner)
+{
+	struct sidestep_owner_value value = {.owner = owner};
+
+	return bpf_map_update_elem(programs->maps[MAP_OWNERS], &fd, &value, BPF_ANY);
+}
+
+void programs_flow_update(const struct programs *programs, uint32_t netns,
+			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
+			  uint64_t received)
+{
+	struct sidestep_flow_key own = *key;
+	struct sidestep_flow value = {
+		.start = start,
+		.bytes_sent = sent,
+		.bytes_received = received,
+		.verdict = SIDESTEP_STEER_TCP,
+	};
+
+	own.netns = netns;
+	/* Full: that flow is not shown. */
+	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_ANY);
+}
+
+void programs_flow_remove(const struct programs *programs, uint32_t netns,
+			  const struct sidestep_flow_key *key)
+{
+	struct sidestep_flow_key own = *key;
+
+	own.netns = netns;
+	(void)bpf_map_delete_elem(programs->maps[MAP_FLOWS], &own);
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/policy.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Never changed once it is built; all in one allocation. */
+struct globs {
+	size_t count;
+	char text[]; /* each with its NUL: lower case, no dot at the end, no "**" */
+};
+
+struct policy {
+	pthread_rwlock_t lock; /* of all below; its writer never waits for a crowd of readers */
+	bool internet;
+	struct globs *allowed;
+};
+
+/* ASCII only: names are compared by RFC 4343, not by the locale. */
+static char lower(char letter)
+{
+	return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
+}
+
+static size_t length_without_dot(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > 0 && name[length - 1] == '.' ? length - 1 : length;
+}
+
+/*
+ * Only the last star is ever tried again: what an earlier one matched can stay as short as it was,
+ * since the later star takes up any slack. Steps: strlen(glob) * length at most.
+ */
+static bool glob_match(const char *glob, const char *name, size_t length)
+{
+	const char *star = NULL;
+	size_t at = 0, retry = 0;
+
+	while (at < length) {
+		if (*glob == '*') {
+			star = ++glob;
+			retry = at;
+			if (!*glob)
+				return true;
+		} else if (*glob == lower(name[at])) {
+			glob++;
+			at++;
+		} else if (star) {
+			glob = star;
+			at = ++retry;
+		} else {
+			return false;
+		}
+	}
+	while (*glob == '*')
+		glob++;
+	return !*glob;
+}
+
+static bool globs_match(const struct globs *globs, const char *name)
+{
+	size_t length = length_without_dot(name), i;
+	const char *glob = globs->text;
+
+	for (i = 0; i < globs->count; i++) {
+		if (glob_match(glob, name, length))
+			return true;
+		glob += strlen(glob) + 1;
+	}
+	return false;
+}
+
+/* Copies the normal form of @glob to @text and returns the end, behind the NUL. */
+static char *glob_copy(char *text, const char *glob)
+{
+	size_t length = length_without_dot(glob), i;
+
+	for (i = 0; i < length; i++) {
+		if (glob[i] != '*' || i == 0 || glob[i - 1] != '*')
+			*text++ = lower(glob[i]);
+	}
+	*text = '\0';
+	return text + 1;
+}
+
+static int globs_new(const char *const *allowed, size_t count, struct globs **ret_globs)
+{
+	struct globs *globs;
+	size_t size = 0, i;
+	char *end;
+
+	if (count > POLICY_GLOBS_MAX)
+		return -E2BIG;
+	for (i = 0; i < count; i++) {
+		size_t length = strnlen(allowed[i], POLICY_GLOB_MAX + 1);
+
+		if (length == 0 || length > POLICY_GLOB_MAX)
+			return -EINVAL;
+		size += length + 1;
+	}
+	globs = malloc(sizeof(*globs) + size);
+	if (!globs)
+		return -ENOMEM;
+	globs->count = count;
+	end = globs->text;
+	for (i = 0; i < count; i++)
+		end = glob_copy(end, allowed[i]);
+	*ret_globs = globs;
+	return 0;
+}
+
+static int lock_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attributes;
+	int error = pthread_rwlockattr_init(&attributes);
+
+	if (error)
+		return -error;
+	/* The default lets readers overtake, without end while many threads are busy. */
+	(void)pthread_rwlockattr_setkind_np(&attributes,
+					    PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	error = pthread_rwlock_init(lock, &attributes);
+	(void)pthread_rwlockattr_destroy(&attributes);
+	return -error;
+}
+
+int policy_new(struct policy **ret_policy)
+{
+	static const char *const everything[] = {"*"};
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	if (!policy)
+		return -ENOMEM;
+	policy->internet = true;
+	if (globs_new(everything, 1, &policy->allowed) < 0 || lock_init(&policy->lock) < 0) {
+		free(policy->allowed);
+		free(policy);
+		return -ENOMEM;
+	}
+	*ret_policy = policy;
+	return 0;
+}
+
+void policy_free(struct policy *policy)
+{
+	if (!policy)
+		return;
+	(void)pthread_rwlock_destroy(&policy->lock);
+	free(policy->allowed);
+	free(policy);
+}
+
+int policy_apply(struct policy *policy, const struct policy_change *change)
+{
+	struct globs *globs = NULL;
+
+	if (change->has_allowed) {
+		int error = globs_new(change->allowed, change->allowed_count, &globs);
+
+		if (error < 0)
+			return error;
+	}
+	(void)pthread_rwlock_wrlock(&policy->lock);
+	if (change->has_internet)
+		policy->internet = change->internet;
+	if (change->has_allowed) {
+		struct globs *old = policy->allowed;
+
+		policy->allowed = globs;
+		globs = old;
+	}
+	(void)pthread_rwlock_unlock(&policy->lock);
+	free(globs);
+	return 0;
+}
+
+struct policy_verdict policy_judge(const struct policy *policy, const char *name)
+{
+	/* Locking changes nothing that a reader could see. */
+	pthread_rwlock_t *lock = (pthread_rwlock_t *)&policy->lock;
+	struct policy_verdict verdict;
+
+	(void)pthread_rwlock_rdlock(lock);
+	verdict.internet = policy->internet;
+	verdict.allowed = name && globs_match(policy->allowed, name);
+	(void)pthread_rwlock_unlock(lock);
+	return verdict;
+}
+
+bool policy_internet(const struct policy *policy)
+{
+	return policy_judge(policy, NULL).internet;
+}
+
+bool policy_allows(const struct policy *policy, const char *name)
+{
+	return policy_judge(policy, name).allowed;
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/docker_feed.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "docker/docker_networks.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* What the steering needs of a network. */
+struct feed_network {
+	char name[256];
+	char interface[IF_NAMESIZE];
+};
+
+struct docker_feed {
+	struct docker_watch *watch;
+	int event_fd;
+	pthread_mutex_t lock; /* guards what follows */
+	struct prefix *prefixes;
+	size_t prefix_count;
+	struct feed_network *networks;
+	size_t network_count;
+};
+
+static void on_networks(const struct docker_network *networks, size_t count, void *context)
+{
+	struct docker_feed *feed = context;
+	struct feed_network *names = calloc(count + 1, sizeof(*names));
+	size_t total = 0, used = 0, i, j;
+	struct prefix *prefixes;
+
+	for (i = 0; i < count; i++)
+		total += networks[i].subnet_count;
+	prefixes = calloc(total + 1, sizeof(*prefixes));
+	if (!names || !prefixes) {
+		free(names);
+		free(prefixes);
+		log_error("no memory for %zu Docker networks: the old ones stay in force", count);
+		return;
+	}
+	for (i = 0; i < count; i++) {
+		(void)snprintf(names[i].name, sizeof(names[i].name), "%s", networks[i].name);
+		memcpy(names[i].interface, networks[i].interface, sizeof(names[i].interface));
+		for (j = 0; j < networks[i].subnet_count; j++)
+			prefixes[used++] = networks[i].subnets[j].prefix;
+	}
+	(void)pthread_mutex_lock(&feed->lock);
+	free(feed->prefixes);
+	free(feed->networks);
+	feed->prefixes = prefixes;
+	feed->prefix_count = used;
+	feed->networks = names;
+	feed->network_count = count;
+	(void)pthread_mutex_unlock(&feed->lock);
+	(void)eventfd_write(feed->event_fd, 1);
+}
+
+static void on_connected(bool connected, const char *reason, void *context)
+{
+	(void)context;
+	if (connected)
+		log_info("connected to Docker");
+	else
+		log_warning("no connection to Docker: %s; what it said last stays in force",
+			    reason);
+}
+
+static const struct docker_watch_handler handler = {
+	.networks = on_networks,
+	.connected = on_connected,
+};
+
+int docker_feed_new(const char *socket_path, struct docker_feed **ret_feed)
+{
+	struct docker_feed *feed = calloc(1, sizeof(*feed));
+	int error;
+
+	if (!feed)
+		return -ENOMEM;
+	(void)pthread_mutex_init(&feed->lock, NULL);
+	feed->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	error = feed->event_fd < 0 ? log_errno(-errno, "cannot make an eventfd")
+				   : docker_watch_new(socket_path, &handler, feed, &feed->watch);
+	if (error < 0) {
+		docker_feed_free(feed);
+		return error;
+	}
+	*ret_feed = feed;
+	return 0;
+}
+
+void docker_feed_free(struct docker_feed *feed)
+{
+	if (!feed)
+		return;
+	docker_watch_free(feed->watch);
+	(void)safe_close(feed->event_fd);
+	(void)pthread_mutex_destroy(&feed->lock);
+	free(feed->prefixes);
+	free(feed->networks);
+	free(feed);
+}
+
+int docker_feed_fd(const struct docker_feed *feed)
+{
+	return feed->event_fd;
+}
+
+/* The interface of the network so named; else @name is an interface itself. */
+static const char *interface_of(const struct docker_feed *feed, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < feed->network_count; i++)
+		if (strcmp(feed->networks[i].name, name) == 0)
+			return feed->networks[i].interface;
+	return name;
+}
+
+int docker_feed_apply(struct docker_feed *feed, struct steering *steering,
+		      const struct option_strings *bridges)
+{
+	_cleanup_free_ const char **names = calloc(bridges->count + 1, sizeof(*names));
+	eventfd_t value;
+	size_t i;
+	int error;
+
+	if (!names)
+		return -ENOMEM;
+	(void)eventfd_read(feed->event_fd, &value);
+	(void)pthread_mutex_lock(&feed->lock);
+	for (i = 0; i < bridges->count; i++)
+		names[i] = interface_of(feed, bridges->values[i]);
+	error = steering_set_docker(steering, feed->prefixes, feed->prefix_count);
+	if (error == 0)
+		error = steering_set_bridges(steering, names, bridges->count);
+	(void)pthread_mutex_unlock(&feed->lock);
+	return error;
+}

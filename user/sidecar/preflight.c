@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One connection to the gateway, judged. */
+#include "sidecar/preflight.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* A unix socket whose queue is full wakes nobody who waits for room. */
+#define RETRY_MS 20
+
+struct preflight {
+	struct preflight_config config;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wanted;
+	struct proxy_gateway gateway; /* the newest request */
+	bool pending;
+	bool stopping;
+	int stop_fd;
+};
+
+static const struct {
+	int error;
+	bool local; /* of unix sockets */
+	struct preflight_advice advice;
+} known[] = {
+	{ECONNREFUSED,
+	 false,
+	 {"nothing listens there",
+	  "start the gateway, and have it listen on an address that containers reach (0.0.0.0 or "
+	  "the Docker bridge's), not only on the host's 127.0.0.1; on Docker Desktop "
+	  "host.docker.internal must lead to the machine on which it runs"}},
+	{EHOSTUNREACH,
+	 false,
+	 {"no host answers at that address",
+	  "start the container that owns the network namespace with --add-host "
+	  "host.docker.internal:host-gateway, or give the right --gateway-ip; else a firewall "
+	  "rejects: let the port in from the Docker bridge"}},
+	{ENETUNREACH,
+	 false,
+	 {"no route leads there",
+	  "connect the container that owns the network namespace to a network (not --network none) "
+	  "and start it with --add-host host.docker.internal:host-gateway; for an IPv6 gateway the "
+	  "network needs IPv6"}},
+	{ETIMEDOUT,
+	 false,
+	 {"no answer within the limit: a firewall between container and host drops packets, or the "
+	  "address is nobody's",
+	  "let the gateway's port in from the Docker bridge (INPUT chain, ufw, firewalld), and check "
+	  "--gateway-ip"}},
+	{ENOENT,
+	 true,
+	 {"no such socket", "start the gateway, and mount the directory of its socket (-v)"}},
+	{EACCES,
+	 true,
+	 {"permission denied",
+	  "let this user search the directories and write to the socket (chmod, --user)"}},
+	{ECONNREFUSED,
+	 true,
+	 {"the socket is there, but nobody listens on it",
+	  "start the gateway again; mount the socket's directory, not the socket: a new one would "
+	  "not be seen"}},
+	{ETIMEDOUT,
+	 true,
+	 {"it listens, but accepts nothing", "is the gateway overloaded, or does it hang?"}},
+};
+
+static bool is_loopback(const struct proxy_gateway *gateway)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+	uint8_t address[16];
+
+	address_from_sockaddr((const struct sockaddr *)&gateway->address, address);
+	return address_is_ipv4(address) ? address[12] == 127 : memcmp(address, loopback6, 16) == 0;
+}
+
+struct preflight_advice preflight_explain(const struct proxy_gateway *gateway, int error)
+{
+	static _Thread_local char text[128];
+	bool local = gateway->address.ss_family == AF_UNIX;
+	size_t i;
+
+	if (error == -ECONNREFUSED && !local && is_loopback(gateway))
+		return (struct preflight_advice) {
+			"nothing listens there",
+			"start the gateway; in a container this is the container's own loopback: for a "
+			"gateway on the host give host.docker.internal's address"};
+	for (i = 0; i < ARRAY_SIZE(known); i++)
+		if (known[i].error == -error && known[i].local == local)
+			return known[i].advice;
+	return (struct preflight_advice) {strerror_r(-error, text, sizeof(text)),
+					  "check the gateway's address"};
+}
+
+const char *preflight_format(const struct proxy_gateway *gateway, char text[128])
+{
+	const struct sockaddr_un *local = (const struct sockaddr_un *)&gateway->address;
+
+	if (gateway->address.ss_family != AF_UNIX)
+		return endpoint_format((const struct sockaddr *)&gateway->address, text);
+	(void)snprintf(text, 128, "unix:%.*s",
+		       (int)(gateway->size - offsetof(struct sockaddr_un, sun_path)),
+		       local->sun_path);
+	return text;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Until @fd has its answer, or the time is over (-ETIMEDOUT). */
+static int await(int fd, int stop_fd, int64_t deadline)
+{
+	struct pollfd events[] = {{.fd = fd, .events = POLLOUT}, {.fd = stop_fd, .events = POLLIN}};
+	int64_t left = deadline - now_ms();
+	int count;
+
+	do {
+		count = poll(events, ARRAY_SIZE(events), left < 0 ? 0 : (int)left);
+		left = deadline - now_ms();
+	} while (count < 0 && errno == EINTR);
+	if (count < 0)
+		return -errno;
+	if (events[1].revents)
+		return -ECANCELED;
+	return count == 0 ? -ETIMEDOUT : 0;
+}
+
+static int try_connect(int fd, const struct preflight_config *config,
+		       const struct proxy_gateway *gateway)
+{
+	int64_t deadline = now_ms() + config->limit_ms;
+	int error;
+	socklen_t size = sizeof(error);
+
+	while (connect(fd, (const struct sockaddr *)&gateway->address, gateway->size) < 0) {
+		int64_t retry = now_ms() + RETRY_MS;
+
+		if (errno == EINPROGRESS) {
+			error = await(fd, config->stop_fd, deadline);
+			if (error < 0)
+				return error;
+			return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno
+										       : -error;
+		}
+		if (errno != EAGAIN)
+			return -errno;
+		error = await(-1, config->stop_fd, retry < deadline ? retry : deadline);
+		if (error == -ECANCELED || now_ms() >= deadline)
+			return error;
+	}
+	return 0;
+}
+
+int preflight_check(const struct preflight_config *config, const struct proxy_gateway *gateway)
+{
+	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
+	_cleanup_close_ int fd = socket(address->sa_family,
+					SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (address->sa_family != AF_UNIX && config->own_socket) {
+		int error = config->own_socket(config->context, fd, address);
+
+		if (error < 0)
+			return error;
+	}
+	return try_connect(fd, config, gateway);
+}
+
+static void report(const struct proxy_gateway *gateway, int error)
+{
+	struct preflight_advice advice = preflight_explain(gateway, error);
+	char text[128];
+
+	if (error == 0)
+		log_info("preflight: the gateway %s can be reached",
+			 preflight_format(gateway, text));
+	else
+		log_warning("preflight: the gateway %s cannot be reached, connections to the "
+			    "outside will be reset: %s; %s",
+			    preflight_format(gateway, text), advice.cause, advice.remedy);
+}
+
+static bool same(const struct proxy_gateway *a, const struct proxy_gateway *b)
+{
+	return a->size == b->size && memcmp(&a->address, &b->address, a->size) == 0;
+}
+
+static void *run(void *context)
+{
+	struct preflight *preflight = context;
+	struct proxy_gateway reported = {.size = 0};
+	int reported_error = 0;
+
+	(void)pthread_mutex_lock(&preflight->lock);
+	while (!preflight->stopping) {
+		struct proxy_gateway gateway = preflight->gateway;
+		int error;
+
+		if (!preflight->pending) {
+			(void)pthread_cond_wait(&preflight->wanted, &preflight->lock);
+			continue;
+		}
+		preflight->pending = false;
+		(void)pthread_mutex_unlock(&preflight->lock);
+		error = preflight_check(&preflight->config, &gateway);
+		if (error != -ECANCELED &&
+		    (error != reported_error || !same(&gateway, &reported))) {
+			report(&gateway, error);
+			reported = gateway;
+			reported_error = error;
+		}
+		(void)pthread_mutex_lock(&preflight->lock);
+	}
+	(void)pthread_mutex_unlock(&preflight->lock);
+	return NULL;
+}
+
+int preflight_new(const struct preflight_config *config, struct preflight **ret_preflight)
+{
+	struct preflight *preflight = calloc(1, sizeof(*preflight));
+	int error;
+
+	if (!preflight)
+		return -ENOMEM;
+	preflight->config = *config;
+	preflight->stop_fd = eventfd(0, EFD_CLOEXEC);
+	preflight->config.stop_fd = preflight->stop_fd;
+	(void)pthread_mutex_init(&preflight->lock, NULL);
+	(void)pthread_cond_init(&preflight->wanted, NULL);
+	error = preflight->stop_fd < 0 ? -errno
+				       : -pthread_create(&preflight->thread, NULL, run, preflight);
+	if (error < 0) {
+		(void)safe_close(preflight->stop_fd);
+		free(preflight);
+		return log_errno(error, "cannot start the thread that checks the gateway");
+	}
+	*ret_preflight = preflight;
+	return 0;
+}
+
+void preflight_request(struct preflight *preflight, const struct proxy_gateway *gateway)
+{
+	(void)pthread_mutex_lock(&preflight->lock);
+	preflight->gateway = *gateway;
+	preflight->pending = true;
+	(void)pthread_cond_signal(&preflight->wanted);
+	(void)pthread_mutex_unlock(&preflight->lock);
+}
+
+void preflight_free(struct preflight *preflight)
+{
+	if (!preflight)
+		return;
+	(void)pthread_mutex_lock(&preflight->lock);
+	preflight->stopping = true;
+	(void)pthread_cond_signal(&preflight->wanted);
+	(void)pthread_mutex_unlock(&preflight->lock);
+	(void)eventfd_write(preflight->stop_fd, 1);
+	(void)pthread_join(preflight->thread, NULL);
+	(void)safe_close(preflight->stop_fd);
+	(void)pthread_mutex_destroy(&preflight->lock);
+	(void)pthread_cond_destroy(&preflight->wanted);
+	free(preflight);
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/tls_cache.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define TLS_CACHE_SLOTS (2 * TLS_CACHE_MAX)
+_Static_assert((TLS_CACHE_SLOTS & (TLS_CACHE_SLOTS - 1)) == 0, "slots are picked by a mask");
+
+struct entry {
+	struct entry *chain;	     /* next in the slot */
+	struct entry *newer, *older; /* by use */
+	X509 *leaf;
+	time_t expires;
+	char name[];
+};
+
+struct tls_cache {
+	struct entry *slots[TLS_CACHE_SLOTS];
+	struct entry *newest, *oldest;
+	size_t count;
+	uint64_t seed;
+};
+
+struct tls_cache *tls_cache_new(void)
+{
+	struct tls_cache *cache = calloc(1, sizeof(*cache));
+
+	/* The names are the application's to choose; where they land is not. Without randomness
+	 * chains could be made long, which TLS_CACHE_MAX bounds. */
+	if (cache)
+		(void)!getrandom(&cache->seed, sizeof(cache->seed), GRND_NONBLOCK);
+	return cache;
+}
+
+static struct entry **slot_of(struct tls_cache *cache, const char *name)
+{
+	/* FNV-1a */
+	uint64_t hash = 0xcbf29ce484222325 ^ cache->seed;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 0x100000001b3;
+	return &cache->slots[(hash ^ hash >> 32) & (TLS_CACHE_SLOTS - 1)];
+}
+
+static void list_remove(struct tls_cache *cache, struct entry *entry)
+{
+	if (entry->newer)
+		entry->newer->older = entry->older;
+	else
+		cache->newest = entry->older;
+	if (entry->older)
+		entry->older->newer = entry->newer;
+	else
+		cache->oldest = entry->newer;
+}
+
+static void list_push(struct tls_cache *cache, struct entry *entry)
+{
+	entry->newer = NULL;
+	entry->older = cache->newest;
+	if (entry->older)
+		entry->older->newer = entry;
+	else
+		cache->oldest = entry;
+	cache->newest = entry;
+}
+
+static void entry_drop(struct tls_cache *cache, struct entry *entry)
+{
+	struct entry **link = slot_of(cache, entry->name);
+
+	while (*link != entry)
+		link = &(*link)->chain;
+	*link = entry->chain;
+	list_remove(cache, entry);
+	cache->count--;
+	X509_free(entry->leaf);
+	free(entry);
+}
+
+void tls_cache_free(struct tls_cache *cache)
+{
+	if (!cache)
+		return;
+	while (cache->oldest)
+		entry_drop(cache, cache->oldest);
+	free(cache);
+}
+
+static struct entry *entry_find(struct tls_cache *cache, const char *name)
+{
+	struct entry *entry = *slot_of(cache, name);
+
+	while (entry && strcmp(entry->name, name) != 0)
+		entry = entry->chain;
+	return entry;
+}
+
+X509 *tls_cache_find(struct tls_cache *cache, const char *name, time_t now)
+{
+	struct entry *entry = entry_find(cache, name);
+
+	if (!entry || entry->expires <= now)
+		return NULL;
+	list_remove(cache, entry);
+	list_push(cache, entry);
+	(void)X509_up_ref(entry->leaf);
+	return entry->leaf;
+}
+
+int tls_cache_add(struct tls_cache *cache, const char *name, X509 *leaf, time_t expires)
+{
+	size_t size = strlen(name) + 1;
+	struct entry *entry = malloc(sizeof(*entry) + size), *same = entry_find(cache, name);
+	struct entry **slot = slot_of(cache, name);
+
+	if (!entry)
+		return -ENOMEM;
+	if (same)
+		entry_drop(cache, same);
+	else if (cache->count >= TLS_CACHE_MAX)
+		entry_drop(cache, cache->oldest);
+	memcpy(entry->name, name, size);
+	entry->expires = expires;
+	entry->leaf = leaf;
+	(void)X509_up_ref(leaf);
+	entry->chain = *slot;
+	*slot = entry;
+	list_push(cache, entry);
+	cache->count++;
+	return 0;
+}
+
+size_t tls_cache_count(const struct tls_cache *cache)
+{
+	return cache->count;
+}

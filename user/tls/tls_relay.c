@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tls/tls_relay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/util.h"
+
+/* A direction yields to the other connections after this many bytes: a quarter of the plain relay's
+ * budget, as a byte here costs about four times as much. */
+#define TLS_BUDGET (256 * 1024)
+
+#define container_of(pointer, type, member)                                                        \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+enum {
+	DECRYPT, /* application to gateway */
+	ENCRYPT, /* gateway to application */
+};
+
+struct tls_relay_pool *tls_relay_pool_new(struct relay_pool *relays, unsigned int handshake_ms)
+{
+	struct tls_relay_pool *pool = malloc(sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	/* The scratch is left alone: its pages come with use. */
+	memset(pool, 0, offsetof(struct tls_relay_pool, scratch));
+	pool->scratch.size = 0;
+	pool->relays = relays;
+	loop_timer_class_init(relays->loop, &pool->handshake_class, handshake_ms);
+	return pool;
+}
+
+void tls_relay_pool_free(struct tls_relay_pool *pool)
+{
+	free(pool);
+}
+
+static void relay_finish(struct tls_relay *tls, bool reset)
+{
+	struct relay *relay = tls->relay;
+
+	relay->finished = true;
+	loop_cancel(&tls->again);
+	loop_timer_stop(&tls->handshake_timer);
+	relay->finish(relay, reset);
+}
+
+/* The application gets the alert that OpenSSL wrote, and a FIN; the gateway, which was promised a
+ * stream, a RST. */
+static void handshake_failed(struct tls_relay *tls, int error)
+{
+	struct tls_failure failure = {.error = error};
+
+	/* A client that closes before it has read all is reset by its kernel, right behind the
+	 * alert that tells why (curl does so). */
+	if (error == -ECONNRESET || error == -EPIPE) {
+		tls->relay->side[0].latched |= EPOLLIN;
+		if (tls_stream_accept(&tls->stream) == -EPROTO)
+			failure.error = -EPROTO;
+	}
+	if (failure.error == -EPROTO)
+		failure.code = tls_stream_reason();
+	(void)tls_stream_flush(&tls->stream);
+	relay_reset_on_close(tls->relay->side[1].fd);
+	if (tls->handshaken)
+		tls->handshaken(tls->relay, &failure);
+	relay_finish(tls, false);
+}
+
+static void handshake_expired(struct loop_timer *timer)
+{
+	handshake_failed(container_of(timer, struct tls_relay, handshake_timer), -ETIMEDOUT);
+}
+
+/* True when the handshake is done; false when it goes on, or when the relay is gone. */
+static bool handshake_pump(struct tls_relay *tls)
+{
+	int result, flushed;
+
+	result = tls_stream_accept(&tls->stream);
+	if (result < 0) {
+		handshake_failed(tls, result);
+		return false;
+	}
+	flushed = tls_stream_flush(&tls->stream);
+	if (flushed < 0) {
+		handshake_failed(tls, flushed);
+		return false;
+	}
+	if (result == 0)
+		return false;
+	loop_timer_stop(&tls->handshake_timer);
+	tls->established = true;
+	if (tls->handshaken)
+		tls->handshaken(tls->relay, NULL);
+	return true;
+}
+
+static void pump_later(struct tls_relay *tls)
+{
+	loop_defer(tls->pool->relays->loop, &tls->again);
+}
+
+/* Moves what can be moved to the gateway. 0 or negative errno. */
+static int decrypt_pump(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	struct relay_direction *direction = &relay->direction[DECRYPT];
+	size_t budget = TLS_BUDGET;
+	int flushed, error;
+
+	if (direction->closed)
+		return 0;
+	while ((flushed = relay_flush(relay, DECRYPT)) > 0) {
+		ssize_t size;
+
+		if (direction->ended)
+			break;
+		if (budget == 0) {
+			pump_later(tls);
+			break;
+		}
+		size = tls_stream_read(&tls->stream, relay->pool->buffer, RELAY_BUFFER);
+		if (size == -EAGAIN)
+			break;
+		if (size == 0 || size == -ENODATA) {
+			direction->ended = true;
+			tls->truncated = size != 0;
+			continue;
+		}
+		if (size < 0)
+			return (int)size;
+		error = relay_write(relay, DECRYPT, (size_t)size);
+		if (error < 0)
+			return error;
+		budget -= (size_t)size < budget ? (size_t)size : budget;
+	}
+	if (flushed <= 0 || !direction->ended)
+		return flushed < 0 ? flushed : 0;
+	if (tls->truncated)
+		return -ECONNRESET;
+	direction->closed = true;
+	/* Fails only when the target is gone, which its own event tells. */
+	(void)shutdown(relay->side[1].fd, SHUT_WR);
+	return 0;
+}
+
+/* What came with the gateway's answer. */
+static int encrypt_queued(struct tls_relay *tls)
+{
+	struct relay_direction *direction = &tls->relay->direction[ENCRYPT];
+	size_t size = direction->end - direction->begin;
+	int error = tls_stream_write(&tls->stream, direction->buffer + direction->begin, size);
+
+	free(direction->buffer);
+	direction->buffer = NULL;
+	direction->begin = direction->end = 0;
+	tls->relay->moved[ENCRYPT] += size;
+	return error;
+}
+
+/* One read(2) from the gateway, encrypted. As direction_copy() of the relay. */
+static ssize_t encrypt_copy(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	struct loop_handler *from = &relay->side[1];
+	ssize_t size = recv(from->fd, relay->pool->buffer, RELAY_BUFFER, 0);
+	int error;
+
+	if (size < 0 && errno == EINTR)
+		return 1;
+	if (size < 0 && errno != EAGAIN)
+		return -errno;
+	if (size < 0) {
+		from->latched &= ~(uint32_t)EPOLLIN;
+		return 0;
+	}
+	if (size == 0) {
+		relay->direction[ENCRYPT].ended = true;
+		return 0;
+	}
+	if (size < RELAY_BUFFER && !relay->exhaust[1])
+		from->latched &= ~(uint32_t)EPOLLIN;
+	error = tls_stream_write(&tls->stream, relay->pool->buffer, (size_t)size);
+	relay->moved[ENCRYPT] += (uint64_t)size;
+	return error < 0 ? error : size;
+}
+
+/* Moves what can be moved to the application. 0 or negative errno. */
+static int encrypt_pump(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	struct relay_direction *direction = &relay->direction[ENCRYPT];
+	size_t budget = TLS_BUDGET;
+	int flushed, error;
+
+	/* Also when closed: answers to what was read may be waiting. */
+	while ((flushed = tls_stream_flush(&tls->stream)) > 0 && !direction->closed) {
+		ssize_t size = 0;
+
+		if (direction->buffer) {
+			error = encrypt_queued(tls);
+			if (error < 0)
+				return error;
+			continue;
+		}
+		if (direction->ended || !(relay->side[1].latched & EPOLLIN))
+			break;
+		if (budget == 0) {
+			pump_later(tls);
+			break;
+		}
+		size = encrypt_copy(tls);
+		if (size < 0)
+			return (int)size;
+		budget -= (size_t)size < budget ? (size_t)size : budget;
+	}
+	if (flushed <= 0 || !direction->ended || direction->closed)
+		return flushed < 0 ? flushed : 0;
+	error = tls_stream_shutdown(&tls->stream);
+	if (error < 0)
+		return error;
+	flushed = tls_stream_flush(&tls->stream);
+	if (flushed <= 0)
+		return flushed;
+	direction->closed = true;
+	(void)shutdown(relay->side[0].fd, SHUT_WR);
+	return 0;
+}
+
+static void relay_pump(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	uint64_t before = relay->moved[0] + relay->moved[1];
+	int error;
+
+	if (!tls->established && !handshake_pump(tls))
+		return;
+	error = decrypt_pump(tls);
+	/* Also then: an alert may have been written. */
+	if (error < 0)
+		(void)tls_stream_flush(&tls->stream);
+	else
+		error = encrypt_pump(tls);
+	if (relay->progress && relay->moved[0] + relay->moved[1] != before)
+		relay->progress(relay);
+	if (error < 0)
+		relay_finish(tls, true);
+	else if (relay->direction[DECRYPT].closed && relay->direction[ENCRYPT].closed)
+		relay_finish(tls, false);
+}
+
+static void pump_again(struct loop_task *task)
+{
+	relay_pump(container_of(task, struct tls_relay, again));
+}
+
+struct tls_relay *tls_relay_new(struct relay *relay, struct tls_relay_pool *pool, SSL *ssl,
+				char *first, size_t first_size)
+{
+	struct tls_relay *tls = calloc(1, sizeof(*tls));
+
+	if (!tls) {
+		SSL_free(ssl);
+		free(first);
+		return NULL;
+	}
+	if (tls_stream_init(&tls->stream, ssl, &relay->side[0], &pool->scratch, first, first_size) <
+	    0) {
+		free(tls);
+		return NULL;
+	}
+	tls->relay = relay;
+	tls->pool = pool;
+	tls->again.run = pump_again;
+	tls->handshake_timer.expired = handshake_expired;
+	return tls;
+}
+
+/* As relay_start() and relay_event() do: no further event will announce what these did. */
+static void side_latch(struct relay *relay, int side, uint32_t events)
+{
+	if (!(events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)))
+		return;
+	relay->exhaust[side] = true;
+	relay->side[side].latched |= EPOLLIN;
+}
+
+void tls_relay_start(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+
+	relay->started = true;
+	side_latch(relay, 0, relay->side[0].latched);
+	side_latch(relay, 1, relay->side[1].latched);
+	if (relay->direction[DECRYPT].ended) {
+		/* Not by TLS: the stream has to see for itself. */
+		relay->direction[DECRYPT].ended = false;
+		relay->side[0].latched |= EPOLLIN;
+	}
+	loop_timer_start(tls->pool->relays->loop, &tls->pool->handshake_class,
+			 &tls->handshake_timer);
+	relay_pump(tls);
+}
+
+void tls_relay_event(struct tls_relay *tls, int side, uint32_t events)
+{
+	if (events & EPOLLERR) {
+		if (tls->established)
+			relay_finish(tls, true);
+		else
+			handshake_failed(tls, -ECONNRESET);
+		return;
+	}
+	side_latch(tls->relay, side, events);
+	relay_pump(tls);
+}
+
+void tls_relay_free(struct tls_relay *tls)
+{
+	if (!tls)
+		return;
+	loop_cancel(&tls->again);
+	loop_timer_stop(&tls->handshake_timer);
+	tls_stream_release(&tls->stream);
+	free(tls);
+}
+
+size_t tls_relay_memory(const struct tls_relay *tls)
+{
+	return tls_stream_memory(&tls->stream) + relay_memory(tls->relay);
+}
