@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "control/control_origin.h"
+#include "net/netlink_route.h"
 #include "two_netns.h"
 
 struct pair {

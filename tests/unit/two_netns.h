@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "lib/address.h"
-#include "net/netlink.h"
+#include "net/netlink_link.h"
 
 #define HOME_IPV4 "10.9.0.2"
 #define HOME_IPV6 "fd00:9::2"

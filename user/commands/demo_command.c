@@ -22,7 +22,8 @@
 #include "lib/log.h"
 #include "lib/options.h"
 #include "lib/util.h"
-#include "net/netlink.h"
+#include "net/netlink_link.h"
+#include "net/netlink_route.h"
 
 #define HOST4	     "172.30.0.1"
 #define HOST6	     "fd30::1"

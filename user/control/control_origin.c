@@ -15,7 +15,7 @@
 #include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
-#include "net/netlink.h"
+#include "net/netlink_link.h"
 
 /* What a namespace may have; above it nothing can be told and all requests are refused. */
 #define ADDRESSES_MAX 4096

@@ -10,22 +10,22 @@
 #include <linux/if_tun.h>
 
 #include "lib/util.h"
-#include "net/netlink.h"
+#include "net/netlink_link.h"
 
 #define TUN_PATH  "/dev/net/tun"
 #define TUN_MAJOR 10
 #define TUN_MINOR 200
-/* Below the least that IPv6 takes (RFC 8200 section 5): the device gets no IPv6 address, and no
- * multicast route that others might be sent by. Nothing is ever sent through it. */
+/* IPv6 needs 1280 (RFC 8200 section 5). With less, the kernel gives the device no IPv6 address and
+ * no multicast route, which other sockets could use. Nothing is ever sent through the device. */
 #define ANCHOR_MTU 1279
 /*
- * A process that dies releases its files from the highest descriptor down (exit_files() queues them
- * in ascending order, task_work_run() takes the newest first). The device must go before the
- * listeners and links do, or connections made meanwhile meet nobody and hang.
+ * A dying process releases its files from the highest descriptor down (exit_files() queues them in
+ * ascending order, task_work_run() takes the newest first). The device must go before listeners and
+ * BPF links, or connections made in between find no listener and hang.
  */
 #define ANCHOR_FD 1000
 
-/* Containers have no /dev/net; a node of our own serves where the device cgroup lets it. */
+/* Containers have no /dev/net. A node of our own works where the device cgroup allows it. */
 static int open_own_node(void)
 {
 	char path[64];

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A TUN device that exists as long as the process does. The routes that bring traffic to the proxy
- * lead through it: when the process dies, however it does, they go with it, and the unreachable
- * route behind them answers the application with an error at once instead of silence. Only IPv4
- * needs that: an IPv6 connection that nobody listens for is answered with RST, while the kernel
- * sends none from an IPv4 address that is not its own (ip_send_unicast_reply, net/ipv4).
+ * The anchor: a TUN device that exists as long as the process does, for IPv4 routes that must not
+ * outlive it. When the process dies in any way, the kernel removes the device with its routes. The
+ * unreachable route behind them then fails the application's connections at once. IPv6 needs no
+ * anchor: the kernel sends RST where nobody listens. It sends no RST from an IPv4 address that is
+ * not its own (ip_send_unicast_reply, net/ipv4).
  */
 #ifndef SIDESTEP_ANCHOR_H
 #define SIDESTEP_ANCHOR_H
 
 /*
- * Makes the device in the calling thread's network namespace and sets it up. Needs CAP_NET_ADMIN
- * and /dev/net/tun, which is made (and removed again) where it is missing and CAP_MKNOD allows.
- * Returns its file descriptor (the caller's; closing it removes the device) or negative errno.
+ * Creates the device in the calling thread's network namespace and sets it up. Needs CAP_NET_ADMIN
+ * and /dev/net/tun. Where that node is missing, a temporary one is made if CAP_MKNOD allows it.
+ * Returns the device's file descriptor (the caller's) or negative errno. Closing the descriptor
+ * removes the device.
  */
 int anchor_open(unsigned int *ret_ifindex);
 

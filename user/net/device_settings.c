@@ -15,18 +15,18 @@
 #define GSO_SIZE     65536
 #define GSO_SEGMENTS 65535
 
-/* What devices start with. */
+/* A new device's limits. */
 static const struct netlink_gso usual_gso = {GSO_SIZE, GSO_SIZE, GSO_SEGMENTS};
 
-/* The largest packet a device takes in segments, less the longest headers before TCP's payload. */
+/* The most TCP payload in one packet for a device: its size without the longest headers. */
 #define PAYLOAD_MAX (GSO_SIZE - 128)
-/* IPv4 and TCP without options: with them segments are smaller. */
+/* IPv4 and TCP without options. Options only make segments smaller. */
 #define HEADERS_MIN 40
-/* Fewer segments than this in a packet would make those of small segments too small. It allows
- * Ethernet's 1500 bytes, and not jumbo frames. */
+/* With fewer segments per packet, flows with small segments would get too small packets. This limit
+ * admits Ethernet's 1500 bytes, but no jumbo frames. */
 #define SEGMENTS_MIN 40
 
-/* A setting that new devices of this namespace start with; 0 where it cannot be read. */
+/* Returns a new device's setting in this namespace, or 0 where it cannot be read. */
 static uint32_t default_setting(const char *name)
 {
 	char path[128];
@@ -43,7 +43,7 @@ static uint32_t default_setting(const char *name)
 int device_settings_relax(struct device_settings *settings, struct netlink *netlink,
 			  const struct netlink_link *link, bool inherited)
 {
-	/* After a killed predecessor the device's own settings are not known any more. */
+	/* A killed predecessor took the device's original settings with it. */
 	bool ours = inherited && link->accept_local;
 
 	if (settings->count < DEVICE_SETTINGS_MAX) {
@@ -57,7 +57,7 @@ int device_settings_relax(struct device_settings *settings, struct netlink *netl
 	return netlink_link_set_ipv4(netlink, link->ifindex, 1, RP_FILTER_LOOSE);
 }
 
-/* How many segments a packet may have that leaves by any of the devices; 0: too few. */
+/* Returns how many segments a packet may have that leaves by any device; 0: too few. */
 static uint32_t segments_wanted(const struct netlink_link *links, size_t count)
 {
 	uint32_t mtu = 0, segments;

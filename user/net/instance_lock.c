@@ -13,7 +13,7 @@
 
 #define LOCK_NAME "sidestep.instance"
 
-/* A killed predecessor holds it until its last file is released: that is waited for. */
+/* A killed predecessor holds the lock until its last file is released. Wait that long. */
 #define LOCK_TRIES 25
 #define LOCK_WAIT  (&(struct timespec) {.tv_nsec = 20000000})
 
@@ -47,7 +47,7 @@ int instance_lock(void)
 	int i, holder, error = 0;
 
 	if (fd < 0)
-		return log_errno(-errno, "cannot make the socket that keeps other instances out");
+		return log_errno(-errno, "cannot create the socket of the instance lock");
 	for (i = 0; i < LOCK_TRIES; i++) {
 		error = bind(fd, (struct sockaddr *)&address, size) < 0 ? -errno : 0;
 		if (error != -EADDRINUSE)
@@ -56,15 +56,15 @@ int instance_lock(void)
 	}
 	if (error < 0) {
 		if (error != -EADDRINUSE)
-			return log_errno(error, "cannot keep other instances out");
+			return log_errno(error, "cannot take the instance lock");
 		holder = instance_holder();
 		log_error("another sidestep is running in this network namespace (process %d): "
 			  "stop it first, or give this one a namespace of its own",
 			  holder < 0 ? 0 : holder);
 		return -EADDRINUSE;
 	}
-	/* Only so that a second instance can ask who this is. */
+	/* A second instance connects in order to learn the holder's process ID. */
 	if (listen(fd, 1) < 0)
-		return log_errno(-errno, "cannot keep other instances out");
+		return log_errno(-errno, "cannot take the instance lock");
 	return TAKE_FD(fd);
 }

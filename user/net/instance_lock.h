@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One instance for each network namespace. */
+/* The lock that admits one instance per network namespace. */
 #ifndef SIDESTEP_INSTANCE_LOCK_H
 #define SIDESTEP_INSTANCE_LOCK_H
 
 /*
- * Takes the lock of the calling thread's network namespace: a socket in the abstract namespace
- * (unix(7)), which is the network namespace's own and goes with the process, however it ends.
- * Returns its file descriptor (the caller's) or negative errno, logged; -EADDRINUSE: taken, and the
- * message names the holder.
+ * Takes the lock of the calling thread's network namespace. The lock is a socket with an abstract
+ * name (unix(7)). Each network namespace has its own abstract names, and the kernel frees the name
+ * when the process ends in any way. Returns the socket's file descriptor (the caller's) or negative
+ * errno, logged. -EADDRINUSE: another instance holds it, and the message names that process.
  */
 int instance_lock(void);
 
-/* The process that holds the lock here, 0 when it is of another PID namespace, -1: nobody. */
+/* Returns the lock holder's process ID, 0 when it is in another PID namespace, or -1: no holder. */
 int instance_holder(void);
 
 #endif

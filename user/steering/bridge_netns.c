@@ -10,7 +10,8 @@
 
 #include "lib/log.h"
 #include "lib/util.h"
-#include "net/netlink.h"
+#include "net/netlink_link.h"
+#include "net/netlink_route.h"
 #include "steering/plan.h"
 
 #define HOST_NAME  "sidestep0"

@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #include "lib/address.h"
-#include "net/netlink.h"
+#include "net/netlink_link.h"
+#include "net/netlink_route.h"
 #include "sidestep.h"
 
 #define PLAN_MAX_LINKS	   4096

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/netlink_link.h"
+
+#include <errno.h>
+#include <string.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+
+#include "lib/address.h"
+#include "net/netlink_private.h"
+
+/* The oldest supported system's headers lack these (Linux 6.0, 6.3). */
+#define LINK_TSO_MAX_SIZE      59
+#define LINK_GSO_IPV4_MAX_SIZE 63
+
+/* Reads IFLA_AF_SPEC. IPv4 has an array of all settings in the order of IPV4_DEVCONF_*, from 1. */
+static void link_settings(struct netlink_link *link, const struct nlattr *families)
+{
+	const struct nlattr *family, *nested;
+
+	mnl_attr_for_each_nested (family, families) {
+		if (mnl_attr_get_type(family) != AF_INET)
+			continue;
+		mnl_attr_for_each_nested (nested, family) {
+			const uint32_t *values = mnl_attr_get_payload(nested);
+			size_t count = mnl_attr_get_payload_len(nested) / sizeof(*values);
+
+			if (mnl_attr_get_type(nested) != IFLA_INET_CONF ||
+			    count < IPV4_DEVCONF_ACCEPT_LOCAL)
+				continue;
+			link->accept_local = values[IPV4_DEVCONF_ACCEPT_LOCAL - 1];
+			link->rp_filter = values[IPV4_DEVCONF_RP_FILTER - 1];
+		}
+	}
+}
+
+static int on_link(const struct nlmsghdr *header, void *data)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(header);
+	struct netlink_visitor *visitor = data;
+	struct netlink_link link = {
+		.ifindex = (uint32_t)info->ifi_index,
+		.up = info->ifi_flags & IFF_UP,
+		.loopback = info->ifi_flags & IFF_LOOPBACK,
+		.ethernet = info->ifi_type == ARPHRD_ETHER,
+	};
+	const struct nlattr *attribute, *nested;
+
+	if (visitor->error < 0)
+		return MNL_CB_OK;
+	mnl_attr_for_each (attribute, header, sizeof(*info)) {
+		switch (mnl_attr_get_type(attribute)) {
+		case IFLA_IFNAME:
+			strncpy(link.name, mnl_attr_get_str(attribute), sizeof(link.name) - 1);
+			break;
+		case IFLA_MTU:
+			link.mtu = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_GSO_MAX_SIZE:
+			link.gso.size = mnl_attr_get_u32(attribute);
+			break;
+		case LINK_GSO_IPV4_MAX_SIZE:
+			link.gso.size_ipv4 = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_GSO_MAX_SEGS:
+			link.gso.segments = mnl_attr_get_u32(attribute);
+			break;
+		case LINK_TSO_MAX_SIZE:
+			link.gso_limit = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_AF_SPEC:
+			link_settings(&link, attribute);
+			break;
+		case IFLA_LINKINFO:
+			mnl_attr_for_each_nested (nested, attribute) {
+				if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)
+					link.bridge = strcmp(mnl_attr_get_str(nested), "bridge") ==
+						      0;
+			}
+			break;
+		}
+	}
+	return netlink_visited(visitor, visitor->visit.link(visitor->context, &link));
+}
+
+int netlink_dump_links(struct netlink *netlink, int (*visit)(void *, const struct netlink_link *),
+		       void *context)
+{
+	struct netlink_visitor visitor = {.visit.link = visit, .context = context};
+
+	return netlink_dump(netlink, RTM_GETLINK, AF_UNSPEC, on_link, &visitor);
+}
+
+static int on_address(const struct nlmsghdr *header, void *data)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(header);
+	struct netlink_visitor *visitor = data;
+	struct netlink_address address = {
+		.ifindex = info->ifa_index,
+		.link_local = info->ifa_scope >= RT_SCOPE_LINK,
+		.tentative = info->ifa_flags & IFA_F_TENTATIVE,
+	};
+	const struct nlattr *attribute;
+	bool found = false;
+
+	if (visitor->error < 0 || (info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
+		return MNL_CB_OK;
+	mnl_attr_for_each (attribute, header, sizeof(*info)) {
+		/* On a point-to-point link IFA_ADDRESS is the peer's address. */
+		if (mnl_attr_get_type(attribute) == IFA_LOCAL ||
+		    (mnl_attr_get_type(attribute) == IFA_ADDRESS && !found))
+			found = netlink_get_address(attribute, info->ifa_family, address.address);
+	}
+	if (!found)
+		return MNL_CB_OK;
+	return netlink_visited(visitor, visitor->visit.address(visitor->context, &address));
+}
+
+int netlink_dump_addresses(struct netlink *netlink,
+			   int (*visit)(void *, const struct netlink_address *), void *context)
+{
+	struct netlink_visitor visitor = {.visit.address = visit, .context = context};
+
+	return netlink_dump(netlink, RTM_GETADDR, AF_UNSPEC, on_address, &visitor);
+}
+
+int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
+			uint8_t length)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct ifaddrmsg *info;
+
+	header->nlmsg_type = RTM_NEWADDR;
+	header->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->ifa_family = address_is_ipv4(address) ? AF_INET : AF_INET6;
+	info->ifa_prefixlen = length;
+	info->ifa_flags = IFA_F_NODAD;
+	info->ifa_index = ifindex;
+	netlink_put_address(header, IFA_LOCAL, address);
+	netlink_put_address(header, IFA_ADDRESS, address);
+	return netlink_send(netlink, header);
+}
+
+/* Starts a request that changes a link. The caller may append attributes. */
+static struct nlmsghdr *link_change(union netlink_request *request, uint32_t ifindex)
+{
+	struct nlmsghdr *header = mnl_nlmsg_put_header(request);
+	struct ifinfomsg *info;
+
+	header->nlmsg_type = RTM_NEWLINK;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->ifi_index = (int)ifindex;
+	return header;
+}
+
+int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+	struct ifinfomsg *info = mnl_nlmsg_get_payload(header);
+
+	info->ifi_flags = IFF_UP | (no_arp ? IFF_NOARP : 0);
+	info->ifi_change = info->ifi_flags;
+	return netlink_send(netlink, header);
+}
+
+int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+
+	mnl_attr_put_u32(header, IFLA_MTU, mtu);
+	return netlink_send(netlink, header);
+}
+
+int netlink_link_set_group(struct netlink *netlink, uint32_t ifindex, uint32_t group)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+
+	mnl_attr_put_u32(header, IFLA_GROUP, group);
+	return netlink_send(netlink, header);
+}
+
+int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+
+	mnl_attr_put_u32(header, IFLA_GSO_MAX_SIZE, gso->size);
+	mnl_attr_put_u32(header, LINK_GSO_IPV4_MAX_SIZE, gso->size_ipv4);
+	mnl_attr_put_u32(header, IFLA_GSO_MAX_SEGS, gso->segments);
+	return netlink_send(netlink, header);
+}
+
+int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t accept_local,
+			  uint32_t rp_filter)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+	struct nlattr *families, *family, *settings;
+
+	families = mnl_attr_nest_start(header, IFLA_AF_SPEC);
+	family = mnl_attr_nest_start(header, AF_INET);
+	settings = mnl_attr_nest_start(header, IFLA_INET_CONF);
+	mnl_attr_put_u32(header, IPV4_DEVCONF_ACCEPT_LOCAL, accept_local);
+	mnl_attr_put_u32(header, IPV4_DEVCONF_RP_FILTER, rp_filter);
+	mnl_attr_nest_end(header, settings);
+	mnl_attr_nest_end(header, family);
+	mnl_attr_nest_end(header, families);
+	return netlink_send(netlink, header);
+}
+
+int netlink_link_delete(struct netlink *netlink, uint32_t ifindex)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct ifinfomsg *info;
+
+	header->nlmsg_type = RTM_DELLINK;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->ifi_index = (int)ifindex;
+	return netlink_send(netlink, header);
+}
+
+static int neighbour_request(struct netlink *netlink, uint16_t type, uint32_t ifindex,
+			     const uint8_t address[16])
+{
+	union netlink_request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct ndmsg *info;
+
+	header->nlmsg_type = type;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->ndm_family = address_is_ipv4(address) ? AF_INET : AF_INET6;
+	info->ndm_ifindex = (int)ifindex;
+	netlink_put_address(header, NDA_DST, address);
+	if (type == RTM_NEWNEIGH) {
+		header->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+		info->ndm_flags = NTF_USE;
+		mnl_attr_put_u32(header, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	}
+	return netlink_send(netlink, header);
+}
+
+int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
+{
+	return neighbour_request(netlink, RTM_NEWNEIGH, ifindex, address);
+}
+
+int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
+{
+	return neighbour_request(netlink, RTM_DELNEIGH, ifindex, address);
+}
+
+int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,
+			int peer_netns_fd, uint32_t mtu)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct nlattr *link_info, *data, *peer;
+
+	header->nlmsg_type = RTM_NEWLINK;
+	header->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+	(void)mnl_nlmsg_put_extra_header(header, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(header, IFLA_IFNAME, name);
+	mnl_attr_put_u32(header, IFLA_MTU, mtu);
+	link_info = mnl_attr_nest_start(header, IFLA_LINKINFO);
+	mnl_attr_put_strz(header, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(header, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(header, VETH_INFO_PEER);
+	(void)mnl_nlmsg_put_extra_header(header, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(header, IFLA_IFNAME, peer_name);
+	mnl_attr_put_u32(header, IFLA_MTU, mtu);
+	mnl_attr_put_u32(header, IFLA_NET_NS_FD, (uint32_t)peer_netns_fd);
+	mnl_attr_nest_end(header, peer);
+	mnl_attr_nest_end(header, data);
+	mnl_attr_nest_end(header, link_info);
+	return netlink_send(netlink, header);
+}

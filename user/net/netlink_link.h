@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Links, their addresses and neighbours. Every function returns 0 or negative errno. */
+#ifndef SIDESTEP_NETLINK_LINK_H
+#define SIDESTEP_NETLINK_LINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/netlink.h"
+
+/* Link group of the anchor (net/anchor.h), as `ip link` prints it. Other links have group 0. */
+#define NETLINK_GROUP_ANCHOR 9300
+
+/* Limits of a packet that a device receives whole and cuts into TCP segments (GSO). */
+struct netlink_gso {
+	uint32_t size;	    /* bytes, headers included */
+	uint32_t size_ipv4; /* likewise, for IPv4; 0: before Linux 6.3, where @size counts */
+	uint32_t segments;
+};
+
+struct netlink_link {
+	uint32_t ifindex;
+	bool up;
+	bool loopback;
+	bool ethernet;	       /* ARPHRD_ETHER: its frames have that header */
+	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
+	uint32_t accept_local; /* net.ipv4.conf.NAME.accept_local */
+	uint32_t rp_filter;    /* net.ipv4.conf.NAME.rp_filter */
+	uint32_t mtu;
+	struct netlink_gso gso;
+	uint32_t gso_limit; /* the device's own limit, bytes; 0: before Linux 6.0 */
+	char name[IFNAMSIZ];
+};
+
+struct netlink_address {
+	uint32_t ifindex;
+	uint8_t address[16];
+	bool link_local; /* scope link or narrower */
+	bool tentative;	 /* IPv6 duplicate address detection has not ended */
+};
+
+/* Call @visit for every object. A visitor's negative return ends the dump and is returned. -EINTR
+ * means that the kernel's tables changed meanwhile: dump again. */
+int netlink_dump_links(struct netlink *netlink, int (*visit)(void *, const struct netlink_link *),
+		       void *context);
+int netlink_dump_addresses(struct netlink *netlink,
+			   int (*visit)(void *, const struct netlink_address *), void *context);
+
+/* Adds an address without duplicate address detection. @length is its subnet's prefix length, as
+ * the family counts it. */
+int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
+			uint8_t length);
+
+/* Sets the link up. @no_arp also switches address resolution off (IFF_NOARP). */
+int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp);
+int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu);
+int netlink_link_set_group(struct netlink *netlink, uint32_t ifindex, uint32_t group);
+int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso);
+
+/* Sets two of the link's IPv4 sysctls (IFLA_INET_CONF). /proc/sys need not be writable for it. */
+int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t accept_local,
+			  uint32_t rp_filter);
+int netlink_link_delete(struct netlink *netlink, uint32_t ifindex);
+
+/*
+ * Resolves a neighbour's link-layer address now. From Linux 5.16 on the kernel also keeps it
+ * resolved (NTF_MANAGED). bpf_redirect_neigh() needs that for packets that already have a route: a
+ * packet that waits for resolution goes to that route's neighbour instead (__neigh_update,
+ * net/core/neighbour.c).
+ */
+int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
+
+/* Deletes the neighbour's entry, so that the kernel stops resolving it. */
+int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
+
+/* Creates a veth pair: @name here, @peer_name in the namespace @peer_netns_fd. Both get @mtu. */
+int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,
+			int peer_netns_fd, uint32_t mtu);
+
+#endif
