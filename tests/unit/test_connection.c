@@ -80,30 +80,12 @@ static void test_idle_cost(void **state)
 	assert_true(sizeof(struct connection) <= 1536);
 }
 
-static void test_complaints_are_limited(void **state)
-{
-	static struct connection_shared shared;
-	char suffix[64];
-	int i, due = 0;
-
-	(void)state;
-	for (i = 0; i < 100; i++)
-		due += complaint_due(&shared, COMPLAINT_CONNECT, suffix);
-	assert_true(due >= 1 && due <= 2);
-	assert_true(complaint_due(&shared, COMPLAINT_REFUSED, suffix));
-	assert_string_equal(suffix, "");
-	/* As if a second had passed. */
-	shared.complained_ms[COMPLAINT_CONNECT] -= 1000;
-	assert_true(complaint_due(&shared, COMPLAINT_CONNECT, suffix));
-	assert_non_null(strstr(suffix, "more like this"));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_peek_first), cmocka_unit_test(test_connect_first),
 		cmocka_unit_test(test_no_peek),	   cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_idle_cost),  cmocka_unit_test(test_complaints_are_limited),
+		cmocka_unit_test(test_idle_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@
 
 #include "control/control.h"
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "two_netns.h"
 
 #define CONTROL_AT "[::]:39001"
@@ -41,7 +42,7 @@ static int own_socket(void *context, int fd, const struct sockaddr *destination)
 	return 0;
 }
 
-static void gateway_changed(void *context, const struct proxy_gateway *gateway)
+static void gateway_changed(void *context, const struct socket_address *gateway)
 {
 	struct fixture *fixture = context;
 

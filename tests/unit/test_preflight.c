@@ -12,13 +12,14 @@
 
 #include <cmocka.h>
 
+#include "lib/socket_address.h"
 #include "lib/util.h"
 #include "sidecar/preflight.h"
 #include "two_netns.h"
 
-static struct proxy_gateway tcp(const char *text)
+static struct socket_address tcp(const char *text)
 {
-	struct proxy_gateway gateway = {.size = 0};
+	struct socket_address gateway = {.size = 0};
 	struct endpoint endpoint;
 
 	assert_int_equal(endpoint_parse(text, &endpoint), 0);
@@ -27,9 +28,9 @@ static struct proxy_gateway tcp(const char *text)
 	return gateway;
 }
 
-static struct proxy_gateway local(const char *path)
+static struct socket_address local(const char *path)
 {
-	struct proxy_gateway gateway = {.size = sizeof(struct sockaddr_un)};
+	struct socket_address gateway = {.size = sizeof(struct sockaddr_un)};
 	struct sockaddr_un *address = (struct sockaddr_un *)&gateway.address;
 
 	address->sun_family = AF_UNIX;
@@ -38,7 +39,7 @@ static struct proxy_gateway local(const char *path)
 }
 
 /* Bound, with a queue of that length or (negative) not listening; @gateway then has its port. */
-static int bound(struct proxy_gateway *gateway, int backlog)
+static int bound(struct socket_address *gateway, int backlog)
 {
 	int fd = socket(gateway->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof(gateway->address);
@@ -52,14 +53,14 @@ static int bound(struct proxy_gateway *gateway, int backlog)
 	return fd;
 }
 
-static int check(const struct proxy_gateway *gateway)
+static int check(const struct socket_address *gateway)
 {
 	const struct preflight_config config = {.limit_ms = 100, .stop_fd = -1};
 
 	return preflight_check(&config, gateway);
 }
 
-static void assert_advice(const struct proxy_gateway *gateway, int error, const char *cause,
+static void assert_advice(const struct socket_address *gateway, int error, const char *cause,
 			  const char *remedy)
 {
 	struct preflight_advice advice = preflight_explain(gateway, error);
@@ -81,7 +82,7 @@ static int announce(void *context, int fd, const struct sockaddr *destination)
 
 static void test_reached(void **state)
 {
-	struct proxy_gateway gateway = tcp(HOME_IPV4 ":0");
+	struct socket_address gateway = tcp(HOME_IPV4 ":0");
 	_cleanup_close_ int listener = bound(&gateway, 1);
 	_cleanup_close_ int peer = -1;
 	int result = 0;
@@ -100,7 +101,7 @@ static void test_reached(void **state)
 
 static void test_refused(void **state)
 {
-	struct proxy_gateway gateway = tcp(HOME_IPV4 ":0"), loopback = tcp("127.0.0.1:9");
+	struct socket_address gateway = tcp(HOME_IPV4 ":0"), loopback = tcp("127.0.0.1:9");
 	_cleanup_close_ int held = bound(&gateway, -1);
 
 	(void)state;
@@ -114,7 +115,7 @@ static void test_refused(void **state)
 
 static void test_no_route(void **state)
 {
-	struct proxy_gateway gateway = tcp("192.0.2.77:80");
+	struct socket_address gateway = tcp("192.0.2.77:80");
 
 	(void)state;
 	assert_int_equal(check(&gateway), -ENETUNREACH);
@@ -125,7 +126,7 @@ static void test_no_route(void **state)
 /* Nobody answers ARP for it: no answer comes before the limit. */
 static void test_silence(void **state)
 {
-	struct proxy_gateway gateway = tcp("10.9.0.77:80");
+	struct socket_address gateway = tcp("10.9.0.77:80");
 
 	(void)state;
 	assert_int_equal(check(&gateway), -ETIMEDOUT);
@@ -136,7 +137,7 @@ static void test_stopped(void **state)
 {
 	_cleanup_close_ int stop = eventfd(1, EFD_CLOEXEC);
 	struct preflight_config config = {.limit_ms = 60000, .stop_fd = stop};
-	struct proxy_gateway gateway = tcp("10.9.0.78:80");
+	struct socket_address gateway = tcp("10.9.0.78:80");
 
 	(void)state;
 	assert_int_equal(preflight_check(&config, &gateway), -ECANCELED);
@@ -146,7 +147,7 @@ static void test_unix(void **state)
 {
 	char directory[] = "/tmp/preflight-XXXXXX", path[64], text[128];
 	_cleanup_close_ int listener = -1;
-	struct proxy_gateway gateway;
+	struct socket_address gateway;
 
 	(void)state;
 	assert_non_null(mkdtemp(directory));
@@ -162,7 +163,7 @@ static void test_unix(void **state)
 	listener = safe_close(listener);
 	assert_int_equal(check(&gateway), -ECONNREFUSED);
 	assert_advice(&gateway, -ECONNREFUSED, "nobody listens on it", "directory");
-	assert_memory_equal(preflight_format(&gateway, text), "unix:/tmp/preflight-", 20);
+	assert_memory_equal(socket_address_format(&gateway, text), "unix:/tmp/preflight-", 20);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(rmdir(directory), 0);
 }
@@ -171,7 +172,7 @@ static void test_unix(void **state)
 static void test_thread(void **state)
 {
 	const struct preflight_config config = {.limit_ms = 60000};
-	struct proxy_gateway gateway = tcp(HOME_IPV4 ":0"), silent = tcp("10.9.0.79:80");
+	struct socket_address gateway = tcp(HOME_IPV4 ":0"), silent = tcp("10.9.0.79:80");
 	_cleanup_close_ int listener = bound(&gateway, 1);
 	struct preflight *preflight;
 	int peer;

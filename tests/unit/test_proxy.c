@@ -23,6 +23,7 @@
 
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "proxy/proxy.h"
 
 struct fixture {
@@ -335,7 +336,7 @@ static void test_gateway_down_and_slow(void **state)
 {
 	struct proxy_config config = defaults;
 	struct fixture *fixture;
-	struct proxy_gateway gateway = {0};
+	struct socket_address gateway = {0};
 	struct proxy_counters counters;
 	struct endpoint endpoint;
 	int client, tunnel, gone, other;
@@ -374,7 +375,7 @@ static void test_gateway_moves(void **state)
 {
 	struct proxy_config config = defaults;
 	struct fixture *fixture;
-	struct proxy_gateway gateway = {.size = sizeof(struct sockaddr_in)};
+	struct socket_address gateway = {.size = sizeof(struct sockaddr_in)};
 	struct endpoint endpoint;
 	int client, old, tunnel, other = listen_on(&endpoint);
 

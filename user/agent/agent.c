@@ -10,11 +10,12 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include "commands.h"
 #include "lib/log.h"
+#include "lib/netns.h"
+#include "lib/process.h"
 #include "lib/util.h"
 
 #define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
@@ -26,9 +27,6 @@
 /* Between two links, and after the last attachment: each keeps the network settings of the whole
  * machine locked for an RCU grace period, 10 ms and more. Filters do as well meanwhile. */
 #define SETTLE_MS 100
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #define FIELD(member) .offset = offsetof(struct agent_options, member)
 
@@ -293,19 +291,15 @@ static void signalled(struct loop_handler *handler_of_signals, uint32_t events)
 
 static int open_loop(struct agent *agent)
 {
-	sigset_t signals;
 	int fd, error;
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
 	agent->loop = loop_new();
-	if (!agent->loop || sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+	if (!agent->loop)
 		return log_errno(-errno, "cannot make an event loop");
-	fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	fd = process_open_signals(NULL);
 	if (fd < 0)
-		return log_errno(-errno, "cannot open a signalfd");
+		return log_errno(fd, "cannot open a signalfd");
 	agent->signals.ready = signalled;
 	error = loop_add(agent->loop, &agent->signals, fd, EPOLLIN);
 	if (error < 0) {
@@ -356,9 +350,9 @@ static int find_home(struct agent *agent)
 {
 	int error = programs_netns(&agent->home);
 
-	agent->home_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	agent->home_fd = netns_open_own();
 	if (agent->home_fd < 0)
-		error = -errno;
+		error = agent->home_fd;
 	return error < 0 ? log_errno(error, "cannot open the host's network namespace") : 0;
 }
 
@@ -397,14 +391,10 @@ static void remove_all(struct agent *agent)
 
 static int start(struct agent *agent)
 {
-	struct rlimit files;
 	int error;
 
 	/* A descriptor or three for each namespace. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
+	process_raise_file_limit();
 	if ((error = find_home(agent)) < 0 || (error = open_loop(agent)) < 0 ||
 	    (error = load(agent)) < 0)
 		return error;

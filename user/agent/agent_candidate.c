@@ -9,15 +9,13 @@
 #include "agent/agent.h"
 #include "datapath/rendezvous.h"
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/util.h"
 
 /* A container's start is told before its program has opened the rendezvous: it is tried every few
  * milliseconds for half a second, then ten times a second, and given up in the end. */
 #define TRIES_SOON  250
 #define TRIES_LATER 600
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static void release(struct loop_task *task)
 {
@@ -82,11 +80,11 @@ static bool has_exited(const struct agent_candidate *candidate)
 static int number_namespace(struct agent *agent, const char *name, int netns_fd,
 			    uint32_t *ret_netns)
 {
-	int error = agent_namespace_enter(netns_fd), back;
+	int error = netns_enter(netns_fd), back;
 
 	if (error == 0)
 		error = programs_netns(ret_netns);
-	back = agent_namespace_enter(agent->home_fd);
+	back = netns_enter(agent->home_fd);
 	if (error < 0 || back < 0)
 		return log_errno(error < 0 ? error : back, "%s: cannot enter its network namespace",
 				 name);
@@ -104,12 +102,10 @@ static int session_begin(struct agent_candidate *candidate, int session)
 	struct agent *agent = candidate->agent;
 	_cleanup_close_ int netns_fd = -1, session_fd = session;
 	struct agent_namespace *namespace;
-	char path[64];
 	uint32_t netns = 0;
 	int error;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)candidate->pid);
-	netns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	netns_fd = netns_open_of(candidate->pid);
 	/* The number is still that process's, and so the namespace is. */
 	if (netns_fd < 0 || has_exited(candidate))
 		return -ESRCH;

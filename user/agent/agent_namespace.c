@@ -5,11 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/util.h"
 
 /* What a name in a namespace's directory says. */
@@ -23,11 +23,6 @@ static void cleanup_closedir(DIR **directory)
 {
 	if (*directory)
 		(void)closedir(*directory);
-}
-
-int agent_namespace_enter(int netns_fd)
-{
-	return setns(netns_fd, CLONE_NEWNET) < 0 ? -errno : 0;
 }
 
 static void directory_path(const struct agent_namespace *namespace, char path[4096])
@@ -195,7 +190,7 @@ static int attach_one(struct agent_namespace *namespace, const struct pinned *pi
 /* Devices go by their index in the namespace. */
 static int enter(const struct agent_namespace *namespace, int netns_fd)
 {
-	int error = agent_namespace_enter(netns_fd);
+	int error = netns_enter(netns_fd);
 
 	return error < 0 ? log_errno(error, "cannot enter network namespace %u", namespace->netns)
 			 : 0;
@@ -203,7 +198,7 @@ static int enter(const struct agent_namespace *namespace, int netns_fd)
 
 static int come_back(const struct agent_namespace *namespace)
 {
-	int error = agent_namespace_enter(namespace->home_fd);
+	int error = netns_enter(namespace->home_fd);
 
 	return error < 0 ? log_errno(error, "cannot come back to the host's network namespace") : 0;
 }
@@ -358,13 +353,11 @@ static int find_namespace(const struct agent_namespace *namespace)
 	while (found < 0 && (entry = readdir(proc))) {
 		_cleanup_close_ int fd = -1;
 		uint32_t netns;
-		char path[512];
 
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
 			continue;
-		(void)snprintf(path, sizeof(path), "/proc/%s/ns/net", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd >= 0 && agent_namespace_enter(fd) == 0 && programs_netns(&netns) == 0 &&
+		fd = netns_open_of((pid_t)strtol(entry->d_name, NULL, 10));
+		if (fd >= 0 && netns_enter(fd) == 0 && programs_netns(&netns) == 0 &&
 		    netns == namespace->netns)
 			found = TAKE_FD(fd);
 	}

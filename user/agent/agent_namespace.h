@@ -30,9 +30,6 @@ struct agent_namespace {
 	struct agent_namespace *next;
 };
 
-/* The calling thread enters a network namespace; negative errno. */
-int agent_namespace_enter(int netns_fd);
-
 /* steer and the programs on lo. Attaching again replaces what is attached by this load's programs.
  * Returns 0 or negative errno, logged. */
 int agent_namespace_attach(struct agent_namespace *namespace);

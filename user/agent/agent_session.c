@@ -10,20 +10,14 @@
 #include "datapath/agent_wire.h"
 #include "datapath/rendezvous.h"
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/util.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 /* Requests served before other sessions get their turn. */
 #define BURST 64
 
 /* What a namespace may have in the tries, in all of them together. */
 #define PREFIXES_MAX (2 * SIDESTEP_MAX_BYPASS + 2 * SIDESTEP_MAX_ROUTES)
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct agent_session {
 	struct loop_handler handler;
@@ -43,9 +37,9 @@ static int check_socket(const struct agent_session *session, int fd, int type, b
 {
 	uint64_t cookie = 0;
 	int found = 0, accepts = 0;
-	socklen_t size = sizeof(cookie), int_size = sizeof(int);
+	socklen_t int_size = sizeof(int);
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0 ||
+	if (fd < 0 || netns_cookie_of(fd, &cookie) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &int_size) < 0)
 		return -EBADF;
 	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &int_size);

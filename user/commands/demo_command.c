@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,6 +19,7 @@
 #include "commands.h"
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/options.h"
 #include "lib/util.h"
 #include "net/netlink_link.h"
@@ -72,18 +72,6 @@ struct demo {
 	pid_t gateway, service, sidecar;
 };
 
-static int own_netns(void)
-{
-	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int new_netns(void)
-{
-	return unshare(CLONE_NEWNET) < 0 ? -errno : own_netns();
-}
-
 /* Brings up @name with an address of each family and, for the container, default routes. */
 static int configure(const char *name, const char *const addresses[2], const char *const vias[2])
 {
@@ -123,8 +111,8 @@ static int make_networks(struct demo *demo)
 	_cleanup_netlink_ struct netlink *netlink = NULL;
 	int error;
 
-	demo->container_netns = new_netns();
-	demo->host_netns = demo->container_netns < 0 ? demo->container_netns : new_netns();
+	demo->container_netns = netns_new();
+	demo->host_netns = demo->container_netns < 0 ? demo->container_netns : netns_new();
 	if (demo->host_netns < 0)
 		return demo->host_netns;
 	error = netlink_open(&netlink);
@@ -132,8 +120,8 @@ static int make_networks(struct demo *demo)
 		error = netlink_veth_create(netlink, "br0", "eth0", demo->container_netns, MTU);
 	if (error == 0)
 		error = configure("br0", (const char *const[]) {HOST4, HOST6}, NULL);
-	if (error == 0 && setns(demo->container_netns, CLONE_NEWNET) < 0)
-		error = -errno;
+	if (error == 0)
+		error = netns_enter(demo->container_netns);
 	if (error == 0)
 		error = configure("eth0", (const char *const[]) {CONTAINER4, CONTAINER6},
 				  (const char *const[]) {HOST4, HOST6});
@@ -148,7 +136,7 @@ static pid_t fork_into(int netns)
 	if (pid != 0)
 		return pid;
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (setns(netns, CLONE_NEWNET) < 0)
+	if (netns_enter(netns) < 0)
 		_exit(STATUS_FAILED);
 	return 0;
 }

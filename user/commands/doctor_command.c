@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "datapath/datapath_nft_run.h"
 #include "lib/privileges.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 #include "net/instance_lock.h"
 #include "sidecar/preflight.h"
@@ -105,7 +106,7 @@ static int check_gateway(struct doctor *doctor)
 {
 	const struct preflight_config config = {.limit_ms = PREFLIGHT_LIMIT_MS, .stop_fd = -1};
 	const struct sidecar_options *options = &doctor->options;
-	struct proxy_gateway gateway;
+	struct socket_address gateway;
 	struct preflight_advice advice;
 	char text[128];
 	int error;

@@ -6,11 +6,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/agent_namespace.h"
 #include "commands.h"
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/options.h"
 #include "lib/util.h"
@@ -165,12 +165,7 @@ static void visit_bypass6(json_t *list, const void *key, const void *value)
 
 static double age_seconds(uint64_t start)
 {
-	struct timespec now;
-
-	if (start == 0)
-		return 0;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)start / 1e9;
+	return start == 0 ? 0 : (double)(clock_ns() - start) / 1e9;
 }
 
 static json_t *flow_json(const struct sidestep_flow_key *key, uint64_t start)

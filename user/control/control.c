@@ -19,9 +19,6 @@
 /* How long the listener rests when not even the reserve descriptor helps. */
 #define ACCEPT_PAUSE_MS 10
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 static void pause_over(struct loop_timer *timer)
 {
 	struct control *control = container_of(timer, struct control, pause);
@@ -33,7 +30,7 @@ static void pause_over(struct loop_timer *timer)
  * listener rests, or it would keep the loop busy. */
 static bool accept_without_descriptors(struct control *control)
 {
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 	int fd;
 
 	control->reserve = safe_close(control->reserve);
@@ -43,7 +40,7 @@ static bool accept_without_descriptors(struct control *control)
 		(void)close(fd);
 	}
 	control->reserve = eventfd(0, EFD_CLOEXEC);
-	if (control_complaint_due(control, CONTROL_COMPLAINT_LIMIT, suffix))
+	if (complaint_due(&control->complaints[CONTROL_COMPLAINT_LIMIT], suffix))
 		log_warning("control: connection reset: no file descriptors left; raise the limit "
 			    "(ulimit -n)%s",
 			    suffix);

@@ -17,6 +17,7 @@
 #define SIDESTEP_CONTROL_H
 
 #include "lib/address.h"
+#include "lib/socket_address.h"
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "tls/tls_authority.h"
@@ -29,12 +30,12 @@ struct control_config {
 	struct proxy *proxy;	 /* proxy_set_gateway() */
 	struct policy *policy;
 	const struct tls_authority *tls; /* NULL: GET /ca is 404 */
-	struct proxy_gateway gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */
+	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */
 	/* As in struct proxy_hooks: called with the tunnels' sockets before they connect. */
 	void *context;
 	int (*own_socket)(void *context, int fd, const struct sockaddr *destination);
 	/* The gateway's port changed; from the control's thread. May be NULL. */
-	void (*gateway_changed)(void *context, const struct proxy_gateway *gateway);
+	void (*gateway_changed)(void *context, const struct socket_address *gateway);
 };
 
 /* Listens and starts the thread: to be called when interception and CA are live, as whoever gets an

@@ -7,12 +7,10 @@
 
 #include "control/control_client.h"
 #include "lib/log.h"
+#include "lib/util.h"
 
 /* A client that goes on sending after its answer is reset. */
 #define LINGER_BYTES_MAX (1024 * 1024)
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 void control_client_linger(struct control_client *client)
 {
@@ -136,10 +134,10 @@ static void make_printable(char *text)
 
 void control_client_refuse_logged(struct control_client *client, unsigned int status, char *reason)
 {
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 
 	make_printable(reason);
-	if (control_complaint_due(client->control, CONTROL_COMPLAINT_REQUEST, suffix))
+	if (complaint_due(&client->control->complaints[CONTROL_COMPLAINT_REQUEST], suffix))
 		log_warning("control: request of %s refused (%u): %s%s", client->peer, status,
 			    reason, suffix);
 	control_client_answer_text(client, status, "", reason);

@@ -9,38 +9,17 @@
 #include "control/control_egress.h"
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 
 /* Read at once: what may stand behind a head must fit the relay's buffer. */
 #define READ_SIZE 16384
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 void control_client_setup(struct control *control)
 {
 	loop_timer_class_init(control->loop, &control->request_class, CONTROL_REQUEST_MS);
 	loop_timer_class_init(control->loop, &control->dial_class, CONTROL_DIAL_MS);
 	loop_timer_class_init(control->loop, &control->linger_class, CONTROL_LINGER_MS);
-}
-
-bool control_complaint_due(struct control *control, enum control_complaint complaint,
-			   char suffix[64])
-{
-	uint64_t *last = &control->complaints[complaint].last_ms;
-	unsigned int *suppressed = &control->complaints[complaint].suppressed;
-
-	if (*last != 0 && loop_now(control->loop) < *last + 1000) {
-		(*suppressed)++;
-		return false;
-	}
-	suffix[0] = '\0';
-	if (*suppressed > 0)
-		(void)snprintf(suffix, 64, " (and %u more like this since the last message)",
-			       *suppressed);
-	*last = loop_now(control->loop);
-	*suppressed = 0;
-	return true;
 }
 
 static void list_remove(struct control_client *client)
@@ -100,23 +79,11 @@ void control_client_end(struct control_client *client, bool reset)
 	loop_defer(client->control->loop, &client->release);
 }
 
-static in_port_t *gateway_port(struct proxy_gateway *gateway)
-{
-	switch (gateway->address.ss_family) {
-	case AF_INET:
-		return &((struct sockaddr_in *)&gateway->address)->sin_port;
-	case AF_INET6:
-		return &((struct sockaddr_in6 *)&gateway->address)->sin6_port;
-	default:
-		return NULL;
-	}
-}
-
 /* The policy first: it may fail, and until then nothing has changed. */
 static int change_apply(struct control *control, const struct control_change *change)
 {
 	struct control_config *config = &control->config;
-	in_port_t *port = gateway_port(&config->gateway);
+	in_port_t *port = socket_address_port(&config->gateway);
 	int error = policy_apply(config->policy, &change->policy);
 
 	if (error < 0 || !change->has_port || *port == htons(change->port))
@@ -150,7 +117,8 @@ static void put_egress(struct control_client *client)
 	char reason[CONTROL_EGRESS_REASON_MAX] = "out of memory";
 	int error = control_egress_parse(request->body, request->body_size, &change, reason);
 
-	if (error == 0 && change.has_port && !gateway_port(&client->control->config.gateway)) {
+	if (error == 0 && change.has_port &&
+	    !socket_address_port(&client->control->config.gateway)) {
 		(void)snprintf(reason, sizeof(reason),
 			       "\"port\" cannot be set: the gateway is a unix socket");
 		error = -EINVAL;
@@ -336,10 +304,10 @@ fail:
 
 static void refuse_inside(struct control_client *client, int inside, const char *why)
 {
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 
 	control_origin_unguard(client->relay.side[0].fd);
-	if (control_complaint_due(client->control, CONTROL_COMPLAINT_INSIDE, suffix))
+	if (complaint_due(&client->control->complaints[CONTROL_COMPLAINT_INSIDE], suffix))
 		log_warning("control: request of %s refused (403): it comes from %s, and the "
 			    "application must not change its own policy%s",
 			    client->peer, inside > 0 ? why : strerror(-inside), suffix);

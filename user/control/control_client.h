@@ -18,6 +18,7 @@
 
 #include "control/control.h"
 #include "control/control_origin.h"
+#include "lib/complaint.h"
 #include "proto/control_request.h"
 #include "stream/loop.h"
 #include "stream/relay.h"
@@ -63,10 +64,7 @@ struct control {
 	struct control_origin *origin;
 	struct loop_timer_class request_class, dial_class, linger_class, pause_class;
 	struct control_list waiting, inside, tunnels;
-	struct {
-		uint64_t last_ms;
-		unsigned int suppressed;
-	} complaints[CONTROL_COMPLAINTS];
+	struct complaint complaints[CONTROL_COMPLAINTS];
 
 	struct loop_handler listener;
 	int reserve; /* given up to accept, and so reset, a connection when fds have run out */
@@ -123,11 +121,6 @@ void control_client_refuse_logged(struct control_client *client, unsigned int st
 
 /* Drops what arrives in the state LINGER. */
 void control_client_linger(struct control_client *client);
-
-/* True when a message of this kind may be logged now; @suffix is then empty or tells how many were
- * suppressed since the last. */
-bool control_complaint_due(struct control *control, enum control_complaint complaint,
-			   char suffix[64]);
 
 /* Does the complete CONNECT: dials, answers, relays. What arrived behind the head is queued. */
 void control_tunnel_start(struct control_client *client);

@@ -9,9 +9,6 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 static void relay_finished(struct relay *relay, bool reset)
 {
 	control_client_end(container_of(relay, struct control_client, relay), reset);
@@ -43,7 +40,7 @@ static void dial_failed(struct control_client *client, int error)
 
 	loop_close(&client->relay.side[1]);
 	endpoint_format((const struct sockaddr *)&client->target.address, target);
-	if (control_complaint_due(client->control, CONTROL_COMPLAINT_DIAL, suffix))
+	if (complaint_due(&client->control->complaints[CONTROL_COMPLAINT_DIAL], suffix))
 		log_warning(
 			"control: CONNECT to %s for %s failed: %s; is the application listening "
 			"there?%s",
@@ -106,7 +103,7 @@ void control_tunnel_start(struct control_client *client)
 {
 	const struct control_request *request = client->request;
 	struct control *control = client->control;
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 	int error;
 
 	if (request->count[CONTROL_DESTINATION] == 0) {
@@ -120,7 +117,7 @@ void control_tunnel_start(struct control_client *client)
 		return;
 	}
 	if (control->tunnels.count >= CONTROL_TUNNELS_MAX) {
-		if (control_complaint_due(control, CONTROL_COMPLAINT_LIMIT, suffix))
+		if (complaint_due(&control->complaints[CONTROL_COMPLAINT_LIMIT], suffix))
 			log_warning(
 				"control: CONNECT from %s refused: there are %d tunnels, which is "
 				"the limit; find who keeps them open%s",

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "datapath/agent_wire.h"
 #include "datapath/rendezvous.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -125,11 +125,9 @@ static int agent_set_gateway(struct datapath *base, const char *gateway)
 		.type = AGENT_NAMESPACE,
 		.namespace = {.mode = SIDESTEP_MODE_SIDECAR, .udp_pass = self(base)->udp_pass},
 	};
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	if (self(base)->start == 0)
-		self(base)->start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+		self(base)->start = clock_ns();
 	describe.namespace.start = self(base)->start;
 	(void)snprintf(describe.namespace.gateway, sizeof(describe.namespace.gateway), "%s",
 		       gateway);

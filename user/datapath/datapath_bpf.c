@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -47,11 +47,9 @@ static int bpf_set_gateway(struct datapath *base, const char *gateway)
 		.udp_pass = datapath->config.udp_pass,
 		.pid = (uint32_t)getpid(),
 	};
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	if (datapath->start == 0)
-		datapath->start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+		datapath->start = clock_ns();
 	namespace.start = datapath->start;
 	(void)snprintf(namespace.gateway, sizeof(namespace.gateway), "%s", gateway);
 	return programs_namespace_set(datapath->programs, datapath->netns, &namespace);

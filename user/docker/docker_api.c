@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -95,14 +95,6 @@ int docker_buffer_lines(struct docker_buffer *buffer, const void *data, size_t s
 		size -= length + 1;
 	}
 	return docker_buffer_append(buffer, rest, size);
-}
-
-int64_t docker_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -304,7 +296,8 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	request->head = (struct docker_buffer) {.data = text, .used = (size_t)size};
 	request->body.limit = request->on_line ? DOCKER_EVENT_MAX : DOCKER_ANSWER_MAX;
 	/* A stream may be silent for as long as it likes. */
-	request->deadline_ms = request->on_line ? 0 : docker_now_ms() + DOCKER_ANSWER_TIMEOUT_MS;
+	request->deadline_ms = request->on_line ? 0
+						: (int64_t)clock_ms() + DOCKER_ANSWER_TIMEOUT_MS;
 	llhttp_init(&request->parser, HTTP_RESPONSE, &parser_settings);
 	request->parser.data = request;
 	api->requests[place] = request;
@@ -352,7 +345,7 @@ struct docker_request *docker_api_next_done(struct docker_api *api)
 /* Lists what to poll for; the place of a request is one above its own. Returns the time to wait. */
 static int prepare(const struct docker_api *api, struct pollfd *polled, int timeout_ms)
 {
-	int64_t now = docker_now_ms();
+	int64_t now = (int64_t)clock_ms();
 	size_t i;
 
 	polled[0] = (struct pollfd) {.fd = api->wake_fd, .events = POLLIN};
@@ -393,7 +386,7 @@ int docker_api_wait(struct docker_api *api, int timeout_ms)
 			transmit(request);
 		else if (polled[i + 1].revents)
 			receive(request, api->buffer);
-		else if (request->deadline_ms && docker_now_ms() >= request->deadline_ms)
+		else if (request->deadline_ms && (int64_t)clock_ms() >= request->deadline_ms)
 			finish(request, -ETIMEDOUT, "%s %s: no answer within %d ms",
 			       request->method, request->path, DOCKER_ANSWER_TIMEOUT_MS);
 	}

@@ -28,9 +28,6 @@
  * -ENAMETOOLONG, logged. */
 int docker_socket_path(const char *path, char ret_path[DOCKER_SOCKET_PATH_MAX]);
 
-/* CLOCK_MONOTONIC. */
-int64_t docker_now_ms(void);
-
 /* Bytes with a limit. */
 struct docker_buffer {
 	char *data; /* never NUL-terminated */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -24,10 +25,7 @@
 /* Up to a quarter: watchers that lost the engine together need not come back together. */
 static unsigned int jitter_ms(unsigned int backoff_ms)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (unsigned int)(now.tv_nsec / 1000) % (backoff_ms / 4 + 1);
+	return (unsigned int)(clock_ns() / 1000) % (backoff_ms / 4 + 1);
 }
 
 static void session_close(struct docker_session *session)
@@ -46,7 +44,7 @@ static void session_close(struct docker_session *session)
 static void session_fail(struct docker_session *session)
 {
 	const struct docker_session_watcher *watcher = session->watcher;
-	int64_t now = docker_now_ms();
+	int64_t now = (int64_t)clock_ms();
 	bool news = session->reported != DOCKER_REPORTED_LOST ||
 		    strcmp(session->reason, session->warned) != 0;
 
@@ -110,7 +108,7 @@ static void session_open(struct docker_session *session)
 		return;
 	}
 	session->state = DOCKER_SESSION_OPENING;
-	session->deadline_ms = docker_now_ms() + DOCKER_ANSWER_TIMEOUT_MS;
+	session->deadline_ms = (int64_t)clock_ms() + DOCKER_ANSWER_TIMEOUT_MS;
 }
 
 int docker_session_get(struct docker_session *session, struct docker_request *request,
@@ -131,7 +129,7 @@ void docker_session_read_soon(struct docker_session *session)
 
 void docker_session_read_after(struct docker_session *session, int64_t ms)
 {
-	int64_t now = docker_now_ms();
+	int64_t now = (int64_t)clock_ms();
 
 	session->settle_ms = now + ms;
 	if (!session->settle_late_ms)
@@ -142,14 +140,14 @@ static void read_start(struct docker_session *session)
 {
 	session->read_wanted = false;
 	session->reading = true;
-	session->read_started_ms = docker_now_ms();
+	session->read_started_ms = (int64_t)clock_ms();
 	if (session->watcher->read(session->context) < 0)
 		session_fail(session);
 }
 
 void docker_session_read_finished(struct docker_session *session)
 {
-	int64_t now = docker_now_ms();
+	int64_t now = (int64_t)clock_ms();
 	int64_t took = now - session->read_started_ms;
 
 	session->reading = false;
@@ -179,7 +177,7 @@ static void settle_timers(struct docker_session *session, int64_t now)
 
 static void session_timers(struct docker_session *session)
 {
-	int64_t now = docker_now_ms();
+	int64_t now = (int64_t)clock_ms();
 
 	if (session->state == DOCKER_SESSION_WAITING && now >= session->deadline_ms)
 		session_open(session);
@@ -208,7 +206,7 @@ static int64_t earlier(int64_t a, int64_t b)
 
 static int next_timeout_ms(const struct docker_session *session)
 {
-	int64_t until = docker_now_ms() + IDLE_MS;
+	int64_t until = (int64_t)clock_ms() + IDLE_MS;
 	int64_t left;
 
 	if (session->state != DOCKER_SESSION_OPEN)
@@ -217,7 +215,7 @@ static int next_timeout_ms(const struct docker_session *session)
 		until = session->read_allowed_ms;
 	until = earlier(until, session->settle_ms);
 	until = earlier(until, session->settle_late_ms);
-	left = until - docker_now_ms();
+	left = until - (int64_t)clock_ms();
 	return left > 0 ? (int)left : 0;
 }
 

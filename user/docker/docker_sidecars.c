@@ -8,6 +8,7 @@
 
 #include "docker/docker_session.h"
 #include "docker/docker_sidecars_json.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -112,7 +113,7 @@ static struct entry *entry_add(struct docker_containers *watch, const char *id)
 	watch->count++;
 	entries[place] = (struct entry) {
 		.sidecar.id = TAKE_PTR(copy),
-		.sidecar.unused_since_ms = docker_now_ms(),
+		.sidecar.unused_since_ms = (int64_t)clock_ms(),
 		.due = true,
 	};
 	return &entries[place];
@@ -178,7 +179,7 @@ static void set_in_use(struct docker_containers *watch, struct entry *entry)
 
 	if (entry->in_use == (*since == 0))
 		return;
-	*since = entry->in_use ? 0 : docker_now_ms();
+	*since = entry->in_use ? 0 : (int64_t)clock_ms();
 	watch->changed = true;
 }
 

@@ -6,19 +6,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "gateway/gateway_client.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "lib/util.h"
 
 #define GATEWAY_BACKLOG	    4096
 #define GATEWAY_LISTENS_MAX 64
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct gateway_listener {
 	struct loop_handler handler;
@@ -183,25 +180,21 @@ int gateway_run(const struct gateway_config *config)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, pipe_before;
 	_cleanup_close_ int signals = -1;
-	sigset_t stop, mask_before;
+	sigset_t mask_before;
 	int error;
 
 	if ((config->listen_count == 0 && !config->unix_path) ||
 	    config->listen_count > GATEWAY_LISTENS_MAX)
 		return log_errno(-EINVAL, "gateway: needs 1 to %d addresses to listen on",
 				 GATEWAY_LISTENS_MAX);
-	(void)sigemptyset(&stop);
-	(void)sigaddset(&stop, SIGTERM);
-	(void)sigaddset(&stop, SIGINT);
-	signals = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+	signals = process_open_signals(&mask_before);
 	if (signals < 0)
-		return log_errno(-errno, "gateway: cannot wait for signals");
-	(void)pthread_sigmask(SIG_BLOCK, &stop, &mask_before);
+		return log_errno(signals, "gateway: cannot wait for signals");
 	/* splice(2) has no MSG_NOSIGNAL. */
 	(void)sigaction(SIGPIPE, &ignore, &pipe_before);
 	error = gateway_run_stoppable(config, signals);
 	/* The signal that ended it is spent, or it would end the caller as well. */
-	(void)!read(signals, &(struct signalfd_siginfo) {0}, sizeof(struct signalfd_siginfo));
+	process_read_signal(signals);
 	(void)sigaction(SIGPIPE, &pipe_before, NULL);
 	(void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 	return error;

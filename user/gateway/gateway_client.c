@@ -14,9 +14,6 @@
 #define HEAD_MS 30000
 #define DIAL_MS 10000
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 struct gateway_client {
 	struct gateway *gateway;
 	struct gateway_client *next, *previous;

@@ -10,6 +10,7 @@
 #define SIDESTEP_UTIL_H
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -64,5 +65,9 @@ static inline void cleanup_fclose(FILE **file)
 	})
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The structure of @type that holds what @pointer points to as its @member. */
+#define container_of(pointer, type, member)                                                        \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

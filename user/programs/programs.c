@@ -16,15 +16,12 @@
 #include <linux/magic.h>
 
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/privileges.h"
 #include "lib/util.h"
 #include "programs/programs_private.h"
 #include "shared.skel.h"
 #include "sidestep.skel.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 /* Pinned; the others are the programs' own business. */
 static const char *const map_names[] = {
@@ -432,14 +429,13 @@ void programs_free(struct programs *programs)
 
 int programs_netns(uint32_t *ret_netns)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
+	uint64_t cookie;
+	int error = netns_cookie_own(&cookie);
 
-	if (fd < 0)
-		return -errno;
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
+	if (error == -ENOPROTOOPT)
 		cookie = 1;
+	else if (error < 0)
+		return error;
 	if (cookie > UINT32_MAX)
 		return -EOVERFLOW;
 	*ret_netns = (uint32_t)cookie;

@@ -16,9 +16,6 @@
 #define RETRY_MS 5
 #define FLOW_MS	 1000
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 enum connection_action connection_step(struct connection_machine *machine,
 				       enum connection_event event)
 {
@@ -76,28 +73,6 @@ void connection_worker_release(struct connection_worker *worker)
 {
 	tls_relay_pool_free(worker->tls);
 	worker->tls = NULL;
-}
-
-bool complaint_due(struct connection_shared *shared, enum connection_complaint complaint,
-		   char suffix[64])
-{
-	struct timespec time;
-	uint64_t now, last = atomic_load(&shared->complained_ms[complaint]);
-	unsigned int suppressed;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &time);
-	now = (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-	if ((last != 0 && now < last + 1000) ||
-	    !atomic_compare_exchange_strong(&shared->complained_ms[complaint], &last, now)) {
-		(void)atomic_fetch_add(&shared->suppressed[complaint], 1);
-		return false;
-	}
-	suppressed = atomic_exchange(&shared->suppressed[complaint], 0);
-	suffix[0] = '\0';
-	if (suppressed > 0)
-		(void)snprintf(suffix, 64, " (and %u more like this since the last message)",
-			       suppressed);
-	return true;
 }
 
 void connection_handshake_free(struct connection *connection)

@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/complaint.h"
+#include "lib/socket_address.h"
 #include "proto/hints.h"
 #include "proto/tunnel.h"
 #include "proxy/proxy.h"
@@ -80,12 +82,11 @@ enum connection_complaint {
 struct connection_shared {
 	struct proxy_config config; /* but for the gateway constant */
 	pthread_mutex_t gateway_lock;
-	struct proxy_gateway gateway;
+	struct socket_address gateway;
 	atomic_uint generation; /* of the gateway */
 	atomic_uint live;	/* connections of all threads */
 	atomic_bool draining;
-	_Atomic uint64_t complained_ms[COMPLAINTS];
-	atomic_uint suppressed[COMPLAINTS];
+	struct complaint complaints[COMPLAINTS];
 };
 
 struct connection;
@@ -105,7 +106,7 @@ struct connection_worker {
 	struct tls_relay_pool *tls; /* NULL: TLS is relayed as it is */
 	struct loop_timer_class peek_class, peek_total_class, connect_class, answer_class;
 	struct loop_timer_class retry_class, flow_class;
-	struct proxy_gateway gateway; /* this thread's copy */
+	struct socket_address gateway; /* this thread's copy */
 	unsigned int generation;
 	struct proxy_counters counters;
 	struct connection *connections;
@@ -137,11 +138,6 @@ void connection_refuse(struct connection_worker *worker, int fd,
 
 /* Resets all connections of the worker; from the loop's thread, outside of event handlers. */
 void connection_reset_all(struct connection_worker *worker);
-
-/* True when a message for this cause may be logged now; @suffix is then empty or tells how many
- * were suppressed since the last. */
-bool complaint_due(struct connection_shared *shared, enum connection_complaint complaint,
-		   char suffix[64]);
 
 /* State of the time before RELAY; freed then. */
 struct connection_handshake {

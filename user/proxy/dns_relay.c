@@ -22,9 +22,6 @@
  * next, once. */
 #define DNS_SENDS 3
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 struct dns_listener {
 	struct loop_handler handler;
 	struct dns_relay *relay;
@@ -56,9 +53,9 @@ static bool is_ipv6(const union dns_address *address)
 static void relay_complain(struct dns_relay *relay, const char *what,
 			   const union dns_address *resolver, int error)
 {
-	char suffix[64], address[ADDRESS_TEXT_MAX], text[128];
+	char suffix[COMPLAINT_SUFFIX_MAX], address[ADDRESS_TEXT_MAX], text[128];
 
-	if (complaint_due(relay->worker->shared, COMPLAINT_DNS, suffix))
+	if (complaint_due(&relay->worker->shared->complaints[COMPLAINT_DNS], suffix))
 		log_warning("DNS: %s %s: %s; is the resolver reachable from here?%s", what,
 			    endpoint_format(&resolver->any, address),
 			    strerror_r(error, text, sizeof(text)), suffix);
@@ -101,14 +98,14 @@ static void answer_alone(struct dns_relay *relay, const struct dns_question *que
 
 static void flush(struct dns_relay *relay)
 {
-	char suffix[64], text[128];
+	char suffix[COMPLAINT_SUFFIX_MAX], text[128];
 	int error = 0;
 	unsigned int lost = dns_flush(relay->io, &error);
 
 	if (!lost)
 		return;
 	counter_add(&relay->worker->counters.dns_failures, lost);
-	if (complaint_due(relay->worker->shared, COMPLAINT_DNS, suffix))
+	if (complaint_due(&relay->worker->shared->complaints[COMPLAINT_DNS], suffix))
 		log_warning("DNS: cannot send an answer to the application: %s%s",
 			    strerror_r(error, text, sizeof(text)), suffix);
 }

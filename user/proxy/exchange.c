@@ -8,11 +8,9 @@
 
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 #include "proxy/connection.h"
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* "gateway for source -> destination", for messages. */
 struct route_text {
@@ -32,12 +30,12 @@ static void connection_fail(struct connection *connection, enum connection_compl
 {
 	struct connection_worker *worker = connection->worker;
 	struct route_text route;
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 
 	counter_add(complaint == COMPLAINT_REFUSED ? &worker->counters.gateway_refusals
 						   : &worker->counters.gateway_errors,
 		    1);
-	if (complaint_due(worker->shared, complaint, suffix)) {
+	if (complaint_due(&worker->shared->complaints[complaint], suffix)) {
 		route_format(connection, &route);
 		log_warning("%s the gateway %s for %s -> %s: %s; %s%s", what,
 			    connection->handshake->gateway, route.source, route.destination, why,
@@ -46,20 +44,8 @@ static void connection_fail(struct connection *connection, enum connection_compl
 	connection_handle(connection, CONNECTION_FAILED);
 }
 
-static void gateway_format(const struct proxy_gateway *gateway, char text[128])
-{
-	const struct sockaddr_un *local = (const struct sockaddr_un *)&gateway->address;
-
-	if (gateway->address.ss_family == AF_UNIX)
-		(void)snprintf(text, 128, "unix:%.*s",
-			       (int)(gateway->size - offsetof(struct sockaddr_un, sun_path)),
-			       local->sun_path);
-	else
-		(void)endpoint_format((const struct sockaddr *)&gateway->address, text);
-}
-
 /* This thread's copy of the gateway, as new as can be. */
-static const struct proxy_gateway *gateway_current(struct connection_worker *worker)
+static const struct socket_address *gateway_current(struct connection_worker *worker)
 {
 	struct connection_shared *shared = worker->shared;
 
@@ -279,7 +265,7 @@ static void dial_retry(struct loop_timer *timer)
 
 /* An unconnected socket for the gateway that is known to the kernel side. Negative errno. */
 static int upstream_socket(const struct connection_worker *worker,
-			   const struct proxy_gateway *gateway)
+			   const struct socket_address *gateway)
 {
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
 	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
@@ -309,7 +295,7 @@ static void dial_refused(struct connection *connection, int error)
 
 	if (error == EMFILE || error == ENFILE) {
 		counter_add(&worker->counters.refused_limit, 1);
-		if (complaint_due(worker->shared, COMPLAINT_DESCRIPTORS, text))
+		if (complaint_due(&worker->shared->complaints[COMPLAINT_DESCRIPTORS], text))
 			log_warning("connection reset: no file descriptors left; raise the limit "
 				    "(ulimit -n) or lower the connection limit%s",
 				    text);
@@ -325,13 +311,13 @@ void connection_dial(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
 	struct connection_worker *worker = connection->worker;
-	const struct proxy_gateway *gateway = gateway_current(worker);
+	const struct socket_address *gateway = gateway_current(worker);
 	int error, fd;
 
 	if (handshake->dialed_ms == 0 || handshake->generation != worker->generation)
 		handshake->dialed_ms = loop_now(worker->loop);
 	handshake->generation = worker->generation;
-	gateway_format(gateway, handshake->gateway);
+	(void)socket_address_format(gateway, handshake->gateway);
 	fd = upstream_socket(worker, gateway);
 	if (fd < 0) {
 		dial_refused(connection, -fd);

@@ -15,9 +15,6 @@
 #include "proxy/connection.h"
 #include "tls/tls_authority.h"
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 #define ALERT(number) (SSL_AD_REASON_OFFSET + (number))
 
 static const char distrusted[] =
@@ -81,7 +78,7 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 		return;
 	}
 	counter_add(&worker->counters.tls_failures, 1);
-	if (!complaint_due(worker->shared, COMPLAINT_TLS, suffix))
+	if (!complaint_due(&worker->shared->complaints[COMPLAINT_TLS], suffix))
 		return;
 	endpoint_format((const struct sockaddr *)&connection->flow.source, source);
 	endpoint_format((const struct sockaddr *)&connection->flow.destination, destination);

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 #include "proxy/connection.h"
 #include "proxy/dns_relay.h"
@@ -20,9 +21,6 @@
 #define ACCEPT_BURST 32
 /* How long a listener rests when not even the reserve descriptor helps. */
 #define ACCEPT_PAUSE_MS 10
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 enum {
 	FAMILY_IPV4,
@@ -129,7 +127,7 @@ static bool accept_without_descriptors(struct proxy_listener *listener)
 	struct proxy_worker *worker = listener->worker;
 	struct sockaddr_storage source;
 	socklen_t size = sizeof(source);
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 	int fd = -1;
 
 	worker->reserve = safe_close(worker->reserve);
@@ -140,7 +138,7 @@ static bool accept_without_descriptors(struct proxy_listener *listener)
 		connection_refuse(&worker->base, fd, &source);
 	}
 	worker->reserve = eventfd(0, EFD_CLOEXEC);
-	if (complaint_due(&worker->proxy->shared, COMPLAINT_DESCRIPTORS, suffix))
+	if (complaint_due(&worker->proxy->shared.complaints[COMPLAINT_DESCRIPTORS], suffix))
 		log_warning("connection reset: no file descriptors left; raise the limit "
 			    "(ulimit -n) or lower the connection limit%s",
 			    suffix);
@@ -156,7 +154,7 @@ static void connection_admit(struct proxy_worker *worker, int fd,
 {
 	struct connection_shared *shared = &worker->proxy->shared;
 	unsigned int limit = shared->config.max_connections;
-	char suffix[64];
+	char suffix[COMPLAINT_SUFFIX_MAX];
 
 	if (atomic_load(&shared->draining)) {
 		connection_refuse(&worker->base, fd, source);
@@ -170,7 +168,7 @@ static void connection_admit(struct proxy_worker *worker, int fd,
 	/* Counted before the client can know of it. */
 	counter_add(&worker->base.counters.refused_limit, 1);
 	connection_refuse(&worker->base, fd, source);
-	if (complaint_due(shared, COMPLAINT_LIMIT, suffix))
+	if (complaint_due(&shared->complaints[COMPLAINT_LIMIT], suffix))
 		log_warning("connection reset: the limit of %u connections is reached; raise it or "
 			    "find who keeps them open%s",
 			    limit, suffix);
@@ -428,7 +426,7 @@ int proxy_announce(struct proxy *proxy)
 	return error < 0 ? log_errno(error, "cannot announce the sockets for DNS queries") : 0;
 }
 
-void proxy_set_gateway(struct proxy *proxy, const struct proxy_gateway *gateway)
+void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway)
 {
 	struct connection_shared *shared = &proxy->shared;
 

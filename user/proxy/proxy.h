@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "lib/socket_address.h"
+
 struct policy;
 struct proxy;
 struct tls_authority;
@@ -42,23 +44,17 @@ struct proxy_hooks {
 	void (*flow_close)(void *context, const struct proxy_flow *flow);
 };
 
-/* Where the tunnels go. Copied; replaced as a whole by proxy_set_gateway(). */
-struct proxy_gateway {
-	struct sockaddr_storage address; /* AF_INET, AF_INET6 or AF_UNIX */
-	socklen_t size;
-};
-
 struct proxy_config {
-	unsigned int threads;	      /* event loops, 1..64 */
-	unsigned int max_connections; /* of all threads together; above it: accept, reset, count */
-	unsigned int peek_ms;	      /* wait for the client's first bytes, contract: 50 */
-	unsigned int connect_ms;      /* limit for connecting to the gateway */
-	unsigned int answer_ms;	      /* limit for the gateway's answer to CONNECT, 0: none */
-	bool ipv6;		      /* also listen on IPv6 */
-	bool sni_hint;		      /* look for a ClientHello and send X-Tls-Sni */
-	bool dns;		      /* relay UDP port 53 */
-	bool refuse_direct;	      /* reset what connects to a listener's own address */
-	struct proxy_gateway gateway;
+	unsigned int threads;	       /* event loops, 1..64 */
+	unsigned int max_connections;  /* of all threads together; above it: accept, reset, count */
+	unsigned int peek_ms;	       /* wait for the client's first bytes, contract: 50 */
+	unsigned int connect_ms;       /* limit for connecting to the gateway */
+	unsigned int answer_ms;	       /* limit for the gateway's answer to CONNECT, 0: none */
+	bool ipv6;		       /* also listen on IPv6 */
+	bool sni_hint;		       /* look for a ClientHello and send X-Tls-Sni */
+	bool dns;		       /* relay UDP port 53 */
+	bool refuse_direct;	       /* reset what connects to a listener's own address */
+	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
 	/* What may be resolved and reached; the caller's, outlives the proxy. NULL: all, DNS is
 	 * only relayed. */
 	const struct policy *policy;
@@ -106,7 +102,7 @@ int proxy_start(struct proxy *proxy);
 int proxy_announce(struct proxy *proxy);
 
 /* Thread safe; connections that have sent their CONNECT keep the old gateway. */
-void proxy_set_gateway(struct proxy *proxy, const struct proxy_gateway *gateway);
+void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway);
 
 void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counters);
 

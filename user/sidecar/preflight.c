@@ -9,10 +9,11 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 
 /* A unix socket whose queue is full wakes nobody who waits for room. */
@@ -23,7 +24,7 @@ struct preflight {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
-	struct proxy_gateway gateway; /* the newest request */
+	struct socket_address gateway; /* the newest request */
 	bool pending;
 	bool stopping;
 	int stop_fd;
@@ -75,22 +76,13 @@ static const struct {
 	 {"it listens, but accepts nothing", "is the gateway overloaded, or does it hang?"}},
 };
 
-static bool is_loopback(const struct proxy_gateway *gateway)
-{
-	static const uint8_t loopback6[16] = {[15] = 1};
-	uint8_t address[16];
-
-	address_from_sockaddr((const struct sockaddr *)&gateway->address, address);
-	return address_is_ipv4(address) ? address[12] == 127 : memcmp(address, loopback6, 16) == 0;
-}
-
-struct preflight_advice preflight_explain(const struct proxy_gateway *gateway, int error)
+struct preflight_advice preflight_explain(const struct socket_address *gateway, int error)
 {
 	static _Thread_local char text[128];
 	bool local = gateway->address.ss_family == AF_UNIX;
 	size_t i;
 
-	if (error == -ECONNREFUSED && !local && is_loopback(gateway))
+	if (error == -ECONNREFUSED && !local && socket_address_is_loopback(gateway))
 		return (struct preflight_advice) {
 			"nothing listens there",
 			"start the gateway; in a container this is the container's own loopback: for a "
@@ -102,36 +94,16 @@ struct preflight_advice preflight_explain(const struct proxy_gateway *gateway, i
 					  "check the gateway's address"};
 }
 
-const char *preflight_format(const struct proxy_gateway *gateway, char text[128])
-{
-	const struct sockaddr_un *local = (const struct sockaddr_un *)&gateway->address;
-
-	if (gateway->address.ss_family != AF_UNIX)
-		return endpoint_format((const struct sockaddr *)&gateway->address, text);
-	(void)snprintf(text, 128, "unix:%.*s",
-		       (int)(gateway->size - offsetof(struct sockaddr_un, sun_path)),
-		       local->sun_path);
-	return text;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Until @fd has its answer, or the time is over (-ETIMEDOUT). */
 static int await(int fd, int stop_fd, int64_t deadline)
 {
 	struct pollfd events[] = {{.fd = fd, .events = POLLOUT}, {.fd = stop_fd, .events = POLLIN}};
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - (int64_t)clock_ms();
 	int count;
 
 	do {
 		count = poll(events, ARRAY_SIZE(events), left < 0 ? 0 : (int)left);
-		left = deadline - now_ms();
+		left = deadline - (int64_t)clock_ms();
 	} while (count < 0 && errno == EINTR);
 	if (count < 0)
 		return -errno;
@@ -141,14 +113,14 @@ static int await(int fd, int stop_fd, int64_t deadline)
 }
 
 static int try_connect(int fd, const struct preflight_config *config,
-		       const struct proxy_gateway *gateway)
+		       const struct socket_address *gateway)
 {
-	int64_t deadline = now_ms() + config->limit_ms;
+	int64_t deadline = (int64_t)clock_ms() + config->limit_ms;
 	int error;
 	socklen_t size = sizeof(error);
 
 	while (connect(fd, (const struct sockaddr *)&gateway->address, gateway->size) < 0) {
-		int64_t retry = now_ms() + RETRY_MS;
+		int64_t retry = (int64_t)clock_ms() + RETRY_MS;
 
 		if (errno == EINPROGRESS) {
 			error = await(fd, config->stop_fd, deadline);
@@ -160,13 +132,13 @@ static int try_connect(int fd, const struct preflight_config *config,
 		if (errno != EAGAIN)
 			return -errno;
 		error = await(-1, config->stop_fd, retry < deadline ? retry : deadline);
-		if (error == -ECANCELED || now_ms() >= deadline)
+		if (error == -ECANCELED || (int64_t)clock_ms() >= deadline)
 			return error;
 	}
 	return 0;
 }
 
-int preflight_check(const struct preflight_config *config, const struct proxy_gateway *gateway)
+int preflight_check(const struct preflight_config *config, const struct socket_address *gateway)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
 	_cleanup_close_ int fd = socket(address->sa_family,
@@ -183,34 +155,29 @@ int preflight_check(const struct preflight_config *config, const struct proxy_ga
 	return try_connect(fd, config, gateway);
 }
 
-static void report(const struct proxy_gateway *gateway, int error)
+static void report(const struct socket_address *gateway, int error)
 {
 	struct preflight_advice advice = preflight_explain(gateway, error);
 	char text[128];
 
 	if (error == 0)
 		log_info("preflight: the gateway %s can be reached",
-			 preflight_format(gateway, text));
+			 socket_address_format(gateway, text));
 	else
 		log_warning("preflight: the gateway %s cannot be reached, connections to the "
 			    "outside will be reset: %s; %s",
-			    preflight_format(gateway, text), advice.cause, advice.remedy);
-}
-
-static bool same(const struct proxy_gateway *a, const struct proxy_gateway *b)
-{
-	return a->size == b->size && memcmp(&a->address, &b->address, a->size) == 0;
+			    socket_address_format(gateway, text), advice.cause, advice.remedy);
 }
 
 static void *run(void *context)
 {
 	struct preflight *preflight = context;
-	struct proxy_gateway reported = {.size = 0};
+	struct socket_address reported = {.size = 0};
 	int reported_error = 0;
 
 	(void)pthread_mutex_lock(&preflight->lock);
 	while (!preflight->stopping) {
-		struct proxy_gateway gateway = preflight->gateway;
+		struct socket_address gateway = preflight->gateway;
 		int error;
 
 		if (!preflight->pending) {
@@ -221,7 +188,7 @@ static void *run(void *context)
 		(void)pthread_mutex_unlock(&preflight->lock);
 		error = preflight_check(&preflight->config, &gateway);
 		if (error != -ECANCELED &&
-		    (error != reported_error || !same(&gateway, &reported))) {
+		    (error != reported_error || !socket_address_equal(&gateway, &reported))) {
 			report(&gateway, error);
 			reported = gateway;
 			reported_error = error;
@@ -255,7 +222,7 @@ int preflight_new(const struct preflight_config *config, struct preflight **ret_
 	return 0;
 }
 
-void preflight_request(struct preflight *preflight, const struct proxy_gateway *gateway)
+void preflight_request(struct preflight *preflight, const struct socket_address *gateway)
 {
 	(void)pthread_mutex_lock(&preflight->lock);
 	preflight->gateway = *gateway;

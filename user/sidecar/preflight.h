@@ -6,6 +6,7 @@
 #ifndef SIDESTEP_PREFLIGHT_H
 #define SIDESTEP_PREFLIGHT_H
 
+#include "lib/socket_address.h"
 #include "proxy/proxy.h"
 
 /* How long the gateway's host has for its answer, ms. */
@@ -26,14 +27,11 @@ struct preflight_advice {
 
 /* Connects to the gateway and closes; nothing is sent. Returns 0 or negative errno, not logged;
  * -ETIMEDOUT: no answer within the limit. */
-int preflight_check(const struct preflight_config *config, const struct proxy_gateway *gateway);
+int preflight_check(const struct preflight_config *config, const struct socket_address *gateway);
 
 /* What an @error of preflight_check() means for that gateway. The texts are constants, but for
  * errors of unknown cause, whose text is valid in the calling thread until the next call. */
-struct preflight_advice preflight_explain(const struct proxy_gateway *gateway, int error);
-
-/* "192.0.2.1:80" or "unix:/PATH". Returns @text. */
-const char *preflight_format(const struct proxy_gateway *gateway, char text[128]);
+struct preflight_advice preflight_explain(const struct socket_address *gateway, int error);
 
 /* A thread that checks in the background and logs the outcome: once, until it is another one. */
 struct preflight;
@@ -43,7 +41,7 @@ int preflight_new(const struct preflight_config *config, struct preflight **ret_
 
 /* Has @gateway checked soon. Thread safe, does not block. A request that is still waiting gives
  * way: only the newest gateway matters. */
-void preflight_request(struct preflight *preflight, const struct proxy_gateway *gateway);
+void preflight_request(struct preflight *preflight, const struct socket_address *gateway);
 
 /* Ends a running check and the thread. NULL is allowed. */
 void preflight_free(struct preflight *preflight);

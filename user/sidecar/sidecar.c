@@ -11,15 +11,16 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 #include "commands.h"
 #include "datapath/datapath_agent.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/privileges.h"
+#include "lib/process.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 #include "net/anchor.h"
 #include "net/instance_lock.h"
@@ -30,40 +31,9 @@
 
 #define LOOPBACK_IFINDEX 1
 
-static double milliseconds_since(const struct timespec *start)
+static double milliseconds_since(uint64_t start_ns)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - start->tv_sec) * 1e3 +
-	       (double)(now.tv_nsec - start->tv_nsec) / 1e6;
-}
-
-/* Two sockets for each connection, and pipes. */
-static void raise_file_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/* From here on SIGTERM and SIGINT are events; all threads inherit that they are blocked. */
-static int open_signals(void)
-{
-	sigset_t signals;
-	int fd;
-
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-		return -errno;
-	fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	return fd < 0 ? -errno : fd;
+	return (double)(clock_ns() - start_ns) / 1e6;
 }
 
 static unsigned int thread_count(const struct sidecar_options *options)
@@ -247,7 +217,7 @@ static int prepare(struct sidecar *sidecar)
 }
 
 /* In the control's thread; `sidestep status` is told by the main thread, see run(). */
-static void gateway_changed(void *context, const struct proxy_gateway *gateway)
+static void gateway_changed(void *context, const struct socket_address *gateway)
 {
 	struct sidecar *sidecar = context;
 
@@ -307,13 +277,14 @@ static int start_control(struct sidecar *sidecar)
 
 static int start(struct sidecar *sidecar)
 {
-	struct timespec begin;
+	uint64_t begin_ns = clock_ns();
 	uint32_t anchor_ifindex;
 	int error;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &begin);
-	raise_file_limit();
-	sidecar->signal_fd = open_signals();
+	/* Two sockets for each connection, and pipes. */
+	process_raise_file_limit();
+	(void)signal(SIGPIPE, SIG_IGN);
+	sidecar->signal_fd = process_open_signals(NULL);
 	if (sidecar->signal_fd < 0)
 		return log_errno(sidecar->signal_fd, "cannot open a signalfd");
 	sidecar->lock_fd = instance_lock();
@@ -340,7 +311,7 @@ static int start(struct sidecar *sidecar)
 	check_bridges(sidecar);
 	memory_trim();
 	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
-		 milliseconds_since(&begin),
+		 milliseconds_since(begin_ns),
 		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",
 		 sidecar->datapath->ops->name, sidecar->gateway_text,
 		 thread_count(&sidecar->options));

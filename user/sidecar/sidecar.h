@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "control/control.h"
+#include "lib/socket_address.h"
 #include "proxy/policy.h"
 #include "sidecar/docker_feed.h"
 #include "sidecar/preflight.h"
@@ -18,7 +19,7 @@ struct sidecar {
 	struct sidecar_options options;
 	bool bridge_mode;
 	char gateway_text[128];
-	struct proxy_gateway gateway;
+	struct socket_address gateway;
 	int lock_fd;
 	int anchor_fd;
 	int signal_fd;

@@ -10,6 +10,7 @@
 #include "datapath/datapath_nft.h"
 #include "datapath/rendezvous.h"
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/privileges.h"
 #include "lib/util.h"
 #include "sidecar/sidecar.h"
@@ -76,9 +77,9 @@ static int open_bpf(struct sidecar *sidecar)
 	};
 
 	if (!sidecar->bridge_mode) {
-		sidecar->netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+		sidecar->netns_fd = netns_open_own();
 		if (sidecar->netns_fd < 0)
-			return log_errno(-errno, "cannot open the network namespace");
+			return log_errno(sidecar->netns_fd, "cannot open the network namespace");
 	}
 	config.netns_fd = sidecar->bridge_mode ? sidecar->bridge.netns_fd : sidecar->netns_fd;
 	return datapath_bpf_new(&config, &sidecar->datapath);

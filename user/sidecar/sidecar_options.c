@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "lib/log.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 
 #define HOSTS_PATH   "/etc/hosts"
@@ -270,19 +271,14 @@ static int address_from_hosts(uint8_t ret_address[16])
 	return -ENOENT;
 }
 
-static int unix_gateway(const char *path, struct proxy_gateway *ret_gateway)
+static int unix_gateway(const char *path, struct socket_address *ret_gateway)
 {
-	struct sockaddr_un *address = (struct sockaddr_un *)&ret_gateway->address;
+	int error = socket_address_unix(path, ret_gateway);
 
-	if (path[0] != '/' || strlen(path) >= sizeof(address->sun_path)) {
+	if (error < 0)
 		log_error("--gateway unix:%s: give an absolute path of at most %zu characters",
-			  path, sizeof(address->sun_path) - 1);
-		return -EINVAL;
-	}
-	address->sun_family = AF_UNIX;
-	memcpy(address->sun_path, path, strlen(path) + 1);
-	ret_gateway->size = sizeof(*address);
-	return 0;
+			  path, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	return error;
 }
 
 static int inet_gateway(const uint8_t address[16], unsigned int port, struct endpoint *ret_endpoint)
@@ -295,10 +291,10 @@ static int inet_gateway(const uint8_t address[16], unsigned int port, struct end
 	return endpoint_parse(text, ret_endpoint);
 }
 
-int sidecar_gateway(const struct sidecar_options *options, struct proxy_gateway *ret_gateway,
+int sidecar_gateway(const struct sidecar_options *options, struct socket_address *ret_gateway,
 		    char text[128])
 {
-	struct proxy_gateway gateway = {.size = 0};
+	struct socket_address gateway = {.size = 0};
 	struct endpoint endpoint = {.address = {.ss_family = AF_UNSPEC}};
 	uint8_t address[16];
 

@@ -5,6 +5,7 @@
 
 #include "datapath/datapath_bpf.h"
 #include "lib/options.h"
+#include "lib/socket_address.h"
 
 /* --datapath */
 enum sidecar_datapath {
@@ -45,7 +46,7 @@ extern const struct options_command sidecar_command;
 
 /* The gateway that the options name, or host.docker.internal's address from /etc/hosts. @text, at
  * least 128 bytes, gets it for people. Returns 0 or -EINVAL, logged. */
-int sidecar_gateway(const struct sidecar_options *options, struct proxy_gateway *ret_gateway,
+int sidecar_gateway(const struct sidecar_options *options, struct socket_address *ret_gateway,
 		    char text[128]);
 
 #endif

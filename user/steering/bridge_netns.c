@@ -4,11 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
-#include <sched.h>
 #include <string.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/util.h"
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
@@ -21,16 +21,16 @@
 
 int bridge_enter(const struct bridge *bridge)
 {
-	if (setns(bridge->netns_fd, CLONE_NEWNET) < 0)
-		return log_errno(-errno, "cannot enter the proxy's network namespace");
-	return 0;
+	int error = netns_enter(bridge->netns_fd);
+
+	return error < 0 ? log_errno(error, "cannot enter the proxy's network namespace") : 0;
 }
 
 int bridge_leave(const struct bridge *bridge)
 {
-	if (setns(bridge->host_netns_fd, CLONE_NEWNET) < 0)
-		return log_errno(-errno, "cannot return to the host's network namespace");
-	return 0;
+	int error = netns_enter(bridge->host_netns_fd);
+
+	return error < 0 ? log_errno(error, "cannot return to the host's network namespace") : 0;
 }
 
 /* What comes from the bridge is delivered here; what goes to containers leaves by the veth. The
@@ -121,16 +121,17 @@ int bridge_open(struct bridge *ret_bridge)
 	struct bridge bridge = {.netns_fd = -1, .host_netns_fd = -1};
 	int error;
 
-	bridge.host_netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	bridge.host_netns_fd = netns_open_own();
 	if (bridge.host_netns_fd < 0)
-		return log_errno(-errno, "cannot open the network namespace");
-	if (unshare(CLONE_NEWNET) < 0) {
-		error = log_errno(-errno, "cannot make a network namespace for the proxy: bridge "
-					  "mode needs CAP_SYS_ADMIN at start (--privileged)");
+		return log_errno(bridge.host_netns_fd, "cannot open the network namespace");
+	bridge.netns_fd = netns_new();
+	if (bridge.netns_fd < 0) {
+		error = log_errno(bridge.netns_fd,
+				  "cannot make a network namespace for the proxy: bridge "
+				  "mode needs CAP_SYS_ADMIN at start (--privileged)");
 		bridge_close(&bridge);
 		return error;
 	}
-	bridge.netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	error = bridge_leave(&bridge);
 	if (error == 0)
 		error = make_veth(&bridge);

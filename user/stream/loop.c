@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 
 /* Events taken from the kernel at once: enough to spread the cost of the call, few enough that
@@ -23,9 +23,6 @@ struct loop {
 	void (*woken)(void *context);
 	void *woken_context;
 };
-
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static void link_init(struct loop_link *head)
 {
@@ -49,14 +46,6 @@ static void link_remove(struct loop_link *link)
 	link->previous->next = link->next;
 	link->next = NULL;
 	link->previous = NULL;
-}
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void wake_ready(struct loop_handler *handler, uint32_t events)

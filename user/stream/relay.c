@@ -39,9 +39,6 @@ struct relay_pipe {
 	int write_end;
 };
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 struct relay_pool *relay_pool_new(struct loop *loop)
 {
 	struct relay_pool *pool = malloc(sizeof(*pool));

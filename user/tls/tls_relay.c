@@ -12,9 +12,6 @@
  * budget, as a byte here costs about four times as much. */
 #define TLS_BUDGET (256 * 1024)
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 enum {
 	DECRYPT, /* application to gateway */
 	ENCRYPT, /* gateway to application */

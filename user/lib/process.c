@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+int process_open_signals(sigset_t *ret_before)
+{
+	sigset_t signals;
+	int fd, error;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	error = pthread_sigmask(SIG_BLOCK, &signals, ret_before);
+	if (error != 0) {
+		(void)close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+void process_read_signal(int signal_fd)
+{
+	struct signalfd_siginfo signal;
+
+	(void)!read(signal_fd, &signal, sizeof(signal));
+}
+
+void process_raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settings of the process that every command makes at its start: signals and limits.
+ */
+#ifndef SIDESTEP_PROCESS_H
+#define SIDESTEP_PROCESS_H
+
+#include <signal.h>
+
+/*
+ * Blocks SIGTERM and SIGINT in the calling thread, and in threads that it starts later, and opens a
+ * signalfd(2) that reports them. Stores the mask before in *@ret_before unless that is NULL.
+ * Returns a nonblocking descriptor, which the caller owns, or a negative errno.
+ */
+int process_open_signals(sigset_t *ret_before);
+
+/* Takes one pending signal off @signal_fd, if there is one. */
+void process_read_signal(int signal_fd);
+
+/* Raises the soft limit of open files (RLIMIT_NOFILE) to the hard one. */
+void process_raise_file_limit(void);
+
+#endif
