@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The decision: what happens to a packet that somebody in the namespace (sidecar) or behind the
- * bridge (bridge mode) sends. Pure: no map, no helper, no context. All programs call it, and
- * tests/unit/test_decide.c compiles it natively and walks its whole domain.
+ * Decides on a packet that a process in the namespace (sidecar) or a container behind the bridge
+ * (bridge mode) sends. The decision is pure: it uses no map, no helper and no context. All programs
+ * call it, and tests/unit/test_decide.c compiles it natively and tests its whole domain.
  */
 #ifndef SIDESTEP_DECIDE_H
 #define SIDESTEP_DECIDE_H
@@ -18,20 +18,20 @@
 
 #define SIDESTEP_DNS_PORT 53
 
-/* What is known of a packet. Booleans are 0 or 1. */
+/* The facts about a packet. Booleans are 0 or 1. */
 struct decision_input {
-	__u32 source_bypass;	  /* enum sidestep_bypass_source of the longest match, 0: none */
-	__u32 destination_bypass; /* likewise */
+	__u32 source_bypass;	  /* enum sidestep_bypass_source of the longest match; 0: none */
+	__u32 destination_bypass; /* the same */
 	__u32 owner;		  /* enum sidestep_owner of the sending socket */
 	__u16 destination_port;	  /* host byte order */
 	__u8 protocol;		  /* IPPROTO_* */
-	__u8 later_fragment;	  /* not the first fragment: no ports */
-	__u8 inbound;		  /* the flow is in the map `inbound` */
-	__u8 opening;		  /* TCP SYN without ACK, ICMP echo request: never a reply */
+	__u8 later_fragment;	  /* not the first fragment, so it has no ports */
+	__u8 inbound;		  /* its flow is in the map `inbound` */
+	__u8 opening;		  /* TCP SYN without ACK or ICMP echo request, never a reply */
 	__u8 udp_pass;		  /* --udp=pass */
 };
 
-/* Do the addresses alone decide? Then all else of @in may be left at 0 (rule 1 below). */
+/* Do the addresses alone decide (rule 1 below)? All other fields of @in may be 0 then. */
 static inline __attribute__((always_inline)) int
 sidestep_addresses_decide(const struct decision_input *in)
 {
@@ -40,14 +40,14 @@ sidestep_addresses_decide(const struct decision_input *in)
 }
 
 /*
- * The order is the promise:
- *   1. what stays within the namespace, the link or the bridge is skipped before anything else;
- *   2. the proxy's own connections pass;
- *   3. a question to a resolver is steered: it is never a reply, while its answer, seen at the
- *      device, looks like the start of an inbound flow;
- *   4. replies of inbound connections pass, wherever they go;
- *   5. whatever else is TCP is steered, and the rest passes or is dropped, as told.
- * Nothing passes by default: an input that no rule knows is denied.
+ * The order of the rules is a promise:
+ *   1. A packet that stays within the namespace, the link or the bridge bypasses all other rules.
+ *   2. The proxy's own connections pass.
+ *   3. A query to a resolver is steered. It is never a reply, but the resolver's answer looks like
+ *      the start of an inbound flow at the device.
+ *   4. Replies of inbound connections pass, whatever their destination.
+ *   5. Other TCP is steered. Other UDP passes or is dropped, as configured.
+ * Nothing passes by default: a packet that no rule matches is denied.
  */
 static inline __attribute__((always_inline)) enum sidestep_verdict
 sidestep_decide(const struct decision_input *in)

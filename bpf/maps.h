@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* The maps. Their keys and values are in include/sidestep.h, their story in docs/MAPS.md. */
+/* Declares the maps. Keys and values are in include/sidestep.h; docs/MAPS.md explains them. */
 #ifndef SIDESTEP_MAPS_H
 #define SIDESTEP_MAPS_H
 
-/* Macros and unnamed enums of the UAPI header linux/bpf.h, which cannot be included beside
+#include "vmlinux.h"
+
+#include <asm-generic/errno-base.h>
+#include <bpf/bpf_helpers.h>
+
+#include <sidestep.h>
+
+/* Macros and unnamed enums of the UAPI header linux/bpf.h, which cannot be included together with
  * vmlinux.h. */
 #define BPF_NOEXIST		    1
 #define BPF_EXIST		    2
@@ -73,7 +80,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SIDESTEP_MAX_NAMESPACES);
 #else
-	/* Of one namespace. The kernel looks it up inline, where a hash takes several calls. */
+	/* One namespace only. The kernel inlines an array's lookup; a hash takes several calls. */
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 #endif
@@ -112,8 +119,8 @@ struct {
 } info SEC(".maps");
 
 /*
- * What changes a map returns an int: before Linux 6.4 the kernel's functions do, which programs
- * call themselves, and the upper half of the register is not the sign then.
+ * Changes of a map return an int. Before Linux 6.4 programs call the kernel's own functions, which
+ * return an int. The upper half of the register then does not hold the sign.
  */
 static __always_inline int map_update(void *map, const void *key, const void *value, __u64 flags)
 {
@@ -126,8 +133,9 @@ static __always_inline int map_delete(void *map, const void *key)
 }
 
 /*
- * Adds one to a counter, whose number is a constant. Assembly, as the compiler otherwise makes one
- * addition out of several, with a computed address, which the verifier refuses without CAP_PERFMON.
+ * Adds one to a counter, whose number is a constant. It is assembly because the compiler would
+ * merge several additions into one with a computed address, which the verifier rejects without
+ * CAP_PERFMON.
  */
 #define COUNTER_ADD(counters, counter)                                                             \
 	do {                                                                                       \
@@ -140,8 +148,8 @@ static __always_inline int map_delete(void *map, const void *key)
 			     : "memory");                                                          \
 	} while (0)
 
-/* @counter: a verdict, or one of the counters behind them (enum sidestep_verdict). Namespaces that
- * nobody registered have no counters. */
+/* Adds one to @counter: a verdict, or one of the counters behind them (enum sidestep_verdict).
+ * Namespaces that nobody registered have no counters. */
 static __noinline int count(__u32 netns, __u32 counter)
 {
 	struct sidestep_counters *value = counters_of(netns);
@@ -174,7 +182,7 @@ static __noinline int count(__u32 netns, __u32 counter)
 	return 0;
 }
 
-/* The same for packets that are many: without a call. */
+/* Does the same inline for the many packets between bypassed subnets. */
 static __always_inline void count_bridge(__u32 netns)
 {
 	struct sidestep_counters *value = counters_of(netns);

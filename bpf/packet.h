@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What a TC program needs to know of a frame. Everything is read with bpf_skb_load_bytes() or at
- * fixed offsets: arithmetic on packet pointers with variables would cost CAP_PERFMON.
+ * Parses a frame for the TC programs. Everything is read with bpf_skb_load_bytes() or at fixed
+ * offsets: variable arithmetic on packet pointers would require CAP_PERFMON.
  */
 #ifndef SIDESTEP_PACKET_H
 #define SIDESTEP_PACKET_H
+
+#include "vmlinux.h"
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "decide.h"
 
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP  0x0806
@@ -17,7 +24,7 @@
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_ICMPV6	 58
 #define IPPROTO_DSTOPTS	 60
-/* RFC 8200 names no limit; hosts send one or two. More than this is taken for malformed. */
+/* RFC 8200 sets no limit; hosts send one or two. A packet with more counts as malformed. */
 #define EXTENSIONS_MAX 4
 
 #define UDP_CHECKSUM_OFFSET 6
@@ -26,7 +33,7 @@
 #define TCP_ACK		    0x10
 
 struct packet {
-	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d; network byte order */
 	__u8 destination[16];
 	__u32 transport;   /* offset of the transport header from the frame's start, bytes */
 	__u16 source_port; /* host byte order; ICMP echo: the identifier in both */
@@ -34,25 +41,25 @@ struct packet {
 	__u8 protocol;
 	__u8 ipv4;
 	__u8 later_fragment;
-	__u8 opening;	/* TCP SYN without ACK, ICMP echo request: asks, answers nothing */
-	__u8 icmp_type; /* of ICMP and ICMPv6 */
-	/* Where a key for the map `inbound` is put together: on the stack the verifier before
-	 * Linux 6.8 takes its fields for spilled registers, and refuses without CAP_PERFMON what
-	 * is written beside one. */
+	__u8 opening;	/* TCP SYN without ACK or ICMP echo request, never a reply */
+	__u8 icmp_type; /* ICMP and ICMPv6 only */
+	/* Keys for the map `inbound` are built here. On the stack, the verifier before Linux 6.8
+	 * takes their fields for spilled registers. Without CAP_PERFMON it then rejects a write
+	 * next to one. */
 	struct sidestep_flow_key flow;
 };
 
 enum packet_slot {
 	PACKET_FRAME,
-	PACKET_QUOTED, /* in an ICMP error */
+	PACKET_QUOTED, /* the packet that an ICMP error quotes */
 	PACKET_SLOTS,
 };
 
 /*
- * Where a program keeps what it parsed. Not on its stack: there the verifier follows each way of
- * parsing to the program's end, and loading takes 20 times as long; what comes out of a map is any
- * value to it. A program is not interrupted by another one of ours on the same CPU: egress runs
- * with softirqs off, ingress is one.
+ * Holds the parsed packet. With the packet on the stack, the verifier follows each path of the
+ * parser to the program's end, and loading takes 20 times as long. A value from a map may be
+ * anything to the verifier. No other program of ours interrupts one on the same CPU: egress runs
+ * with softirqs off, and ingress is a softirq.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -101,7 +108,7 @@ static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packe
 	return 0;
 }
 
-/* The fixed header alone. */
+/* Parses the fixed header only. */
 static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct packet *packet,
 						   __u32 offset)
 {
@@ -124,14 +131,14 @@ static __always_inline int is_extension(__u8 protocol)
 	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
 }
 
-/* IPv4 as ::ffff:a.b.c.d; both in network byte order. */
+/* Two addresses in network byte order, IPv4 as ::ffff:a.b.c.d. */
 struct address_pair {
 	__u64 source[2];
 	__u64 destination[2];
 	__u32 ipv4;
 };
 
-/* The second half of ::ffff:a.b.c.d. */
+/* Returns the second half of ::ffff:a.b.c.d. */
 static __always_inline __u64 pair_mapped4(__be32 address)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -147,21 +154,22 @@ static __always_inline __be32 pair_address4(const __u64 mapped[2])
 }
 
 /*
- * A plain frame is read at fixed offsets, without a copy: no options, no extension headers, enough
- * of the transport header for packet_parse_transport(), which would read the same. Addresses come
- * first, as they suffice for most.
+ * The transport header of a plain frame: one without options and extension headers, and with enough
+ * bytes for packet_parse_transport(), which would read the same. It is read at fixed offsets
+ * without a copy. The addresses are read first and suffice for most packets.
  */
 struct plain_transport {
 	__u8 protocol;
 	__u8 later_fragment;
-	__u8 opening;	   /* TCP alone: SYN without ACK */
+	__u8 opening;	   /* TCP only: SYN without ACK */
 	__u16 source_port; /* TCP and UDP; host byte order */
 	__u16 destination_port;
 };
 
 #define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
 
-/* Fills @pair. 0: another frame, for packet_parse(). */
+/* Fills @pair and returns 1 for a plain frame. Returns 0 for another one, which needs
+ * packet_parse(). */
 static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pair *pair)
 {
 	const __u8 *network = (const __u8 *)(long)skb->data + ETHERNET_SIZE;
@@ -176,7 +184,7 @@ static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pa
 		pair->source[1] = pair_mapped4(ipv4->saddr);
 		pair->destination[1] = pair_mapped4(ipv4->daddr);
 		pair->ipv4 = 1;
-		/* Else the compiler reads both families' by one computed pointer. */
+		/* Without it, the compiler reads both families through one computed pointer. */
 		barrier();
 		return 1;
 	}
@@ -198,7 +206,8 @@ static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pa
 	return 0;
 }
 
-/* Fills @plain for a frame that packet_plain() took. 0 never happens; the verifier cannot know. */
+/* Fills @plain for a frame that packet_plain() accepted. It never returns 0, but the verifier
+ * cannot know that. */
 static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 is_ipv4,
 						  struct plain_transport *plain)
 {
@@ -239,7 +248,8 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 	return 1;
 }
 
-/* Steps over extension headers (RFC 8200 section 4) to the transport's, or to a later fragment. */
+/* Skips extension headers (RFC 8200 section 4) up to the transport header, or stops at a later
+ * fragment. */
 static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
 					     __u32 offset)
 {
@@ -247,8 +257,8 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 
 	if (packet_parse_ipv6_plain(skb, packet, offset) < 0)
 		return -1;
-		/* Unrolled: a loader without CAP_PERFMON has the verifier follow mispredicted
-		 * branches too, also the one that ends the loop, without end. */
+		/* Unrolled: without CAP_PERFMON the verifier also follows mispredicted branches.
+		 * The one that ends a loop would never be done. */
 #pragma clang loop unroll(full)
 	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
 		__u8 extension[4];
@@ -319,7 +329,7 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 	return 0;
 }
 
-/* Fills @packet when the result is PACKET_IP. */
+/* Fills @packet when it returns PACKET_IP. */
 static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet)
 {
 	int error;
@@ -344,8 +354,8 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
 }
 
 /*
- * Fills PACKET_FRAME when the result is PACKET_IP. Returns enum packet_kind. Global, as judge() is:
- * the verifier goes through such a function once, by itself, and not once for each way to its call.
+ * Fills PACKET_FRAME when it returns PACKET_IP. Returns enum packet_kind. It is global, like
+ * judge(): the verifier checks a global function once, not once for each path to a call.
  */
 __noinline int packet_read(struct __sk_buff *skb)
 {

@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What the tries `bypass4` and `bypass6` said of a pair of addresses a moment ago. It is asked for
- * each packet, and the tries take longer than all the rest. Nothing but their answer is kept, so
- * what is decided by it is the same.
+ * Caches the answers of the tries `bypass4` and `bypass6` for pairs of addresses. Each packet needs
+ * them, and the tries take longer than all the rest. Only their answers are cached, so verdicts do
+ * not change.
  */
 #ifndef SIDESTEP_RECALL_H
 #define SIDESTEP_RECALL_H
+
+#include "bypass.h"
+#include "maps.h"
+#include "packet.h"
 
 #define RECALL_SLOTS 512 /* a power of two */
 #define RECALL_SEEN  RECALL_SLOTS
 
 struct recalled {
-	__u64 generation; /* of the tries, when they were asked */
+	__u64 generation; /* of the tries' content, see recall_renew() */
 	__u64 source[2];
 	__u64 destination[2];
 	__u32 netns;
 	__u32 source_bypass;	  /* enum sidestep_bypass_source, 0: no match */
-	__u32 destination_bypass; /* likewise */
-	__u32 padding[3];	  /* a cache line */
+	__u32 destination_bypass; /* the same */
+	__u32 padding[3];	  /* fills a cache line */
 };
 
-/* The last entry is no pair: its generation is what the last run that asked the tries saw. */
+/* The last entry, RECALL_SEEN, holds no pair: its generation is the one that the last run saw that
+ * asked the tries. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, RECALL_SLOTS + 1);
@@ -32,16 +37,17 @@ static __always_inline __u32 recall_slot(const struct address_pair *pair, __u32 
 {
 	__u64 mixed = pair->source[0] ^ pair->source[1] ^ netns;
 
-	/* Neighbouring addresses get slots of their own: the last byte differs. */
+	/* Neighbouring addresses differ in the last byte and get different slots. */
 	mixed = mixed * 0x9e3779b97f4a7c15ULL;
 	mixed ^= (pair->destination[0] ^ pair->destination[1]) * 0xc2b2ae3d27d4eb4fULL;
 	return (__u32)(mixed >> 55) & (RECALL_SLOTS - 1);
 }
 
 /*
- * Asks the tries. The entry bears the generation that an earlier run saw, not this one, as a
- * processor may read the tries before what stands before them: between two runs there is no such
- * doubt. So after a change the first run on each CPU keeps nothing that would count.
+ * Asks the tries and fills @entry. The entry gets the generation that an earlier run saw, because a
+ * CPU may read the tries before it reads the generation of this run. Two runs cannot be reordered
+ * like this. So after a change, the first run on each CPU caches nothing valid. Negative: a map
+ * lookup failed.
  */
 static __noinline int recall_renew(struct recalled *entry, const struct address_pair *pair,
 				   __u32 netns)
@@ -72,7 +78,7 @@ static __noinline int recall_renew(struct recalled *entry, const struct address_
 	return 0;
 }
 
-/* NULL: the tries must be asked. */
+/* NULL: the caller must ask the tries. */
 static __always_inline const struct recalled *recall(const struct address_pair *pair, __u32 netns)
 {
 	__u32 slot = recall_slot(pair, netns), zero = 0;

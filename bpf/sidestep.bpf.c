@@ -1,48 +1,52 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Sidecar mode, in the application's network namespace. Policy routing brings what the application
- * sends to lo; there
- *   steer       (sk_lookup)           gives its connections to the proxy's listener,
- *   lo_egress   (TC, egress of lo)    lets go what must leave: replies of inbound connections and
- *                                     the proxy's own;
- *   dev_ingress (TC, ingress of ethN) remembers what came from outside,
- *   dev_egress  (TC, egress of ethN)  is the guard: what walked around all this is dropped,
- *   lo_ingress  (TC, ingress of lo)   tells steer whose packet it gets, where one load serves
- * several namespaces (the host's agent).
+ * The BPF programs. A network namespace runs either the sidecar's programs or bridge mode's.
  *
- * Bridge mode, on the host. The proxy's listeners are in a namespace of their own behind a veth;
- *   bridge_ingress (TC, ingress of the bridge) sends there what containers open to the outside,
- *   bridge_egress  (TC, egress of the bridge)  remembers what came from outside,
- *   veth_ingress   (TC, ingress of the veth)   carries the proxy's answers back to the bridge,
- *   steer          (sk_lookup, in the proxy's namespace) as above.
+ * In sidecar mode they run in the application's namespace. Policy routing sends the application's
+ * packets through lo.
+ *   - steer (sk_lookup) assigns the application's connections to the proxy's listener.
+ *   - lo_egress (TC, egress of lo) sends out replies of inbound connections and the proxy's own
+ *     packets.
+ *   - dev_ingress (TC, ingress of ethN) records inbound flows.
+ *   - dev_egress (TC, egress of ethN) is the guard: it drops packets that avoided the steering.
+ *   - lo_ingress (TC, ingress of lo) tells steer the namespace of the packet. It runs where one
+ *     load serves several namespaces (the agent).
  *
- * All decide by sidestep_decide(). TC programs pass with TCX_NEXT, so that others behind run too.
+ * In bridge mode they run on the host. The proxy's listeners are in a namespace of their own behind
+ * a veth.
+ *   - bridge_ingress (TC, ingress of the bridge) redirects containers' outgoing flows to the veth.
+ *   - bridge_egress (TC, egress of the bridge) records inbound flows.
+ *   - veth_ingress (TC, ingress of the veth) carries the proxy's answers back to the bridge.
+ *   - steer (sk_lookup, in the proxy's namespace) does the same as in sidecar mode.
+ *
+ * All of them decide with sidestep_decide(). TC programs pass a packet with TCX_NEXT, so that other
+ * programs behind them run too.
  */
-#include "vmlinux.h"
-
-#include <asm-generic/errno-base.h>
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include <sidestep.h>
+#include "bypass.h"
+#include "inbound.h"
 #include "judge.h"
+#include "maps.h"
+#include "netns.h"
+#include "owner.h"
+#include "packet.h"
 
-/* Same value and meaning for TCX (TCX_NEXT) and clsact (TC_ACT_UNSPEC). */
+/* The same value has the same meaning for TCX (TCX_NEXT) and clsact (TC_ACT_UNSPEC). */
 #define TC_NEXT	    (-1)
 #define TC_ACT_SHOT 2
 
 #define AF_INET	 2
 #define AF_INET6 10
 
-/* Bridge mode: the host's end of the veth. Set by the loader before load. */
+/* Bridge mode: the host's end of the veth. The loader sets it before the load. */
 const volatile __u32 config_veth_ifindex = 0;
 
 #ifndef SIDESTEP_SHARED
-/* bpf_sk_lookup.ingress_ifindex is of Linux 5.17. Set by the loader before load. */
+/* Does the kernel have bpf_sk_lookup.ingress_ifindex (Linux 5.17)? The loader sets it before the
+ * load. */
 const volatile __u32 config_lookup_has_ifindex = 0;
 #endif
 
-/* Sends a packet that the policy routing brought to lo out where the main table says. */
+/* Sends a packet out of lo, where policy routing brought it, along the route of the main table. */
 static __always_inline int send_out(__u32 netns, const struct packet *packet)
 {
 	struct bpf_redir_neigh neighbour = {};
@@ -76,7 +80,8 @@ static __always_inline int send_out(__u32 netns, const struct packet *packet)
 	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
-/* The proxy answers DNS queries from its listener's port; the asker expects the resolver's. */
+/* Rewrites the source port of a DNS answer. The proxy sends it from its listener's port, but the
+ * client expects the resolver's. */
 static __always_inline int answer_from_dns_port(struct __sk_buff *skb, const struct packet *packet)
 {
 	__be16 old = bpf_htons(packet->source_port), new = bpf_htons(SIDESTEP_DNS_PORT);
@@ -89,7 +94,7 @@ static __always_inline int answer_from_dns_port(struct __sk_buff *skb, const str
 }
 
 #ifdef SIDESTEP_SHARED
-/* Both in network byte order. */
+/* Both addresses are in network byte order. */
 static __always_inline int address_equal(const __u8 a[16], const __u32 b[4])
 {
 	const __u32 *words = (const __u32 *)a;
@@ -98,9 +103,9 @@ static __always_inline int address_equal(const __u8 a[16], const __u32 b[4])
 }
 
 /*
- * Programs of sk_lookup cannot ask for their namespace, but lo_ingress has just noted it, on this
- * CPU: from there to the lookup of the socket is one run through the stack. It is noted for one
- * lookup only. 0: the packet came another way than over lo, and so is nothing to steer.
+ * Takes the namespace that lo_ingress has just noted on this CPU, because an sk_lookup program
+ * cannot ask for its own. From lo_ingress to the socket's lookup, the stack runs without a break. A
+ * note serves one lookup. Returns 0 if the packet did not come over lo: it is not to be steered.
  */
 static __always_inline __u32 netns_of_lookup(const __u32 source[4], const __u32 destination[4])
 {
@@ -129,8 +134,8 @@ static __always_inline __u32 netns_of_lookup(const __u32 source[4], const __u32 
 #endif
 
 /*
- * Did the policy routing bring the packet to lo by lo's own route? A socket that is bound to a
- * device has a route of that device's (table 9302), and the kernel names it as the input interface.
+ * Did the packet reach lo by lo's own route? A socket that is bound to a device uses that device's
+ * route (table 9302), and the kernel then reports the device as the input interface.
  */
 static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx)
 {
@@ -141,7 +146,8 @@ static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx)
 	return ctx->ingress_ifindex == LOOPBACK_IFINDEX;
 }
 
-/* A struct sidestep_listener_key, in one piece: see struct packet, `flow`. */
+/* Builds a struct sidestep_listener_key in one register, for the reason given at struct packet's
+ * `flow`. */
 static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -151,7 +157,7 @@ static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
 #endif
 }
 
-/* The caller releases it. NULL: there is none. */
+/* Returns a socket that the caller releases, or NULL. */
 static __always_inline struct bpf_sock *listener_find(const struct bpf_sk_lookup *ctx, __u32 netns,
 						      __u32 listener)
 {
@@ -181,8 +187,8 @@ int steer(struct bpf_sk_lookup *ctx)
 		source[2] = destination[2] = bpf_htonl(0xffff);
 		source[3] = ctx->remote_ip4;
 		destination[3] = ctx->local_ip4;
-		/* Else the compiler makes one load of both families' by a computed pointer, which
-		 * the verifier refuses for a context. */
+		/* Without the barriers, the compiler loads both families' fields through one
+		 * computed pointer, which the verifier rejects for a context. */
 		barrier_var(source[3]);
 		barrier_var(destination[3]);
 	} else {
@@ -199,7 +205,7 @@ int steer(struct bpf_sk_lookup *ctx)
 	if (!netns)
 		return SK_PASS;
 	bypass = ipv4 ? bypass_lookup4(netns, destination[3]) : bypass_lookup6(netns, destination);
-	/* A connection to a server of the application's own, or of its neighbours'. */
+	/* The application connects to a server of its own or of a neighbour. */
 	if (bypass) {
 		count(netns, SIDESTEP_LOCAL);
 		return SK_PASS;
@@ -211,7 +217,8 @@ int steer(struct bpf_sk_lookup *ctx)
 		verdict = SIDESTEP_STEER_DNS;
 		slot = ipv4 ? SIDESTEP_LISTENER_DNS4 : SIDESTEP_LISTENER_DNS6;
 	} else {
-		/* It must not reach a socket of the application's that listens on any address. */
+		/* The packet must not reach an application's socket that is bound to any address.
+		 */
 		return SK_DROP;
 	}
 	listener = listener_find(ctx, netns, slot);
@@ -230,17 +237,17 @@ int steer(struct bpf_sk_lookup *ctx)
 }
 
 /*
- * Stays on lo: what is local, and what is steered (a packet of a steered connection that nobody
- * expects any more is answered with RST there). Leaves: replies, the proxy's own, and UDP that may.
+ * Local and steered packets stay on lo, where a stray packet of a closed steered connection gets an
+ * RST. Replies, the proxy's own packets and permitted UDP leave.
  */
 SEC("tc")
 int lo_egress(struct __sk_buff *skb)
 {
-	__u32 netns = netns_of(skb), owner = sender_owner(skb), verdict;
+	__u32 netns = netns_of(skb), owner = owner_of_sender(skb), verdict;
 	const struct packet *packet;
 	int kind;
 
-	/* A DNS answer of the proxy's is local, too, but not finished yet. */
+	/* The proxy's DNS answers are local too, but their source port must be rewritten. */
 	if (owner != SIDESTEP_OWNER_PROXY) {
 		verdict = judge_plain(skb, netns, AT_LO);
 		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
@@ -254,9 +261,9 @@ int lo_egress(struct __sk_buff *skb)
 	}
 	if (kind != PACKET_IP)
 		return TC_NEXT;
-	/* An accepted socket was disconnected, and connects now (connect(2), AF_UNSPEC). */
+	/* An accepted socket was disconnected (connect(2) with AF_UNSPEC) and connects again. */
 	if (owner == SIDESTEP_OWNER_INBOUND && packet->opening)
-		sender_owner_set(skb, SIDESTEP_OWNER_NONE);
+		owner_set_sender(skb, SIDESTEP_OWNER_NONE);
 	verdict = (__u32)judge(skb, netns, AT_LO);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
@@ -266,13 +273,13 @@ int lo_egress(struct __sk_buff *skb)
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
 	case SIDESTEP_STEER_DNS:
-		return TC_NEXT; /* counted where it is assigned */
+		return TC_NEXT; /* steer counts it */
 	}
 	count(netns, verdict);
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
 	case SIDESTEP_LINK:
-		/* The map has the subnet, the routing rule not yet or no more. */
+		/* The subnet is in the map, but its routing rule is not yet or no longer there. */
 	case SIDESTEP_REPLY:
 	case SIDESTEP_OWN:
 	case SIDESTEP_PASS_UDP:
@@ -282,7 +289,7 @@ int lo_egress(struct __sk_buff *skb)
 }
 
 #ifdef SIDESTEP_SHARED
-/* Notes for netns_of_lookup() whose packet comes next. */
+/* Notes the packet and its namespace for netns_of_lookup(). */
 SEC("tc")
 int lo_ingress(struct __sk_buff *skb)
 {
@@ -315,7 +322,7 @@ int lo_ingress(struct __sk_buff *skb)
 	return TC_NEXT;
 }
 
-/* What comes in by a device is never to be steered: not even by a note that nobody took. */
+/* Deletes a note that no lookup took, so that an incoming packet is never steered. */
 static __always_inline void arrival_forget(void)
 {
 	__u32 zero = 0;
@@ -339,7 +346,7 @@ int dev_ingress(struct __sk_buff *skb)
 	struct packet *packet;
 
 	arrival_forget();
-	if (arrive_plain(skb, netns))
+	if (inbound_ignores(skb, netns))
 		return TC_NEXT;
 	if (packet_read(skb) != PACKET_IP)
 		return TC_NEXT;
@@ -347,7 +354,7 @@ int dev_ingress(struct __sk_buff *skb)
 	if (!packet)
 		return TC_NEXT;
 	source = bypass_lookup(netns, packet, packet->source);
-	/* The kernel would drop it, were it not for accept_local (user/steering/steering.c). */
+	/* The kernel would drop it if accept_local were off (user/steering/steering.c). */
 	if (bypass_sources(source) & SIDESTEP_FROM_LOCAL) {
 		count(netns, SIDESTEP_SPOOFED);
 		return TC_ACT_SHOT;
@@ -373,7 +380,7 @@ int dev_egress(struct __sk_buff *skb)
 	case SIDESTEP_REPLY:
 	case SIDESTEP_OWN:
 	case SIDESTEP_PASS_UDP:
-		/* Counted on lo, which these came through. */
+		/* lo_egress has counted it. */
 		return TC_NEXT;
 	}
 	count(netns, SIDESTEP_GUARD_DROPS);
@@ -389,8 +396,8 @@ int bridge_ingress(struct __sk_buff *skb)
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
 	case SIDESTEP_STEER_DNS:
-		/* Counted where it is assigned. No route, no netfilter and no rp_filter of the
-		 * host's has a say in the way to the proxy. */
+		/* steer counts it. The host's routes, netfilter and rp_filter do not see the packet
+		 * on its way to the proxy. */
 		return bpf_redirect_peer(config_veth_ifindex, 0);
 	case SIDESTEP_LOCAL:
 	case SIDESTEP_BRIDGE:
@@ -410,7 +417,7 @@ int bridge_egress(struct __sk_buff *skb)
 	__u32 netns = netns_of(skb);
 	struct packet *packet = packet_scratch(PACKET_FRAME);
 
-	/* The proxy's answers are not what came from outside. */
+	/* The proxy's answers open no inbound flow. */
 	if (skb->ingress_ifindex != config_veth_ifindex && packet && packet_read(skb) == PACKET_IP)
 		inbound_record(skb, netns, packet, bypass_lookup(netns, packet, packet->source), 0);
 	return TC_NEXT;
