@@ -13,13 +13,13 @@
 #include "proto/control_request.h"
 
 /* Feeds @text in pieces of at most @step bytes; the bytes used in all are in @ret_used. */
-static enum control_verdict feed(struct control_request *request, const char *text, size_t size,
-				 size_t step, size_t *ret_used)
+static enum http_verdict feed(struct control_request *request, const char *text, size_t size,
+			      size_t step, size_t *ret_used)
 {
-	enum control_verdict verdict = CONTROL_MORE;
+	enum http_verdict verdict = HTTP_MORE;
 	size_t begin = 0, used = 0;
 
-	while (begin < size && verdict == CONTROL_MORE) {
+	while (begin < size && verdict == HTTP_MORE) {
 		size_t piece = step < size - begin ? step : size - begin;
 		/* Of its own, so that the sanitizer sees a read behind the end. */
 		char *copy = malloc(piece);
@@ -41,10 +41,10 @@ static void expect_refused(const char *text, unsigned int status, const char *re
 		struct control_request request;
 
 		control_request_init(&request);
-		assert_int_equal(feed(&request, text, size, step, &used), CONTROL_REFUSED);
-		assert_int_equal(request.status, status);
+		assert_int_equal(feed(&request, text, size, step, &used), HTTP_REFUSED);
+		assert_int_equal(request.head.status, status);
 		if (reason)
-			assert_non_null(strstr(request.reason, reason));
+			assert_non_null(strstr(request.head.reason, reason));
 		control_request_clear(&request);
 	}
 }
@@ -60,7 +60,7 @@ static void expect_complete(const char *text, llhttp_method_t method, const char
 		struct control_request request;
 
 		control_request_init(&request);
-		assert_int_equal(feed(&request, text, size, step, &used), CONTROL_COMPLETE);
+		assert_int_equal(feed(&request, text, size, step, &used), HTTP_COMPLETE);
 		assert_int_equal(control_request_method(&request), method);
 		assert_string_equal(control_request_path(&request, have), path);
 		assert_int_equal(request.body_size, strlen(body));
@@ -115,9 +115,9 @@ static void connect_ends_with_its_head(void **state)
 		HTTP_CONNECT, "a:1", "", "GET / HTTP/1.1\r\n");
 	control_request_init(&request);
 	assert_int_equal(feed(&request, text, sizeof(text) - 1, sizeof(text), &used),
-			 CONTROL_COMPLETE);
-	assert_string_equal(request.value[CONTROL_DESTINATION], "[::1]:80");
-	assert_int_equal(request.count[CONTROL_DESTINATION], 1);
+			 HTTP_COMPLETE);
+	assert_string_equal(request.text[CONTROL_DESTINATION], "[::1]:80");
+	assert_int_equal(request.value[CONTROL_DESTINATION].count, 1);
 	control_request_clear(&request);
 }
 
@@ -175,18 +175,17 @@ static void continue_is_asked_for_once(void **state)
 
 	(void)state;
 	control_request_init(&request);
-	assert_int_equal(control_request_feed(&request, head, sizeof(head) - 1, &used),
-			 CONTROL_MORE);
+	assert_int_equal(control_request_feed(&request, head, sizeof(head) - 1, &used), HTTP_MORE);
 	assert_true(request.continue_due);
 	request.continue_due = false;
-	assert_int_equal(control_request_feed(&request, "{}", 2, &used), CONTROL_COMPLETE);
+	assert_int_equal(control_request_feed(&request, "{}", 2, &used), HTTP_COMPLETE);
 	assert_false(request.continue_due);
 	control_request_clear(&request);
 }
 
 static void heads_are_limited(void **state)
 {
-	size_t room = CONTROL_HEAD_MAX, size, used;
+	size_t room = HTTP_HEAD_MAX, size, used;
 	char *text = malloc(room + 64);
 	size_t extra;
 
@@ -200,10 +199,10 @@ static void heads_are_limited(void **state)
 		memcpy(text + size - 4, "\r\n\r\n", 4);
 		control_request_init(&request);
 		if (extra == 0) {
-			assert_int_equal(feed(&request, text, size, 4096, &used), CONTROL_COMPLETE);
+			assert_int_equal(feed(&request, text, size, 4096, &used), HTTP_COMPLETE);
 		} else {
-			assert_int_equal(feed(&request, text, size, 4096, &used), CONTROL_REFUSED);
-			assert_int_equal(request.status, 431);
+			assert_int_equal(feed(&request, text, size, 4096, &used), HTTP_REFUSED);
+			assert_int_equal(request.head.status, 431);
 		}
 		control_request_clear(&request);
 	}
@@ -238,16 +237,16 @@ static void bodies_are_limited(void **state)
 
 		control_request_init(&request);
 		assert_int_equal(control_request_feed(&request, head, (size_t)size, &used),
-				 CONTROL_MORE);
+				 HTTP_MORE);
 		memset(data, 'x', sizeof(data));
 		assert_int_equal(control_request_feed(&request, data,
 						      (size_t)CONTROL_BODY_MAX + (size_t)extra,
 						      &used),
-				 extra ? CONTROL_REFUSED : CONTROL_MORE);
-		assert_int_equal(request.status, extra ? 413 : 0);
+				 extra ? HTTP_REFUSED : HTTP_MORE);
+		assert_int_equal(request.head.status, extra ? 413 : 0);
 		if (!extra)
 			assert_int_equal(control_request_feed(&request, "\r\n0\r\n\r\n", 7, &used),
-					 CONTROL_COMPLETE);
+					 HTTP_COMPLETE);
 		control_request_clear(&request);
 	}
 	/* Nor may the framing of few bytes be without end. */
@@ -255,9 +254,9 @@ static void bodies_are_limited(void **state)
 	(void)control_request_feed(&request, head, (size_t)(strchr(head, '\n') - head + 1), &used);
 	(void)control_request_feed(&request, "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n", 39,
 				   &used);
-	for (sent = 0; sent <= CONTROL_WIRE_MAX && request.status == 0; sent += 11)
+	for (sent = 0; sent <= CONTROL_WIRE_MAX && request.head.status == 0; sent += 11)
 		(void)control_request_feed(&request, "1;abcd\r\nx\r\n", 11, &used);
-	assert_int_equal(request.status, 413);
+	assert_int_equal(request.head.status, 413);
 	assert_true(request.body_size < CONTROL_BODY_MAX);
 	control_request_clear(&request);
 }

@@ -49,8 +49,8 @@ static void test_request_format(void **state)
 }
 
 /* Feeds @text in pieces of @part and checks what is left over. */
-static enum tunnel_verdict answer_feed(const char *text, size_t size, size_t part, int *ret_status,
-				       const char **ret_rest)
+static enum http_verdict answer_feed(const char *text, size_t size, size_t part, int *ret_status,
+				     const char **ret_rest)
 {
 	struct tunnel_answer answer;
 	size_t done = 0, used;
@@ -58,20 +58,19 @@ static enum tunnel_verdict answer_feed(const char *text, size_t size, size_t par
 	tunnel_answer_init(&answer);
 	while (done < size) {
 		size_t piece = size - done < part ? size - done : part;
-		enum tunnel_verdict verdict = tunnel_answer_feed(&answer, text + done, piece,
-								 &used);
+		enum http_verdict verdict = tunnel_answer_feed(&answer, text + done, piece, &used);
 
-		if (verdict == TUNNEL_COMPLETE) {
+		if (verdict == HTTP_COMPLETE) {
 			*ret_status = answer.status;
 			*ret_rest = text + done + used;
 		}
-		if (verdict == TUNNEL_GARBAGE)
+		if (verdict == HTTP_REFUSED)
 			assert_non_null(answer.head.reason);
-		if (verdict != TUNNEL_MORE)
+		if (verdict != HTTP_MORE)
 			return verdict;
 		done += piece;
 	}
-	return TUNNEL_MORE;
+	return HTTP_MORE;
 }
 
 static void expect_answer(const char *text, int expected, const char *rest)
@@ -83,7 +82,7 @@ static void expect_answer(const char *text, int expected, const char *rest)
 		int status = 0;
 
 		assert_int_equal(answer_feed(text, strlen(text), part, &status, &left),
-				 TUNNEL_COMPLETE);
+				 HTTP_COMPLETE);
 		assert_int_equal(status, expected);
 		assert_int_equal(strncmp(left, rest, strlen(left)), 0);
 		assert_ptr_equal(left, text + strlen(text) - strlen(rest));
@@ -96,8 +95,8 @@ static void expect_garbage(const char *text)
 	int status;
 
 	assert_int_equal(answer_feed(text, strlen(text), strlen(text), &status, &rest),
-			 TUNNEL_GARBAGE);
-	assert_int_equal(answer_feed(text, strlen(text), 1, &status, &rest), TUNNEL_GARBAGE);
+			 HTTP_REFUSED);
+	assert_int_equal(answer_feed(text, strlen(text), 1, &status, &rest), HTTP_REFUSED);
 }
 
 static void test_answers(void **state)
@@ -119,7 +118,7 @@ static void test_answers(void **state)
 
 static void test_answer_garbage(void **state)
 {
-	static char large[TUNNEL_HEAD_MAX + 100];
+	static char large[HTTP_HEAD_MAX + 100];
 	const char *rest;
 	int status;
 
@@ -134,28 +133,27 @@ static void test_answer_garbage(void **state)
 	(void)snprintf(large, sizeof(large), "HTTP/1.1 200 OK\r\nA: ");
 	memset(large + strlen(large), 'a', sizeof(large) - strlen(large));
 	assert_int_equal(answer_feed(large, sizeof(large), sizeof(large), &status, &rest),
-			 TUNNEL_GARBAGE);
-	assert_int_equal(answer_feed(large, sizeof(large), 1000, &status, &rest), TUNNEL_GARBAGE);
+			 HTTP_REFUSED);
+	assert_int_equal(answer_feed(large, sizeof(large), 1000, &status, &rest), HTTP_REFUSED);
 }
 
-static enum tunnel_verdict request_feed(struct tunnel_request *request, const char *text,
-					size_t part, size_t *ret_rest)
+static enum http_verdict request_feed(struct tunnel_request *request, const char *text, size_t part,
+				      size_t *ret_rest)
 {
 	size_t done = 0, size = strlen(text), used;
 
 	tunnel_request_init(request);
 	while (done < size) {
 		size_t piece = size - done < part ? size - done : part;
-		enum tunnel_verdict verdict = tunnel_request_feed(request, text + done, piece,
-								  &used);
+		enum http_verdict verdict = tunnel_request_feed(request, text + done, piece, &used);
 
-		if (verdict == TUNNEL_COMPLETE)
+		if (verdict == HTTP_COMPLETE)
 			*ret_rest = done + used;
-		if (verdict != TUNNEL_MORE)
+		if (verdict != HTTP_MORE)
 			return verdict;
 		done += piece;
 	}
-	return TUNNEL_MORE;
+	return HTTP_MORE;
 }
 
 static void test_request_round_trip(void **state)
@@ -171,15 +169,16 @@ static void test_request_round_trip(void **state)
 				       at(&destination, "1.1.1.1:80"), &hints);
 	(void)strcat(text, "rest");
 	for (part = 1; part <= length + 4; part++) {
-		assert_int_equal(request_feed(request, text, part, &rest), TUNNEL_COMPLETE);
+		assert_int_equal(request_feed(request, text, part, &rest), HTTP_COMPLETE);
 		assert_int_equal(rest, length);
-		assert_string_equal(request->value[TUNNEL_TARGET], "1.1.1.1:80");
-		assert_string_equal(request->value[TUNNEL_HOST], "1.1.1.1:80");
-		assert_string_equal(request->value[TUNNEL_HOSTNAME], "example.com");
-		assert_string_equal(request->value[TUNNEL_SNI], "");
-		assert_string_equal(request->value[TUNNEL_PROTO], "tcp");
-		assert_string_equal(request->value[TUNNEL_FORWARDED_FOR], "10.0.0.2:4000");
-		assert_string_equal(request->value[TUNNEL_USER_AGENT],
+		assert_string_equal(tunnel_request_value(request, TUNNEL_TARGET), "1.1.1.1:80");
+		assert_string_equal(tunnel_request_value(request, TUNNEL_HOST), "1.1.1.1:80");
+		assert_string_equal(tunnel_request_value(request, TUNNEL_HOSTNAME), "example.com");
+		assert_string_equal(tunnel_request_value(request, TUNNEL_SNI), "");
+		assert_string_equal(tunnel_request_value(request, TUNNEL_PROTO), "tcp");
+		assert_string_equal(tunnel_request_value(request, TUNNEL_FORWARDED_FOR),
+				    "10.0.0.2:4000");
+		assert_string_equal(tunnel_request_value(request, TUNNEL_USER_AGENT),
 				    "proxy-everything/0.0.1/10.0.0.2:4000");
 	}
 	free(request);
@@ -196,13 +195,19 @@ static void test_request_garbage(void **state)
 		"\x16\x03\x01\x02\x00\x01",
 	};
 	struct tunnel_request *request = malloc(sizeof(*request));
+	char too_long[TUNNEL_VALUE_MAX + 96];
 	size_t i, rest;
 
 	(void)state;
 	for (i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
-		assert_int_equal(request_feed(request, requests[i], 1, &rest), TUNNEL_GARBAGE);
-		assert_int_equal(request_feed(request, requests[i], 1000, &rest), TUNNEL_GARBAGE);
+		assert_int_equal(request_feed(request, requests[i], 1, &rest), HTTP_REFUSED);
+		assert_int_equal(request_feed(request, requests[i], 1000, &rest), HTTP_REFUSED);
 	}
+	(void)snprintf(too_long, sizeof(too_long),
+		       "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nX-Proto: %0*d\r\n\r\n",
+		       TUNNEL_VALUE_MAX, 0);
+	assert_int_equal(request_feed(request, too_long, 1000, &rest), HTTP_REFUSED);
+	assert_string_equal(request->head.reason, "a value is longer than 319 characters");
 	free(request);
 }
 

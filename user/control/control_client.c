@@ -192,7 +192,7 @@ static bool request_feed(struct control_client *client, const char *data, size_t
 	size_t used;
 
 	switch (control_request_feed(request, data, size, &used)) {
-	case CONTROL_MORE:
+	case HTTP_MORE:
 		if (!request->continue_due)
 			return true;
 		request->continue_due = false;
@@ -201,11 +201,11 @@ static bool request_feed(struct control_client *client, const char *data, size_t
 			return true;
 		control_client_end(client, true);
 		return false;
-	case CONTROL_REFUSED:
-		(void)snprintf(reason, sizeof(reason), "%s", request->reason);
-		control_client_refuse_logged(client, request->status, reason);
+	case HTTP_REFUSED:
+		(void)snprintf(reason, sizeof(reason), "%s", request->head.reason);
+		control_client_refuse_logged(client, request->head.status, reason);
 		return false;
-	case CONTROL_COMPLETE:
+	case HTTP_COMPLETE:
 		break;
 	}
 	loop_timer_stop(&client->timer);

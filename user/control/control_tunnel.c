@@ -106,11 +106,11 @@ void control_tunnel_start(struct control_client *client)
 	char suffix[COMPLAINT_SUFFIX_MAX];
 	int error;
 
-	if (request->count[CONTROL_DESTINATION] == 0) {
+	if (request->value[CONTROL_DESTINATION].count == 0) {
 		control_client_refuse(client, 400, "CONNECT needs the header X-Dst-Addr: IP:port");
 		return;
 	}
-	if (endpoint_parse(request->value[CONTROL_DESTINATION], &client->target) < 0) {
+	if (endpoint_parse(request->text[CONTROL_DESTINATION], &client->target) < 0) {
 		control_client_refuse(client, 400,
 				      "X-Dst-Addr is not a literal address with a port, such as "
 				      "127.0.0.1:8080 or [::1]:8080");

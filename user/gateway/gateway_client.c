@@ -63,7 +63,8 @@ static void client_end(struct gateway_client *client, bool reset)
 static void set_text(json_t *object, const char *key, const struct tunnel_request *request,
 		     enum tunnel_field field)
 {
-	json_t *text = request->length[field] > 0 ? json_string(request->value[field]) : NULL;
+	const char *value = tunnel_request_value(request, field);
+	json_t *text = *value ? json_string(value) : NULL;
 
 	(void)json_object_set_new(object, key, text ? text : json_null());
 }
@@ -289,7 +290,7 @@ static const struct endpoint *target_map(const struct gateway_config *config,
 static void request_complete(struct gateway_client *client)
 {
 	const struct gateway_config *config = client->gateway->config;
-	const char *text = client->request->value[TUNNEL_TARGET];
+	const char *text = tunnel_request_value(client->request, TUNNEL_TARGET);
 	struct endpoint asked;
 
 	if (endpoint_parse(text, &asked) < 0) {
@@ -331,7 +332,7 @@ static void client_ready(struct loop_handler *handler, uint32_t events)
 	while (client->status == 0 && client->relay.side[1].fd < 0 &&
 	       (handler->latched & EPOLLIN)) {
 		/* No more than a head in all, so that what is behind it can be kept. */
-		ssize_t size = recv(handler->fd, buffer, TUNNEL_HEAD_MAX, 0);
+		ssize_t size = recv(handler->fd, buffer, HTTP_HEAD_MAX, 0);
 		size_t used;
 
 		if (size < 0 && errno == EAGAIN) {
@@ -343,13 +344,13 @@ static void client_ready(struct loop_handler *handler, uint32_t events)
 			return;
 		}
 		switch (tunnel_request_feed(client->request, buffer, (size_t)size, &used)) {
-		case TUNNEL_MORE:
+		case HTTP_MORE:
 			continue;
-		case TUNNEL_GARBAGE:
+		case HTTP_REFUSED:
 			log_warning("request refused: %s", client->request->head.reason);
 			answer(client, 400);
 			return;
-		case TUNNEL_COMPLETE:
+		case HTTP_COMPLETE:
 			break;
 		}
 		if (relay_queue(&client->relay, 0, buffer + used, (size_t)size - used) < 0)

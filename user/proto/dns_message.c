@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proto/hostname.h"
+
 /* Bits of the header's second word. */
 #define FLAG_QR	    0x8000
 #define OPCODE_MASK 0x7800
@@ -146,12 +148,6 @@ int dns_query_parse(const void *message, size_t size, struct dns_question *ret_q
 	return 0;
 }
 
-static bool is_plain(uint8_t octet)
-{
-	return (octet >= 'a' && octet <= 'z') || (octet >= 'A' && octet <= 'Z') ||
-	       (octet >= '0' && octet <= '9') || octet == '-' || octet == '_';
-}
-
 void dns_question_name(const struct dns_question *question, char text[DNS_NAME_TEXT_MAX])
 {
 	const uint8_t *label = question->bytes;
@@ -163,7 +159,7 @@ void dns_question_name(const struct dns_question *question, char text[DNS_NAME_T
 			if (end != text)
 				*end++ = '.';
 			for (i = 1; i <= *label; i++) {
-				if (is_plain(label[i])) {
+				if (hostname_has((char)label[i])) {
 					*end++ = (char)label[i];
 					continue;
 				}
@@ -183,13 +179,7 @@ static bool names_equal(const uint8_t *a, const uint8_t *b, size_t size)
 	size_t i;
 
 	for (i = 0; i < size; i++) {
-		uint8_t left = a[i], right = b[i];
-
-		if (left >= 'A' && left <= 'Z')
-			left |= 0x20;
-		if (right >= 'A' && right <= 'Z')
-			right |= 0x20;
-		if (left != right)
+		if (hostname_lower((char)a[i]) != hostname_lower((char)b[i]))
 			return false;
 	}
 	return true;

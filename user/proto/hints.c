@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "lib/util.h"
+#include "proto/hostname.h"
 
 /* RFC 8446 sections 5.1 and 4: record header, handshake header, and their types. */
 #define TLS_RECORD_HEADER    5
@@ -16,31 +16,19 @@
 #define TLS_SERVER_NAME	     0
 #define TLS_NAME_HOST	     0
 
-bool hints_name_valid(const char *name, size_t size, bool port)
-{
-	size_t i;
+enum {
+	TARGET,
+	HOST,
+};
 
-	if (size == 0 || size > (port ? 261 : 255))
-		return false;
-	for (i = 0; i < size; i++) {
-		char c = name[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    c == '-' || c == '_' || c == '.')
-			continue;
-		if (!port || (c != ':' && c != '[' && c != ']'))
-			return false;
-	}
-	return true;
-}
-
-/* A bounded reader: a failed read leaves it empty, so that only the end needs a check. */
+/* A bounded reader. A failed read leaves it empty, so only the end needs a check. */
 struct reader {
 	const uint8_t *data;
 	size_t size;
 };
 
-/* A vector with a length of @width bytes; empty when it does not fit, and then so is the rest. */
+/* Reads a vector whose length has @width bytes. One that does not fit is empty, and so is the rest
+ * of the reader then. */
 static struct reader read_vector(struct reader *reader, size_t width)
 {
 	struct reader vector = {0};
@@ -82,7 +70,7 @@ static void server_name_parse(struct hints *hints, struct reader extension)
 		name = read_vector(&names, 2);
 		if (type != TLS_NAME_HOST)
 			continue;
-		if (!name.data || !hints_name_valid((const char *)name.data, name.size, false))
+		if (!name.data || !hostname_valid((const char *)name.data, name.size))
 			return;
 		memcpy(hints->name, name.data, name.size);
 		hints->name[name.size] = '\0';
@@ -91,7 +79,7 @@ static void server_name_parse(struct hints *hints, struct reader extension)
 	}
 }
 
-/* A ClientHello without its handshake header: RFC 8446 section 4.1.2. */
+/* @hello is a ClientHello without its handshake header (RFC 8446 section 4.1.2). */
 static void client_hello_parse(struct hints *hints, struct reader hello)
 {
 	struct reader extensions;
@@ -139,8 +127,8 @@ static void records_copy(const uint8_t *data, size_t available, uint8_t *to, siz
 	}
 }
 
-/* Walks the records for as long as the message goes on: 1 it is complete, 0 it is not, -1 it is
- * not a ClientHello that we would read. What follows it (early data) is none of ours. */
+/* Walks the records up to the end of the message. Early data behind it is ignored. Returns 1 when
+ * the message is complete, 0 when it is not, -1 when it is no ClientHello that can be read. */
 static int records_gather(struct hints *hints, const uint8_t *data, size_t size,
 			  size_t *ret_message)
 {
@@ -162,7 +150,7 @@ static int records_gather(struct hints *hints, const uint8_t *data, size_t size,
 			*ret_message = message;
 			return 1;
 		}
-		/* The last record was partial: it is counted anew next time. */
+		/* The last record was partial, so the next call counts it anew. */
 		if (gathered > hints->gathered || size - hints->offset < TLS_RECORD_HEADER)
 			return 0;
 		length = record_size(record);
@@ -202,100 +190,42 @@ static bool tls_feed(struct hints *hints, const uint8_t *data, size_t size)
 	return true;
 }
 
-static void name_append(struct hints *hints, const char *data, size_t size)
+/*
+ * No hint is better than a wrong one, so there must be exactly one Host and a target in origin
+ * form. An absolute form has precedence over Host (RFC 9112 section 3.2.2), but only proxies are
+ * sent that.
+ */
+static void host_take(struct hints *hints)
 {
-	if (size >= sizeof(hints->name) - hints->value) {
-		hints->invalid = true;
-		return;
-	}
-	memcpy(hints->name + hints->value, data, size);
-	hints->value += size;
-}
+	const struct http_value *host = &hints->value[HOST];
+	bool absolute = hints->head.parser.method == HTTP_CONNECT ||
+			(hints->target[0] != '/' && hints->target[0] != '*');
 
-static int http_url(llhttp_t *parser, const char *data, size_t size)
-{
-	/* The authority of an absolute form goes before the Host header (RFC 9112 section 3.2.2),
-	 * but only proxies are sent that: no hint is better than one by half a parser. */
-	if (parser->method == HTTP_CONNECT || (size > 0 && data[0] != '/' && data[0] != '*' &&
-					       ((struct hints *)parser->data)->field == 0))
-		((struct hints *)parser->data)->absolute = true;
-	((struct hints *)parser->data)->field = 1;
-	return 0;
-}
-
-static int http_url_complete(llhttp_t *parser)
-{
-	((struct hints *)parser->data)->field = 0;
-	return 0;
-}
-
-static int http_field(llhttp_t *parser, const char *data, size_t size)
-{
-	static const char host[] = "host";
-	struct hints *hints = parser->data;
-
-	if (hints->field == 0)
-		hints->is_host = true;
-	if (hints->field + size > 4 || strncasecmp(host + hints->field, data, size) != 0)
-		hints->is_host = false;
-	hints->field = hints->field + size > 5 ? 5 : hints->field + size;
-	return 0;
-}
-
-static int http_field_complete(llhttp_t *parser)
-{
-	struct hints *hints = parser->data;
-
-	hints->is_host = hints->is_host && hints->field == 4;
-	hints->field = 0;
-	hints->hosts += hints->is_host;
-	return 0;
-}
-
-static int http_value(llhttp_t *parser, const char *data, size_t size)
-{
-	struct hints *hints = parser->data;
-
-	if (hints->is_host)
-		name_append(hints, data, size);
-	return 0;
-}
-
-static int http_headers_complete(llhttp_t *parser)
-{
-	struct hints *hints = parser->data;
-
-	while (hints->value > 0 && hints->name[hints->value - 1] == ' ')
-		hints->value--;
-	if (hints->hosts == 1 && !hints->invalid && !hints->absolute &&
-	    hints_name_valid(hints->name, hints->value, true)) {
-		hints->name[hints->value] = '\0';
+	if (host->count == 1 && !host->cut && !absolute &&
+	    hostname_valid_with_port(host->text, host->length))
 		hints->kind = HINTS_HOST;
-	}
-	/* The body is none of ours. */
-	return HPE_PAUSED;
 }
 
 static bool http_feed(struct hints *hints, const uint8_t *data, size_t size)
 {
-	static const llhttp_settings_t settings = {
-		.on_url = http_url,
-		.on_url_complete = http_url_complete,
-		.on_header_field = http_field,
-		.on_header_field_complete = http_field_complete,
-		.on_header_value = http_value,
-		.on_headers_complete = http_headers_complete,
-	};
-	llhttp_errno_t error;
+	enum http_verdict verdict;
+	size_t used;
 
 	if (hints->parsed == 0) {
-		llhttp_init(&hints->parser, HTTP_REQUEST, &settings);
-		hints->parser.data = hints;
+		hints->value[TARGET] = (struct http_value) {.text = hints->target,
+							    .size = sizeof(hints->target)};
+		hints->value[HOST] = (struct http_value) {.name = "host",
+							  .text = hints->name,
+							  .size = sizeof(hints->name)};
+		http_head_init(&hints->head, HTTP_REQUEST, hints->value, ARRAY_SIZE(hints->value));
+		hints->head.limit = HINTS_MAX;
 	}
-	error = llhttp_execute(&hints->parser, (const char *)data + hints->parsed,
-			       size - hints->parsed);
+	verdict = http_head_feed(&hints->head, (const char *)data + hints->parsed,
+				 size - hints->parsed, &used);
 	hints->parsed = size;
-	return error != HPE_OK;
+	if (verdict == HTTP_COMPLETE)
+		host_take(hints);
+	return verdict != HTTP_MORE;
 }
 
 void hints_init(struct hints *hints, bool tls, bool http)

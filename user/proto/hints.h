@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a client's first bytes say about where it wants to go: the server name of a TLS
- * ClientHello (RFC 6066 section 3) or the host of an HTTP/1.x request (RFC 9112 section 3.2).
+ * Finds the destination's name in a client's first bytes: the server name of a TLS ClientHello
+ * (RFC 6066 section 3), or the Host of an HTTP/1.x request (RFC 9112 section 3.2).
  *
- * The bytes are hostile. A name is reported only when it is made of characters that a host name
- * or an address can have, and so is safe in a header.
+ * The bytes are hostile. A name is reported only when hostname.h calls it valid, so it is safe in a
+ * header.
  */
 #ifndef SIDESTEP_HINTS_H
 #define SIDESTEP_HINTS_H
 
-#include <llhttp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* First bytes that are looked at, at most; also the caller's buffer limit. */
+#include "proto/http_head.h"
+
+/* At most so many bytes are looked at; also the limit of the caller's buffer. */
 #define HINTS_MAX 65536
 /* A name of 255 characters, ":65535" and NUL. */
 #define HINTS_NAME_MAX 264
@@ -25,35 +26,30 @@ enum hints_kind {
 	HINTS_HOST,
 };
 
-/* To be initialised by hints_init(); @kind and @name are the result. */
+/* The result is @kind and @name, and @hello. */
 struct hints {
-	enum hints_kind kind; /* what @name is; HINTS_NONE: nothing was found */
+	enum hints_kind kind; /* HINTS_NONE: no name was found */
 	char name[HINTS_NAME_MAX];
-	bool tls, http; /* what to look for */
-	bool decided;	/* the first byte was seen and chose one of them */
-	bool hello;	/* result: a ClientHello, or as much of one as has come */
-	/* TLS: the first record not looked at yet, and handshake bytes gathered before it. */
+	bool hello;	/* the bytes are a ClientHello, or the beginning of one */
+	bool tls, http; /* the protocols to look for */
+	bool decided;	/* the first byte has chosen one of them */
+	/* TLS: offset of the first record not looked at yet, handshake bytes in front of it. */
 	size_t offset;
 	size_t gathered;
-	/* HTTP */
-	size_t parsed; /* bytes given to the parser */
-	size_t field, value;
-	bool is_host, invalid, absolute;
-	unsigned int hosts;
-	llhttp_t parser;
+	/* HTTP: bytes given to the parser, and the values that it keeps. */
+	size_t parsed;
+	struct http_head head;
+	struct http_value value[2];
+	char target[2]; /* the first character of the target */
 };
 
 void hints_init(struct hints *hints, bool tls, bool http);
 
 /*
- * Looks at @data, all bytes from the first on: each call has what the last one had and more.
- * Returns true when the answer is final, false when more bytes could still tell. Bounded by
- * HINTS_MAX, at which it always is final.
+ * Looks at @data: all bytes since the first, so each call passes those of the last one and more.
+ * Returns true when the answer is final, false when more bytes could change it. At HINTS_MAX bytes
+ * it is always final.
  */
 bool hints_feed(struct hints *hints, const uint8_t *data, size_t size);
-
-/* True for 1 to 255 letters, digits, '-', '_' and '.'; with @port also ':' '[' and ']' and up to
- * six characters more. */
-bool hints_name_valid(const char *name, size_t size, bool port);
 
 #endif

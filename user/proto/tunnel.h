@@ -1,60 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP/1.1 CONNECT exchange that opens a tunnel (RFC 9110 section 9.3.6), both ends of it:
- * the request that the proxy writes and the gateway reads, and the answer.
- *
- * Heads are parsed by llhttp as they arrive, nothing of them is kept but what is named below.
- * Folded lines (RFC 9112 section 5.2) are refused on top of what llhttp refuses.
+ * Both ends of the HTTP/1.1 CONNECT exchange that opens a tunnel (RFC 9110 section 9.3.6): the
+ * proxy writes the request and reads the answer, the gateway reads the request.
  */
 #ifndef SIDESTEP_TUNNEL_H
 #define SIDESTEP_TUNNEL_H
 
-#include <llhttp.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <sys/socket.h>
 
 #include "proto/hints.h"
+#include "proto/http_head.h"
 
-/* The longest head that is read; bytes. */
-#define TUNNEL_HEAD_MAX 16384
+struct sockaddr;
+
 /* Fits every request that tunnel_request_format() writes. */
 #define TUNNEL_REQUEST_MAX 1024
 /* The longest header value that is kept, with its NUL. */
 #define TUNNEL_VALUE_MAX 320
 
-/* Writes the request for one connection, NUL-terminated; @hints may be NULL. Returns its length. */
+/* Writes the request for one flow, NUL-terminated; @hints may be NULL. Returns its length. */
 size_t tunnel_request_format(char text[TUNNEL_REQUEST_MAX], const struct sockaddr *source,
 			     const struct sockaddr *destination, const struct hints *hints);
 
-enum tunnel_verdict {
-	TUNNEL_MORE,	 /* the head is not complete */
-	TUNNEL_COMPLETE, /* the head is there, the rest belongs to the tunnel */
-	TUNNEL_GARBAGE,	 /* not HTTP, or an HTTP that is refused; see @reason */
-};
-
-/* A head that is being read. */
-struct tunnel_head {
-	llhttp_t parser;
-	size_t size; /* bytes of it so far */
-	const char *reason;
-	char last; /* the last byte, to see a folded line */
-	bool fresh;
-};
-
-/* An answer; @status is valid when complete. Interim answers (1xx but 101) are skipped. */
+/* An answer; @status is valid when complete. Interim answers (1xx except 101) are skipped. */
 struct tunnel_answer {
-	struct tunnel_head head;
+	struct http_head head;
+	size_t size; /* bytes of the interim answers */
 	int status;
 };
 
 void tunnel_answer_init(struct tunnel_answer *answer);
 
-/* Reads on. @ret_used is how much of @data belonged to the head, when complete. */
-enum tunnel_verdict tunnel_answer_feed(struct tunnel_answer *answer, const char *data, size_t size,
-				       size_t *ret_used);
+/* Reads on. When complete, the rest of @data behind @ret_used bytes belongs to the tunnel. */
+enum http_verdict tunnel_answer_feed(struct tunnel_answer *answer, const char *data, size_t size,
+				     size_t *ret_used);
 
-/* A request's fields, empty where it had none; too long ones are garbage. */
+/* The values of a request that are kept. A longer one is refused. */
 enum tunnel_field {
 	TUNNEL_TARGET, /* the authority after CONNECT */
 	TUNNEL_HOST,
@@ -67,19 +48,18 @@ enum tunnel_field {
 };
 
 struct tunnel_request {
-	struct tunnel_head head;
-	char value[TUNNEL_FIELDS][TUNNEL_VALUE_MAX];
-	size_t length[TUNNEL_FIELDS];
-	unsigned int hosts;
-	char name[32]; /* of the header in progress */
-	size_t name_length;
-	int field; /* where its value goes, -1: nowhere */
+	struct http_head head;
+	struct http_value value[TUNNEL_FIELDS];
+	char text[TUNNEL_FIELDS][TUNNEL_VALUE_MAX];
 };
 
 void tunnel_request_init(struct tunnel_request *request);
 
-/* As tunnel_answer_feed(). Garbage is any other method, too, and a Host missing or repeated. */
-enum tunnel_verdict tunnel_request_feed(struct tunnel_request *request, const char *data,
-					size_t size, size_t *ret_used);
+/* As tunnel_answer_feed(). Refuses any method except CONNECT, and a missing or repeated Host. */
+enum http_verdict tunnel_request_feed(struct tunnel_request *request, const char *data, size_t size,
+				      size_t *ret_used);
+
+/* The value of a field, "" when the request did not have it. */
+const char *tunnel_request_value(const struct tunnel_request *request, enum tunnel_field field);
 
 #endif

@@ -171,12 +171,12 @@ static void answer_read(struct connection *connection)
 		if (size < RELAY_BUFFER && !(upstream->latched & (EPOLLRDHUP | EPOLLPRI)))
 			upstream->latched &= ~(uint32_t)EPOLLIN;
 		switch (tunnel_answer_feed(&handshake->answer, buffer, (size_t)size, &used)) {
-		case TUNNEL_MORE:
+		case HTTP_MORE:
 			break;
-		case TUNNEL_COMPLETE:
+		case HTTP_COMPLETE:
 			answer_complete(connection, buffer + used, (size_t)size - used);
 			return;
-		case TUNNEL_GARBAGE:
+		case HTTP_REFUSED:
 			connection_fail(connection, COMPLAINT_ANSWER_GARBAGE,
 					"CONNECT answered with nonsense by",
 					handshake->answer.head.reason, "is that an HTTP proxy?");

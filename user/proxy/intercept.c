@@ -12,6 +12,7 @@
 #include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "proto/hostname.h"
 #include "proxy/connection.h"
 #include "tls/tls_authority.h"
 
@@ -83,7 +84,7 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 	endpoint_format((const struct sockaddr *)&connection->flow.source, source);
 	endpoint_format((const struct sockaddr *)&connection->flow.destination, destination);
 	name = SSL_get_servername(connection->tls->stream.ssl, TLSEXT_NAMETYPE_host_name);
-	if (name && !hints_name_valid(name, strlen(name), false))
+	if (name && !hostname_valid(name, strlen(name)))
 		name = NULL;
 	log_warning("TLS handshake with %s for %s (%s) failed: %s; %s%s", source, destination,
 		    name ? name : "no server name", failure_cause(failure, text),

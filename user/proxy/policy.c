@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/hostname.h"
+
 /* Never changed once it is built; all in one allocation. */
 struct globs {
 	size_t count;
@@ -17,19 +19,6 @@ struct policy {
 	bool internet;
 	struct globs *allowed;
 };
-
-/* ASCII only: names are compared by RFC 4343, not by the locale. */
-static char lower(char letter)
-{
-	return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
-}
-
-static size_t length_without_dot(const char *name)
-{
-	size_t length = strlen(name);
-
-	return length > 0 && name[length - 1] == '.' ? length - 1 : length;
-}
 
 /*
  * Only the last star is ever tried again: what an earlier one matched can stay as short as it was,
@@ -46,7 +35,7 @@ static bool glob_match(const char *glob, const char *name, size_t length)
 			retry = at;
 			if (!*glob)
 				return true;
-		} else if (*glob == lower(name[at])) {
+		} else if (*glob == hostname_lower(name[at])) {
 			glob++;
 			at++;
 		} else if (star) {
@@ -63,7 +52,7 @@ static bool glob_match(const char *glob, const char *name, size_t length)
 
 static bool globs_match(const struct globs *globs, const char *name)
 {
-	size_t length = length_without_dot(name), i;
+	size_t length = hostname_length(name), i;
 	const char *glob = globs->text;
 
 	for (i = 0; i < globs->count; i++) {
@@ -77,11 +66,11 @@ static bool globs_match(const struct globs *globs, const char *name)
 /* Copies the normal form of @glob to @text and returns the end, behind the NUL. */
 static char *glob_copy(char *text, const char *glob)
 {
-	size_t length = length_without_dot(glob), i;
+	size_t length = hostname_length(glob), i;
 
 	for (i = 0; i < length; i++) {
 		if (glob[i] != '*' || i == 0 || glob[i - 1] != '*')
-			*text++ = lower(glob[i]);
+			*text++ = hostname_lower(glob[i]);
 	}
 	*text = '\0';
 	return text + 1;

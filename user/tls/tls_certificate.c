@@ -2,7 +2,6 @@
 #include "tls/tls_certificate.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
@@ -10,7 +9,7 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "proto/hints.h"
+#include "proto/hostname.h"
 
 /* RFC 5280 appendix A.1: ub-common-name. */
 #define COMMON_NAME_MAX 64
@@ -28,7 +27,7 @@ const char *tls_error_text(void)
 int tls_name_parse(const char *text, struct tls_name *ret_name)
 {
 	struct tls_name name = {0};
-	size_t size = strlen(text), i;
+	size_t size, i;
 	unsigned char address[sizeof(struct in6_addr)];
 	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
 
@@ -39,13 +38,12 @@ int tls_name_parse(const char *text, struct tls_name *ret_name)
 		*ret_name = name;
 		return 0;
 	}
-	/* RFC 6066 section 3 has it without the dot, and so have certificates. */
-	if (size > 0 && text[size - 1] == '.')
-		size--;
-	if (!hints_name_valid(text, size, false))
+	/* Neither the server name extension (RFC 6066 section 3) nor certificates have the dot. */
+	size = hostname_length(text);
+	if (!hostname_valid(text, size))
 		return -EINVAL;
 	for (i = 0; i < size; i++)
-		name.text[i] = (char)tolower((unsigned char)text[i]);
+		name.text[i] = hostname_lower(text[i]);
 	*ret_name = name;
 	return 0;
 }

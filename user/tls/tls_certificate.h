@@ -28,7 +28,7 @@ struct tls_name {
 };
 
 /* Lower case and without a dot at the end; an address in its one text form. Returns 0, or -EINVAL
- * for what is neither a host name (hints_name_valid()) nor an IP address. */
+ * for what is neither a host name (hostname_valid()) nor an IP address. */
 int tls_name_parse(const char *text, struct tls_name *ret_name);
 
 /* A self-signed authority for @key, which may only sign leaves; subject key id in it. NULL:
