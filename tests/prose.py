@@ -42,7 +42,7 @@ def paragraphs_of_text(lines):
         text = line.rstrip()
         kernel_doc = re.match(r"^\s*@[\w.]+:?\s", text)
         # Drawings, tables and code stand behind a tab or four blanks, fields of a table behind a tab.
-        drawing = re.match(r"^(\t| {4,})\S", text) or re.search(r"\S(\t| {3,})\S|[|+]--|-->", text)
+        drawing = re.match(r"^(\t| {4,})", text) or re.search(r"\S(\t| {3,})\S|[|+]--|-->", text)
         if not text.strip() or drawing:
             yield from flush()
             continue

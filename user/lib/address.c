@@ -47,7 +47,7 @@ void address_from_sockaddr(const struct sockaddr *from, uint8_t ret_address[16])
 	memcpy(ret_address + 12, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
 }
 
-/* Decimal digits only, as strtoul() alone would also take signs and blanks. */
+/* Takes decimal digits only, as strtoul() alone would also take signs and blanks. */
 static int number_parse(const char *text, unsigned int maximum, unsigned int *ret_number)
 {
 	unsigned int number = 0;
@@ -136,7 +136,7 @@ const char *prefix_format(const struct prefix *prefix, char text[ADDRESS_TEXT_MA
 
 	address_format(prefix->address, text);
 	used = strlen(text);
-	/* 0.0.0.0/0 is kept as ::ffff:0:0/96; anything shorter is IPv6. */
+	/* 0.0.0.0/0 is kept as ::ffff:0:0/96. A shorter prefix is IPv6. */
 	if (address_is_ipv4(prefix->address) && length >= 96)
 		length -= 96;
 	(void)snprintf(text + used, ADDRESS_TEXT_MAX - used, "/%u", length);

@@ -40,7 +40,7 @@ log_line(enum log_level level, const char *reason, const char *format, va_list a
 		(void)snprintf(line + length, sizeof(line) - length, ": %s", reason);
 	length = strnlen(line, sizeof(line) - 2);
 	line[length++] = '\n';
-	/* Nowhere is left to report a failure to report. */
+	/* A failure to report cannot be reported. */
 	(void)!write(STDERR_FILENO, line, length);
 	errno = saved;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages for people, one line each, on standard error:
+ * Logs messages for people, one line each, on standard error:
  *
  *	sidestep: error: cannot listen on 0.0.0.0:39001: Address already in use; stop the ...
  *
@@ -18,16 +18,16 @@ enum log_level {
 	LOG_DEBUG,
 };
 
-/* Messages above this level are dropped. Default: LOG_INFO. Not for use while threads log. */
+/* Drops messages above this level, LOG_INFO by default. Must not run while other threads log. */
 void log_set_level(enum log_level level);
 
 bool log_enabled(enum log_level level);
 
-/* Thread safe; a line is written with one write(2). Longer than 1 KiB: cut. Keeps errno. */
+/* Writes one line with one write(2), cut at 1 KiB. Thread safe. Keeps errno. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Log an error and evaluate to @error (a negative errno), whose text is appended: one statement
- * both logs and returns: return log_errno(-errno, "cannot open %s", path); */
+/* Logs an error with the text of @error, a negative errno, and returns @error. So one statement
+ * does both: return log_errno(-errno, "cannot open %s", path); */
 int log_errno(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...)	 log_write(LOG_ERROR, __VA_ARGS__)

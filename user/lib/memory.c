@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Segments that were never writable: what the dynamic linker relocated is in others, though it is
- * read-only by now. Whole pages only, as a neighbour may begin within the last one. */
+/* Gives back segments that were never writable. Relocated data is in other segments, though it is
+ * read-only by now. Takes whole pages only, as a neighbour may begin within the last one. */
 static int drop_object(struct dl_phdr_info *info, size_t size, void *context)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -26,7 +26,7 @@ static int drop_object(struct dl_phdr_info *info, size_t size, void *context)
 		start = (info->dlpi_addr + header->p_vaddr + page - 1) & ~(page - 1);
 		end = (info->dlpi_addr + header->p_vaddr + header->p_memsz) & ~(page - 1);
 		if (start < end)
-			/* NOLINTNEXTLINE(performance-no-int-to-ptr): the linker tells numbers */
+			/* NOLINTNEXTLINE(performance-no-int-to-ptr): the linker reports numbers */
 			(void)madvise((void *)start, end - start, MADV_DONTNEED);
 	}
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Network namespaces: opening, entering and telling them apart (network_namespaces(7)).
+ * Opens, enters and identifies network namespaces (network_namespaces(7)).
  */
 #ifndef SIDESTEP_NETNS_H
 #define SIDESTEP_NETNS_H

@@ -10,7 +10,7 @@
 #include "lib/options_value.h"
 #include "lib/util.h"
 
-/* Names longer than this are not compared for "did you mean". */
+/* The longest name that is compared for "did you mean". */
 #define NAME_MAX_COMPARED 64
 
 static void *entry_field(const struct option_entry *entry, void *target)
@@ -46,7 +46,7 @@ static unsigned int minimum_of(unsigned int a, unsigned int b)
 	return a < b ? a : b;
 }
 
-/* Levenshtein's edit distance, with one row of the table kept. */
+/* Computes Levenshtein's edit distance, keeping one row of its table. */
 static unsigned int name_distance(const char *a, const char *b)
 {
 	unsigned int row[NAME_MAX_COMPARED + 1];
@@ -71,7 +71,7 @@ static unsigned int name_distance(const char *a, const char *b)
 	return row[length];
 }
 
-/* The known name that @name most likely stands for, or NULL when none is near. */
+/* Returns the known name that @name most likely stands for, or NULL when none is near. */
 static const char *nearest_name(const struct options_command *command, const char *name)
 {
 	const char *nearest = NULL;
@@ -84,7 +84,7 @@ static const char *nearest_name(const struct options_command *command, const cha
 		unsigned int distance = name_distance(name, known);
 		bool near = distance <= 2 || distance <= length / 3;
 
-		/* "--http-egress" for "--http-egress-port". */
+		/* A beginning is near as well: "--http-egress" for "--http-egress-port". */
 		if (length >= 3 && strncmp(name, known, length) == 0)
 			near = true;
 		if (near && distance < best) {
@@ -138,7 +138,7 @@ static int set_defaults(const struct options_command *command, void *target)
 	int error = 0;
 	size_t i;
 
-	/* All of them first: options_release() must find lists even when a default is bad. */
+	/* Clear all before setting any. options_release() needs valid lists after a bad default. */
 	for (i = 0; i < command->entry_count; i++)
 		option_clear(&command->entries[i], entry_field(&command->entries[i], target));
 	for (i = 0; error == 0 && i < command->entry_count; i++)
@@ -152,7 +152,7 @@ static int store_value(const struct option_entry *entry, const char *value, void
 
 	if (!*value && (entry->flags & OPTION_LENIENT))
 		return entry_is_list(entry) ? 0 : set_default(entry, target);
-	/* Nearly always a variable that the caller's shell found unset. */
+	/* An empty value nearly always comes from an unset variable of the caller's shell. */
 	if (!*value && (entry->type == OPTION_STRING || entry->type == OPTION_STRINGS)) {
 		log_error("--%s: the value is empty; leave the option out or give it one",
 			  entry->name);
@@ -162,7 +162,7 @@ static int store_value(const struct option_entry *entry, const char *value, void
 	return error < 0 ? option_report_bad_value(entry, value, error) : 0;
 }
 
-/* One option at argv[*index], and its value where that is an argument of its own. */
+/* Parses one option at argv[*index], and its value where that is an argument of its own. */
 static int parse_one(const struct options_command *command, int argc, char **argv, int *index,
 		     void *target, const struct option_entry **ret_entry)
 {
@@ -236,7 +236,7 @@ static int parse_all(const struct options_command *command, int argc, char **arg
 	int result;
 
 	for (index = 1; index < argc; index++) {
-		/* "-" alone is an argument: by custom it names standard input. */
+		/* "-" alone is an argument. By custom it names standard input. */
 		if (argv[index][0] != '-' || !argv[index][1])
 			break;
 		if (strcmp(argv[index], "--") == 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Command-line options: one table per subcommand gives parsing, defaults and --help at once.
+ * Command-line options. One table for each subcommand gives parsing, defaults and --help.
  *
  *	static const struct option_entry entries[] = {
  *		{.section = "Interception", .name = "http-egress-port", .argument = "PORT",
@@ -9,10 +9,11 @@
  *		 .help = "Port of the gateway that intercepted connections are sent to."},
  *	};
  *
- * The spellings are those of Go's package flag (https://pkg.go.dev/flag), since the incumbent's
- * callers use them: -name, --name, -name=value, --name value; a boolean takes its value only with
- * "="; "--" and the first argument that is not an option end the options. As there, a value that
- * starts with "-" is still a value. Unlike there, numbers are decimal only.
+ * The spellings are those of Go's package flag (https://pkg.go.dev/flag), because the incumbent's
+ * callers use them: -name, --name, -name=value, --name value. A boolean takes its value only with
+ *"=".
+ * "--" ends the options, and so does the first argument that is not one. A value may start with
+ *"-", as in Go. Numbers are decimal only, unlike in Go.
  */
 #ifndef SIDESTEP_OPTIONS_H
 #define SIDESTEP_OPTIONS_H
@@ -23,10 +24,10 @@
 
 #include "lib/address.h"
 
-/* How often a repeatable option may be given. */
+/* The most values that a repeatable option may have. */
 #define OPTION_LIST_MAX 256
 
-/* What an option's value is, and in brackets the type of the field at its offset. */
+/* The kinds of values. The type of the field at the option's offset stands in brackets. */
 enum option_type {
 	OPTION_BOOL,	 /* [bool] */
 	OPTION_UNSIGNED, /* [unsigned int] decimal, minimum..maximum */
@@ -42,8 +43,8 @@ enum option_type {
 enum option_flags {
 	/* Parsing fails when the option is absent. */
 	OPTION_REQUIRED = 1 << 0,
-	/* For values that programs pass on from elsewhere: a prefix's host bits are cleared instead
-	 * of refused, and an empty text means "not given". Without it both are errors. */
+	/* For values that other programs pass on. Host bits of a prefix are cleared, and an empty
+	 * text means "not given". Without this flag both are errors. */
 	OPTION_LENIENT = 1 << 1,
 };
 
@@ -70,12 +71,13 @@ struct option_prefixes {
 struct option_entry {
 	const char *section;  /* heading in the help; NULL: the same as the entry before */
 	const char *name;     /* without dashes */
-	const char *argument; /* what --help calls the value, such as "PORT"; NULL for booleans */
+	const char *argument; /* the value's name in --help, such as "PORT"; NULL for booleans */
 	const char *help;     /* sentences; wrapped by --help, which also adds range and default */
 	enum option_type type;
 	unsigned int flags;
-	size_t offset; /* of the field in the target, whose type goes with @type */
-	/* Parsed as if it were given, and shown. NULL: false, 0, not given. Not for lists. */
+	size_t offset; /* of the field in the target; @type tells that field's type */
+	/* Parsed like a given value, and shown in --help. NULL: false, 0 or "not given". Lists have
+	 * no default. */
 	const char *default_text;
 	/* Shown in place of @default_text where the default is not a constant. */
 	const char *default_note;
@@ -87,7 +89,7 @@ struct option_entry {
 };
 
 struct option_example {
-	const char *text;    /* what it is for */
+	const char *text;    /* the example's purpose */
 	const char *command; /* as typed */
 };
 
@@ -113,25 +115,25 @@ struct options_command {
 };
 
 /*
- * Parses @argv from index 1 on into @target: sets every field that the table names, to its default
- * where argv says nothing, and leaves all others. Scalars: the last one wins.
+ * Parses @argv from index 1 on into @target. Every field that the table names is set, to its
+ * default where @argv says nothing. Other fields are left alone. Of a scalar that is given twice,
+ * the last value counts. @target keeps pointers into @argv.
  *
- * Returns 0 with the index of the first argument behind the options in *@ret_first_argument, or
- * 1 when --help or -h was met and the help is printed (exit with 0), or -EINVAL, or -ENOMEM (the
- * message is logged; exit with 2). Only after 0 is there something to options_release().
- * @target keeps pointers into @argv.
+ * Returns 0 and the index of the first argument behind the options in *@ret_first_argument. The
+ * caller then releases @target with options_release(). Returns 1 after printing the help, for exit
+ * status 0. Returns -EINVAL or -ENOMEM, logged, for exit status 2.
  */
 int options_parse(const struct options_command *command, int argc, char **argv, void *target,
 		  int *ret_first_argument);
 
-/* Frees the lists in @target and leaves them empty; harmless when repeated. */
+/* Frees the lists in @target and leaves them empty. May be repeated. */
 void options_release(const struct options_command *command, void *target);
 
-/* The whole help, 80 columns. */
+/* Prints the whole help, 80 columns wide. */
 void options_print_help(const struct options_command *command, FILE *stream);
 
-/* Whether the table itself is sound: names unique, each entry with help, defaults that parse.
- * Returns 0 or -EINVAL (logged). For the unit tests of the tables. */
+/* Checks the table: unique names, a help for each entry, defaults that parse. Unit tests call it.
+ * Returns 0 or -EINVAL, logged. */
 int options_check(const struct options_command *command);
 
 #endif

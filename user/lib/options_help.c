@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* --help, from the same table that is parsed. */
+/* Prints --help from the table that is parsed. */
 #include <errno.h>
 #include <string.h>
 
@@ -8,11 +8,11 @@
 #include "lib/options_value.h"
 
 #define HELP_COLUMNS 80
-/* Options whose left side is wider than this have their text start on the next line. */
+/* The widest left side of an option whose text starts on the same line. */
 #define HELP_LEFT_MAX 34
 
-/* Prints @text in lines of at most HELP_COLUMNS, each indented by @indent, where the cursor already
- * stands in column @column. "\n" in it starts a new line. */
+/* Prints @text in lines of at most HELP_COLUMNS, each indented by @indent. The cursor already
+ * stands in column @column. "\n" starts a new line. */
 static void print_wrapped(FILE *stream, const char *text, size_t indent, size_t column)
 {
 	bool empty = true; /* nothing printed in this line yet */
@@ -43,7 +43,7 @@ static void print_wrapped(FILE *stream, const char *text, size_t indent, size_t 
 	(void)fputc('\n', stream);
 }
 
-/* "  --name ARGUMENT"; returns its width. */
+/* Formats "  --name ARGUMENT". Returns its width. */
 static size_t format_left(const struct option_entry *entry, char *text, size_t size)
 {
 	int length = snprintf(text, size, "  --%s%s%s", entry->name, entry->argument ? " " : "",
@@ -68,7 +68,7 @@ static size_t right_column(const struct options_command *command)
 	return column + 2;
 }
 
-/* "[1 to 65535; default: 39000]": what the table knows about the value, or "". */
+/* Formats the table's facts about the value, such as "1 to 65535; default: 39000", or "". */
 static void format_facts(const struct option_entry *entry, char *text, size_t size)
 {
 	const char *fallback = entry->default_note ? entry->default_note : entry->default_text;
@@ -142,13 +142,11 @@ static void print_entries(const struct options_command *command, FILE *stream)
 		(void)fputs("\nHelp\n", stream);
 	print_entry(stream, &help, indent);
 	(void)fputc('\n', stream);
-	print_wrapped(
-		stream,
-		"One dash does as well as two, and \"--name=value\" as well as \"--name "
-		"value\". Switches are turned off with \"--name=false\". Where an option is "
-		"given twice, the last one counts, unless it may be repeated. \"--\" ends the "
-		"options.",
-		0, 0);
+	print_wrapped(stream,
+		      "One dash works like two, and \"--name=value\" like \"--name value\". "
+		      "\"--name=false\" turns a switch off. Of an option that is given twice the "
+		      "last value counts, unless it may be repeated. \"--\" ends the options.",
+		      0, 0);
 }
 
 void options_print_help(const struct options_command *command, FILE *stream)
@@ -167,7 +165,7 @@ void options_print_help(const struct options_command *command, FILE *stream)
 		(void)fputs("\nExamples\n", stream);
 	for (i = 0; i < command->example_count; i++) {
 		print_wrapped(stream, command->examples[i].text, 2, 0);
-		/* Not wrapped: it is there to be copied. */
+		/* Commands are not wrapped, so that they can be copied. */
 		(void)fprintf(stream, "      %s\n", command->examples[i].command);
 	}
 	if (command->status_count > 0)

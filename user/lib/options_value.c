@@ -41,7 +41,7 @@ const char *option_example_of(const struct option_entry *entry)
 	return NULL;
 }
 
-/* The values that strconv.ParseBool of Go takes. */
+/* Go's strconv.ParseBool takes these values. */
 static int bool_parse(const char *text, bool *ret_value)
 {
 	static const char *const spellings[2][6] = {
@@ -100,7 +100,7 @@ static int entry_parse_prefix(const struct option_entry *entry, const char *text
 	return prefix_parse(text, ret_prefix);
 }
 
-/* Makes room for one more of @size bytes at the end of @values. */
+/* Makes room for one more value of @size bytes at the end of @values. */
 static int list_grow(void **values, size_t count, size_t size)
 {
 	void *grown;

@@ -40,7 +40,7 @@ bool privileges_have_net_admin(void)
 
 int privileges_set_bpf(bool on)
 {
-	/* Where it is not permitted it is off anyway, and cannot be switched on. */
+	/* A capability that is not permitted is off already and cannot be switched on. */
 	_cleanup_cap_ cap_t capabilities = cap_get_proc();
 	cap_value_t bpf = CAP_BPF;
 

@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Capabilities (capabilities(7)) of the process: fewer as soon as possible. */
+/* Capabilities of the process (capabilities(7)), which gives up most of them early. */
 #ifndef SIDESTEP_PRIVILEGES_H
 #define SIDESTEP_PRIVILEGES_H
 
 #include <stdbool.h>
 
 /*
- * Keeps CAP_NET_ADMIN (routes, transparent sockets) and, where @keep_bpf, CAP_BPF; gives up all
- * others for good, also for programs executed later. For the calling thread and those it starts:
- * call it before any is started. Returns 0 or negative errno, logged.
+ * Gives up all capabilities for good but CAP_NET_ADMIN (routes, transparent sockets) and, with
+ * @keep_bpf, CAP_BPF. Programs that are executed later cannot get them back either. It holds for
+ * the calling thread and for threads that it starts later, so call it before starting any. Returns
+ * 0 or a negative errno, logged.
  */
 int privileges_drop(bool keep_bpf);
 
-/* Is CAP_BPF (or CAP_SYS_ADMIN, which includes it) in effect? */
+/* Tells whether CAP_BPF or CAP_SYS_ADMIN, which includes it, is effective. */
 bool privileges_have_bpf(void);
 
-/* Is CAP_PERFMON (or CAP_SYS_ADMIN, which includes it) in effect? */
+/* Tells whether CAP_PERFMON or CAP_SYS_ADMIN, which includes it, is effective. */
 bool privileges_have_perfmon(void);
 
-/* Is CAP_NET_ADMIN in effect? */
+/* Tells whether CAP_NET_ADMIN is effective. */
 bool privileges_have_net_admin(void);
 
-/* Switches CAP_BPF off (or on again) in the calling thread, as a trial. 0 or negative errno. */
+/* Switches CAP_BPF off, or on again, in the calling thread for a trial. Returns 0 or a negative
+ * errno. */
 int privileges_set_bpf(bool on);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scope-bound release of file descriptors and memory, and visible hand-over of both.
+ * Releases file descriptors and memory at the end of a scope, and hands them over visibly.
  *
  *	_cleanup_close_ int fd = open(...);
  *	...
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Closes fd unless it is negative and keeps errno. Always returns -1, for fd = safe_close(fd). */
+/* Closes @fd unless it is negative. Keeps errno. Always returns -1, for fd = safe_close(fd). */
 static inline int safe_close(int fd)
 {
 	if (fd >= 0) {
