@@ -127,8 +127,7 @@ static struct fixture *fixture_new(int family, bool with_policy, unsigned int qu
 	if (with_policy)
 		assert_int_equal(policy_new(&fixture->policy), 0);
 	fixture->shared.config.policy = fixture->policy;
-	fixture->shared.config.hooks = (struct proxy_hooks) {.context = fixture,
-							     .own_socket = own_socket};
+	fixture->shared.config.announcer = (struct dial_announcer) {own_socket, fixture};
 	fixture->worker.shared = &fixture->shared;
 	fixture->worker.loop = loop_new();
 	loop_on_wake(fixture->worker.loop, woken, fixture->worker.loop);
@@ -536,8 +535,7 @@ static void test_socket_not_announced(void **state)
 	int listeners[2] = {-1, -1};
 
 	(void)state;
-	fixture.shared.config.hooks = (struct proxy_hooks) {.context = &fixture,
-							    .own_socket = own_socket};
+	fixture.shared.config.announcer = (struct dial_announcer) {own_socket, &fixture};
 	fixture.worker.shared = &fixture.shared;
 	fixture.worker.loop = loop_new();
 	open_sockets(&fixture, AF_INET);

@@ -86,8 +86,9 @@ static void test_reached(void **state)
 	_cleanup_close_ int listener = bound(&gateway, 1);
 	_cleanup_close_ int peer = -1;
 	int result = 0;
-	struct preflight_config config = {
-		.limit_ms = 100, .stop_fd = -1, .own_socket = announce, .context = &result};
+	struct preflight_config config = {.limit_ms = 100,
+					  .stop_fd = -1,
+					  .announcer = {announce, &result}};
 	char byte;
 
 	(void)state;

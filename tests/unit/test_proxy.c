@@ -43,14 +43,14 @@ static int own_socket(void *context, int fd, const struct sockaddr *destination)
 	return 0;
 }
 
-static void flow_update(void *context, const struct proxy_flow *flow)
+static void flow_update(void *context, const struct flow *flow)
 {
 	assert_true(flow->updated);
 	assert_true(flow->start > 0);
 	(void)atomic_fetch_add(&((struct fixture *)context)->updated, 1);
 }
 
-static void flow_close(void *context, const struct proxy_flow *flow)
+static void flow_close(void *context, const struct flow *flow)
 {
 	struct fixture *fixture = context;
 
@@ -94,7 +94,8 @@ static struct fixture *fixture_new(const struct proxy_config *config)
 	fixture->gateway = listen_on(&gateway);
 	own.gateway.address = gateway.address;
 	own.gateway.size = endpoint_size(&gateway);
-	own.hooks = (struct proxy_hooks) {fixture, own_socket, flow_update, flow_close};
+	own.announcer = (struct dial_announcer) {own_socket, fixture};
+	own.hooks = (struct proxy_hooks) {fixture, flow_update, flow_close};
 	assert_int_equal(proxy_new(&own, &fixture->proxy), 0);
 	assert_int_equal(proxy_start(fixture->proxy), 0);
 	assert_int_equal(getsockname(proxy_listener(fixture->proxy, AF_INET, SOCK_STREAM, false),

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-void datapath_flow_key(const struct proxy_flow *flow, struct sidestep_flow_key *ret_key)
+void datapath_flow_key(const struct flow *flow, struct sidestep_flow_key *ret_key)
 {
 	const struct sockaddr_in *local = (const struct sockaddr_in *)&flow->source;
 	const struct sockaddr_in *remote = (const struct sockaddr_in *)&flow->destination;

@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #include "lib/address.h"
-#include "proxy/proxy.h"
 #include "sidestep.h"
+#include "stream/flow.h"
 
 struct datapath;
 
@@ -39,9 +39,9 @@ struct datapath_ops {
 	int (*commit)(struct datapath *datapath);
 	void (*settle)(struct datapath *datapath); /* NULL: nothing is put off */
 	int (*own_socket)(struct datapath *datapath, int fd, const struct sockaddr *destination);
-	void (*flow_update)(struct datapath *datapath, const struct proxy_flow *flow);
+	void (*flow_update)(struct datapath *datapath, const struct flow *flow);
 	/* For flows that flow_update() was called for. */
-	void (*flow_close)(struct datapath *datapath, const struct proxy_flow *flow);
+	void (*flow_close)(struct datapath *datapath, const struct flow *flow);
 };
 
 /* The first member of each implementation's own struct. */
@@ -50,7 +50,7 @@ struct datapath {
 };
 
 /* The flow as the maps know it; netns 0. */
-void datapath_flow_key(const struct proxy_flow *flow, struct sidestep_flow_key *ret_key);
+void datapath_flow_key(const struct flow *flow, struct sidestep_flow_key *ret_key);
 
 /* Detaches, removes what it installed, frees. NULL is allowed. */
 static inline void datapath_free(struct datapath *datapath)
@@ -145,7 +145,8 @@ static inline void datapath_settle(struct datapath *datapath)
 		datapath->ops->settle(datapath);
 }
 
-/* These three have the signatures of struct proxy_hooks; @context is the struct datapath. */
+/* The signatures are those of struct dial_announcer and struct proxy_hooks; @context is the struct
+ * datapath. */
 static inline int datapath_own_socket(void *context, int fd, const struct sockaddr *destination)
 {
 	struct datapath *datapath = context;
@@ -153,14 +154,14 @@ static inline int datapath_own_socket(void *context, int fd, const struct sockad
 	return datapath->ops->own_socket(datapath, fd, destination);
 }
 
-static inline void datapath_flow_update(void *context, const struct proxy_flow *flow)
+static inline void datapath_flow_update(void *context, const struct flow *flow)
 {
 	struct datapath *datapath = context;
 
 	datapath->ops->flow_update(datapath, flow);
 }
 
-static inline void datapath_flow_close(void *context, const struct proxy_flow *flow)
+static inline void datapath_flow_close(void *context, const struct flow *flow)
 {
 	struct datapath *datapath = context;
 

@@ -219,7 +219,7 @@ static void tell_flow(struct datapath_agent *agent, struct agent_request *flow)
 	(void)rendezvous_send(agent->session, flow, sizeof(*flow), -1, MSG_DONTWAIT);
 }
 
-static void agent_flow_update(struct datapath *base, const struct proxy_flow *flow)
+static void agent_flow_update(struct datapath *base, const struct flow *flow)
 {
 	struct agent_request update = {.type = AGENT_FLOW_UPDATE};
 
@@ -230,7 +230,7 @@ static void agent_flow_update(struct datapath *base, const struct proxy_flow *fl
 	tell_flow(self(base), &update);
 }
 
-static void agent_flow_close(struct datapath *base, const struct proxy_flow *flow)
+static void agent_flow_close(struct datapath *base, const struct flow *flow)
 {
 	struct agent_request close = {.type = AGENT_FLOW_CLOSE};
 

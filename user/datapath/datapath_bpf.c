@@ -191,7 +191,7 @@ static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *
 	return programs_owner_set(datapath->programs, fd, SIDESTEP_OWNER_PROXY);
 }
 
-static void bpf_flow_update(struct datapath *base, const struct proxy_flow *flow)
+static void bpf_flow_update(struct datapath *base, const struct flow *flow)
 {
 	struct sidestep_flow_key key;
 
@@ -200,7 +200,7 @@ static void bpf_flow_update(struct datapath *base, const struct proxy_flow *flow
 			     flow->received);
 }
 
-static void bpf_flow_close(struct datapath *base, const struct proxy_flow *flow)
+static void bpf_flow_close(struct datapath *base, const struct flow *flow)
 {
 	struct sidestep_flow_key key;
 

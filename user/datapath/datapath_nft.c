@@ -383,13 +383,13 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 	return nft_run(datapath->nft, text.text) < 0 ? -EIO : 0;
 }
 
-static void nft_flow_update(struct datapath *base, const struct proxy_flow *flow)
+static void nft_flow_update(struct datapath *base, const struct flow *flow)
 {
 	(void)base;
 	(void)flow;
 }
 
-static void nft_flow_close(struct datapath *base, const struct proxy_flow *flow)
+static void nft_flow_close(struct datapath *base, const struct flow *flow)
 {
 	(void)base;
 	(void)flow;

@@ -12,9 +12,7 @@
 
 /* A peek that got bytes, but not all that it wants, may last this many times peek_ms in all. */
 #define PEEK_TOTAL_FACTOR 10
-/* Pause before connecting again to a unix socket whose backlog is full. */
-#define RETRY_MS 5
-#define FLOW_MS	 1000
+#define FLOW_MS		  1000
 
 enum connection_action connection_step(struct connection_machine *machine,
 				       enum connection_event event)
@@ -57,9 +55,8 @@ int connection_worker_init(struct connection_worker *worker)
 	loop_timer_class_init(worker->loop, &worker->peek_class, config->peek_ms);
 	loop_timer_class_init(worker->loop, &worker->peek_total_class,
 			      config->peek_ms * PEEK_TOTAL_FACTOR);
-	loop_timer_class_init(worker->loop, &worker->connect_class, config->connect_ms);
+	dialer_init(&worker->dialer, worker->loop, config->connect_ms);
 	loop_timer_class_init(worker->loop, &worker->answer_class, config->answer_ms);
-	loop_timer_class_init(worker->loop, &worker->retry_class, RETRY_MS);
 	loop_timer_class_init(worker->loop, &worker->flow_class, FLOW_MS);
 	/* One behind, so that the first connection fetches it. */
 	worker->generation = atomic_load(&worker->shared->generation) - 1;
@@ -83,6 +80,7 @@ void connection_handshake_free(struct connection *connection)
 		return;
 	connection->handshake = NULL;
 	loop_timer_stop(&handshake->peek_timer);
+	dial_cancel(&handshake->dial);
 	loop_timer_stop(&handshake->step_timer);
 	loop_cancel(&handshake->redial);
 	free(handshake->peeked);
@@ -97,7 +95,7 @@ static void connection_release(struct loop_task *task)
 static void flow_count(struct connection *connection)
 {
 	struct proxy_counters *counters = &connection->worker->counters;
-	struct proxy_flow *flow = &connection->flow;
+	struct flow *flow = &connection->flow;
 	const uint64_t *moved = connection->relay.moved;
 
 	counter_add(&counters->bytes_sent, moved[0] - flow->sent);
@@ -363,7 +361,7 @@ void connection_refuse(struct connection_worker *worker, int fd,
 		       const struct sockaddr_storage *source)
 {
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
-	struct proxy_flow flow = {.source = *source};
+	struct flow flow = {.source = *source};
 	socklen_t size = sizeof(flow.destination);
 
 	(void)getsockname(fd, (struct sockaddr *)&flow.destination, &size);

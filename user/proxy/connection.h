@@ -23,6 +23,8 @@
 #include "proto/hints.h"
 #include "proto/tunnel.h"
 #include "proxy/proxy.h"
+#include "stream/dial.h"
+#include "stream/flow.h"
 #include "stream/loop.h"
 #include "stream/relay.h"
 #include "tls/tls_relay.h"
@@ -104,8 +106,8 @@ struct connection_worker {
 	struct loop *loop;
 	struct relay_pool *pool;
 	struct tls_relay_pool *tls; /* NULL: TLS is relayed as it is */
-	struct loop_timer_class peek_class, peek_total_class, connect_class, answer_class;
-	struct loop_timer_class retry_class, flow_class;
+	struct dialer dialer;
+	struct loop_timer_class peek_class, peek_total_class, answer_class, flow_class;
 	struct socket_address gateway; /* this thread's copy */
 	unsigned int generation;
 	struct proxy_counters counters;
@@ -149,9 +151,10 @@ struct connection_handshake {
 	struct tunnel_answer answer;
 	char request[TUNNEL_REQUEST_MAX];
 	size_t request_size, request_sent;
-	uint64_t dialed_ms;
-	unsigned int generation; /* of the gateway that was dialed */
-	char gateway[128];	 /* its name for messages */
+	struct dial dial;
+	struct socket_address address; /* that was dialed */
+	unsigned int generation;       /* of the gateway that was dialed */
+	char gateway[128];	       /* its name for messages */
 	enum connection_intercept intercept;
 	bool final; /* the hints are: no further byte can change them */
 	struct loop_task redial;
@@ -166,7 +169,7 @@ struct connection {
 		struct tls_relay *tls;			/* from RELAY on, with machine.tls */
 	};
 	struct relay relay; /* side 0: application, 1: gateway */
-	struct proxy_flow flow;
+	struct flow flow;
 	struct loop_timer flow_timer;
 	struct loop_task release;
 };

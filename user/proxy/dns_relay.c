@@ -364,14 +364,13 @@ int dns_relay_new(struct connection_worker *worker, const int listeners[2],
 static int upstream_open(struct dns_upstream *upstream)
 {
 	const struct connection_worker *worker = upstream->relay->worker;
-	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
 	_cleanup_close_ int fd = dns_upstream_open(upstream->index < DNS_UPSTREAMS ? AF_INET
 										   : AF_INET6);
 	int error;
 
 	if (fd < 0)
 		return fd;
-	error = hooks->own_socket ? hooks->own_socket(hooks->context, fd, NULL) : 0;
+	error = dial_announce(&worker->shared->config.announcer, fd, NULL);
 	if (error == 0)
 		error = loop_add(worker->loop, &upstream->handler, fd, EPOLLIN);
 	if (error == 0)
@@ -393,18 +392,14 @@ int dns_relay_open(struct dns_relay *relay)
 
 int dns_relay_announce(struct dns_relay *relay)
 {
-	const struct proxy_hooks *hooks;
 	size_t i;
 	int error = 0;
 
-	if (!relay)
-		return 0;
-	hooks = &relay->worker->shared->config.hooks;
-	for (i = 0; i < ARRAY_SIZE(relay->upstream) && error == 0; i++) {
+	for (i = 0; relay && i < ARRAY_SIZE(relay->upstream) && error == 0; i++) {
 		int fd = relay->upstream[i].handler.fd;
 
-		if (fd >= 0 && hooks->own_socket)
-			error = hooks->own_socket(hooks->context, fd, NULL);
+		if (fd >= 0)
+			error = dial_announce(&relay->worker->shared->config.announcer, fd, NULL);
 	}
 	return error;
 }

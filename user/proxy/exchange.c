@@ -77,6 +77,7 @@ static void redial_later(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
 
+	dial_cancel(&handshake->dial);
 	loop_close(&connection->relay.side[1]);
 	loop_timer_stop(&handshake->step_timer);
 	connection->machine.connected = false;
@@ -100,12 +101,8 @@ static void connect_failed(struct connection *connection, int error)
 			"is the gateway listening there, and on an address that containers reach?");
 }
 
-static void connect_expired(struct loop_timer *timer)
+static void connect_expired(struct connection *connection)
 {
-	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
-							      step_timer);
-	struct connection *connection = handshake->connection;
-
 	if (gateway_changed(connection)) {
 		redial_later(connection);
 		return;
@@ -113,6 +110,19 @@ static void connect_expired(struct loop_timer *timer)
 	connection_fail(connection, COMPLAINT_CONNECT_TIMEOUT, "cannot connect to",
 			"no answer within the limit",
 			"does a firewall between container and host drop packets?");
+}
+
+static void dial_done(struct dial *dial, int error)
+{
+	struct connection *connection =
+		container_of(dial, struct connection_handshake, dial)->connection;
+
+	if (error == -ETIMEDOUT)
+		connect_expired(connection);
+	else if (error < 0)
+		connect_failed(connection, -error);
+	else
+		connection_handle(connection, CONNECTION_CONNECTED);
 }
 
 static void answer_expired(struct loop_timer *timer)
@@ -190,19 +200,8 @@ static void upstream_ready(struct loop_handler *handler, uint32_t events)
 	struct connection *connection = container_of(handler, struct connection, relay.side[1]);
 	struct connection_handshake *handshake = connection->handshake;
 
-	if (!connection->machine.connected) {
-		int error = 0;
-		socklen_t size = sizeof(error);
-
-		if (events & (EPOLLERR | EPOLLHUP)) {
-			(void)getsockopt(handler->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-			connect_failed(connection, error ? error : ECONNABORTED);
-			return;
-		}
-		if (!(events & EPOLLOUT))
-			return;
-		loop_timer_stop(&handshake->step_timer);
-		connection_handle(connection, CONNECTION_CONNECTED);
+	if (dial_event(&handshake->dial, events)) {
+		/* Connected, failed or still waiting. */
 	} else if (events & EPOLLERR && connection->machine.state != CONNECTION_ANSWER) {
 		/* Gone while the client is still peeked at. */
 		connect_failed(connection, ECONNRESET);
@@ -250,44 +249,6 @@ void connection_send_request(struct connection *connection)
 		upstream->latched &= ~(uint32_t)EPOLLOUT;
 }
 
-static void dial_retry(struct loop_timer *timer)
-{
-	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
-							      step_timer);
-	struct connection *connection = handshake->connection;
-
-	if (loop_now(connection->worker->loop) - handshake->dialed_ms >=
-	    connection->worker->shared->config.connect_ms)
-		connect_expired(timer);
-	else
-		connection_dial(connection);
-}
-
-/* An unconnected socket for the gateway that is known to the kernel side. Negative errno. */
-static int upstream_socket(const struct connection_worker *worker,
-			   const struct socket_address *gateway)
-{
-	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
-	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
-	int family = address->sa_family;
-	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	static const int zero = 0, one = 1;
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	if (family != AF_UNIX) {
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		/* The request goes out with the acknowledgement of the gateway's SYN, as both come
-		 * at once (tcp_rcv_synsent_state_process, net/ipv4; over by itself with that). */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
-		error = hooks->own_socket ? hooks->own_socket(hooks->context, fd, address) : 0;
-		if (error < 0)
-			return error;
-	}
-	return TAKE_FD(fd);
-}
-
 static void dial_refused(struct connection *connection, int error)
 {
 	struct connection_worker *worker = connection->worker;
@@ -312,36 +273,27 @@ void connection_dial(struct connection *connection)
 	struct connection_handshake *handshake = connection->handshake;
 	struct connection_worker *worker = connection->worker;
 	const struct socket_address *gateway = gateway_current(worker);
+	static const int zero = 0;
 	int error, fd;
 
-	if (handshake->dialed_ms == 0 || handshake->generation != worker->generation)
-		handshake->dialed_ms = loop_now(worker->loop);
 	handshake->generation = worker->generation;
 	(void)socket_address_format(gateway, handshake->gateway);
-	fd = upstream_socket(worker, gateway);
+	fd = dial_socket(&worker->shared->config.announcer,
+			 (const struct sockaddr *)&gateway->address);
 	if (fd < 0) {
 		dial_refused(connection, -fd);
 		return;
 	}
-	error = connect(fd, (const struct sockaddr *)&gateway->address, gateway->size) < 0 ? errno
-											   : 0;
-	if (error == EAGAIN && gateway->address.ss_family == AF_UNIX) {
-		(void)close(fd);
-		handshake->step_timer.expired = dial_retry;
-		loop_timer_start(worker->loop, &worker->retry_class, &handshake->step_timer);
-		return;
-	}
+	/* The request goes out with the acknowledgement of the gateway's SYN, as both come at once
+	 * (tcp_rcv_synsent_state_process, net/ipv4; over by itself with that). */
+	if (gateway->address.ss_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
 	connection->relay.side[1].ready = upstream_ready;
-	connection->relay.side[1].latched = 0;
-	if ((error == 0 || error == EINPROGRESS) &&
-	    loop_add(worker->loop, &connection->relay.side[1], fd, RELAY_EVENTS) < 0)
-		error = errno;
-	if (error != 0 && error != EINPROGRESS) {
-		(void)close(fd);
-		connect_failed(connection, error);
-		return;
-	}
-	/* Connected or not, the first event tells; on loopback it is there already. */
-	handshake->step_timer.expired = connect_expired;
-	loop_timer_start(worker->loop, &worker->connect_class, &handshake->step_timer);
+	handshake->dial.done = dial_done;
+	handshake->address = *gateway;
+	error = dial_start(&handshake->dial, &worker->dialer, &connection->relay.side[1], fd,
+			   (const struct sockaddr *)&handshake->address.address,
+			   handshake->address.size);
+	if (error < 0)
+		connect_failed(connection, -error);
 }

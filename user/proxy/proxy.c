@@ -7,20 +7,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "lib/log.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
 #include "proxy/connection.h"
 #include "proxy/dns_relay.h"
+#include "stream/acceptor.h"
 
 #define PROXY_THREADS_MAX 64
 #define PROXY_BACKLOG	  4096
-/* Connections taken from one listener before others get their turn. */
-#define ACCEPT_BURST 32
-/* How long a listener rests when not even the reserve descriptor helps. */
-#define ACCEPT_PAUSE_MS 10
 
 enum {
 	FAMILY_IPV4,
@@ -45,9 +41,8 @@ struct proxy_ports {
 struct proxy_worker;
 
 struct proxy_listener {
-	struct loop_handler handler;
+	struct acceptor acceptor;
 	struct proxy_worker *worker;
-	struct loop_timer pause;
 };
 
 struct proxy_worker {
@@ -56,8 +51,8 @@ struct proxy_worker {
 	struct proxy_listener tcp[LISTENERS];
 	int udp[FAMILIES];
 	struct dns_relay *dns;
-	int reserve; /* given up to accept, and so reset, a connection when fds have run out */
-	struct loop_timer_class pause_class, drain_class;
+	struct acceptor_reserve reserve;
+	struct loop_timer_class drain_class;
 	struct loop_timer drain;
 	pthread_t thread;
 	bool running;
@@ -113,45 +108,28 @@ static int listener_socket(int family, int type, const char *device, in_port_t *
 	return TAKE_FD(fd);
 }
 
-static void pause_over(struct loop_timer *timer)
+static void listener_exhausted(struct acceptor *acceptor, int fd,
+			       const struct sockaddr_storage *source)
 {
-	struct proxy_listener *listener = container_of(timer, struct proxy_listener, pause);
-
-	(void)loop_modify(listener->worker->base.loop, &listener->handler, EPOLLIN);
-}
-
-/* No descriptor is left: resets one waiting connection with the help of the reserve. True when
- * that worked; else the listener rests, or it would keep the loop busy. */
-static bool accept_without_descriptors(struct proxy_listener *listener)
-{
-	struct proxy_worker *worker = listener->worker;
-	struct sockaddr_storage source;
-	socklen_t size = sizeof(source);
+	struct proxy_worker *worker =
+		container_of(acceptor, struct proxy_listener, acceptor)->worker;
 	char suffix[COMPLAINT_SUFFIX_MAX];
-	int fd = -1;
 
-	worker->reserve = safe_close(worker->reserve);
-	fd = accept4(listener->handler.fd, (struct sockaddr *)&source, &size,
-		     SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		counter_add(&worker->base.counters.refused_limit, 1);
-		connection_refuse(&worker->base, fd, &source);
+		connection_refuse(&worker->base, fd, source);
 	}
-	worker->reserve = eventfd(0, EFD_CLOEXEC);
 	if (complaint_due(&worker->proxy->shared.complaints[COMPLAINT_DESCRIPTORS], suffix))
 		log_warning("connection reset: no file descriptors left; raise the limit "
 			    "(ulimit -n) or lower the connection limit%s",
 			    suffix);
-	if (fd >= 0)
-		return true;
-	(void)loop_modify(worker->base.loop, &listener->handler, 0);
-	loop_timer_start(worker->base.loop, &worker->pause_class, &listener->pause);
-	return false;
 }
 
-static void connection_admit(struct proxy_worker *worker, int fd,
-			     const struct sockaddr_storage *source)
+static void listener_accepted(struct acceptor *acceptor, int fd,
+			      const struct sockaddr_storage *source)
 {
+	struct proxy_worker *worker =
+		container_of(acceptor, struct proxy_listener, acceptor)->worker;
 	struct connection_shared *shared = &worker->proxy->shared;
 	unsigned int limit = shared->config.max_connections;
 	char suffix[COMPLAINT_SUFFIX_MAX];
@@ -172,31 +150,6 @@ static void connection_admit(struct proxy_worker *worker, int fd,
 		log_warning("connection reset: the limit of %u connections is reached; raise it or "
 			    "find who keeps them open%s",
 			    limit, suffix);
-}
-
-static void listener_ready(struct loop_handler *handler, uint32_t events)
-{
-	struct proxy_listener *listener = container_of(handler, struct proxy_listener, handler);
-	int i;
-
-	(void)events;
-	for (i = 0; i < ACCEPT_BURST; i++) {
-		struct sockaddr_storage source;
-		socklen_t size = sizeof(source);
-		int fd = accept4(handler->fd, (struct sockaddr *)&source, &size,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			connection_admit(listener->worker, fd, &source);
-			continue;
-		}
-		if (errno == EAGAIN)
-			return;
-		if ((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
-		    !accept_without_descriptors(listener))
-			return;
-		/* Anything else is a connection that died in the queue: accept(2). */
-	}
 }
 
 static void wake_all(struct proxy *proxy)
@@ -259,22 +212,18 @@ static void worker_free(struct proxy_worker *worker)
 	relay_pool_free(worker->base.pool);
 	worker->base.pool = NULL;
 	for (i = 0; i < LISTENERS; i++)
-		loop_close(&worker->tcp[i].handler);
+		acceptor_close(&worker->tcp[i].acceptor);
 	for (i = 0; i < FAMILIES; i++)
 		worker->udp[i] = safe_close(worker->udp[i]);
 	loop_free(worker->base.loop);
 	worker->base.loop = NULL;
-	worker->reserve = safe_close(worker->reserve);
+	acceptor_reserve_close(&worker->reserve);
 }
 
 /* Takes what @fd accepts as @listener's; a negative @fd is an error to be passed on. */
 static int worker_watch(struct proxy_worker *worker, struct proxy_listener *listener, int fd)
 {
-	int error = fd < 0 ? fd : loop_add(worker->base.loop, &listener->handler, fd, EPOLLIN);
-
-	if (error < 0)
-		(void)safe_close(fd);
-	return error;
+	return fd < 0 ? fd : acceptor_start(&listener->acceptor, &worker->reserve, fd);
 }
 
 static int worker_listen(struct proxy_worker *worker, struct proxy_ports *ports)
@@ -296,9 +245,7 @@ static int worker_listen(struct proxy_worker *worker, struct proxy_ports *ports)
 		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, NULL, &ports->udp[i]);
 		if (worker->udp[i] < 0)
 			return worker->udp[i];
-		error = config->hooks.own_socket ? config->hooks.own_socket(config->hooks.context,
-									    worker->udp[i], NULL)
-						 : 0;
+		error = dial_announce(&config->announcer, worker->udp[i], NULL);
 		if (error < 0)
 			return error;
 	}
@@ -311,28 +258,29 @@ static int worker_listen(struct proxy_worker *worker, struct proxy_ports *ports)
 
 static int worker_init(struct proxy_worker *worker, struct proxy *proxy, struct proxy_ports *ports)
 {
-	int i;
+	int error, i;
 
 	worker->proxy = proxy;
 	worker->base.shared = &proxy->shared;
 	worker->base.ended = connection_ended;
 	worker->base.loop = loop_new();
-	worker->reserve = eventfd(0, EFD_CLOEXEC);
-	if (!worker->base.loop || worker->reserve < 0)
+	if (!worker->base.loop)
 		return -errno;
+	error = acceptor_reserve_open(&worker->reserve, worker->base.loop);
+	if (error < 0)
+		return error;
 	worker->base.pool = relay_pool_new(worker->base.loop);
 	if (!worker->base.pool)
 		return -ENOMEM;
 	if (connection_worker_init(&worker->base) < 0)
 		return -ENOMEM;
-	loop_timer_class_init(worker->base.loop, &worker->pause_class, ACCEPT_PAUSE_MS);
 	loop_timer_class_init(worker->base.loop, &worker->drain_class, 0);
 	worker->drain.expired = drain_expired;
 	loop_on_wake(worker->base.loop, worker_woken, worker);
 	for (i = 0; i < LISTENERS; i++) {
 		worker->tcp[i].worker = worker;
-		worker->tcp[i].handler.ready = listener_ready;
-		worker->tcp[i].pause.expired = pause_over;
+		worker->tcp[i].acceptor.accepted = listener_accepted;
+		worker->tcp[i].acceptor.exhausted = listener_exhausted;
 	}
 	return worker_listen(worker, ports);
 }
@@ -357,10 +305,10 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	for (i = 0; i < proxy->threads; i++) {
 		struct proxy_worker *worker = &proxy->workers[i];
 
-		worker->reserve = -1;
+		worker->reserve.fd = -1;
 		worker->udp[0] = worker->udp[1] = -1;
 		for (j = 0; j < LISTENERS; j++)
-			worker->tcp[j].handler.fd = -1;
+			worker->tcp[j].acceptor.listener.fd = -1;
 	}
 	for (i = 0; i < proxy->threads && error == 0; i++)
 		error = worker_init(&proxy->workers[i], proxy, &ports);
@@ -376,8 +324,9 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 int proxy_listener(const struct proxy *proxy, int family, int type, bool lo)
 {
 	int i = family == AF_INET6 ? FAMILY_IPV6 : FAMILY_IPV4;
-	int fd = type == SOCK_DGRAM ? proxy->workers[0].udp[i]
-				    : proxy->workers[0].tcp[lo ? LISTENER_LO : i].handler.fd;
+	int fd = type == SOCK_DGRAM
+			 ? proxy->workers[0].udp[i]
+			 : proxy->workers[0].tcp[lo ? LISTENER_LO : i].acceptor.listener.fd;
 
 	return fd < 0 ? -ENOENT : fd;
 }
@@ -411,15 +360,14 @@ int proxy_start(struct proxy *proxy)
 
 int proxy_announce(struct proxy *proxy)
 {
-	const struct proxy_hooks *hooks = &proxy->shared.config.hooks;
 	unsigned int i;
 	int error = 0, j;
 
 	for (i = 0; i < proxy->threads && error == 0; i++) {
 		for (j = 0; j < FAMILIES && error == 0; j++)
-			if (proxy->workers[i].udp[j] >= 0 && hooks->own_socket)
-				error = hooks->own_socket(hooks->context, proxy->workers[i].udp[j],
-							  NULL);
+			if (proxy->workers[i].udp[j] >= 0)
+				error = dial_announce(&proxy->shared.config.announcer,
+						      proxy->workers[i].udp[j], NULL);
 		if (error == 0)
 			error = dns_relay_announce(proxy->workers[i].dns);
 	}

@@ -12,36 +12,21 @@
 #include <sys/socket.h>
 
 #include "lib/socket_address.h"
+#include "stream/dial.h"
+#include "stream/flow.h"
 
 struct policy;
 struct proxy;
 struct tls_authority;
 
-/* A steered connection as the application sees it; both AF_INET or both AF_INET6. */
-struct proxy_flow {
-	struct sockaddr_storage source;	     /* the application's socket */
-	struct sockaddr_storage destination; /* what it connected to */
-	uint64_t start;			     /* ns, CLOCK_MONOTONIC */
-	uint64_t sent;			     /* bytes, application to gateway */
-	uint64_t received;		     /* bytes, gateway to application */
-	bool updated;			     /* flow_update() was called for it */
-};
-
 /* What the proxy asks of its owner. Called from worker threads, must not block; any may be NULL. */
 struct proxy_hooks {
 	void *context;
-	/* Makes a socket of the proxy's own known to the kernel side before its first packet, so
-	 * that it is not steered itself; also the UDP listeners, whose answers leave from the
-	 * resolver's address but their own port: the kernel side makes it 53. @destination: the
-	 * only one it will send to, NULL: any (then it is bound already). May block for as long as
-	 * a round trip to another process takes. 0 or negative errno: the socket is not used then.
-	 */
-	int (*own_socket)(void *context, int fd, const struct sockaddr *destination);
 	/* The flow has lived for a second, or its byte counters moved since: at most once a second
 	 * for each flow. */
-	void (*flow_update)(void *context, const struct proxy_flow *flow);
+	void (*flow_update)(void *context, const struct flow *flow);
 	/* The flow has ended, however it did. Called exactly once for each accepted connection. */
-	void (*flow_close)(void *context, const struct proxy_flow *flow);
+	void (*flow_close)(void *context, const struct flow *flow);
 };
 
 struct proxy_config {
@@ -60,6 +45,10 @@ struct proxy_config {
 	const struct policy *policy;
 	/* Terminates TLS where the gateway answers 200; likewise. NULL: TLS is relayed as it is. */
 	struct tls_authority *tls;
+	/* Told of all sockets of the proxy that send packets: also of the UDP listeners, whose
+	 * answers leave from the resolver's address but their own port. The kernel side makes
+	 * it 53. Called from worker threads, too. */
+	struct dial_announcer announcer;
 	struct proxy_hooks hooks;
 };
 

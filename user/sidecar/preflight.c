@@ -141,18 +141,9 @@ static int try_connect(int fd, const struct preflight_config *config,
 int preflight_check(const struct preflight_config *config, const struct socket_address *gateway)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
-	_cleanup_close_ int fd = socket(address->sa_family,
-					SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = dial_socket(&config->announcer, address);
 
-	if (fd < 0)
-		return -errno;
-	if (address->sa_family != AF_UNIX && config->own_socket) {
-		int error = config->own_socket(config->context, fd, address);
-
-		if (error < 0)
-			return error;
-	}
-	return try_connect(fd, config, gateway);
+	return fd < 0 ? fd : try_connect(fd, config, gateway);
 }
 
 static void report(const struct socket_address *gateway, int error)

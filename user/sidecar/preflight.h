@@ -14,9 +14,7 @@
 
 struct preflight_config {
 	unsigned int limit_ms;
-	/* As in struct proxy_hooks: called for a TCP socket before it connects. May be NULL. */
-	int (*own_socket)(void *context, int fd, const struct sockaddr *destination);
-	void *context;
+	struct dial_announcer announcer; /* told of a TCP socket before it connects */
 	int stop_fd; /* readable: the check ends with -ECANCELED. Negative: none */
 };
 

@@ -61,8 +61,8 @@ static int make_proxy(struct sidecar *sidecar)
 		.gateway = sidecar->gateway,
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
+		.announcer = {sidecar_own_socket, sidecar},
 		.hooks = {.context = sidecar,
-			  .own_socket = sidecar_own_socket,
 			  .flow_update = sidecar_flow_update,
 			  .flow_close = sidecar_flow_close},
 	};
@@ -242,8 +242,7 @@ static int start_preflight(struct sidecar *sidecar)
 {
 	const struct preflight_config config = {
 		.limit_ms = PREFLIGHT_LIMIT_MS,
-		.own_socket = sidecar_own_socket,
-		.context = sidecar,
+		.announcer = {sidecar_own_socket, sidecar},
 	};
 	int error = preflight_new(&config, &sidecar->preflight);
 

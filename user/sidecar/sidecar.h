@@ -70,7 +70,7 @@ void sidecar_datapath_agent_left(struct sidecar *sidecar);
 
 /* Hooks for the proxy and the control API, whose context is the struct sidecar; thread safe. */
 int sidecar_own_socket(void *context, int fd, const struct sockaddr *destination);
-void sidecar_flow_update(void *context, const struct proxy_flow *flow);
-void sidecar_flow_close(void *context, const struct proxy_flow *flow);
+void sidecar_flow_update(void *context, const struct flow *flow);
+void sidecar_flow_close(void *context, const struct flow *flow);
 
 #endif

@@ -43,7 +43,7 @@ int sidecar_own_socket(void *context, int fd, const struct sockaddr *destination
 	return error;
 }
 
-void sidecar_flow_update(void *context, const struct proxy_flow *flow)
+void sidecar_flow_update(void *context, const struct flow *flow)
 {
 	struct sidecar *sidecar = context;
 
@@ -52,7 +52,7 @@ void sidecar_flow_update(void *context, const struct proxy_flow *flow)
 	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
 }
 
-void sidecar_flow_close(void *context, const struct proxy_flow *flow)
+void sidecar_flow_close(void *context, const struct flow *flow)
 {
 	struct sidecar *sidecar = context;
 
