@@ -20,40 +20,36 @@ void control_client_setup(struct control *control)
 	loop_timer_class_init(control->loop, &control->request_class, CONTROL_REQUEST_MS);
 	loop_timer_class_init(control->loop, &control->dial_class, CONTROL_DIAL_MS);
 	loop_timer_class_init(control->loop, &control->linger_class, CONTROL_LINGER_MS);
+	list_init(&control->waiting.by_age);
+	list_init(&control->inside.by_age);
+	list_init(&control->tunnels.by_age);
 }
 
-static void list_remove(struct control_client *client)
+static void leave(struct control_client *client)
 {
-	struct control_list *list = client->list;
-
-	if (client->newer)
-		client->newer->older = client->older;
-	else
-		list->newest = client->older;
-	if (client->older)
-		client->older->newer = client->newer;
-	else
-		list->oldest = client->newer;
-	list->count--;
+	list_remove(&client->age);
+	client->list->count--;
 }
 
-static void list_add(struct control_list *list, struct control_client *client)
+static void enter(struct control_client *client, struct control_list *list)
 {
 	client->list = list;
-	client->newer = NULL;
-	client->older = list->newest;
-	if (list->newest)
-		list->newest->newer = client;
-	else
-		list->oldest = client;
-	list->newest = client;
+	list_append(&list->by_age, &client->age);
 	list->count++;
+}
+
+/* Returns NULL when the list is empty. */
+static struct control_client *oldest(const struct control_list *list)
+{
+	struct list_link *link = list_first(&list->by_age);
+
+	return link ? container_of(link, struct control_client, age) : NULL;
 }
 
 void control_client_move(struct control_client *client, struct control_list *list)
 {
-	list_remove(client);
-	list_add(list, client);
+	leave(client);
+	enter(client, list);
 }
 
 static void client_release(struct loop_task *task)
@@ -74,7 +70,7 @@ void control_client_end(struct control_client *client, bool reset)
 	relay_close(&client->relay, reset);
 	loop_timer_stop(&client->timer);
 	control_client_request_free(client);
-	list_remove(client);
+	leave(client);
 	client->release.run = client_release;
 	loop_defer(client->control->loop, &client->release);
 }
@@ -279,7 +275,7 @@ static struct control_client *client_new(struct control *control, int fd,
 	_cleanup_free_ struct control_client *client = calloc(1, sizeof(*client));
 
 	if (list->count >= limit)
-		control_client_end(list->oldest, true);
+		control_client_end(oldest(list), true);
 	if (client)
 		client->request = malloc(sizeof(*client->request));
 	if (!client || !client->request)
@@ -292,7 +288,7 @@ static struct control_client *client_new(struct control *control, int fd,
 	if (loop_add(control->loop, &client->relay.side[0], fd, RELAY_EVENTS) < 0)
 		goto fail;
 	control_request_init(client->request);
-	list_add(list, client);
+	enter(client, list);
 	return TAKE_PTR(client);
 fail:
 	if (client)
@@ -346,7 +342,7 @@ void control_client_reset_all(struct control *control)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(lists); i++) {
-		while (lists[i]->oldest)
-			control_client_end(lists[i]->oldest, true);
+		while (oldest(lists[i]))
+			control_client_end(oldest(lists[i]), true);
 	}
 }

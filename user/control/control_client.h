@@ -19,6 +19,7 @@
 #include "control/control.h"
 #include "control/control_origin.h"
 #include "lib/complaint.h"
+#include "lib/list.h"
 #include "proto/control_request.h"
 #include "stream/loop.h"
 #include "stream/relay.h"
@@ -53,7 +54,7 @@ enum control_complaint {
 struct control_client;
 
 struct control_list {
-	struct control_client *newest, *oldest;
+	struct list_link by_age; /* oldest first */
 	unsigned int count;
 };
 
@@ -76,7 +77,7 @@ struct control {
 struct control_client {
 	struct control *control;
 	struct control_list *list;
-	struct control_client *newer, *older;
+	struct list_link age;
 	struct relay relay;		 /* side 0: who asks, 1: the tunnel's target */
 	struct control_request *request; /* until it is answered */
 	enum control_state state;

@@ -3,12 +3,15 @@
 
 #include <stdlib.h>
 
+#include "lib/util.h"
+
 struct dns_table {
 	struct dns_query *queries;
 	struct dns_query **buckets; /* a power of two, at least max */
 	unsigned int mask;
 	unsigned int max, used, count; /* places, ever used, in use */
-	struct dns_query *unused, *newest, *oldest;
+	struct dns_query *unused;
+	struct list_link by_age;
 };
 
 struct dns_table *dns_table_new(unsigned int max)
@@ -22,6 +25,7 @@ struct dns_table *dns_table_new(unsigned int max)
 		buckets *= 2;
 	table->mask = buckets - 1;
 	table->max = max;
+	list_init(&table->by_age);
 	table->queries = calloc(max, sizeof(*table->queries));
 	table->buckets = calloc(buckets, sizeof(struct dns_query *));
 	if (!table->queries || !table->buckets) {
@@ -71,13 +75,7 @@ struct dns_query *dns_table_add(struct dns_table *table, uint8_t socket, uint16_
 	query->id = id;
 	query->chain = *bucket;
 	*bucket = query;
-	query->newer = NULL;
-	query->older = table->newest;
-	if (table->newest)
-		table->newest->newer = query;
-	else
-		table->oldest = query;
-	table->newest = query;
+	list_append(&table->by_age, &query->age);
 	return query;
 }
 
@@ -88,14 +86,7 @@ void dns_table_remove(struct dns_table *table, struct dns_query *query)
 	while (*link != query)
 		link = &(*link)->chain;
 	*link = query->chain;
-	if (query->newer)
-		query->newer->older = query->older;
-	else
-		table->newest = query->older;
-	if (query->older)
-		query->older->newer = query->newer;
-	else
-		table->oldest = query->newer;
+	list_remove(&query->age);
 	query->chain = table->unused;
 	table->unused = query;
 	table->count--;
@@ -103,7 +94,9 @@ void dns_table_remove(struct dns_table *table, struct dns_query *query)
 
 struct dns_query *dns_table_oldest(const struct dns_table *table)
 {
-	return table->oldest;
+	struct list_link *oldest = list_first(&table->by_age);
+
+	return oldest ? container_of(oldest, struct dns_query, age) : NULL;
 }
 
 bool dns_table_full(const struct dns_table *table)

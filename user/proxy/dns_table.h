@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "lib/list.h"
 #include "proto/dns_message.h"
 #include "proxy/dns_socket.h"
 #include "stream/loop.h"
@@ -20,8 +21,8 @@ struct dns_query {
 	uint16_t id;		      /* on the wire */
 	uint8_t socket;		      /* its index */
 	struct dns_query *chain;      /* of the hash bucket, or of the free ones */
-	struct dns_query *newer, *older;
-	struct dns_relay *relay; /* this and the timer are the owner's */
+	struct list_link age;	      /* oldest first */
+	struct dns_relay *relay;      /* this and the timer are the owner's */
 	struct loop_timer timer;
 };
 

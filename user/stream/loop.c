@@ -17,36 +17,12 @@ struct loop {
 	int epoll;
 	bool stopping;
 	uint64_t now_ms;
-	struct loop_link tasks;
+	struct list_link tasks;
 	struct loop_timer_class *classes;
 	struct loop_handler wake;
 	void (*woken)(void *context);
 	void *woken_context;
 };
-
-static void link_init(struct loop_link *head)
-{
-	head->next = head;
-	head->previous = head;
-}
-
-static void link_append(struct loop_link *head, struct loop_link *link)
-{
-	link->previous = head->previous;
-	link->next = head;
-	head->previous->next = link;
-	head->previous = link;
-}
-
-static void link_remove(struct loop_link *link)
-{
-	if (!link->next)
-		return;
-	link->next->previous = link->previous;
-	link->previous->next = link->next;
-	link->next = NULL;
-	link->previous = NULL;
-}
 
 static void wake_ready(struct loop_handler *handler, uint32_t events)
 {
@@ -73,7 +49,7 @@ struct loop *loop_new(void)
 		return NULL;
 	loop->epoll = epoll;
 	loop->now_ms = clock_ms();
-	link_init(&loop->tasks);
+	list_init(&loop->tasks);
 	loop->wake.ready = wake_ready;
 	error = loop_add(loop, &loop->wake, wake, EPOLLIN);
 	if (error < 0) {
@@ -121,19 +97,19 @@ void loop_close(struct loop_handler *handler)
 
 void loop_defer(struct loop *loop, struct loop_task *task)
 {
-	if (!task->link.next)
-		link_append(&loop->tasks, &task->link);
+	if (!list_linked(&task->link))
+		list_append(&loop->tasks, &task->link);
 }
 
 void loop_cancel(struct loop_task *task)
 {
-	link_remove(&task->link);
+	list_remove(&task->link);
 }
 
 void loop_timer_class_init(struct loop *loop, struct loop_timer_class *timer_class,
 			   unsigned int duration_ms)
 {
-	link_init(&timer_class->timers);
+	list_init(&timer_class->timers);
 	timer_class->duration_ms = duration_ms;
 	timer_class->next = loop->classes;
 	loop->classes = timer_class;
@@ -142,16 +118,16 @@ void loop_timer_class_init(struct loop *loop, struct loop_timer_class *timer_cla
 void loop_timer_start(struct loop *loop, struct loop_timer_class *timer_class,
 		      struct loop_timer *timer)
 {
-	link_remove(&timer->link);
+	list_remove(&timer->link);
 	/* Never due in the round that it was started in: a timer may start itself again. */
 	timer->deadline_ms = loop->now_ms +
 			     (timer_class->duration_ms ? timer_class->duration_ms : 1);
-	link_append(&timer_class->timers, &timer->link);
+	list_append(&timer_class->timers, &timer->link);
 }
 
 void loop_timer_stop(struct loop_timer *timer)
 {
-	link_remove(&timer->link);
+	list_remove(&timer->link);
 }
 
 uint64_t loop_now(const struct loop *loop)
@@ -165,14 +141,15 @@ static int loop_patience(const struct loop *loop)
 	const struct loop_timer_class *timer_class;
 	uint64_t first = UINT64_MAX, now;
 
-	if (loop->tasks.next != &loop->tasks)
+	if (list_first(&loop->tasks))
 		return 0;
 	for (timer_class = loop->classes; timer_class; timer_class = timer_class->next) {
+		struct list_link *link = list_first(&timer_class->timers);
 		const struct loop_timer *timer;
 
-		if (timer_class->timers.next == &timer_class->timers)
+		if (!link)
 			continue;
-		timer = container_of(timer_class->timers.next, struct loop_timer, link);
+		timer = container_of(link, struct loop_timer, link);
 		if (timer->deadline_ms < first)
 			first = timer->deadline_ms;
 	}
@@ -189,13 +166,14 @@ static void loop_run_timers(struct loop *loop)
 	struct loop_timer_class *timer_class;
 
 	for (timer_class = loop->classes; timer_class; timer_class = timer_class->next) {
-		while (timer_class->timers.next != &timer_class->timers) {
-			struct loop_timer *timer = container_of(timer_class->timers.next,
-								struct loop_timer, link);
+		struct list_link *link;
+
+		while ((link = list_first(&timer_class->timers))) {
+			struct loop_timer *timer = container_of(link, struct loop_timer, link);
 
 			if (timer->deadline_ms > loop->now_ms)
 				break;
-			link_remove(&timer->link);
+			list_remove(&timer->link);
 			timer->expired(timer);
 		}
 	}
@@ -203,18 +181,13 @@ static void loop_run_timers(struct loop *loop)
 
 static void loop_run_tasks(struct loop *loop)
 {
-	struct loop_link batch;
+	struct list_link batch, *link;
 
-	if (loop->tasks.next == &loop->tasks)
-		return;
-	batch = loop->tasks;
-	batch.next->previous = &batch;
-	batch.previous->next = &batch;
-	link_init(&loop->tasks);
-	while (batch.next != &batch) {
-		struct loop_task *task = container_of(batch.next, struct loop_task, link);
+	list_move_all(&loop->tasks, &batch);
+	while ((link = list_first(&batch))) {
+		struct loop_task *task = container_of(link, struct loop_task, link);
 
-		link_remove(&task->link);
+		list_remove(link);
 		task->run(task);
 	}
 }

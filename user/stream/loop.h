@@ -15,12 +15,9 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
-struct loop;
+#include "lib/list.h"
 
-struct loop_link {
-	struct loop_link *next;
-	struct loop_link *previous;
-};
+struct loop;
 
 /* A file descriptor's events. Zero-initialised with fd = -1 it is valid and not registered. */
 struct loop_handler {
@@ -33,20 +30,20 @@ struct loop_handler {
 
 /* Work put off until the batch of events in progress is over. Zero-initialised: not queued. */
 struct loop_task {
-	struct loop_link link;
+	struct list_link link;
 	void (*run)(struct loop_task *task);
 };
 
 /* All timers of one class last equally long, which makes a FIFO list a sorted one. */
 struct loop_timer_class {
-	struct loop_link timers;
+	struct list_link timers;
 	struct loop_timer_class *next;
 	unsigned int duration_ms;
 };
 
 /* Zero-initialised: not running. */
 struct loop_timer {
-	struct loop_link link;
+	struct list_link link;
 	uint64_t deadline_ms;
 	void (*expired)(struct loop_timer *timer);
 };
@@ -83,7 +80,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer_class *timer_class,
 void loop_timer_stop(struct loop_timer *timer);
 static inline bool loop_timer_running(const struct loop_timer *timer)
 {
-	return timer->link.next != NULL;
+	return list_linked(&timer->link);
 }
 
 /* CLOCK_MONOTONIC in ms as of the start of the current round. */
