@@ -16,7 +16,7 @@ teardown() {
 
 sidecar() {
 	bed_spawn app sidecar "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" \
-		--pin "$BED_BPFFS/sidestep/app" "$@"
+		--pin "$BED_BPFFS/sidestep/app"
 	bed_wait_line sidecar "interception is live" 10
 }
 

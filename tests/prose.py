@@ -7,7 +7,8 @@ of all files that git tracks. A sentence may have at most 25 words. It must not 
 "Who" unless it is a question. Prints FILE:LINE for each violation. Status 1 when there is one.
 
 An inline code span counts as one word. Code blocks and indented blocks are not prose. A list item, a
-table cell and a heading end a sentence. Only . ! ? end a sentence within a paragraph.
+table cell and a heading end a sentence. Only . ! ? end a sentence within a paragraph. Of a script's
+strings, test titles and the arguments of echo, printf and the functions that fail or skip are read.
 """
 
 import ast
@@ -22,15 +23,19 @@ WORDS_MAX = 25
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Texts of others, and data.
 SKIPPED = re.compile(r"^(LICENSES/|vmlinux\.h$)")
-# Strings of a C file that people read: messages, help texts, and test titles.
-SENTENCE_END = re.compile(r"(?<![ .(]e\.g)(?<![ .(]i\.e)(?<!\bvs)(?<!\bcf)[.!?][)\"'”*_]*(?=\s|$)")
-NOT_SUBJECT = re.compile(r"^[\"'(*_]*(What|Whatever|Who|Whoever|Whom|Whose)\b")
+SENTENCE_END = re.compile(r"(?<![ .(]e\.g)(?<![ .(]i\.e)(?<!\bvs)(?<!\bcf)(?<!\.\.)[.!?][)\"'”*_]*(?=\s|$)")
+ABBREVIATION = re.compile(r"\betc\.(?=\s+[a-z(])")
+NOT_SUBJECT = re.compile(r"^[\"'(*_>\s]*(What|Whatever|Who|Whoever|Whom|Whose)\b")
 LIST_ITEM = re.compile(r"^\s*([-*+]|\d+[.)])\s+")
+PARAMETER = re.compile(r"^\s*@[\w.]+:?\s+")
+DRAWING = re.compile(r"[|+]--|--[>+|]|[─│┌┐└┘├┤▶▼]")
+# A name, a gap and the text that explains it.
+ROW = re.compile(r"^ {0,3}\S.*?(\t+| {3,})(?=\S)")
 
 
 def paragraphs_of_text(lines):
     """Yields (line number, text) for each paragraph of (number, text) lines of a comment."""
-    start, words = 0, []
+    start, words, column = 0, [], None
 
     def flush():
         nonlocal words
@@ -40,15 +45,28 @@ def paragraphs_of_text(lines):
 
     for number, line in lines:
         text = line.rstrip()
-        kernel_doc = re.match(r"^\s*@[\w.]+:?\s", text)
-        # Drawings, tables and code stand behind a tab or four blanks, fields of a table behind a tab.
-        drawing = re.match(r"^(\t| {4,})", text) or re.search(r"\S(\t| {3,})\S|[|+]--|-->", text)
-        if not text.strip() or drawing:
+        indent = len(text) - len(text.lstrip())
+        if not text or DRAWING.search(text):
             yield from flush()
+            column = None
             continue
-        if LIST_ITEM.match(text) or kernel_doc:
+        row = ROW.match(text)
+        if column is not None and abs(indent - column) <= 1:
+            pass
+        elif row:
             yield from flush()
-            text = LIST_ITEM.sub("", text)
+            column = row.end()
+            text = text[column:]
+        elif text.startswith(("\t", "    ")):
+            # Code.
+            yield from flush()
+            column = None
+            continue
+        else:
+            if column is not None or LIST_ITEM.match(text) or PARAMETER.match(text):
+                yield from flush()
+                text = PARAMETER.sub("", LIST_ITEM.sub("", text))
+            column = None
         if not words:
             start = number
         words.append(text.strip())
@@ -73,6 +91,7 @@ def paragraphs_of_markdown(text):
         if re.match(r"^( {4,}|\t)", line) and (previous_blank or not lines) and not in_list:
             continue
         if line.lstrip().startswith("|") or line.startswith("#"):
+            in_list = False
             yield from paragraphs_of_text(lines)
             lines = []
             for cell in re.split(r"(?<!\\)\|", line.strip("| \n#")):
@@ -90,7 +109,7 @@ def paragraphs_of_markdown(text):
                 lines = []
             elif not line.startswith(" "):
                 in_list = in_list and not previous_blank
-            lines.append((number, re.sub(r"\s+", " ", stripped)))
+            lines.append((number, re.sub(r"\s+", " ", stripped).removeprefix("> ")))
         previous_blank = not line.strip()
     yield from paragraphs_of_text(lines)
 
@@ -102,21 +121,22 @@ def c_tokens(text):
         r"|(?P<code>[^\s\"'/]+|/)",
         re.S,
     )
-    pending, pending_line = None, 0
+    pending, pending_line, macro = None, 0, ""
     for match in token.finditer(text):
         number = text.count("\n", 0, match.start()) + 1
         if match["string"] is not None:
             if pending is None:
                 pending, pending_line = "", number
-            pending += match["string"]
+            pending += macro + match["string"]
+            macro = ""
             continue
-        # PRIu32 and the like stand between the parts of one string.
-        if pending is not None and match["code"] and re.fullmatch(r"PRI\w+|SIDESTEP_VERSION", match["code"]):
-            pending += "N"
+        # PRIu32, VERSION and the like stand between the parts of one string.
+        if pending is not None and match["code"] and re.fullmatch(r"PRI\w+|[A-Z][A-Z0-9_]+", match["code"]):
+            macro += "N"
             continue
         if pending is not None:
             yield pending_line, "string", pending
-            pending = None
+            pending, macro = None, ""
         if match["block"] is not None:
             yield number, "comment", match["block"]
         elif match["line"] is not None:
@@ -139,25 +159,37 @@ def paragraphs_of_c(text):
             block[0] = block[0].removeprefix(" ").removeprefix("*")
             yield from paragraphs_of_text([(number + i, line) for i, line in enumerate(block)])
         elif " " in token:
-            text_of = token.replace('\\"', '"').replace("\\t", " ")
-            for line in text_of.split("\\n"):
-                if not re.match(r"^\s{2,}", line):
-                    yield number, line
+            text_of = token.replace('\\"', '"').replace("\\t", "\t").replace("\\r", "")
+            yield from paragraphs_of_text([(number, line) for line in text_of.split("\\n")])
     yield from paragraphs_of_text(lines)
+
+
+SAID = re.compile(
+    r"^.*?(?:(?P<title>^@test)|\b(?:echo|printf|say|die|fail|skip|bed_fail|bed_needs_linux \S+)) +(?:'%s\\n' +)?"
+    r"(?:\"(?P<double>(?:\\.|[^\"\\])*)\"|'(?P<single>[^']*)')"
+)
+# A function's comment begins with its name and its arguments.
+SIGNATURE = re.compile(r"^[a-z_][\w./]*(?:,? (?:/ )?[a-z_]\w*)*(?: (?:\[.*?\]|[A-Z][\w/:=.-]*)(?:\.\.\.)?)* - ")
 
 
 def paragraphs_of_shell(text):
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
-        title = re.match(r"^@test \"(.*)\" \{", line)
-        if title:
-            yield number, title[1]
+        said = SAID.match(line)
+        if said:
+            words = said["double"] or said["single"] or ""
+            if said["title"]:
+                words = words[:1].upper() + words[1:]
+            yield from paragraphs_of_text([(number, words)])
         comment = re.match(r"^\s*#(?!!) ?(.*)", line)
         if comment:
-            lines.append((number, comment[1]))
-        elif lines:
-            yield from paragraphs_of_text(lines)
-            lines = []
+            lines.append((number, SIGNATURE.sub("", comment[1])))
+            continue
+        yield from paragraphs_of_text(lines)
+        lines = []
+        trailing = re.match(r"^(?:[^\s\"'#]|\s+(?!#)|(?<=\S)#|\"(?:\\.|[^\"\\])*\"|'[^']*')+\s#\s(.*)", line)
+        if trailing:
+            yield number, trailing[1]
     yield from paragraphs_of_text(lines)
 
 
@@ -176,22 +208,32 @@ def paragraphs_of_python(text):
             yield from paragraphs_of_text(enumerate(ast.get_docstring(node).splitlines(), first))
 
 
+READERS = {
+    "md": paragraphs_of_markdown,
+    **dict.fromkeys(("c", "h", "js", "mjs", "jsonc"), paragraphs_of_c),
+    "py": paragraphs_of_python,
+    **dict.fromkeys(("sh", "bash", "bats", "awk", "capnp", "yaml"), paragraphs_of_shell),
+    **dict.fromkeys(("Makefile", "Dockerfile", "LAYERS"), paragraphs_of_shell),
+    **dict.fromkeys((".clang-format", ".clang-tidy", ".dockerignore", ".gitignore"), paragraphs_of_shell),
+}
+
+
 def reader_of(path):
-    name = path.name
-    if name.endswith(".md"):
-        return paragraphs_of_markdown
-    if name.endswith((".c", ".h", ".js", ".mjs", ".capnp")) or name == "wrangler.jsonc":
-        return paragraphs_of_c
-    if name.endswith(".py"):
-        return paragraphs_of_python
-    if name.endswith((".sh", ".bash", ".bats", ".awk", ".yaml")) or name in ("Makefile", "Dockerfile", "run"):
-        return paragraphs_of_shell
+    """Returns the reader for a file's name or, for a script without a suffix, for its first line."""
+    reader = READERS.get(path.name) or READERS.get(path.suffix.removeprefix("."))
+    if reader or path.suffix or not path.is_file():
+        return reader
+    with path.open("rb") as file:
+        first = file.readline()
+    if first.startswith(b"#!"):
+        return paragraphs_of_python if b"python" in first else paragraphs_of_shell
     return None
 
 
 def sentences(paragraph):
     text = re.sub(r"``.*?``|`[^`]*`", "CODE", paragraph)
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = ABBREVIATION.sub("etc", text)
     begin = 0
     for end in SENTENCE_END.finditer(text):
         yield text[begin : end.end()].strip()
@@ -225,7 +267,7 @@ def main(arguments):
     read = 0
     for name in names:
         path = pathlib.Path(name) if arguments else ROOT / name
-        if reader_of(path) is None or not path.is_file():
+        if path.is_symlink() or not path.is_file() or reader_of(path) is None:
             continue
         read += 1
         for number, reason, sentence in violations(path):

@@ -21,7 +21,7 @@ fi
 
 # count FILE STATUS - reads the TAP in $output.
 count() {
-	local line ok=0 bad=0 skip=0 name
+	local line ok=0 bad=0 skip=0
 	while IFS= read -r line; do
 		case $line in
 		"ok "*"# skip"* | "ok "*"# SKIP"* | "not ok "*"# SKIP"*) # cmocka says the last

@@ -79,7 +79,6 @@ teardown() {
 	bed_wait_line sniffer ready
 	bed_kill sidecar KILL
 	# Its last thread holds the sockets for a moment longer.
-	# shellcheck disable=SC2317 # called by bed_until
 	no_anchor() { ! bed_exec app ip link show sidestep0; }
 	bed_until 5 no_anchor
 	run connect 203.0.113.9 80
@@ -319,7 +318,7 @@ programs() {
 	gateway
 	bed_spawn app server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
-	for round in 1 2; do
+	for _ in 1 2; do
 		sidecar --attach clsact
 		connect 192.0.2.77 80 --send hello --half-close --read-all
 		bed_exec outside "$PEER" transfer "$BED_APP" 7000 --bytes 100000

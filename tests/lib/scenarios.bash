@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # bats sets status and output
 # What holds of a sidecar whichever way it steers: for the .bats files of the datapaths, which set
 # DATAPATH (bpf, nft). Needs testbed.bash and an open bed.
 
