@@ -19,7 +19,7 @@
 struct steer {
 	const char *bridge_name; /* NULL: sidecar mode */
 	bool nft;
-	struct bridge bridge;
+	struct bridge_netns bridge;
 	struct datapath *datapath;
 	struct steering *steering;
 	unsigned int anchor_ifindex;
@@ -39,7 +39,7 @@ struct steer *steer_new(const char *how, const char *pin)
 		die("cannot watch the network namespace");
 	if (strncmp(how, "bridge:", 7) == 0) {
 		steer->bridge_name = how + 7;
-		if (bridge_open(&steer->bridge) < 0)
+		if (bridge_netns_open(&steer->bridge) < 0)
 			die("cannot make the private namespace");
 		config.mode = SIDESTEP_MODE_BRIDGE;
 		config.veth_ifindex = steer->bridge.veth_ifindex;
@@ -62,13 +62,13 @@ struct steer *steer_new(const char *how, const char *pin)
 
 void steer_enter(struct steer *steer)
 {
-	if (steer->bridge_name && bridge_enter(&steer->bridge) < 0)
+	if (steer->bridge_name && bridge_netns_enter(&steer->bridge) < 0)
 		die("cannot enter the private namespace");
 }
 
 void steer_leave(struct steer *steer)
 {
-	if (steer->bridge_name && bridge_leave(&steer->bridge) < 0)
+	if (steer->bridge_name && bridge_netns_leave(&steer->bridge) < 0)
 		die("cannot leave the private namespace");
 }
 
@@ -127,5 +127,5 @@ void steer_stop(struct steer *steer)
 	steering_free(steer->steering);
 	datapath_free(steer->datapath);
 	if (steer->bridge_name)
-		bridge_close(&steer->bridge);
+		bridge_netns_close(&steer->bridge);
 }

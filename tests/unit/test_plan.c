@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "steering/plan.h"
+#include "steering/plan_routes.h"
 
 #define ANCHOR 9
 
@@ -48,7 +49,7 @@ static struct netlink_address address(const char *text, uint32_t ifindex)
 	return result;
 }
 
-/* A container: eth0 on a bridge, lo, and the anchor. */
+/* A container's links: lo, eth0 on a bridge, and the anchor. */
 static const struct netlink_link links[] = {
 	{.ifindex = 1, .up = true, .loopback = true, .name = "lo"},
 	{.ifindex = 2, .up = true, .ethernet = true, .name = "eth0"},
@@ -131,7 +132,7 @@ static void test_container(void **state)
 	assert_int_equal(steer->ifindex, 1);
 	assert_int_equal(address_parse("172.17.0.2", source), 0);
 	assert_memory_equal(steer->source, source, 16);
-	/* Before it, for when the anchor is gone: but bypassed prefixes go on. */
+	/* The alive table comes before it and leaves bypassed prefixes alone. */
 	alive = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNICAST);
 	assert_non_null(alive);
 	assert_int_equal(alive->ifindex, ANCHOR);
@@ -143,16 +144,16 @@ static void test_container(void **state)
 	bound = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL);
 	assert_non_null(bound);
 	assert_int_equal(bound->ifindex, 2);
-	/* Behind the kernel's own, whose metric is 0: for whom is bound to lo. */
+	/* It stands behind the kernel's own route (metric 0), for sockets bound to lo. */
 	answer = find_route(&plan, "172.17.0.2/32", RT_TABLE_LOCAL, RTN_LOCAL);
 	assert_non_null(answer);
 	assert_int_equal(answer->ifindex, 1);
 	assert_true(answer->metric > 0);
 	assert_non_null(find_route(&plan, "172.17.0.0/16", PLAN_TABLE_STEER, RTN_THROW));
-	/* IPv6 without any address: refused, not let go. */
+	/* Without an address, IPv6 is refused instead of let out. */
 	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));
 	assert_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_LOCAL));
-	/* The guard sits on eth0 alone. */
+	/* Only eth0 is guarded. */
 	assert_int_equal(plan.lists[PLAN_DEVICE].count, 1);
 	assert_int_equal(*(uint32_t *)plan.lists[PLAN_DEVICE].items, 2);
 	assert_int_equal(plan.lists[PLAN_EGRESS].count, 2);
@@ -162,7 +163,7 @@ static void test_container(void **state)
 	plan_release(&plan);
 }
 
-/* The number of rules that each connection passes does not grow with the bypassed subnets. */
+/* Bypassed subnets do not add rules, which each connection's lookup would pass. */
 static void test_rules_do_not_grow(void **state)
 {
 	const struct netlink_route routes[] = {
@@ -211,12 +212,12 @@ static void test_static_routes_are_captured(void **state)
 	input.option_count = 1;
 	assert_int_equal(plan_make(&input, &plan), 0);
 	assert_non_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_LOCAL));
-	/* The rule that looks for them is there where there are any. */
+	/* The rule for captured routes exists only where there are some. */
 	assert_true(has_rule(&plan, AF_INET, PLAN_RULE_CAPTURE));
 	assert_false(has_rule(&plan, AF_INET6, PLAN_RULE_CAPTURE));
 	assert_true(has_rule(&plan, AF_INET6, PLAN_RULE_CONNECTED));
 	assert_int_equal(bypass_sources(&plan, "10.0.0.0/8"), 0);
-	/* Unless it is bypassed: then it is where the main table says. */
+	/* A bypassed one goes where the main table leads. */
 	assert_null(find_route(&plan, "192.168.5.0/24", PLAN_TABLE_CAPTURE, RTN_LOCAL));
 	assert_non_null(find_route(&plan, "192.168.0.0/16", PLAN_TABLE_CAPTURE, RTN_THROW));
 	plan_release(&plan);
@@ -244,7 +245,7 @@ static void test_ipv6_refused(void **state)
 	plan_release(&plan);
 }
 
-static void test_mark_of_what_may_leave(void **state)
+static void test_out_mark(void **state)
 {
 	const struct netlink_route routes[] = {
 		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT)};
@@ -258,7 +259,7 @@ static void test_mark_of_what_may_leave(void **state)
 	assert_int_equal(plan_make(&input, &without), 0);
 	input.out_mark = 0x51de57e9;
 	assert_int_equal(plan_make(&input, &with), 0);
-	/* One more for each family, before all others of ours. */
+	/* Each family has one more rule, before all our others. */
 	assert_int_equal(with.lists[PLAN_RULE].count, without.lists[PLAN_RULE].count + 2);
 	rules = with.lists[PLAN_RULE].items;
 	for (i = 0; i < with.lists[PLAN_RULE].count; i++) {
@@ -302,7 +303,7 @@ static void test_bridge_mode(void **state)
 
 	(void)state;
 	assert_int_equal(plan_make(&input, &plan), 0);
-	/* The host's own network is the world, and the host gets no route or rule. */
+	/* The host's own subnet counts as outside, and the host gets no route or rule. */
 	assert_int_equal(bypass_sources(&plan, "192.168.1.0/24"), 0);
 	assert_int_equal(bypass_sources(&plan, "192.168.1.5/32"), 0);
 	assert_int_equal(bypass_sources(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
@@ -316,11 +317,13 @@ static void test_bridge_mode(void **state)
 	plan_release(&plan);
 }
 
-static int count_visit(void *context, const void *item)
+static int count(struct plan_difference difference)
 {
-	(void)item;
-	++*(int *)context;
-	return 0;
+	int items = 0;
+
+	while (plan_next(&difference))
+		items++;
+	return items;
 }
 
 static void test_difference(void **state)
@@ -333,7 +336,7 @@ static void test_difference(void **state)
 	struct plan_input input = container(routes, 2, addresses, 1);
 	struct prefix option = prefix("10.0.0.0/8");
 	struct plan one, two;
-	int count, layer;
+	int layer;
 
 	(void)state;
 	assert_int_equal(plan_make(&input, &one), 0);
@@ -341,18 +344,51 @@ static void test_difference(void **state)
 	input.option_count = 1;
 	assert_int_equal(plan_make(&input, &two), 0);
 	for (layer = 0; layer < PLAN_LAYERS; layer++) {
-		count = 0;
-		assert_int_equal(plan_difference(&one, &one, layer, count_visit, &count), 0);
-		assert_int_equal(count, 0);
-		assert_int_equal(plan_difference(&one, &two, layer, count_visit, &count), 0);
-		assert_int_equal(count, 0);
+		assert_int_equal(count(plan_added(&one, &one, layer)), 0);
+		assert_int_equal(count(plan_removed(&one, &one, layer)), 0);
+		assert_int_equal(count(plan_added(&one, &two, layer)), 0);
+		assert_int_equal(count(plan_removed(&one, &two, layer)), 0);
 	}
-	count = 0;
-	assert_int_equal(plan_difference(&two, &one, PLAN_BYPASS, count_visit, &count), 0);
-	assert_int_equal(count, 1);
-	count = 0;
-	assert_int_equal(plan_difference(&two, &one, PLAN_ROUTE, count_visit, &count), 0);
-	assert_int_equal(count, 4); /* a throw in each table */
+	assert_int_equal(count(plan_added(&two, &one, PLAN_BYPASS)), 1);
+	assert_int_equal(count(plan_removed(&two, &one, PLAN_BYPASS)), 1);
+	/* A throw in each table. */
+	assert_int_equal(count(plan_added(&two, &one, PLAN_ROUTE)), 4);
+	assert_int_equal(count(plan_removed(&two, &one, PLAN_ROUTE)), 4);
+	plan_release(&one);
+	plan_release(&two);
+}
+
+/* An item with another value is set again, but not removed: removal goes by the key. */
+static void test_changed_value(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_route other_routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.9", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	const struct netlink_address other_addresses[] = {address("172.17.0.3", 2)};
+	struct plan_input input = container(routes, 2, addresses, 1);
+	struct plan_input other = container(other_routes, 2, other_addresses, 1);
+	struct prefix subnet = prefix("172.17.0.0/16");
+	struct plan one, two;
+
+	(void)state;
+	other.docker = &subnet;
+	other.docker_count = 1;
+	assert_int_equal(plan_make(&input, &one), 0);
+	assert_int_equal(plan_make(&other, &two), 0);
+	/* The subnet has another source, and the address is another one. */
+	assert_int_equal(count(plan_added(&two, &one, PLAN_BYPASS)), 2);
+	assert_int_equal(count(plan_removed(&one, &two, PLAN_BYPASS)), 1);
+	assert_int_equal(count(plan_added(&two, &one, PLAN_EGRESS)), 1);
+	assert_int_equal(count(plan_removed(&one, &two, PLAN_EGRESS)), 0);
+	/* Steered routes have another source; only the reply's destination is another one. */
+	assert_int_equal(count(plan_added(&two, &one, PLAN_ROUTE)), 3);
+	assert_int_equal(count(plan_removed(&one, &two, PLAN_ROUTE)), 1);
 	plan_release(&one);
 	plan_release(&two);
 }
@@ -384,9 +420,10 @@ int main(void)
 		cmocka_unit_test(test_rules_do_not_grow),
 		cmocka_unit_test(test_static_routes_are_captured),
 		cmocka_unit_test(test_ipv6_refused),
-		cmocka_unit_test(test_mark_of_what_may_leave),
+		cmocka_unit_test(test_out_mark),
 		cmocka_unit_test(test_bridge_mode),
 		cmocka_unit_test(test_difference),
+		cmocka_unit_test(test_changed_value),
 		cmocka_unit_test(test_too_many),
 	};
 

@@ -68,10 +68,10 @@ static int make_proxy(struct sidecar *sidecar)
 	};
 	int error;
 
-	if (sidecar->bridge_mode && bridge_enter(&sidecar->bridge) < 0)
+	if (sidecar->bridge_mode && bridge_netns_enter(&sidecar->bridge) < 0)
 		return -EIO;
 	error = proxy_new(&config, &sidecar->proxy);
-	if (sidecar->bridge_mode && bridge_leave(&sidecar->bridge) < 0)
+	if (sidecar->bridge_mode && bridge_netns_leave(&sidecar->bridge) < 0)
 		return -EIO;
 	return error;
 }
@@ -292,7 +292,7 @@ static int start(struct sidecar *sidecar)
 	sidecar->monitor_fd = netlink_monitor_open();
 	if (sidecar->monitor_fd < 0)
 		return log_errno(sidecar->monitor_fd, "cannot watch the network namespace");
-	if (sidecar->bridge_mode && bridge_open(&sidecar->bridge) < 0)
+	if (sidecar->bridge_mode && bridge_netns_open(&sidecar->bridge) < 0)
 		return -EIO;
 	anchor_ifindex = open_anchor(sidecar);
 	if ((error = prepare(sidecar)) < 0 || (error = sidecar_datapath_open(sidecar)) < 0 ||
@@ -402,7 +402,7 @@ static void stop(struct sidecar *sidecar, bool drain)
 	tls_authority_free(sidecar->tls);
 	policy_free(sidecar->policy);
 	if (sidecar->bridge_mode)
-		bridge_close(&sidecar->bridge);
+		bridge_netns_close(&sidecar->bridge);
 	(void)safe_close(sidecar->anchor_fd);
 	(void)safe_close(sidecar->rendezvous_fd);
 	(void)safe_close(sidecar->gateway_fd);

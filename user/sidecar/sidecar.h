@@ -27,7 +27,7 @@ struct sidecar {
 	int netns_fd;
 	int gateway_fd;	   /* eventfd: @gateway_text has changed, guarded by datapath_lock */
 	int rendezvous_fd; /* where the host's agent comes, -1: it is not wanted */
-	struct bridge bridge;
+	struct bridge_netns bridge;
 	struct datapath *datapath;
 	pthread_rwlock_t datapath_lock; /* for the proxy's threads, while another takes its place */
 	bool agent_gone;

@@ -12,29 +12,29 @@
 #include "lib/util.h"
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
-#include "steering/plan.h"
+#include "steering/plan_routes.h"
 
 #define HOST_NAME  "sidestep0"
 #define INNER_NAME "eth0"
-/* Whatever the bridge's MTU is, its frames must fit. The most that veth takes. */
+/* The most that veth takes: frames of bridges with any MTU must fit. */
 #define VETH_MTU 65535
 
-int bridge_enter(const struct bridge *bridge)
+int bridge_netns_enter(const struct bridge_netns *bridge)
 {
 	int error = netns_enter(bridge->netns_fd);
 
 	return error < 0 ? log_errno(error, "cannot enter the proxy's network namespace") : 0;
 }
 
-int bridge_leave(const struct bridge *bridge)
+int bridge_netns_leave(const struct bridge_netns *bridge)
 {
 	int error = netns_enter(bridge->host_netns_fd);
 
 	return error < 0 ? log_errno(error, "cannot return to the host's network namespace") : 0;
 }
 
-/* What comes from the bridge is delivered here; what goes to containers leaves by the veth. The
- * latter route also satisfies rp_filter, whatever the host's default for it is. */
+/* Packets from the bridge are delivered locally, and packets to containers leave by the veth. The
+ * latter route also satisfies rp_filter, whose default is the host's. */
 static int install_routes(struct netlink *netlink, int family, uint32_t ifindex)
 {
 	struct netlink_rule rule = {
@@ -78,7 +78,8 @@ static int configure_inside(void)
 	error = netlink_open(&netlink);
 	if (error == 0)
 		error = netlink_link_up(netlink, if_nametoindex("lo"), false);
-	/* Nobody answers ARP or neighbour discovery here: the programs on the host do the rest. */
+	/* Nobody answers ARP or neighbour discovery here. The programs on the host write the
+	 * frames' addresses. */
 	if (error == 0)
 		error = netlink_link_up(netlink, ifindex, true);
 	if (error == 0)
@@ -91,7 +92,7 @@ static int configure_inside(void)
 	return 0;
 }
 
-static int make_veth(struct bridge *bridge)
+static int make_veth(struct bridge_netns *bridge)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
 	int error;
@@ -100,8 +101,8 @@ static int make_veth(struct bridge *bridge)
 	if (error < 0)
 		return log_errno(error, "cannot open a netlink socket");
 	error = netlink_veth_create(netlink, HOST_NAME, INNER_NAME, bridge->netns_fd, VETH_MTU);
-	/* A killed predecessor's: its namespace is taken down in the background. That it is nobody
-	 * else's now, the instance lock says. */
+	/* It is a killed predecessor's, whose namespace the kernel takes down in the background.
+	 * The instance lock excludes any other owner. */
 	if (error == -EEXIST) {
 		(void)netlink_link_delete(netlink, if_nametoindex(HOST_NAME));
 		error = netlink_veth_create(netlink, HOST_NAME, INNER_NAME, bridge->netns_fd,
@@ -116,9 +117,9 @@ static int make_veth(struct bridge *bridge)
 	return 0;
 }
 
-int bridge_open(struct bridge *ret_bridge)
+int bridge_netns_open(struct bridge_netns *ret_bridge)
 {
-	struct bridge bridge = {.netns_fd = -1, .host_netns_fd = -1};
+	struct bridge_netns bridge = {.netns_fd = -1, .host_netns_fd = -1};
 	int error;
 
 	bridge.host_netns_fd = netns_open_own();
@@ -129,32 +130,32 @@ int bridge_open(struct bridge *ret_bridge)
 		error = log_errno(bridge.netns_fd,
 				  "cannot make a network namespace for the proxy: bridge "
 				  "mode needs CAP_SYS_ADMIN at start (--privileged)");
-		bridge_close(&bridge);
+		bridge_netns_close(&bridge);
 		return error;
 	}
-	error = bridge_leave(&bridge);
+	error = bridge_netns_leave(&bridge);
 	if (error == 0)
 		error = make_veth(&bridge);
 	if (error == 0)
-		error = bridge_enter(&bridge);
+		error = bridge_netns_enter(&bridge);
 	if (error == 0) {
 		error = configure_inside();
-		if (bridge_leave(&bridge) < 0)
+		if (bridge_netns_leave(&bridge) < 0)
 			error = -EIO;
 	}
 	if (error < 0) {
-		bridge_close(&bridge);
+		bridge_netns_close(&bridge);
 		return error;
 	}
 	*ret_bridge = bridge;
 	return 0;
 }
 
-void bridge_close(struct bridge *bridge)
+void bridge_netns_close(struct bridge_netns *bridge)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
 
-	/* It would go with its namespace, but not at once. */
+	/* It would disappear with its namespace, but only later. */
 	if (bridge->veth_ifindex && netlink_open(&netlink) == 0)
 		(void)netlink_link_delete(netlink, bridge->veth_ifindex);
 	bridge->netns_fd = safe_close(bridge->netns_fd);

@@ -105,8 +105,8 @@ static int compare_keys(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct sidestep_flow_key));
 }
 
-/* Is the other end here, too? Then it came from nowhere else: the application's own, or steered, as
- * the proxy's end bears the address that was asked for. */
+/* Whether the other end is in this namespace, too. Such a connection is not from outside: it is the
+ * application's own, or a steered one, whose proxy end has the destination's address. */
 static bool has_both_ends(const struct seed *seed, const struct sidestep_flow_key *key)
 {
 	struct sidestep_flow_key other = *key;
@@ -162,7 +162,7 @@ int inbound_seed_sockets(struct steering *steering)
 	seed->steering = steering;
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++)
 		error = dump_sockets(families[i], listen, on_listener, seed);
-	/* Every state but LISTEN and CLOSE: an answer may still have to be repeated. */
+	/* Every state but LISTEN and CLOSE: a reply may still need retransmission. */
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++)
 		error = dump_sockets(families[i], 0xfff & ~(listen | 1u << TCP_CLOSE),
 				     on_connection, seed);
@@ -214,7 +214,7 @@ static int on_tracked(const struct nlmsghdr *header, void *data)
 	const struct nlattr *attribute;
 	struct seed *seed = data;
 
-	/* The reply direction's source is who was connected to, after address translation. */
+	/* The reply direction's source is the true server, after address translation. */
 	mnl_attr_for_each (attribute, header, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attribute) == CTA_TUPLE_REPLY)
 			parse_tuple(attribute, &reply);
@@ -253,7 +253,7 @@ int inbound_seed_conntrack(struct steering *steering)
 		info->version = NFNETLINK_V0;
 		error = dump(NETLINK_NETFILTER, header, on_tracked, seed);
 	}
-	/* Without connection tracking there are no published ports either. */
+	/* A kernel without connection tracking has no published ports either. */
 	if (error == -EOPNOTSUPP || error == -EPROTONOSUPPORT || error == -EINVAL)
 		return 0;
 	return error < 0 ? error : seed->count;

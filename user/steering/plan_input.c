@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "steering/plan_input.h"
+
+#include <string.h>
+#include <linux/rtnetlink.h>
+
+const struct netlink_link *plan_input_link(const struct plan_input *input, uint32_t ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < input->link_count; i++)
+		if (input->links[i].ifindex == ifindex)
+			return &input->links[i];
+	return NULL;
+}
+
+bool plan_input_outside(const struct plan_input *input, const struct netlink_link *link)
+{
+	return !link->loopback && link->ifindex != input->anchor_ifindex;
+}
+
+bool plan_is_default(const struct prefix *prefix)
+{
+	return prefix->length == (address_is_ipv4(prefix->address) ? 96 : 0);
+}
+
+bool plan_is_main(const struct netlink_route *route)
+{
+	return route->table == RT_TABLE_MAIN && route->type == RTN_UNICAST;
+}
+
+bool plan_is_connected(const struct netlink_route *route)
+{
+	return plan_is_main(route) && route->protocol == RTPROT_KERNEL && !route->has_gateway &&
+	       !plan_is_default(&route->destination);
+}
+
+bool plan_input_device_source(const struct plan_input *input, int family, uint32_t ifindex,
+			      uint8_t source[16])
+{
+	size_t i;
+
+	for (i = 0; i < input->address_count; i++) {
+		const struct netlink_address *address = &input->addresses[i];
+		const struct netlink_link *link = plan_input_link(input, address->ifindex);
+
+		if (address->link_local || address->tentative || !link ||
+		    !plan_input_outside(input, link) || (ifindex && address->ifindex != ifindex) ||
+		    address_is_ipv4(address->address) != (family == AF_INET))
+			continue;
+		memcpy(source, address->address, 16);
+		return true;
+	}
+	return false;
+}
+
+bool plan_input_source(const struct plan_input *input, int family, uint8_t source[16])
+{
+	size_t i;
+
+	for (i = 0; i < input->route_count; i++) {
+		const struct netlink_route *route = &input->routes[i];
+
+		if (!plan_is_main(route) || !plan_is_default(&route->destination) ||
+		    address_is_ipv4(route->destination.address) != (family == AF_INET))
+			continue;
+		if (route->has_source) {
+			memcpy(source, route->source, 16);
+			return true;
+		}
+		if (plan_input_device_source(input, family, route->ifindex, source))
+			return true;
+	}
+	return plan_input_device_source(input, family, 0, source);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan's input: the state of the namespace and of Docker, and the options. Pure, no I/O. */
+#ifndef SIDESTEP_PLAN_INPUT_H
+#define SIDESTEP_PLAN_INPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/address.h"
+#include "net/netlink_link.h"
+#include "net/netlink_route.h"
+#include "sidestep.h"
+
+/* The arrays are the caller's. */
+struct plan_input {
+	enum sidestep_mode mode;
+	const struct netlink_link *links;
+	size_t link_count;
+	const struct netlink_address *addresses;
+	size_t address_count;
+	const struct netlink_route *routes; /* of all tables and both families */
+	size_t route_count;
+	const struct prefix *options; /* --bypass, --docker-gateway-cidr */
+	size_t option_count;
+	const struct prefix *docker; /* subnets of Docker's bridge networks */
+	size_t docker_count;
+	const char *const *bridges; /* bridge mode: interfaces to steer */
+	size_t bridge_count;
+	uint32_t anchor_ifindex;      /* the anchor (net/anchor.h), or lo where there is none */
+	bool ipv6_refused;	      /* --disable-ipv6: unreachable instead of steered */
+	uint32_t out_mark;	      /* packets with it use the main table; 0: no such rule */
+	const struct prefix *gateway; /* bypassed as well; NULL: none */
+};
+
+/* Returns NULL when there is no such link. */
+const struct netlink_link *plan_input_link(const struct plan_input *input, uint32_t ifindex);
+
+/* Whether a link carries traffic of the outside: all but loopback and the anchor do. */
+bool plan_input_outside(const struct plan_input *input, const struct netlink_link *link);
+
+/* Finds the source address for connections that leave by a device; 0: by any. Returns false when
+ * there is none. */
+bool plan_input_device_source(const struct plan_input *input, int family, uint32_t ifindex,
+			      uint8_t source[16]);
+
+/* Finds the address that connections would have without sidestep, which the default route decides.
+ * Returns false when there is none. */
+bool plan_input_source(const struct plan_input *input, int family, uint8_t source[16]);
+
+/* Whether it is a unicast route of the main table. */
+bool plan_is_main(const struct netlink_route *route);
+
+/* Whether it is a main route that the kernel made for the subnet of an address. */
+bool plan_is_connected(const struct netlink_route *route);
+
+/* Whether it is 0.0.0.0/0 or ::/0. */
+bool plan_is_default(const struct prefix *prefix);
+
+#endif

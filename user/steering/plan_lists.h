@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A plan's lists, one for each layer, and the differences between two plans. A list is filled, then
+ * tidied; from there on it is sorted and has no duplicates.
+ */
+#ifndef SIDESTEP_PLAN_LISTS_H
+#define SIDESTEP_PLAN_LISTS_H
+
+#include <stddef.h>
+
+#include "lib/address.h"
+#include "sidestep.h"
+
+/* The parts of a plan, in the order in which adding them is safe. Removal goes backwards. */
+enum plan_layer {
+	PLAN_BYPASS, /* struct plan_bypass: maps bypass4, bypass6 */
+	PLAN_EGRESS, /* struct plan_route: maps route4, route6 */
+	PLAN_DEVICE, /* uint32_t, ifindex: devices that get the TC programs */
+	PLAN_ROUTE,  /* struct netlink_route */
+	PLAN_RULE,   /* struct netlink_rule */
+	PLAN_LAYERS,
+};
+
+struct plan_bypass {
+	struct prefix prefix;
+	struct sidestep_bypass value;
+};
+
+struct plan_route {
+	struct prefix prefix;
+	struct sidestep_route value;
+};
+
+struct plan_list {
+	void *items;
+	size_t count;
+};
+
+/* All zero is an empty plan. The lists are the plan's. */
+struct plan {
+	struct plan_list lists[PLAN_LAYERS];
+};
+
+/* Empties a layer and makes room for @count items. Returns 0 or -ENOMEM. */
+int plan_reserve(struct plan *plan, enum plan_layer layer, size_t count);
+
+/* Returns the next item's place, which is all zero. The room must have been reserved. */
+void *plan_append(struct plan *plan, enum plan_layer layer);
+
+/* Sorts a layer and drops duplicates. */
+void plan_tidy(struct plan *plan, enum plan_layer layer);
+
+/* Frees a layer, or all of them, and leaves it empty. */
+void plan_release_layer(struct plan *plan, enum plan_layer layer);
+void plan_release(struct plan *plan);
+
+/* A walk over the items of one list that another list lacks. Both must be tidy. */
+struct plan_difference {
+	const char *item, *other;
+	size_t left, other_left;
+	size_t size; /* of an item, bytes */
+	int (*compare)(const void *item, const void *other);
+};
+
+/* Starts a walk over items that @applied lacks or has with another value. */
+struct plan_difference plan_added(const struct plan *wanted, const struct plan *applied,
+				  enum plan_layer layer);
+
+/* Starts a walk over items whose key @wanted lacks. The key is a bypass's or egress route's prefix,
+ * a netlink_route's destination, table and metric, and all of another item. */
+struct plan_difference plan_removed(const struct plan *applied, const struct plan *wanted,
+				    enum plan_layer layer);
+
+/* Returns the walk's next item, or NULL at the end. */
+const void *plan_next(struct plan_difference *difference);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "steering/plan_maps.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/util.h"
+
+static const struct {
+	const char *text;
+	uint32_t source;
+} builtin[] = {
+	{"127.0.0.0/8", SIDESTEP_FROM_LOCAL},
+	{"::1/128", SIDESTEP_FROM_LOCAL},
+	/* Link scope: RFC 5771 section 4, RFC 919, RFC 4291 sections 2.5.6 and 2.7. Without
+	 * 169.254.0.0/16, because cloud metadata services have addresses in it. */
+	{"224.0.0.0/24", SIDESTEP_FROM_BUILTIN},
+	{"255.255.255.255/32", SIDESTEP_FROM_BUILTIN},
+	{"fe80::/10", SIDESTEP_FROM_BUILTIN},
+	{"ff01::/16", SIDESTEP_FROM_BUILTIN},
+	{"ff02::/16", SIDESTEP_FROM_BUILTIN},
+};
+
+/* Adds a subnet, or another source of one that is there. */
+static void bypass_put(struct plan *plan, const struct prefix *prefix, uint32_t source,
+		       uint32_t ifindex)
+{
+	struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++) {
+		if (!prefix_equal(&bypass[i].prefix, prefix))
+			continue;
+		bypass[i].value.sources |= source;
+		if (ifindex)
+			bypass[i].value.ifindex = ifindex;
+		return;
+	}
+	bypass = plan_append(plan, PLAN_BYPASS);
+	*bypass = (struct plan_bypass) {
+		.prefix = *prefix,
+		.value = {.sources = source, .ifindex = ifindex},
+	};
+}
+
+/* Adds the subnets that routes of the main table reach directly. */
+static void bypass_connected(const struct plan_input *input, struct plan *plan)
+{
+	bool bridge_mode = input->mode == SIDESTEP_MODE_BRIDGE;
+	size_t i;
+
+	for (i = 0; i < input->route_count; i++) {
+		const struct netlink_route *route = &input->routes[i];
+		const struct netlink_link *link = plan_input_link(input, route->ifindex);
+
+		if (!plan_is_connected(route) || !link || !plan_input_outside(input, link))
+			continue;
+		/* Containers are behind the host's bridges. Its other subnets are the outside. */
+		if (bridge_mode && !link->bridge)
+			continue;
+		bypass_put(plan, &route->destination, SIDESTEP_FROM_CONNECTED,
+			   bridge_mode ? link->ifindex : 0);
+	}
+}
+
+int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
+{
+	size_t room = ARRAY_SIZE(builtin) + input->option_count + 1 + input->docker_count +
+		      input->route_count + input->address_count;
+	struct prefix prefix;
+	size_t i;
+
+	if (plan_reserve(plan, PLAN_BYPASS, room) < 0)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(builtin); i++)
+		if (prefix_parse(builtin[i].text, &prefix) == 0)
+			bypass_put(plan, &prefix, builtin[i].source, 0);
+	for (i = 0; i < input->option_count; i++)
+		bypass_put(plan, &input->options[i], SIDESTEP_FROM_OPTION, 0);
+	if (input->gateway)
+		bypass_put(plan, input->gateway, SIDESTEP_FROM_GATEWAY, 0);
+	for (i = 0; i < input->docker_count; i++)
+		bypass_put(plan, &input->docker[i], SIDESTEP_FROM_DOCKER, 0);
+	bypass_connected(input, plan);
+	if (input->mode == SIDESTEP_MODE_BRIDGE)
+		return 0;
+	for (i = 0; i < input->address_count; i++) {
+		prefix = (struct prefix) {.length = 128};
+		memcpy(prefix.address, input->addresses[i].address, sizeof(prefix.address));
+		bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL, 0);
+	}
+	return 0;
+}
+
+static bool has_egress(const struct plan *plan, const struct prefix *prefix)
+{
+	const struct plan_list *list = &plan->lists[PLAN_EGRESS];
+	const struct plan_route *routes = list->items;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (prefix_equal(&routes[i].prefix, prefix))
+			return true;
+	return false;
+}
+
+/* Mirrors the main table, for packets that reach lo although they must leave. */
+int plan_maps_egress(const struct plan_input *input, struct plan *plan)
+{
+	size_t i;
+
+	if (plan_reserve(plan, PLAN_EGRESS, input->route_count) < 0)
+		return -ENOMEM;
+	for (i = 0; i < input->route_count; i++) {
+		const struct netlink_route *route = &input->routes[i];
+		struct plan_route *egress;
+
+		/* The kernel lists several routes to one prefix in its order of preference. */
+		if (!plan_is_main(route) || !route->ifindex ||
+		    has_egress(plan, &route->destination))
+			continue;
+		egress = plan_append(plan, PLAN_EGRESS);
+		egress->prefix = route->destination;
+		egress->value.ifindex = route->ifindex;
+		egress->value.has_gateway = route->has_gateway;
+		if (route->has_gateway)
+			memcpy(egress->value.gateway, route->gateway,
+			       sizeof(egress->value.gateway));
+	}
+	return 0;
+}
+
+static bool is_steered_bridge(const struct plan_input *input, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < input->bridge_count; i++)
+		if (strcmp(input->bridges[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* The guard reads Ethernet frames. Routing alone steers on other devices, such as tunnels. */
+int plan_maps_devices(const struct plan_input *input, struct plan *plan)
+{
+	size_t i;
+
+	if (plan_reserve(plan, PLAN_DEVICE, input->link_count) < 0)
+		return -ENOMEM;
+	for (i = 0; i < input->link_count; i++) {
+		const struct netlink_link *link = &input->links[i];
+		bool wanted = input->mode == SIDESTEP_MODE_BRIDGE
+				      ? is_steered_bridge(input, link->name)
+				      : link->ethernet && plan_input_outside(input, link);
+
+		if (wanted)
+			*(uint32_t *)plan_append(plan, PLAN_DEVICE) = link->ifindex;
+	}
+	return 0;
+}

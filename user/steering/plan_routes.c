@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "steering/plan_routes.h"
+
+#include <errno.h>
+#include <string.h>
+#include <linux/rtnetlink.h>
+
+#include "lib/util.h"
+
+#define LOOPBACK_IFINDEX 1
+
+static const int families[] = {AF_INET, AF_INET6};
+
+static struct prefix default_prefix(int family)
+{
+	struct prefix prefix = {.length = 0};
+
+	if (family == AF_INET) {
+		prefix.address[10] = prefix.address[11] = 0xff;
+		prefix.length = 96;
+	}
+	return prefix;
+}
+
+static struct netlink_route *route_put(struct plan *plan, const struct prefix *destination,
+				       uint32_t table, uint8_t type)
+{
+	struct netlink_route *route = plan_append(plan, PLAN_ROUTE);
+
+	*route = (struct netlink_route) {
+		.destination = *destination,
+		.table = table,
+		.metric = 1,
+		.type = type,
+		.protocol = NETLINK_PROTOCOL_SIDESTEP,
+	};
+	return route;
+}
+
+static struct netlink_route *route_local(struct plan *plan, const struct prefix *destination,
+					 uint32_t table, uint32_t ifindex, const uint8_t source[16])
+{
+	struct netlink_route *route = route_put(plan, destination, table, RTN_LOCAL);
+
+	route->ifindex = ifindex;
+	route->has_source = true;
+	memcpy(route->source, source, sizeof(route->source));
+	return route;
+}
+
+static bool is_bypassed(const struct plan *plan, const struct prefix *prefix)
+{
+	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
+		if (bypass[i].prefix.length <= prefix->length &&
+		    prefix_contains(&bypass[i].prefix, prefix->address))
+			return true;
+	return false;
+}
+
+static bool has_anchor(const struct plan_input *input, int family)
+{
+	return family == AF_INET && input->anchor_ifindex != LOOPBACK_IFINDEX;
+}
+
+/* Bypassed prefixes leave our tables for the main one. */
+static void routes_throw(const struct plan_input *input, struct plan *plan, int family)
+{
+	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER, PLAN_TABLE_BOUND,
+					  PLAN_TABLE_ALIVE};
+	size_t table_count = has_anchor(input, family) ? ARRAY_SIZE(tables)
+						       : ARRAY_SIZE(tables) - 1;
+	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	size_t i, j;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++, bypass++) {
+		/* The local table comes first and has these. */
+		if (address_is_ipv4(bypass->prefix.address) != (family == AF_INET) ||
+		    (bypass->value.sources & SIDESTEP_FROM_LOCAL))
+			continue;
+		for (j = 0; j < table_count; j++)
+			(void)route_put(plan, &bypass->prefix, tables[j], RTN_THROW);
+	}
+}
+
+/* Routes of the main table lead outside, except its default route and the connected subnets. */
+static void routes_capture(const struct plan_input *input, struct plan *plan, int family,
+			   uint32_t anchor, const uint8_t source[16])
+{
+	size_t i;
+
+	for (i = 0; i < input->route_count; i++) {
+		const struct netlink_route *route = &input->routes[i];
+		const struct netlink_link *link = plan_input_link(input, route->ifindex);
+
+		if (!plan_is_main(route) || plan_is_connected(route) || !link ||
+		    !plan_input_outside(input, link) || plan_is_default(&route->destination) ||
+		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
+		    is_bypassed(plan, &route->destination))
+			continue;
+		(void)route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source);
+		/* Once the anchor is gone, the main table must not take over. */
+		route_put(plan, &route->destination, PLAN_TABLE_CAPTURE, RTN_UNREACHABLE)->metric =
+			2;
+	}
+}
+
+/*
+ * The anchor's route disappears with the anchor, and the unreachable route behind it takes effect.
+ * While the anchor exists, the rule ignores its route (suppress_ifgroup). So the routes that steer
+ * can be lo's. For local routes by another device the kernel caches no result (do_cache in
+ * __mkroute_output, net/ipv4/route.c), and each connection would pay for the lookup.
+ */
+static void routes_alive(const struct plan_input *input, struct plan *plan)
+{
+	struct prefix any = default_prefix(AF_INET);
+
+	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNICAST)->ifindex = input->anchor_ifindex;
+	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric = 2;
+}
+
+/*
+ * Lets the replies of the proxy's listener that is bound to lo find the application. A local route
+ * by lo is one whose result the kernel caches. Only that listener uses these routes. They stand
+ * behind the kernel's own routes to the same prefixes, and those match sockets not bound to lo.
+ */
+static void routes_reply(const struct plan_input *input, struct plan *plan)
+{
+	size_t i;
+
+	for (i = 0; i < input->address_count; i++) {
+		const struct netlink_address *address = &input->addresses[i];
+		const struct netlink_link *link = plan_input_link(input, address->ifindex);
+		struct prefix prefix = {.length = 128};
+
+		if (!address_is_ipv4(address->address) || !link || !plan_input_outside(input, link))
+			continue;
+		memcpy(prefix.address, address->address, sizeof(prefix.address));
+		(void)route_local(plan, &prefix, RT_TABLE_LOCAL, LOOPBACK_IFINDEX,
+				  address->address);
+	}
+}
+
+/* Leads the traffic of sockets that are bound to a device to the proxy. */
+static void routes_bound(const struct plan_input *input, struct plan *plan, int family,
+			 const uint8_t source[16])
+{
+	struct prefix any = default_prefix(family);
+	uint8_t device_source[16];
+	size_t i;
+
+	for (i = 0; i < input->link_count; i++) {
+		const struct netlink_link *link = &input->links[i];
+		bool own;
+
+		if (!plan_input_outside(input, link) || !link->up)
+			continue;
+		own = plan_input_device_source(input, family, link->ifindex, device_source);
+		route_local(plan, &any, PLAN_TABLE_BOUND, link->ifindex,
+			    own ? device_source : source)
+			->metric = link->ifindex;
+	}
+}
+
+static void routes_of_family(const struct plan_input *input, struct plan *plan, int family)
+{
+	struct prefix any = default_prefix(family);
+	uint8_t source[16];
+	bool has_source = plan_input_source(input, family, source);
+	uint32_t anchor = family == AF_INET ? input->anchor_ifindex : LOOPBACK_IFINDEX;
+
+	routes_throw(input, plan, family);
+	if (family == AF_INET)
+		routes_reply(input, plan);
+	if (has_anchor(input, family))
+		routes_alive(input, plan);
+	/* Where steering is impossible, an error at once is better than a leak. */
+	route_put(plan, &any, PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric = 2;
+	if (family == AF_INET6 && input->ipv6_refused)
+		return;
+	/* In a namespace without addresses, connections can only come from loopback. */
+	if (!has_source && family == AF_INET)
+		has_source = address_parse("127.0.0.1", source) == 0;
+	if (!has_source)
+		return;
+	(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
+	routes_capture(input, plan, family, anchor, source);
+	routes_bound(input, plan, family, source);
+}
+
+int plan_routes_make(const struct plan_input *input, struct plan *plan)
+{
+	/* Four throws for a bypassed prefix, two captures for a route, a reply for an address. Of
+	 * each family: one bound route for a link, and three for everything. */
+	size_t room = 4 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
+		      2 * (input->link_count + 3) + input->address_count;
+	size_t i;
+
+	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(families); i++)
+		routes_of_family(input, plan, families[i]);
+	return 0;
+}
+
+static struct netlink_rule *rule_put(struct plan *plan, int family, uint32_t priority,
+				     uint32_t table)
+{
+	struct netlink_rule *rule = plan_append(plan, PLAN_RULE);
+
+	*rule = (struct netlink_rule) {
+		.family = family,
+		.priority = priority,
+		.table = table,
+		.input_name = "lo", /* generated in this namespace, not forwarded */
+		.protocol = NETLINK_PROTOCOL_SIDESTEP,
+	};
+	return rule;
+}
+
+/* Whether a captured route exists. Without one, each route lookup can do without that table. */
+static bool captures(const struct plan *plan, int family)
+{
+	const struct netlink_route *route = plan->lists[PLAN_ROUTE].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_ROUTE].count; i++, route++)
+		if (route->table == PLAN_TABLE_CAPTURE && route->type == RTN_LOCAL &&
+		    address_is_ipv4(route->destination.address) == (family == AF_INET))
+			return true;
+	return false;
+}
+
+static void rules_of_family(const struct plan_input *input, struct plan *plan, int family)
+{
+	size_t i;
+
+	if (input->out_mark)
+		rule_put(plan, family, PLAN_RULE_OUT, RT_TABLE_MAIN)->mark = input->out_mark;
+	if (captures(plan, family))
+		(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
+	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->suppress_default = true;
+	for (i = 0; i < input->link_count; i++) {
+		struct netlink_rule *rule;
+
+		if (!plan_input_outside(input, &input->links[i]))
+			continue;
+		rule = rule_put(plan, family, PLAN_RULE_BOUND, PLAN_TABLE_BOUND);
+		memcpy(rule->output_name, input->links[i].name, sizeof(rule->output_name));
+	}
+	if (has_anchor(input, family))
+		rule_put(plan, family, PLAN_RULE_ALIVE, PLAN_TABLE_ALIVE)->suppress_group =
+			NETLINK_GROUP_ANCHOR;
+	(void)rule_put(plan, family, PLAN_RULE_STEER, PLAN_TABLE_STEER);
+}
+
+int plan_routes_rules(const struct plan_input *input, struct plan *plan)
+{
+	size_t i;
+
+	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 5)) < 0)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(families); i++)
+		rules_of_family(input, plan, families[i]);
+	return 0;
+}

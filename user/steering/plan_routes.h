@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The routing part of a plan: routes and rules of a container's namespace. Pure, no I/O. */
+#ifndef SIDESTEP_PLAN_ROUTES_H
+#define SIDESTEP_PLAN_ROUTES_H
+
+#include "steering/plan_input.h"
+#include "steering/plan_lists.h"
+
+/* Routing tables of ours. Each costs one lookup, however many prefixes are bypassed. */
+enum plan_table {
+	/* Leads prefixes to the proxy that the main table routes off the link. */
+	PLAN_TABLE_CAPTURE = 9300,
+	/* Leads everything to the proxy, but bypassed prefixes on to the main table (throw). */
+	PLAN_TABLE_STEER,
+	/* Does the same for sockets that are bound to a device (SO_BINDTODEVICE). */
+	PLAN_TABLE_BOUND,
+	/* IPv4 only: no effect while the anchor exists. Once it is gone, all is unreachable. */
+	PLAN_TABLE_ALIVE,
+};
+
+/* Priorities of our rules. They come right after the local table's rule (0). */
+enum plan_rule_priority {
+	PLAN_RULE_OUT = 99, /* packets with the datapath's out mark use the main table */
+	PLAN_RULE_CAPTURE,
+	PLAN_RULE_CONNECTED, /* the main table without its default route */
+	PLAN_RULE_BOUND,
+	PLAN_RULE_ALIVE,
+	PLAN_RULE_STEER,
+};
+
+/* Fills PLAN_ROUTE for both families. PLAN_BYPASS must be filled. Returns 0 or -ENOMEM. */
+int plan_routes_make(const struct plan_input *input, struct plan *plan);
+
+/* Fills PLAN_RULE for both families. PLAN_ROUTE must be filled. Returns 0 or -ENOMEM. */
+int plan_routes_rules(const struct plan_input *input, struct plan *plan);
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "steering/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <linux/rtnetlink.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define LINKS_MAX     4096
+#define ADDRESSES_MAX 8192
+#define ROUTES_MAX    8192
+#define RULES_MAX     8192
+
+/* An interrupted dump is repeated at most so often. */
+#define DUMP_TRIES 8
+
+static int collect(struct snapshot_list *list, const void *item)
+{
+	void *items;
+
+	if (list->count == list->limit)
+		return -ENOSPC;
+	/* The room doubles: a power of two is full. */
+	if ((list->count & (list->count - 1)) == 0) {
+		size_t room = list->count ? 2 * list->count : 1;
+
+		items = reallocarray(list->items, room, list->size);
+		if (!items)
+			return -ENOMEM;
+		list->items = items;
+	}
+	memcpy((char *)list->items + list->count++ * list->size, item, list->size);
+	return 0;
+}
+
+static int collect_link(void *context, const struct netlink_link *link)
+{
+	return collect(&((struct snapshot *)context)->links, link);
+}
+
+static int collect_address(void *context, const struct netlink_address *address)
+{
+	return collect(&((struct snapshot *)context)->addresses, address);
+}
+
+static int collect_route(void *context, const struct netlink_route *route)
+{
+	return collect(&((struct snapshot *)context)->routes, route);
+}
+
+static int collect_own_rule(void *context, const struct netlink_rule *rule)
+{
+	if (rule->protocol != NETLINK_PROTOCOL_SIDESTEP)
+		return 0;
+	return collect(&((struct snapshot *)context)->rules, rule);
+}
+
+void snapshot_release(struct snapshot *snapshot)
+{
+	free(snapshot->links.items);
+	free(snapshot->addresses.items);
+	free(snapshot->routes.items);
+	free(snapshot->rules.items);
+}
+
+static int snapshot_try(struct netlink *netlink, struct snapshot *snapshot)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	size_t i;
+	int error;
+
+	*snapshot = (struct snapshot) {
+		.links = {.limit = LINKS_MAX, .size = sizeof(struct netlink_link)},
+		.addresses = {.limit = ADDRESSES_MAX, .size = sizeof(struct netlink_address)},
+		.routes = {.limit = ROUTES_MAX, .size = sizeof(struct netlink_route)},
+		.rules = {.limit = RULES_MAX, .size = sizeof(struct netlink_rule)},
+	};
+	error = netlink_dump_links(netlink, collect_link, snapshot);
+	if (error == 0)
+		error = netlink_dump_addresses(netlink, collect_address, snapshot);
+	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++) {
+		error = netlink_dump_routes(netlink, families[i], collect_route, snapshot);
+		if (error == 0)
+			error = netlink_dump_rules(netlink, families[i], collect_own_rule,
+						   snapshot);
+		/* A kernel without IPv6 has no such tables. */
+		if (families[i] == AF_INET6 && (error == -EAFNOSUPPORT || error == -EOPNOTSUPP))
+			error = 0;
+	}
+	return error;
+}
+
+int snapshot_take(struct netlink *netlink, struct snapshot *ret_snapshot)
+{
+	int error, i;
+
+	for (i = 0; i < DUMP_TRIES; i++) {
+		error = snapshot_try(netlink, ret_snapshot);
+		if (error >= 0)
+			return 0;
+		snapshot_release(ret_snapshot);
+		if (error != -EINTR)
+			break;
+	}
+	return log_errno(error, "cannot list links, addresses, routes and rules of the network "
+				"namespace");
+}
+
+const struct netlink_link *snapshot_link(const struct snapshot *snapshot, uint32_t ifindex)
+{
+	const struct netlink_link *links = snapshot->links.items;
+	size_t i;
+
+	for (i = 0; i < snapshot->links.count; i++)
+		if (links[i].ifindex == ifindex)
+			return &links[i];
+	return NULL;
+}
+
+int snapshot_adopt(const struct snapshot *snapshot, struct plan *applied)
+{
+	const struct netlink_route *routes = snapshot->routes.items;
+	const struct netlink_rule *rules = snapshot->rules.items;
+	size_t i;
+
+	if (plan_reserve(applied, PLAN_ROUTE, snapshot->routes.count) < 0 ||
+	    plan_reserve(applied, PLAN_RULE, snapshot->rules.count) < 0)
+		return -ENOMEM;
+	for (i = 0; i < snapshot->routes.count; i++) {
+		struct netlink_route *route;
+
+		if (routes[i].protocol != NETLINK_PROTOCOL_SIDESTEP)
+			continue;
+		route = plan_append(applied, PLAN_ROUTE);
+		*route = routes[i];
+		/* The kernel lists these IPv6 routes with lo, which they were added without. */
+		if (route->type == RTN_UNREACHABLE || route->type == RTN_THROW)
+			route->ifindex = 0;
+	}
+	for (i = 0; i < snapshot->rules.count; i++)
+		*(struct netlink_rule *)plan_append(applied, PLAN_RULE) = rules[i];
+	plan_tidy(applied, PLAN_ROUTE);
+	plan_tidy(applied, PLAN_RULE);
+	return 0;
+}

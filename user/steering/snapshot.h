@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot of a network namespace: its links, addresses, routes and our rules. */
+#ifndef SIDESTEP_SNAPSHOT_H
+#define SIDESTEP_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/netlink_link.h"
+#include "net/netlink_route.h"
+#include "steering/plan_lists.h"
+
+/* A growing array that a dump fills. */
+struct snapshot_list {
+	void *items;
+	size_t count;
+	size_t limit;
+	size_t size; /* of an item, bytes */
+};
+
+struct snapshot {
+	struct snapshot_list links;	/* struct netlink_link */
+	struct snapshot_list addresses; /* struct netlink_address */
+	struct snapshot_list routes;	/* struct netlink_route */
+	struct snapshot_list rules;	/* struct netlink_rule, ours only */
+};
+
+/* Repeats a dump that changes in the kernel interrupted. Returns 0 or negative errno, logged; only
+ * after 0 is there something to release. */
+int snapshot_take(struct netlink *netlink, struct snapshot *ret_snapshot);
+void snapshot_release(struct snapshot *snapshot);
+
+/* Returns the link or NULL. */
+const struct netlink_link *snapshot_link(const struct snapshot *snapshot, uint32_t ifindex);
+
+/* Writes our routes and rules to the plan of what is in force. They may be a killed predecessor's.
+ * Returns 0 or -ENOMEM. */
+int snapshot_adopt(const struct snapshot *snapshot, struct plan *applied);
+
+#endif
