@@ -112,19 +112,6 @@ static void connect_expired(struct connection *connection)
 			"does a firewall between container and host drop packets?");
 }
 
-static void dial_done(struct dial *dial, int error)
-{
-	struct connection *connection =
-		container_of(dial, struct connection_handshake, dial)->connection;
-
-	if (error == -ETIMEDOUT)
-		connect_expired(connection);
-	else if (error < 0)
-		connect_failed(connection, -error);
-	else
-		connection_handle(connection, CONNECTION_CONNECTED);
-}
-
 static void answer_expired(struct loop_timer *timer)
 {
 	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
@@ -200,17 +187,33 @@ static void upstream_ready(struct loop_handler *handler, uint32_t events)
 	struct connection *connection = container_of(handler, struct connection, relay.side[1]);
 	struct connection_handshake *handshake = connection->handshake;
 
-	if (dial_event(&handshake->dial, events)) {
-		/* Connected, failed or still waiting. */
-	} else if (events & EPOLLERR && connection->machine.state != CONNECTION_ANSWER) {
+	if (events & EPOLLERR && connection->machine.state != CONNECTION_ANSWER) {
 		/* Gone while the client is still peeked at. */
 		connect_failed(connection, ECONNRESET);
 		return;
-	} else if (connection->machine.state == CONNECTION_ANSWER &&
-		   handshake->request_sent < handshake->request_size) {
-		connection_send_request(connection);
 	}
+	if (connection->machine.state == CONNECTION_ANSWER &&
+	    handshake->request_sent < handshake->request_size)
+		connection_send_request(connection);
 	if (connection->machine.state == CONNECTION_ANSWER && (handler->latched & EPOLLIN))
+		answer_read(connection);
+}
+
+static void dial_done(struct dial *dial, int error)
+{
+	struct connection *connection =
+		container_of(dial, struct connection_handshake, dial)->connection;
+	struct loop_handler *upstream = &connection->relay.side[1];
+
+	if (error == -ETIMEDOUT)
+		connect_expired(connection);
+	else if (error < 0)
+		connect_failed(connection, -error);
+	if (error < 0)
+		return;
+	upstream->ready = upstream_ready;
+	connection_handle(connection, CONNECTION_CONNECTED);
+	if (connection->machine.state == CONNECTION_ANSWER && (upstream->latched & EPOLLIN))
 		answer_read(connection);
 }
 
@@ -288,7 +291,6 @@ void connection_dial(struct connection *connection)
 	 * (tcp_rcv_synsent_state_process, net/ipv4; over by itself with that). */
 	if (gateway->address.ss_family != AF_UNIX)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
-	connection->relay.side[1].ready = upstream_ready;
 	handshake->dial.done = dial_done;
 	handshake->address = *gateway;
 	error = dial_start(&handshake->dial, &worker->dialer, &connection->relay.side[1], fd,

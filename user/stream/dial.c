@@ -84,6 +84,22 @@ static void limit_expired(struct loop_timer *timer)
 	dial_over(container_of(timer, struct dial, limit), -ETIMEDOUT);
 }
 
+static void dial_ready(struct loop_handler *side, uint32_t events)
+{
+	struct dial *dial = side->owner;
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (!loop_timer_running(&dial->limit))
+		return;
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		(void)getsockopt(side->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+		dial_over(dial, error ? -error : -ECONNABORTED);
+	} else if (events & EPOLLOUT) {
+		dial_over(dial, 0);
+	}
+}
+
 int dial_start(struct dial *dial, struct dialer *dialer, struct loop_handler *side, int fd,
 	       const struct sockaddr *address, socklen_t size)
 {
@@ -96,32 +112,13 @@ int dial_start(struct dial *dial, struct dialer *dialer, struct loop_handler *si
 	dial->fd = fd;
 	dial->retry.expired = retry_expired;
 	dial->limit.expired = limit_expired;
+	side->ready = dial_ready;
+	side->owner = dial;
 	side->latched = 0;
 	error = dial_try(dial);
 	if (error == 0)
 		loop_timer_start(dialer->loop, &dialer->limit_class, &dial->limit);
 	return error;
-}
-
-bool dial_event(struct dial *dial, uint32_t events)
-{
-	int error = 0;
-	socklen_t size = sizeof(error);
-
-	if (!dial_pending(dial))
-		return false;
-	if (events & (EPOLLERR | EPOLLHUP)) {
-		(void)getsockopt(dial->side->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-		dial_over(dial, error ? -error : -ECONNABORTED);
-	} else if (events & EPOLLOUT) {
-		dial_over(dial, 0);
-	}
-	return true;
-}
-
-bool dial_pending(const struct dial *dial)
-{
-	return loop_timer_running(&dial->limit);
 }
 
 void dial_cancel(struct dial *dial)

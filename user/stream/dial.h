@@ -9,7 +9,6 @@
 #ifndef SIDESTEP_DIAL_H
 #define SIDESTEP_DIAL_H
 
-#include <stdbool.h>
 #include <sys/socket.h>
 
 #include "stream/loop.h"
@@ -46,27 +45,21 @@ struct dial {
 	struct loop_handler *side;
 	const struct sockaddr *address;
 	socklen_t size;
-	int fd; /* while a retry is due; else the side has it */
-	struct loop_timer limit, retry;
-	/* Called once: 0, and side->fd is connected; or negative errno, and side->fd is closed.
+	int fd;				/* while a retry is due; else the side has it */
+	struct loop_timer limit, retry; /* the limit runs until the dial is over */
+	/* Called once. 0: side->fd is connected. Negative errno: it is closed.
 	 * -ETIMEDOUT: no answer within the limit. Not called when dial_start() fails. */
 	void (*done)(struct dial *dial, int error);
 };
 
 /*
  * Connects @fd, which is the dial's from here on, also on failure. @address must stay valid until
- * the dial is over. As the connection gets under way, @side is registered with RELAY_EVENTS and
- * @fd; its ready function is the owner's, and passes events on to dial_event(). A unix socket whose
+ * the dial is over. As the connection gets under way, @side is registered with RELAY_EVENTS. Its
+ * ready function is the dial's, which ignores events once the dial is over. A unix socket whose
  * backlog is full is tried again until the limit. Returns 0 or negative errno.
  */
 int dial_start(struct dial *dial, struct dialer *dialer, struct loop_handler *side, int fd,
 	       const struct sockaddr *address, socklen_t size);
-
-/* Takes an event of the side. False: the dial is over, the event belongs to somebody else. */
-bool dial_event(struct dial *dial, uint32_t events);
-
-/* True from dial_start() until done. */
-bool dial_pending(const struct dial *dial);
 
 /* Ends the dial without a call of done. A registered side stays the owner's to close. Idempotent.
  */

@@ -26,6 +26,8 @@ struct loop_handler {
 	 * be ready for: the owner clears EPOLLIN and EPOLLOUT as calls answer EAGAIN. */
 	uint32_t latched;
 	void (*ready)(struct loop_handler *handler, uint32_t events);
+	/* For ready(): the object that it works for, where the handler is not a part of it. */
+	void *owner;
 };
 
 /* Work put off until the batch of events in progress is over. Zero-initialised: not queued. */
