@@ -98,7 +98,7 @@ static void test_state(void **state)
 	assert_address(shop->containers[0].ipv6, "fd00:1::2");
 	assert_string_equal(shop->containers[1].name, "c2c2c2c2c2c2");
 	assert_false(shop->containers[1].has_ipv4 || shop->containers[1].has_ipv6);
-	docker_networks_free(networks, count);
+	docker_state_free(networks, count);
 }
 
 static void test_default_bridge(void **state)
@@ -118,7 +118,7 @@ static void test_default_bridge(void **state)
 						    &networks, &count, reason),
 				 0);
 		assert_string_equal(networks[0].interface, "docker0");
-		docker_networks_free(networks, count);
+		docker_state_free(networks, count);
 	}
 }
 

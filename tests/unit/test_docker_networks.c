@@ -33,7 +33,7 @@ struct seen {
 struct bed {
 	struct fake fake;
 	struct seen seen;
-	struct docker_watch *watch;
+	struct docker_networks *watch;
 };
 
 static void on_networks(const struct docker_network *networks, size_t count, void *context)
@@ -61,8 +61,8 @@ static void on_connected(bool connected, const char *reason, void *context)
 	(void)pthread_mutex_unlock(&seen->lock);
 }
 
-static const struct docker_watch_handler handler = {.networks = on_networks,
-						    .connected = on_connected};
+static const struct docker_networks_handler handler = {.networks = on_networks,
+						       .connected = on_connected};
 
 #define WAIT_FOR(bed, counter, wanted)                                                             \
 	do {                                                                                       \
@@ -105,7 +105,7 @@ static int bed_teardown(void **state)
 {
 	struct bed *bed = *state;
 
-	docker_watch_free(bed->watch);
+	docker_networks_free(bed->watch);
 	fake_release(&bed->fake);
 	free(bed);
 	return 0;
@@ -113,7 +113,7 @@ static int bed_teardown(void **state)
 
 static void watch_start(struct bed *bed)
 {
-	assert_int_equal(docker_watch_new(bed->fake.path, &handler, &bed->seen, &bed->watch), 0);
+	assert_int_equal(docker_networks_new(bed->fake.path, &handler, &bed->seen, &bed->watch), 0);
 }
 
 static void set_networks(struct bed *bed, const char *body, size_t filler, int status)
@@ -354,7 +354,7 @@ static void check_end(struct bed *bed)
 
 	pause_ms(30);
 	before = seconds_now();
-	docker_watch_free(bed->watch);
+	docker_networks_free(bed->watch);
 	bed->watch = NULL;
 	assert_true(seconds_now() - before < 0.2);
 }
@@ -376,9 +376,9 @@ static void test_end(void **state)
 	watch_start(bed); /* not yet answered */
 	check_end(bed);
 	watch_start(bed); /* hardly begun */
-	docker_watch_free(bed->watch);
+	docker_networks_free(bed->watch);
 	bed->watch = NULL;
-	docker_watch_free(NULL);
+	docker_networks_free(NULL);
 }
 
 static void test_paths(void **state)
@@ -388,15 +388,15 @@ static void test_paths(void **state)
 
 	memset(longer, 'a', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(docker_watch_new("tcp://127.0.0.1:2375", &handler, NULL, &bed->watch),
+	assert_int_equal(docker_networks_new("tcp://127.0.0.1:2375", &handler, NULL, &bed->watch),
 			 -EINVAL);
-	assert_int_equal(docker_watch_new(longer, &handler, NULL, &bed->watch), -ENAMETOOLONG);
+	assert_int_equal(docker_networks_new(longer, &handler, NULL, &bed->watch), -ENAMETOOLONG);
 	assert_null(bed->watch);
 	(void)snprintf(url, sizeof(url), "unix://%s", bed->fake.path);
 	fake_listen(&bed->fake);
 	/* A proxy of the environment must not come between. */
 	assert_int_equal(setenv("http_proxy", "http://192.0.2.1:1", 1), 0);
-	assert_int_equal(docker_watch_new(url, &handler, &bed->seen, &bed->watch), 0);
+	assert_int_equal(docker_networks_new(url, &handler, &bed->seen, &bed->watch), 0);
 	WAIT_FOR(bed, snapshots, 1);
 	assert_int_equal(unsetenv("http_proxy"), 0);
 }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "docker/docker_orphans.h"
 #include "docker/docker_sidecars.h"
 #include "docker_fake.h"
 
@@ -44,10 +45,10 @@ struct seen {
 struct bed {
 	struct fake fake;
 	struct seen seen;
-	struct docker_containers *watch;
+	struct docker_sidecars *watch;
 };
 
-static void on_containers(const struct docker_sidecar *sidecars, size_t count, void *context)
+static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
 {
 	struct seen *seen = context;
 	size_t used = 0, i;
@@ -77,8 +78,8 @@ static void on_connected(bool connected, const char *reason, void *context)
 	(void)pthread_mutex_unlock(&seen->lock);
 }
 
-static const struct docker_containers_handler handler = {.containers = on_containers,
-							 .connected = on_connected};
+static const struct docker_sidecars_handler handler = {.sidecars = on_sidecars,
+						       .connected = on_connected};
 
 #define WAIT_FOR(bed, counter, wanted)                                                             \
 	do {                                                                                       \
@@ -123,7 +124,7 @@ static int bed_teardown(void **state)
 {
 	struct bed *bed = *state;
 
-	docker_containers_free(bed->watch);
+	docker_sidecars_free(bed->watch);
 	fake_let_go(&bed->fake);
 	fake_release(&bed->fake);
 	free(bed);
@@ -137,8 +138,8 @@ static void watch_start(struct bed *bed)
 
 	if (bed->fake.listener < 0)
 		fake_listen(&bed->fake);
-	assert_int_equal(docker_containers_new(bed->fake.path, matches, 2, &handler, &bed->seen,
-					       &bed->watch),
+	assert_int_equal(docker_sidecars_new(bed->fake.path, matches, 2, &handler, &bed->seen,
+					     &bed->watch),
 			 0);
 	WAIT_FOR(bed, snapshots, 1);
 	assert_int_equal(bed->seen.back, 1);
@@ -198,7 +199,7 @@ static void test_many(void **state)
 	watch_start(bed);
 	assert_seen(bed, "aa-proxy:11");
 	assert_int_equal(bed->fake.inspections, 31);
-	docker_containers_free(bed->watch);
+	docker_sidecars_free(bed->watch);
 	bed->watch = NULL;
 }
 
@@ -427,9 +428,9 @@ static void test_end(void **state)
 	bed->fake.hold = true;
 	send_event(bed, EVENT("aa", "start"));
 	WAIT_ASKED(bed, inspections, 1);
-	docker_containers_free(bed->watch);
+	docker_sidecars_free(bed->watch);
 	bed->watch = NULL;
-	docker_containers_free(NULL);
+	docker_sidecars_free(NULL);
 }
 
 static void test_remove(void **state)
@@ -439,24 +440,24 @@ static void test_remove(void **state)
 
 	memset(longer, 'a', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(docker_container_remove(bed->fake.path, "aa"), -ENOENT); /* no engine */
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -ENOENT); /* no engine */
 	fake_listen(&bed->fake);
 	bed->fake.list = "[" SUMMARY("aa") "," USER("cc", "container:bb") "]";
-	assert_int_equal(docker_container_remove(bed->fake.path, "bb"), -EBUSY);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "bb"), -EBUSY);
 	assert_int_equal(bed->fake.removals, 0);
-	assert_int_equal(docker_container_remove(bed->fake.path, "aa"), 0);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), 0);
 	assert_int_equal(bed->fake.removals, 1);
 	assert_non_null(strstr(bed->fake.removal, "DELETE /containers/aa?force=1 HTTP/1.1"));
 	bed->fake.remove_status = 404;
-	assert_int_equal(docker_container_remove(bed->fake.path, "aa"), 0);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), 0);
 	bed->fake.remove_status = 500;
-	assert_int_equal(docker_container_remove(bed->fake.path, "aa"), -EPROTO);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -EPROTO);
 	/* Not sure that it is unused: it stays. */
 	bed->fake.list = "[";
-	assert_int_equal(docker_container_remove(bed->fake.path, "aa"), -EBADMSG);
-	assert_int_equal(docker_container_remove(bed->fake.path, "../x"), -EINVAL);
-	assert_int_equal(docker_container_remove(bed->fake.path, longer), -EINVAL);
-	assert_int_equal(docker_container_remove("tcp://127.0.0.1:1", "aa"), -EINVAL);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -EBADMSG);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, "../x"), -EINVAL);
+	assert_int_equal(docker_orphans_remove(bed->fake.path, longer), -EINVAL);
+	assert_int_equal(docker_orphans_remove("tcp://127.0.0.1:1", "aa"), -EINVAL);
 	assert_int_equal(bed->fake.removals, 3);
 }
 

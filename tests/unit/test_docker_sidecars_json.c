@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "docker/docker_orphans.h"
 #include "docker/docker_sidecars.h"
 #include "docker/docker_sidecars_json.h"
 #include "lib/util.h"
@@ -249,7 +250,7 @@ static void test_orphaned(void **state)
 			.unused_since_ms = cases[i].unused_since_ms,
 		};
 
-		assert_int_equal(docker_sidecar_orphaned(&sidecar, 5000, 1000), cases[i].orphaned);
+		assert_int_equal(docker_orphans_match(&sidecar, 5000, 1000), cases[i].orphaned);
 	}
 }
 

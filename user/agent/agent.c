@@ -236,7 +236,7 @@ int agent_adopt(struct agent *agent)
 }
 
 /* In the watcher's thread. */
-static void on_containers(const struct docker_sidecar *sidecars, size_t count, void *context)
+static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
 {
 	struct agent *agent = context;
 	struct agent_seen *seen = calloc(count + 1, sizeof(*seen)), *old;
@@ -271,8 +271,8 @@ static void on_connected(bool connected, const char *reason, void *context)
 		log_warning("no connection to Docker: %s; sidecars that run are served on", reason);
 }
 
-static const struct docker_containers_handler handler = {
-	.containers = on_containers,
+static const struct docker_sidecars_handler handler = {
+	.sidecars = on_sidecars,
 	.connected = on_connected,
 };
 
@@ -406,13 +406,13 @@ static int start(struct agent *agent)
 		return 0;
 	if (agent->options.reap_s > 0)
 		agent_reap_start(agent);
-	return docker_containers_new(agent->options.docker_socket, agent->options.matches.values,
-				     agent->options.matches.count, &handler, agent, &agent->docker);
+	return docker_sidecars_new(agent->options.docker_socket, agent->options.matches.values,
+				   agent->options.matches.count, &handler, agent, &agent->docker);
 }
 
 static void stop(struct agent *agent)
 {
-	docker_containers_free(agent->docker);
+	docker_sidecars_free(agent->docker);
 	if (agent->loop)
 		agent_candidates_free(agent);
 	while (agent->namespaces)

@@ -8,6 +8,7 @@
 
 #include "agent/agent_namespace.h"
 #include "agent/agent_session.h"
+#include "docker/docker_orphans.h"
 #include "docker/docker_sidecars.h"
 #include "lib/options.h"
 #include "stream/loop.h"
@@ -54,7 +55,7 @@ struct agent {
 	int home_fd; /* the host's network namespace */
 	uint32_t home;
 	struct loop_handler signals;
-	struct docker_containers *docker;
+	struct docker_sidecars *docker;
 	struct loop_timer_class soon_class, later_class, sweep_class, settle_class;
 	struct loop_timer sweep, reap, settle;
 	struct agent_namespace *namespaces;

@@ -232,7 +232,7 @@ static void *remove_container(void *context)
 {
 	struct removal *removal = context;
 
-	if (docker_container_remove(removal->agent->options.docker_socket, removal->id) == 0)
+	if (docker_orphans_remove(removal->agent->options.docker_socket, removal->id) == 0)
 		log_info("container %.12s removed: no container uses its network any more "
 			 "(--reap-after)",
 			 removal->id);
@@ -276,7 +276,7 @@ static void reap_expired(struct loop_timer *timer)
 			.unused_since_ms = agent->seen[i].unused_since_ms,
 		};
 
-		if (docker_sidecar_orphaned(&sidecar, (int64_t)loop_now(agent->loop), age_ms))
+		if (docker_orphans_match(&sidecar, (int64_t)loop_now(agent->loop), age_ms))
 			memcpy(orphan, agent->seen[i].id, sizeof(orphan));
 	}
 	(void)pthread_mutex_unlock(&agent->lock);

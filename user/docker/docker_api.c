@@ -14,7 +14,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* Bytes for one recv(2). */
+/* The size of a recv(2), in bytes. */
 #define RECEIVE_SIZE 65536
 
 #define STATUS_OK	  200
@@ -23,7 +23,7 @@
 
 struct docker_api {
 	int wake_fd;
-	struct docker_request *requests[DOCKER_REQUESTS_MAX]; /* NULL: a free place */
+	struct docker_request *requests[DOCKER_REQUESTS_MAX]; /* NULL: free */
 	char buffer[RECEIVE_SIZE];
 };
 
@@ -81,7 +81,7 @@ int docker_buffer_lines(struct docker_buffer *buffer, const void *data, size_t s
 	const char *end;
 	int result;
 
-	/* Only new bytes are searched: a long line in small pieces must not cost its square. */
+	/* Only new bytes are searched, so that a long line in small pieces takes linear time. */
 	while ((end = memchr(rest, '\n', size)) != NULL) {
 		size_t length = (size_t)(end - rest);
 
@@ -136,7 +136,7 @@ static int on_answer_complete(llhttp_t *parser)
 	struct docker_request *request = parser->data;
 
 	request->complete = true;
-	return HPE_PAUSED; /* what follows is of no interest */
+	return HPE_PAUSED; /* the rest is ignored */
 }
 
 static const llhttp_settings_t parser_settings = {
@@ -145,7 +145,7 @@ static const llhttp_settings_t parser_settings = {
 	.on_message_complete = on_answer_complete,
 };
 
-/* The answer is there, or as much of it as there will be. */
+/* The answer is complete, or the connection has ended. */
 static void finish_answer(struct docker_request *request)
 {
 	int status = llhttp_get_status_code(&request->parser);
@@ -168,7 +168,7 @@ static void finish_answer(struct docker_request *request)
 	}
 }
 
-/* The parser stopped, by itself or because of what the body was. */
+/* The parser stopped, at an error of its own or one of the body's handler. */
 static void finish_parser_error(struct docker_request *request)
 {
 	int error = request->error;
@@ -197,7 +197,7 @@ static void feed(struct docker_request *request, const char *data, size_t size)
 	bool in_head = !request->head_complete;
 	llhttp_errno_t code = llhttp_execute(&request->parser, data, size);
 
-	/* llhttp has no limit of its own. */
+	/* llhttp does not limit the head. */
 	if (in_head && !request->head_complete)
 		request->head_size += size;
 	if (request->complete)
@@ -216,7 +216,7 @@ static void receive(struct docker_request *request, char *buffer)
 	if (size > 0) {
 		feed(request, buffer, (size_t)size);
 	} else if (size == 0) {
-		/* Completes an answer that lasts until the end of the connection. */
+		/* An answer without a length ends with the connection. */
 		(void)llhttp_finish(&request->parser);
 		finish_answer(request);
 	} else if (errno != EAGAIN && errno != EINTR) {
@@ -250,7 +250,8 @@ static const char *connect_advice(long error)
 	}
 }
 
-/* Failures are results. To a unix socket this does not wait: the engine accepts later. */
+/* Connects; a failure becomes the request's result. connect(2) to a unix socket does not wait for
+ * accept(2). */
 static void dial(struct docker_request *request, const char *socket_path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -280,7 +281,7 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	};
 	if (place == DOCKER_REQUESTS_MAX)
 		return -EBUSY;
-	/* The host is never looked up; HTTP/1.1 wants one nevertheless. */
+	/* HTTP/1.1 requires a Host, although nothing resolves it. */
 	size = asprintf(&text,
 			"%s %s%s%s HTTP/1.1\r\n"
 			"Host: docker\r\n"
@@ -295,7 +296,7 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	request->path = path;
 	request->head = (struct docker_buffer) {.data = text, .used = (size_t)size};
 	request->body.limit = request->on_line ? DOCKER_EVENT_MAX : DOCKER_ANSWER_MAX;
-	/* A stream may be silent for as long as it likes. */
+	/* A stream may be silent for any time. */
 	request->deadline_ms = request->on_line ? 0
 						: (int64_t)clock_ms() + DOCKER_ANSWER_TIMEOUT_MS;
 	llhttp_init(&request->parser, HTTP_RESPONSE, &parser_settings);
@@ -342,7 +343,7 @@ struct docker_request *docker_api_next_done(struct docker_api *api)
 	return NULL;
 }
 
-/* Lists what to poll for; the place of a request is one above its own. Returns the time to wait. */
+/* Fills @polled: the wake descriptor, then all places of requests. Returns the time to wait. */
 static int prepare(const struct docker_api *api, struct pollfd *polled, int timeout_ms)
 {
 	int64_t now = (int64_t)clock_ms();
@@ -433,7 +434,7 @@ int docker_api_ask(const char *socket_path, const char *method, const char *path
 	if (!api)
 		return docker_refuse(error, reason, "%s %s: %s", method, path, strerror(-error));
 	error = docker_request_start(&request, api, socket_path, path, query);
-	/* The request's own deadline ends it. */
+	/* The request's own deadline ends the loop. */
 	while (error == 0 && !docker_api_next_done(api))
 		error = docker_api_wait(api, DOCKER_ANSWER_TIMEOUT_MS);
 	if (error < 0) {

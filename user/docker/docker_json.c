@@ -9,8 +9,9 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* What changes the answers. "start" and "die" are there because a container joins its networks
- * shortly before it counts as running. DOCKER_EVENT_FILTERS lets these through. */
+/* The events that change the answers, all of which DOCKER_NETWORKS_EVENT_FILTERS lets through.
+ * "start" and "die" matter because a container joins its networks shortly before it counts as
+ * running. */
 static const struct {
 	const char *type;
 	const char *action;
@@ -39,9 +40,9 @@ int docker_refuse(int error, char reason[DOCKER_REASON_MAX], const char *format,
 	return error;
 }
 
-/* jansson takes no NUL in a key, but the labels of any image may have one, which must not blind the
- * watcher to all the others. Returns a copy with U+FFFD for each, or NULL with errno 0 when there
- * is none. */
+/* Replaces each NUL by U+FFFD in a copy. jansson rejects a NUL in a key, but any image's labels may
+ * have one, which must not hide all other containers. Returns NULL with errno 0 if there is none.
+ */
 static char *without_nuls(const char *text, size_t size)
 {
 	static const char nul[] = "\\u0000";
@@ -61,7 +62,7 @@ static char *without_nuls(const char *text, size_t size)
 			continue;
 		if (memcmp(copy + i, nul, length) == 0)
 			memcpy(copy + i + 2, "fffd", 4);
-		/* What follows a backslash starts nothing. */
+		/* An escaped character starts no escape. */
 		i++;
 	}
 	return copy;
@@ -91,7 +92,7 @@ json_t *docker_load(const char *what, const char *text, size_t size, char reason
 	return value;
 }
 
-/* NULL for "" too, which the engine writes where there is nothing. */
+/* Returns NULL for "" too, which the engine writes for an absent value. */
 static const char *filled(const char *text)
 {
 	return text && *text ? text : NULL;
@@ -114,7 +115,7 @@ static int parse_subnet(json_t *config, const char *where, struct docker_subnet 
 				     text);
 	if (!filled(gateway))
 		return 1;
-	/* Some engines give the prefix length with it. */
+	/* Some engines append the prefix length. */
 	(void)snprintf(address, sizeof(address), "%.*s", (int)strcspn(gateway, "/"), gateway);
 	if (address_parse(address, subnet->gateway) < 0)
 		return docker_refuse(-EBADMSG, reason, "%s: Gateway '%.64s' is not an address",
@@ -149,7 +150,7 @@ static int parse_subnets(json_t *configs, const char *where, struct docker_netwo
 	return 0;
 }
 
-/* The name that the engine's bridge driver gives the device
+/* Finds the name that the engine's bridge driver gives the device
  * (libnetwork/drivers/bridge/bridge.go, parseNetworkOptions and getBridgeName). */
 static int interface_name(json_t *options, const char *where, struct docker_network *network,
 			  char reason[DOCKER_REASON_MAX])
@@ -176,7 +177,7 @@ static int interface_name(json_t *options, const char *where, struct docker_netw
 	return 0;
 }
 
-/* Returns 1 when it is to be kept, 0 when it is of another kind. */
+/* Returns 1 for a network that is kept, 0 for one of another kind, or a negative errno. */
 static int parse_network(json_t *value, size_t index, struct docker_network *network,
 			 char reason[DOCKER_REASON_MAX])
 {
@@ -228,7 +229,7 @@ static int parse_networks(json_t *list, struct docker_network *networks, size_t 
 
 	json_array_foreach (list, index, value) {
 		result = parse_network(value, index, &networks[*count], reason);
-		/* Counted even when only half filled: the caller frees them all. */
+		/* A half filled one counts too, because the caller frees them all. */
 		*count += result != 0;
 		if (result < 0)
 			return result;
@@ -249,7 +250,7 @@ static int parse_address(const char *text, const char *where, uint8_t address[16
 	return 0;
 }
 
-/* One membership of a container, added to its network. */
+/* Adds one membership of a container to its network. */
 static int parse_membership(json_t *value, const char *id, const char *name, const char *where,
 			    struct docker_network *networks, size_t count,
 			    char reason[DOCKER_REASON_MAX])
@@ -267,7 +268,7 @@ static int parse_membership(json_t *value, const char *id, const char *name, con
 		return 0;
 	key.id = (char *)network_id;
 	network = bsearch(&key, networks, count, sizeof(*networks), compare_networks);
-	/* A network of another kind, or one made since: its event is on the way. */
+	/* The network is of another kind, or it is newer and its event is on the way. */
 	if (!network)
 		return 0;
 	container = reallocarray(network->containers, network->container_count + 1,
@@ -314,7 +315,7 @@ static int parse_container(json_t *value, size_t index, struct docker_network *n
 	return 0;
 }
 
-void docker_networks_free(struct docker_network *networks, size_t count)
+void docker_state_free(struct docker_network *networks, size_t count)
 {
 	size_t i, j;
 
@@ -364,7 +365,7 @@ int docker_parse_state(const char *networks_text, size_t networks_size, const ch
 			result = parse_container(value, index, networks, count, reason);
 	}
 	if (result < 0) {
-		docker_networks_free(networks, count);
+		docker_state_free(networks, count);
 		return result;
 	}
 	*ret_networks = networks;

@@ -8,118 +8,91 @@
 #include "docker/docker_session.h"
 #include "lib/log.h"
 
-/* When a DOCKER_EVENT_CHANGING has had its effect, with much to spare. */
+/* A DOCKER_EVENT_CHANGING has surely had its effect after this time. */
 #define SETTLE_MS 250
 
-/* Of the session's thread alone, but for what docker_watch_new() sets before it starts. */
-struct docker_watch {
+/* Belongs to the session's thread, except for the fields that docker_networks_new() sets before the
+ * thread starts. */
+struct docker_networks {
 	struct docker_session session;
-	const struct docker_watch_handler *handler;
+	const struct docker_networks_handler *handler;
 	void *context;
-	struct docker_request networks;
-	struct docker_request containers;
-	unsigned int pending; /* of the two: how many are not done */
 };
 
-static int watch_event(const char *line, size_t size, void *context)
+static int networks_event(const char *line, size_t size, void *context)
 {
-	struct docker_watch *watch = context;
+	struct docker_networks *networks = context;
 	enum docker_event_effect effect;
-	int error = docker_parse_event(line, size, &effect, watch->session.reason);
+	int error = docker_parse_event(line, size, &effect, networks->session.reason);
 
 	if (error < 0)
 		return error;
 	if (effect != DOCKER_EVENT_NOTHING)
-		docker_session_read_soon(&watch->session);
+		docker_session_read_soon(&networks->session);
 	if (effect == DOCKER_EVENT_CHANGING)
-		docker_session_read_after(&watch->session, SETTLE_MS);
+		docker_session_read_after(&networks->session, SETTLE_MS);
 	return 0;
 }
 
-static int watch_read(void *context)
+static int networks_read(const struct docker_request *answers, void *context)
 {
-	struct docker_watch *watch = context;
-	int error = docker_session_get(&watch->session, &watch->networks, "/networks");
-
-	if (error == 0)
-		error = docker_session_get(&watch->session, &watch->containers, "/containers/json");
-	watch->pending = 2;
-	return error;
-}
-
-static int watch_answered(struct docker_request *request, int result, void *context)
-{
-	struct docker_watch *watch = context;
-	struct docker_network *networks;
+	struct docker_networks *networks = context;
+	const struct docker_buffer *list = &answers[0].body, *containers = &answers[1].body;
+	struct docker_network *state;
 	size_t count;
 	int error;
 
-	(void)request;
-	if (result < 0 || --watch->pending > 0)
-		return result;
-	error = docker_parse_state(watch->networks.body.data, watch->networks.body.used,
-				   watch->containers.body.data, watch->containers.body.used,
-				   &networks, &count, watch->session.reason);
+	error = docker_parse_state(list->data, list->used, containers->data, containers->used,
+				   &state, &count, networks->session.reason);
 	if (error < 0)
 		return error;
-	docker_request_remove(&watch->networks);
-	docker_request_remove(&watch->containers);
-	docker_session_read_finished(&watch->session);
-	watch->handler->networks(networks, count, watch->context);
-	docker_networks_free(networks, count);
+	docker_session_read_finished(&networks->session);
+	networks->handler->networks(state, count, networks->context);
+	docker_state_free(state, count);
 	return 0;
 }
 
-static void watch_closed(void *context)
+static void networks_connected(bool connected, const char *reason, void *context)
 {
-	struct docker_watch *watch = context;
+	struct docker_networks *networks = context;
 
-	docker_request_remove(&watch->networks);
-	docker_request_remove(&watch->containers);
-}
-
-static void watch_connected(bool connected, const char *reason, void *context)
-{
-	struct docker_watch *watch = context;
-
-	if (watch->handler->connected)
-		watch->handler->connected(connected, reason, watch->context);
+	if (networks->handler->connected)
+		networks->handler->connected(connected, reason, networks->context);
 }
 
 static const struct docker_session_watcher networks_watcher = {
 	.subject = "networks",
 	.thread_name = "docker-networks",
-	.event_filters = DOCKER_EVENT_FILTERS,
-	.event = watch_event,
-	.read = watch_read,
-	.answered = watch_answered,
-	.closed = watch_closed,
-	.connected = watch_connected,
+	.event_filters = DOCKER_NETWORKS_EVENT_FILTERS,
+	.state_paths = {"/networks", "/containers/json"},
+	.event = networks_event,
+	.read = networks_read,
+	.connected = networks_connected,
 };
 
-int docker_watch_new(const char *socket_path, const struct docker_watch_handler *handler,
-		     void *context, struct docker_watch **ret_watch)
+int docker_networks_new(const char *socket_path, const struct docker_networks_handler *handler,
+			void *context, struct docker_networks **ret_networks)
 {
-	struct docker_watch *watch = calloc(1, sizeof(*watch));
+	struct docker_networks *networks = calloc(1, sizeof(*networks));
 	int error;
 
-	if (!watch)
+	if (!networks)
 		return log_errno(-ENOMEM, "docker: cannot start watching");
-	watch->handler = handler;
-	watch->context = context;
-	error = docker_session_start(&watch->session, socket_path, &networks_watcher, watch);
+	networks->handler = handler;
+	networks->context = context;
+	error = docker_session_start(&networks->session, socket_path, &networks_watcher, networks);
 	if (error < 0) {
-		free(watch);
+		free(networks);
 		return error;
 	}
-	*ret_watch = watch;
+	*ret_networks = networks;
 	return 0;
 }
 
-void docker_watch_free(struct docker_watch *watch)
+void docker_networks_free(struct docker_networks *networks)
 {
-	if (!watch)
+	if (!networks)
 		return;
-	docker_session_stop(&watch->session);
-	free(watch);
+	docker_session_stop(&networks->session);
+	free(networks);
 }

@@ -2,13 +2,13 @@
 /*
  * Watches the networks of a Docker engine over its unix socket.
  *
- * A thread keeps the engine's event stream open and reads the whole state anew whenever something
- * in it changed; whoever watches never sees single changes and so cannot miss one. API reference:
+ * A thread keeps the engine's event stream open and reads the whole state again after each change.
+ * The watcher's user sees whole states, not single changes, and so cannot miss one. API reference:
  * https://docs.docker.com/reference/api/engine/ (GET /events, /networks, /containers/json).
  *
- * The paths carry no version ("/v1.41/..."): the engine then speaks its own current one. A fixed
- * version is refused by engines that are older, and by those whose lower limit has moved above it
- * (MinAPIVersion), while the few fields read here are the same in all of them.
+ * The paths carry no version ("/v1.41/..."), so the engine answers in its current one. Older
+ * engines refuse a fixed version, and so do engines whose lower limit (MinAPIVersion) is above it.
+ * The few fields that are read here are the same in all versions.
  */
 #ifndef SIDESTEP_DOCKER_NETWORKS_H
 #define SIDESTEP_DOCKER_NETWORKS_H
@@ -22,27 +22,27 @@
 
 #define DOCKER_SOCKET_DEFAULT "/var/run/docker.sock"
 
-/* Limits: what lies beyond them is treated like any other malformed answer. */
+/* An answer beyond these limits counts as malformed. */
 #define DOCKER_ANSWER_MAX     (16U << 20) /* bytes of one answer */
 #define DOCKER_EVENT_MAX      (1U << 20)  /* bytes of one event */
 #define DOCKER_NETWORKS_MAX   4096
-#define DOCKER_RETRY_FIRST_MS 100 /* wait before connecting again; doubles up to ... */
-#define DOCKER_RETRY_LAST_MS  5000
+#define DOCKER_RETRY_FIRST_MS 100  /* the first pause before a new connection; it doubles ... */
+#define DOCKER_RETRY_LAST_MS  5000 /* ... up to this one */
 
 /* IPAM.Config of a network. */
 struct docker_subnet {
 	struct prefix prefix;
 	bool has_gateway;
-	uint8_t gateway[16]; /* as in address.h */
+	uint8_t gateway[16]; /* as in lib/address.h */
 };
 
-/* A running container on a network. Those that share another one's network namespace
- * (--network container:...) are not on any network of their own. */
+/* A running container on a network. A container that shares the network namespace of another one
+ * (--network container:...) is on no network itself. */
 struct docker_container {
 	char *id; /* 64 hexadecimal digits */
 	char *name;
 	bool has_ipv4, has_ipv6;
-	uint8_t ipv4[16]; /* as in address.h */
+	uint8_t ipv4[16]; /* as in lib/address.h */
 	uint8_t ipv6[16];
 };
 
@@ -58,32 +58,33 @@ struct docker_network {
 	size_t container_count;
 };
 
-struct docker_watch_handler {
-	/* The whole state, ordered by id, each time that something may have changed; equal ones in
-	 * a row are possible. The array belongs to the watcher and ends with the call. */
+struct docker_networks_handler {
+	/* Gets the whole state, ordered by id, after each possible change; two equal states in a
+	 * row are possible. The array belongs to the watcher and ends with the call. */
 	void (*networks)(const struct docker_network *networks, size_t count, void *context);
-	/* First once the first attempt succeeded or failed, then at each change. The engine counts
-	 * as connected when its events arrive and its state was read; networks() follows at once.
-	 * While it is not, what networks() said last is the best that is known. @reason is NULL
-	 * when connected. May be NULL. */
+	/* Is called after the first attempt to connect, then at each change. The engine counts as
+	 * connected when its event stream is open and its state was read; networks() follows at
+	 * once. After a loss, the last state stays the best known one. @reason is NULL when
+	 * connected. May be NULL. */
 	void (*connected)(bool connected, const char *reason, void *context);
 };
 
-struct docker_watch;
+struct docker_networks;
 
 /*
- * Starts watching; connecting, also again after a loss, is the watcher's own business, so an engine
- * that is not there (yet) is no error. The handler is called from the watcher's thread, one call
- * at a time, with all signals blocked; *@handler must outlive the watcher. @socket_path may have
- * "unix://" in front, as DOCKER_HOST does; NULL: DOCKER_SOCKET_DEFAULT.
+ * Starts the watcher. It connects by itself, also after a loss, so an engine that does not run
+ * (yet) is no error. The watcher's thread calls the handler, one call at a time, with all signals
+ * blocked;
+ * *@handler must outlive the watcher. @socket_path may start with "unix://", as DOCKER_HOST does.
+ * NULL: DOCKER_SOCKET_DEFAULT.
  *
  * Returns 0, -ENAMETOOLONG, -EINVAL (another scheme), -ENOMEM or -EAGAIN (no thread), logged.
  */
-int docker_watch_new(const char *socket_path, const struct docker_watch_handler *handler,
-		     void *context, struct docker_watch **ret_watch);
+int docker_networks_new(const char *socket_path, const struct docker_networks_handler *handler,
+			void *context, struct docker_networks **ret_networks);
 
-/* Ends the thread and frees everything; no handler is called any more. Waits for nothing but a
- * handler that is running. Not to be called from a handler. NULL is allowed. */
-void docker_watch_free(struct docker_watch *watch);
+/* Ends the thread and frees everything. It waits for a handler that is running, and no handler is
+ * called after it. A handler must not call it. NULL is allowed. */
+void docker_networks_free(struct docker_networks *networks);
 
 #endif

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What sidecars a workerd left behind, and their end. */
+#include "docker/docker_orphans.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "docker/docker_api.h"
-#include "docker/docker_sidecars.h"
 #include "docker/docker_sidecars_json.h"
 #include "lib/log.h"
 
-bool docker_sidecar_orphaned(const struct docker_sidecar *sidecar, int64_t now_ms, int64_t age_ms)
+bool docker_orphans_match(const struct docker_sidecar *sidecar, int64_t now_ms, int64_t age_ms)
 {
 	static const char suffix[] = "-proxy";
 	size_t length = strlen(sidecar->name);
@@ -20,7 +20,8 @@ bool docker_sidecar_orphaned(const struct docker_sidecar *sidecar, int64_t now_m
 	return sidecar->unused_since_ms && now_ms - sidecar->unused_since_ms >= age_ms;
 }
 
-/* Returns 1 when a running container shares the network namespace of @id. */
+/* Returns 1 when another running container shares the network namespace of @id, 0 when none does,
+ * or a negative errno with @reason. */
 static int is_used(const char *socket_path, const char *id, char reason[DOCKER_REASON_MAX])
 {
 	_cleanup_document_ struct docker_document list = {0};
@@ -41,7 +42,7 @@ static int is_used(const char *socket_path, const char *id, char reason[DOCKER_R
 	return result;
 }
 
-int docker_container_remove(const char *socket_path, const char *id)
+int docker_orphans_remove(const char *socket_path, const char *id)
 {
 	struct docker_buffer body = {0};
 	char path[sizeof("/containers/") + DOCKER_ID_MAX];

@@ -14,15 +14,16 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* The events of this many seconds before are asked for as well, see session_open(). */
+/* The event stream starts with the events of the last seconds, see session_open(). */
 #define EVENTS_OVERLAP_S 2
-/* However long reading took, the next one is not put off by more than this. */
+/* The longest pause between two reads of the state. */
 #define PAUSE_MAX_MS 1000
 #define IDLE_MS	     60000
-/* So many times as long as after the last event, after the first one. */
+/* docker_session_read_after() reads at most this many times later than asked for. */
 #define SETTLE_LATE_FACTOR 4
 
-/* Up to a quarter: watchers that lost the engine together need not come back together. */
+/* Returns up to a quarter of the pause, so that watchers which lost the engine together do not come
+ * back together. */
 static unsigned int jitter_ms(unsigned int backoff_ms)
 {
 	return (unsigned int)(clock_ns() / 1000) % (backoff_ms / 4 + 1);
@@ -30,8 +31,13 @@ static unsigned int jitter_ms(unsigned int backoff_ms)
 
 static void session_close(struct docker_session *session)
 {
+	size_t i;
+
 	docker_request_remove(&session->events);
-	session->watcher->closed(session->context);
+	for (i = 0; i < DOCKER_STATE_PATHS; i++)
+		docker_request_remove(&session->answers[i]);
+	if (session->watcher->closed)
+		session->watcher->closed(session->context);
 	session->read_wanted = false;
 	session->reading = false;
 	session->settle_ms = 0;
@@ -39,8 +45,8 @@ static void session_close(struct docker_session *session)
 	session->state = DOCKER_SESSION_WAITING;
 }
 
-/* Every trouble ends here: a fresh start with everything read anew is the one way back that needs
- * no proof. session->reason says why. */
+/* Ends the session after any error and has it start again. To connect again and read everything is
+ * the one recovery that needs no proof. session->reason tells the error. */
 static void session_fail(struct docker_session *session)
 {
 	const struct docker_session_watcher *watcher = session->watcher;
@@ -48,8 +54,8 @@ static void session_fail(struct docker_session *session)
 	bool news = session->reported != DOCKER_REPORTED_LOST ||
 		    strcmp(session->reason, session->warned) != 0;
 
-	/* Only a session that lasted starts the count again, or an engine that always fails at the
-	 * same point would be asked ten times a second. */
+	/* Only a session that lasted resets the pause. Otherwise an engine that always fails at
+	 * the same point would be asked ten times a second. */
 	if (session->state == DOCKER_SESSION_OPEN &&
 	    now - session->opened_ms >= DOCKER_RETRY_LAST_MS)
 		session->backoff_ms = DOCKER_RETRY_FIRST_MS;
@@ -59,7 +65,7 @@ static void session_fail(struct docker_session *session)
 	if (session->backoff_ms > DOCKER_RETRY_LAST_MS)
 		session->backoff_ms = DOCKER_RETRY_LAST_MS;
 	if (session->reported == DOCKER_REPORTED_CONNECTED)
-		log_warning("docker: %s (trying again; the %s known so far stay in force)",
+		log_warning("docker: %s (trying again; the known %s stay in force)",
 			    session->reason, watcher->subject);
 	else
 		log_write(news ? LOG_WARNING : LOG_DEBUG, "docker: %s (trying again)",
@@ -82,13 +88,6 @@ session_fail_with(struct docker_session *session, const char *format, ...)
 	session_fail(session);
 }
 
-static int receive_event(const char *line, size_t size, void *context)
-{
-	struct docker_session *session = context;
-
-	return session->watcher->event(line, size, session->context);
-}
-
 static void session_open(struct docker_session *session)
 {
 	_cleanup_free_ char *query = NULL;
@@ -96,12 +95,12 @@ static void session_open(struct docker_session *session)
 	long long since = (long long)time(NULL) - EVENTS_OVERLAP_S;
 
 	/* The engine sends the answer's head before it subscribes the stream to its events (moby,
-	 * api/server/router/system/system_routes.go, getEvents): what happens between the two is
-	 * only seen when the recent past is asked for as well. */
+	 * api/server/router/system/system_routes.go, getEvents). An event between the two is seen
+	 * only if the recent past is requested too. */
 	if (filters && asprintf(&query, "since=%lld&filters=%s", since, filters) < 0)
 		query = NULL;
-	session->events.on_line = receive_event;
-	session->events.context = session;
+	session->events.on_line = session->watcher->event;
+	session->events.context = session->context;
 	if (!query || docker_request_start(&session->events, session->api, session->socket_path,
 					   "/events", query) < 0) {
 		session_fail_with(session, "out of memory");
@@ -122,11 +121,6 @@ int docker_session_get(struct docker_session *session, struct docker_request *re
 	return error;
 }
 
-void docker_session_read_soon(struct docker_session *session)
-{
-	session->read_wanted = true;
-}
-
 void docker_session_read_after(struct docker_session *session, int64_t ms)
 {
 	int64_t now = (int64_t)clock_ms();
@@ -138,11 +132,43 @@ void docker_session_read_after(struct docker_session *session, int64_t ms)
 
 static void read_start(struct docker_session *session)
 {
+	const char *const *paths = session->watcher->state_paths;
+
 	session->read_wanted = false;
 	session->reading = true;
 	session->read_started_ms = (int64_t)clock_ms();
-	if (session->watcher->read(session->context) < 0)
-		session_fail(session);
+	session->unanswered = 0;
+	for (; session->unanswered < DOCKER_STATE_PATHS && paths[session->unanswered];
+	     session->unanswered++) {
+		if (docker_session_get(session, &session->answers[session->unanswered],
+				       paths[session->unanswered]) < 0) {
+			session_fail(session);
+			return;
+		}
+	}
+}
+
+static bool is_state(const struct docker_session *session, const struct docker_request *request)
+{
+	size_t i;
+
+	for (i = 0; i < DOCKER_STATE_PATHS; i++)
+		if (request == &session->answers[i])
+			return true;
+	return false;
+}
+
+/* One of the requests that read_start() made is done. */
+static int read_answered(struct docker_session *session, int result)
+{
+	size_t i;
+
+	if (result < 0 || --session->unanswered > 0)
+		return result;
+	result = session->watcher->read(session->answers, session->context);
+	for (i = 0; i < DOCKER_STATE_PATHS; i++)
+		docker_request_remove(&session->answers[i]);
+	return result;
 }
 
 void docker_session_read_finished(struct docker_session *session)
@@ -151,8 +177,8 @@ void docker_session_read_finished(struct docker_session *session)
 	int64_t took = now - session->read_started_ms;
 
 	session->reading = false;
-	/* At most half of the time is spent on asking: in a storm of events an engine with a
-	 * thousand containers has better things to do. */
+	/* At most half of the time is spent on reading, to spare an engine with a thousand
+	 * containers in a storm of events. */
 	session->read_allowed_ms = now + (took < PAUSE_MAX_MS ? took : PAUSE_MAX_MS);
 	if (session->reported == DOCKER_REPORTED_CONNECTED)
 		return;
@@ -219,7 +245,7 @@ static int next_timeout_ms(const struct docker_session *session)
 	return left > 0 ? (int)left : 0;
 }
 
-/* What has finished. A failure removes all requests, and ends this with them. */
+/* Handles the requests that are done. A failure removes all requests. */
 static void session_results(struct docker_session *session)
 {
 	struct docker_request *request;
@@ -227,7 +253,9 @@ static void session_results(struct docker_session *session)
 
 	while ((request = docker_api_next_done(session->api)) != NULL) {
 		result = docker_request_result(request, session->reason);
-		if (request != &session->events)
+		if (is_state(session, request))
+			result = read_answered(session, result);
+		else if (request != &session->events)
 			result = session->watcher->answered(request, result, session->context);
 		if (result < 0) {
 			session_fail(session);
@@ -248,7 +276,7 @@ static void *session_run(void *argument)
 		if (error == 0)
 			continue;
 		session_fail_with(session, "cannot wait for the engine: %s", strerror(-error));
-		/* Whatever it was, this loop must not spin on it. */
+		/* The loop must not spin on the error. */
 		(void)poll(NULL, 0, 50);
 	}
 	session_close(session);
@@ -260,7 +288,7 @@ static int start_thread(struct docker_session *session)
 	sigset_t all, before;
 	int error;
 
-	/* Signals are the main thread's. */
+	/* The main thread handles signals. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&session->thread, NULL, session_run, session);

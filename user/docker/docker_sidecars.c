@@ -12,17 +12,17 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* How long after the last event the list is read: not at once, since the engine would answer that
- * while it is asked for what is urgent; see also DOCKER_EVENT_CHANGING. */
+/* The list is read this long after the last event. An earlier read would delay the inspections,
+ * which are urgent; see also DOCKER_EVENT_CHANGING. */
 #define SETTLE_MS 1000
 
-/* A container that is, or may be, a running sidecar. */
+/* A container that is or may be a running sidecar. */
 struct entry {
-	struct docker_sidecar sidecar; /* .pid 0: not known to run; not shown */
-	bool due;		       /* to be inspected, also when that is going on */
+	struct docker_sidecar sidecar; /* .pid 0: not known to run, not reported */
+	bool due;		       /* to be inspected, even if an inspection runs */
 	bool inspecting;
-	bool listed; /* by the list that is being applied */
-	bool in_use; /* the same */
+	bool listed; /* in the list that is being applied */
+	bool in_use; /* another container of that list shares its network namespace */
 };
 
 struct inspection {
@@ -31,39 +31,40 @@ struct inspection {
 	char path[sizeof("/containers//json") + DOCKER_ID_MAX];
 };
 
-/* Of the session's thread alone, but for what docker_containers_new() sets before it starts. */
-struct docker_containers {
+/* Belongs to the session's thread, except for the fields that docker_sidecars_new() sets before the
+ * thread starts. */
+struct docker_sidecars {
 	struct docker_session session;
-	const struct docker_containers_handler *handler;
+	const struct docker_sidecars_handler *handler;
 	void *context;
 	char **matches;
 	size_t match_count;
 
 	struct entry *entries; /* ordered by id */
 	size_t count;
-	struct docker_request list;
 	struct inspection inspections[DOCKER_INSPECTIONS_MAX];
-	bool reading; /* the list and all inspections that follow from it */
-	bool changed; /* since the handler was called */
+	bool settling; /* the list is applied, but its inspections are not done */
+	bool changed;  /* since the handler was called */
 };
 
-/* They, the list and the event stream. */
-_Static_assert(DOCKER_INSPECTIONS_MAX + 2 <= DOCKER_REQUESTS_MAX, "requests at the same time");
+/* The session has requests of its own: the event stream and the state. */
+_Static_assert(DOCKER_INSPECTIONS_MAX + 1 + DOCKER_STATE_PATHS <= DOCKER_REQUESTS_MAX,
+	       "requests at the same time");
 
-static enum docker_selection selects(const struct docker_containers *watch,
+static enum docker_selection selects(const struct docker_sidecars *watcher,
 				     const struct docker_facts *facts)
 {
-	return docker_selects(facts, (const char *const *)watch->matches, watch->match_count);
+	return docker_selects(facts, (const char *const *)watcher->matches, watcher->match_count);
 }
 
-/* Where @id is, or would have to be. */
-static size_t entry_place(const struct docker_containers *watch, const char *id, bool *ret_found)
+/* Returns the place where @id is or belongs. */
+static size_t entry_place(const struct docker_sidecars *watcher, const char *id, bool *ret_found)
 {
-	size_t low = 0, high = watch->count;
+	size_t low = 0, high = watcher->count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = strcmp(watch->entries[middle].sidecar.id, id);
+		int order = strcmp(watcher->entries[middle].sidecar.id, id);
 
 		if (order == 0) {
 			*ret_found = true;
@@ -78,39 +79,40 @@ static size_t entry_place(const struct docker_containers *watch, const char *id,
 	return low;
 }
 
-static struct entry *entry_find(struct docker_containers *watch, const char *id)
+static struct entry *entry_find(struct docker_sidecars *watcher, const char *id)
 {
 	bool found;
-	size_t place = entry_place(watch, id, &found);
+	size_t place = entry_place(watcher, id, &found);
 
-	return found ? &watch->entries[place] : NULL;
+	return found ? &watcher->entries[place] : NULL;
 }
 
-/* Finds it, or adds it as one that is to be inspected. Returns NULL with session.reason. Moves the
- * other entries. */
-static struct entry *entry_add(struct docker_containers *watch, const char *id)
+/* Finds the entry of @id or adds one that is to be inspected. Returns NULL with session.reason.
+ * Entries move in memory. */
+static struct entry *entry_add(struct docker_sidecars *watcher, const char *id)
 {
 	_cleanup_free_ char *copy = NULL;
 	struct entry *entries;
 	bool found;
-	size_t place = entry_place(watch, id, &found);
+	size_t place = entry_place(watcher, id, &found);
 
 	if (found)
-		return &watch->entries[place];
-	if (watch->count >= DOCKER_SIDECARS_MAX) {
-		(void)docker_refuse(-E2BIG, watch->session.reason,
+		return &watcher->entries[place];
+	if (watcher->count >= DOCKER_SIDECARS_MAX) {
+		(void)docker_refuse(-E2BIG, watcher->session.reason,
 				    "the limit of %d sidecars is passed", DOCKER_SIDECARS_MAX);
 		return NULL;
 	}
 	copy = strdup(id);
-	entries = copy ? reallocarray(watch->entries, watch->count + 1, sizeof(*entries)) : NULL;
+	entries = copy ? reallocarray(watcher->entries, watcher->count + 1, sizeof(*entries))
+		       : NULL;
 	if (!entries) {
-		(void)docker_refuse(-ENOMEM, watch->session.reason, "out of memory");
+		(void)docker_refuse(-ENOMEM, watcher->session.reason, "out of memory");
 		return NULL;
 	}
-	watch->entries = entries;
-	memmove(entries + place + 1, entries + place, (watch->count - place) * sizeof(*entries));
-	watch->count++;
+	watcher->entries = entries;
+	memmove(entries + place + 1, entries + place, (watcher->count - place) * sizeof(*entries));
+	watcher->count++;
 	entries[place] = (struct entry) {
 		.sidecar.id = TAKE_PTR(copy),
 		.sidecar.unused_since_ms = (int64_t)clock_ms(),
@@ -126,33 +128,33 @@ static void entry_release(struct entry *entry)
 	free(entry->sidecar.image);
 }
 
-/* Without those that turned out not to be running sidecars. */
-static void entries_prune(struct docker_containers *watch)
+/* Removes the entries that are no running sidecars. */
+static void entries_prune(struct docker_sidecars *watcher)
 {
 	size_t kept = 0, i;
 
-	for (i = 0; i < watch->count; i++) {
-		struct entry *entry = &watch->entries[i];
+	for (i = 0; i < watcher->count; i++) {
+		struct entry *entry = &watcher->entries[i];
 
 		if (entry->sidecar.pid == 0 && !entry->due && !entry->inspecting)
 			entry_release(entry);
 		else
-			watch->entries[kept++] = *entry;
+			watcher->entries[kept++] = *entry;
 	}
-	watch->count = kept;
+	watcher->count = kept;
 }
 
-static bool entries_unsettled(const struct docker_containers *watch)
+static bool entries_unsettled(const struct docker_sidecars *watcher)
 {
 	size_t i;
 
-	for (i = 0; i < watch->count; i++)
-		if (watch->entries[i].due || watch->entries[i].inspecting)
+	for (i = 0; i < watcher->count; i++)
+		if (watcher->entries[i].due || watcher->entries[i].inspecting)
 			return true;
 	return false;
 }
 
-static int set_text(struct docker_containers *watch, char **text, const char *value)
+static int set_text(struct docker_sidecars *watcher, char **text, const char *value)
 {
 	char *copy;
 
@@ -160,43 +162,43 @@ static int set_text(struct docker_containers *watch, char **text, const char *va
 		return 0;
 	copy = strdup(value);
 	if (!copy)
-		return docker_refuse(-ENOMEM, watch->session.reason, "out of memory");
+		return docker_refuse(-ENOMEM, watcher->session.reason, "out of memory");
 	free(*text);
 	*text = copy;
-	watch->changed = true;
+	watcher->changed = true;
 	return 0;
 }
 
-static void set_pid(struct docker_containers *watch, struct entry *entry, pid_t pid)
+static void set_pid(struct docker_sidecars *watcher, struct entry *entry, pid_t pid)
 {
-	watch->changed = watch->changed || entry->sidecar.pid != pid;
+	watcher->changed = watcher->changed || entry->sidecar.pid != pid;
 	entry->sidecar.pid = pid;
 }
 
-static void set_in_use(struct docker_containers *watch, struct entry *entry)
+static void set_in_use(struct docker_sidecars *watcher, struct entry *entry)
 {
 	int64_t *since = &entry->sidecar.unused_since_ms;
 
 	if (entry->in_use == (*since == 0))
 		return;
 	*since = entry->in_use ? 0 : (int64_t)clock_ms();
-	watch->changed = true;
+	watcher->changed = true;
 }
 
-static int watch_event(const char *line, size_t size, void *context)
+static int sidecars_event(const char *line, size_t size, void *context)
 {
-	struct docker_containers *watch = context;
+	struct docker_sidecars *watcher = context;
 	_cleanup_document_ struct docker_document event = {0};
 	struct entry *entry;
-	int error = docker_parse_container_event(line, size, &event, watch->session.reason);
+	int error = docker_parse_container_event(line, size, &event, watcher->session.reason);
 
 	if (error < 0 || event.count == 0)
 		return error;
-	/* Also for what is no sidecar: it may use one's network namespace. */
-	docker_session_read_after(&watch->session, SETTLE_MS);
-	entry = entry_find(watch, event.facts->id);
-	if (!entry && selects(watch, event.facts) != DOCKER_NOT_SELECTED) {
-		entry = entry_add(watch, event.facts->id);
+	/* A container that is no sidecar may use the network namespace of one. */
+	docker_session_read_after(&watcher->session, SETTLE_MS);
+	entry = entry_find(watcher, event.facts->id);
+	if (!entry && selects(watcher, event.facts) != DOCKER_NOT_SELECTED) {
+		entry = entry_add(watcher, event.facts->id);
 		if (!entry)
 			return -ENOMEM;
 	}
@@ -205,31 +207,23 @@ static int watch_event(const char *line, size_t size, void *context)
 	return 0;
 }
 
-static int watch_read(void *context)
+/* Applies the list, and leaves to an inspection what the list cannot prove. It lags behind (see
+ * DOCKER_EVENT_CHANGING), so a container that it lacks may still run. After a loss, events were
+ * missed, and every known sidecar may have another process or none. */
+static int apply_list(struct docker_sidecars *watcher, const struct docker_document *list)
 {
-	struct docker_containers *watch = context;
-
-	watch->reading = true;
-	return docker_session_get(&watch->session, &watch->list, "/containers/json");
-}
-
-/* What the list cannot prove is left to an inspection: it lags behind (see DOCKER_EVENT_CHANGING),
- * so even one that it lacks may be running. After a loss events were missed: whatever was known may
- * run with another process, or not at all. */
-static int apply_list(struct docker_containers *watch, const struct docker_document *list)
-{
-	bool missed = !docker_session_connected(&watch->session);
+	bool missed = !docker_session_connected(&watcher->session);
 	struct entry *entry;
 	size_t i;
 
-	for (i = 0; i < watch->count; i++) {
-		watch->entries[i].in_use = false;
-		watch->entries[i].listed = false;
+	for (i = 0; i < watcher->count; i++) {
+		watcher->entries[i].in_use = false;
+		watcher->entries[i].listed = false;
 	}
 	for (i = 0; i < list->count; i++) {
-		if (selects(watch, &list->facts[i]) == DOCKER_NOT_SELECTED)
+		if (selects(watcher, &list->facts[i]) == DOCKER_NOT_SELECTED)
 			continue;
-		entry = entry_add(watch, list->facts[i].id);
+		entry = entry_add(watcher, list->facts[i].id);
 		if (!entry)
 			return -ENOMEM;
 		entry->listed = true;
@@ -237,118 +231,122 @@ static int apply_list(struct docker_containers *watch, const struct docker_docum
 	for (i = 0; i < list->count; i++) {
 		const char *owner = docker_network_owner(&list->facts[i]);
 
-		entry = owner ? entry_find(watch, owner) : NULL;
+		entry = owner ? entry_find(watcher, owner) : NULL;
 		if (entry)
 			entry->in_use = true;
 	}
-	for (i = 0; i < watch->count; i++) {
-		entry = &watch->entries[i];
+	for (i = 0; i < watcher->count; i++) {
+		entry = &watcher->entries[i];
 		entry->due = entry->due || missed || !entry->listed;
-		set_in_use(watch, entry);
+		set_in_use(watcher, entry);
 	}
 	return 0;
 }
 
-static int list_answered(struct docker_containers *watch)
-{
-	_cleanup_document_ struct docker_document list = {0};
-	int error = docker_parse_containers(watch->list.body.data, watch->list.body.used, &list,
-					    watch->session.reason);
-
-	if (error == 0)
-		error = apply_list(watch, &list);
-	docker_request_remove(&watch->list);
-	return error;
-}
-
-static int apply_inspection(struct docker_containers *watch, struct entry *entry,
+static int apply_inspection(struct docker_sidecars *watcher, struct entry *entry,
 			    const struct docker_facts *facts)
 {
 	int error;
 
-	if (facts->pid == 0 || selects(watch, facts) != DOCKER_SELECTED) {
-		set_pid(watch, entry, 0);
+	if (facts->pid == 0 || selects(watcher, facts) != DOCKER_SELECTED) {
+		set_pid(watcher, entry, 0);
 		return 0;
 	}
-	error = set_text(watch, &entry->sidecar.name, facts->name);
+	error = set_text(watcher, &entry->sidecar.name, facts->name);
 	if (error == 0)
-		error = set_text(watch, &entry->sidecar.image, facts->image);
+		error = set_text(watcher, &entry->sidecar.image, facts->image);
 	if (error == 0) {
 		entry->sidecar.started = facts->started;
-		set_pid(watch, entry, facts->pid);
+		set_pid(watcher, entry, facts->pid);
 	}
 	return error;
 }
 
-static int inspection_answered(struct docker_containers *watch, struct inspection *inspection,
+static int inspection_answered(struct docker_sidecars *watcher, struct inspection *inspection,
 			       int result)
 {
 	_cleanup_document_ struct docker_document document = {0};
 	struct docker_buffer *body = &inspection->request.body;
-	struct entry *entry = entry_find(watch, inspection->id);
+	struct entry *entry = entry_find(watcher, inspection->id);
 
 	entry->inspecting = false;
 	if (result == 0)
 		result = docker_parse_inspection(body->data, body->used, &document,
-						 watch->session.reason);
+						 watcher->session.reason);
 	if (result == 0) {
-		result = apply_inspection(watch, entry, document.facts);
+		result = apply_inspection(watcher, entry, document.facts);
 	} else if (result == -ENOENT) {
-		set_pid(watch, entry, 0);
+		set_pid(watcher, entry, 0);
 		result = 0;
 	} else if (result == -EPROTO || result == -ETIMEDOUT) {
-		/* One container that the engine cannot show, or not now, must not hide the others.
-		 * If it is not known to run, the next list asks for it again. */
-		log_warning("docker: %s; what is known of this container stays in force",
-			    watch->session.reason);
+		/* A container that the engine cannot show must not hide the others. If it is not
+		 * known to run, the next list has it inspected again. */
+		log_warning("docker: %s; the container keeps its last known state",
+			    watcher->session.reason);
 		result = 0;
 	}
 	docker_request_remove(&inspection->request);
 	return result;
 }
 
-static void report(struct docker_containers *watch)
+static void report(struct docker_sidecars *watcher)
 {
-	_cleanup_free_ struct docker_sidecar *sidecars = calloc(watch->count + 1,
+	_cleanup_free_ struct docker_sidecar *sidecars = calloc(watcher->count + 1,
 								sizeof(*sidecars));
 	size_t count = 0, i;
 
 	if (!sidecars) {
-		/* .changed stays: the next round tries again. */
-		log_error("docker: no memory for %zu sidecars", watch->count);
+		/* .changed stays, so the next round tries again. */
+		log_error("docker: no memory for %zu sidecars", watcher->count);
 		return;
 	}
-	for (i = 0; i < watch->count; i++)
-		if (watch->entries[i].sidecar.pid != 0)
-			sidecars[count++] = watch->entries[i].sidecar;
-	watch->changed = false;
-	watch->handler->containers(sidecars, count, watch->context);
+	for (i = 0; i < watcher->count; i++)
+		if (watcher->entries[i].sidecar.pid != 0)
+			sidecars[count++] = watcher->entries[i].sidecar;
+	watcher->changed = false;
+	watcher->handler->sidecars(sidecars, count, watcher->context);
 }
 
-static int watch_answered(struct docker_request *request, int result, void *context)
+/* An answer was applied. Reports the end of a read of the state, and changes. */
+static void answer_applied(struct docker_sidecars *watcher)
 {
-	struct docker_containers *watch = context;
-	int error;
+	entries_prune(watcher);
+	if (watcher->settling && !entries_unsettled(watcher)) {
+		watcher->settling = false;
+		docker_session_read_finished(&watcher->session);
+	}
+	/* After a loss, only a complete state is reported. */
+	if (watcher->changed && docker_session_connected(&watcher->session))
+		report(watcher);
+}
 
-	if (request != &watch->list)
-		error = inspection_answered(watch, request->context, result);
-	else
-		error = result < 0 ? result : list_answered(watch);
+static int sidecars_read(const struct docker_request *answers, void *context)
+{
+	struct docker_sidecars *watcher = context;
+	_cleanup_document_ struct docker_document list = {0};
+	int error = docker_parse_containers(answers->body.data, answers->body.used, &list,
+					    watcher->session.reason);
+
+	if (error == 0)
+		error = apply_list(watcher, &list);
 	if (error < 0)
 		return error;
-	entries_prune(watch);
-	if (watch->reading && watch->list.state == DOCKER_REQUEST_IDLE &&
-	    !entries_unsettled(watch)) {
-		watch->reading = false;
-		docker_session_read_finished(&watch->session);
-	}
-	/* After a loss only what was read completely is news. */
-	if (watch->changed && docker_session_connected(&watch->session))
-		report(watch);
+	watcher->settling = true;
+	answer_applied(watcher);
 	return 0;
 }
 
-static int inspect(struct docker_containers *watch, struct inspection *inspection,
+static int sidecars_answered(struct docker_request *request, int result, void *context)
+{
+	struct docker_sidecars *watcher = context;
+	int error = inspection_answered(watcher, request->context, result);
+
+	if (error == 0)
+		answer_applied(watcher);
+	return error;
+}
+
+static int inspect(struct docker_sidecars *watcher, struct inspection *inspection,
 		   struct entry *entry)
 {
 	const char *id = entry->sidecar.id;
@@ -358,124 +356,124 @@ static int inspect(struct docker_containers *watch, struct inspection *inspectio
 	inspection->request.context = inspection;
 	entry->due = false;
 	entry->inspecting = true;
-	return docker_session_get(&watch->session, &inspection->request, inspection->path);
+	return docker_session_get(&watcher->session, &inspection->request, inspection->path);
 }
 
-static int watch_work(void *context)
+static int sidecars_work(void *context)
 {
-	struct docker_containers *watch = context;
+	struct docker_sidecars *watcher = context;
 	size_t slot = 0, i;
 	int error = 0;
 
-	for (i = 0; i < watch->count && error == 0; i++) {
-		/* One that is being inspected is inspected once more: the answer may be older
-		 * than the event. */
-		if (!watch->entries[i].due || watch->entries[i].inspecting)
+	for (i = 0; i < watcher->count && error == 0; i++) {
+		/* If an inspection runs, its answer may be older than the event: another one
+		 * follows. */
+		if (!watcher->entries[i].due || watcher->entries[i].inspecting)
 			continue;
 		while (slot < DOCKER_INSPECTIONS_MAX &&
-		       watch->inspections[slot].request.state != DOCKER_REQUEST_IDLE)
+		       watcher->inspections[slot].request.state != DOCKER_REQUEST_IDLE)
 			slot++;
 		if (slot == DOCKER_INSPECTIONS_MAX)
 			break;
-		error = inspect(watch, &watch->inspections[slot], &watch->entries[i]);
+		error = inspect(watcher, &watcher->inspections[slot], &watcher->entries[i]);
 	}
 	return error;
 }
 
-static void watch_closed(void *context)
+static void sidecars_closed(void *context)
 {
-	struct docker_containers *watch = context;
+	struct docker_sidecars *watcher = context;
 	size_t i;
 
-	docker_request_remove(&watch->list);
 	for (i = 0; i < DOCKER_INSPECTIONS_MAX; i++)
-		docker_request_remove(&watch->inspections[i].request);
-	for (i = 0; i < watch->count; i++) {
-		watch->entries[i].due = false;
-		watch->entries[i].inspecting = false;
+		docker_request_remove(&watcher->inspections[i].request);
+	for (i = 0; i < watcher->count; i++) {
+		watcher->entries[i].due = false;
+		watcher->entries[i].inspecting = false;
 	}
-	entries_prune(watch);
-	watch->reading = false;
-	/* The first state of a session is told, whatever it is. */
-	watch->changed = true;
+	entries_prune(watcher);
+	watcher->settling = false;
+	/* The first state of a session is always reported. */
+	watcher->changed = true;
 }
 
-static void watch_connected(bool connected, const char *reason, void *context)
+static void sidecars_connected(bool connected, const char *reason, void *context)
 {
-	struct docker_containers *watch = context;
+	struct docker_sidecars *watcher = context;
 
-	if (watch->handler->connected)
-		watch->handler->connected(connected, reason, watch->context);
+	if (watcher->handler->connected)
+		watcher->handler->connected(connected, reason, watcher->context);
 }
 
-static const struct docker_session_watcher containers_watcher = {
+static const struct docker_session_watcher sidecars_watcher = {
 	.subject = "sidecars",
 	.thread_name = "docker-sidecars",
-	.event_filters = DOCKER_CONTAINER_EVENT_FILTERS,
-	.event = watch_event,
-	.read = watch_read,
-	.answered = watch_answered,
-	.work = watch_work,
-	.closed = watch_closed,
-	.connected = watch_connected,
+	.event_filters = DOCKER_SIDECARS_EVENT_FILTERS,
+	.state_paths = {"/containers/json"},
+	.event = sidecars_event,
+	.read = sidecars_read,
+	.answered = sidecars_answered,
+	.work = sidecars_work,
+	.closed = sidecars_closed,
+	.connected = sidecars_connected,
 };
 
-static void containers_release(struct docker_containers *watch)
+static void sidecars_release(struct docker_sidecars *watcher)
 {
 	size_t i;
 
-	for (i = 0; i < watch->count; i++)
-		entry_release(&watch->entries[i]);
-	free(watch->entries);
-	for (i = 0; i < watch->match_count; i++)
-		free(watch->matches[i]);
-	free(watch->matches);
-	free(watch);
+	for (i = 0; i < watcher->count; i++)
+		entry_release(&watcher->entries[i]);
+	free(watcher->entries);
+	for (i = 0; i < watcher->match_count; i++)
+		free(watcher->matches[i]);
+	free(watcher->matches);
+	free(watcher);
 }
 
-static int copy_matches(struct docker_containers *watch, const char *const *matches, size_t count)
+static int copy_matches(struct docker_sidecars *watcher, const char *const *matches, size_t count)
 {
-	watch->matches = calloc(count + 1, sizeof(*watch->matches));
-	if (!watch->matches)
+	watcher->matches = calloc(count + 1, sizeof(*watcher->matches));
+	if (!watcher->matches)
 		return -ENOMEM;
-	for (; watch->match_count < count; watch->match_count++) {
-		watch->matches[watch->match_count] = strdup(matches[watch->match_count]);
-		if (!watch->matches[watch->match_count])
+	for (; watcher->match_count < count; watcher->match_count++) {
+		watcher->matches[watcher->match_count] = strdup(matches[watcher->match_count]);
+		if (!watcher->matches[watcher->match_count])
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-int docker_containers_new(const char *socket_path, const char *const *matches, size_t match_count,
-			  const struct docker_containers_handler *handler, void *context,
-			  struct docker_containers **ret_containers)
+int docker_sidecars_new(const char *socket_path, const char *const *matches, size_t match_count,
+			const struct docker_sidecars_handler *handler, void *context,
+			struct docker_sidecars **ret_sidecars)
 {
-	struct docker_containers *watch = calloc(1, sizeof(*watch));
+	struct docker_sidecars *watcher = calloc(1, sizeof(*watcher));
 	int error;
 
-	if (!watch)
+	if (!watcher)
 		return log_errno(-ENOMEM, "docker: cannot start watching");
-	watch->handler = handler;
-	watch->context = context;
-	watch->changed = true;
-	error = copy_matches(watch, matches, match_count);
+	watcher->handler = handler;
+	watcher->context = context;
+	watcher->changed = true;
+	error = copy_matches(watcher, matches, match_count);
 	if (error < 0)
 		(void)log_errno(error, "docker: cannot start watching");
 	else
-		error = docker_session_start(&watch->session, socket_path, &containers_watcher,
-					     watch);
+		error = docker_session_start(&watcher->session, socket_path, &sidecars_watcher,
+					     watcher);
 	if (error < 0) {
-		containers_release(watch);
+		sidecars_release(watcher);
 		return error;
 	}
-	*ret_containers = watch;
+	*ret_sidecars = watcher;
 	return 0;
 }
 
-void docker_containers_free(struct docker_containers *containers)
+void docker_sidecars_free(struct docker_sidecars *sidecars)
 {
-	if (!containers)
+	if (!sidecars)
 		return;
-	docker_session_stop(&containers->session);
-	containers_release(containers);
+	docker_session_stop(&sidecars->session);
+	sidecars_release(sidecars);
 }

@@ -105,7 +105,8 @@ int docker_parse_containers(const char *text, size_t size, struct docker_documen
 	return 0;
 }
 
-/* "2026-01-02T03:04:05.678901234Z" or with an offset instead of the Z, which no engine writes. */
+/* Parses "2026-01-02T03:04:05.678901234Z". An offset in place of the Z is ignored; no engine writes
+ * one. */
 static time_t parse_time(const char *text)
 {
 	struct tm parts = {0};
@@ -146,7 +147,8 @@ int docker_parse_inspection(const char *text, size_t size, struct docker_documen
 	facts->name = plain_name(facts->name, facts->id);
 	facts->role = role_of(labels);
 	facts->network_mode = text_or_empty(json_object_get(host, "NetworkMode"));
-	/* A paused container runs; one between two runs of its restart policy says so too. */
+	/* "Running" is also true for a paused container, which does run, and between two runs of a
+	 * restart policy. */
 	facts->pid = running && !restarting ? (pid_t)pid : 0;
 	facts->started = parse_time(started);
 	document->count = 1;
@@ -178,7 +180,7 @@ int docker_parse_container_event(const char *line, size_t size, struct docker_do
 		.id = id,
 		.name = plain_name(text_or_empty(json_object_get(attributes, "name")), id),
 		.image = text_or_empty(json_object_get(attributes, "image")),
-		/* Labels are attributes among the others. */
+		/* The event's attributes include the labels. */
 		.role = role_of(attributes),
 		.network_mode = "",
 	};

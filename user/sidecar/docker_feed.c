@@ -17,7 +17,7 @@ struct feed_network {
 };
 
 struct docker_feed {
-	struct docker_watch *watch;
+	struct docker_networks *watch;
 	int event_fd;
 	pthread_mutex_t lock; /* guards what follows */
 	struct prefix *prefixes;
@@ -69,7 +69,7 @@ static void on_connected(bool connected, const char *reason, void *context)
 			    reason);
 }
 
-static const struct docker_watch_handler handler = {
+static const struct docker_networks_handler handler = {
 	.networks = on_networks,
 	.connected = on_connected,
 };
@@ -84,7 +84,7 @@ int docker_feed_new(const char *socket_path, struct docker_feed **ret_feed)
 	(void)pthread_mutex_init(&feed->lock, NULL);
 	feed->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = feed->event_fd < 0 ? log_errno(-errno, "cannot make an eventfd")
-				   : docker_watch_new(socket_path, &handler, feed, &feed->watch);
+				   : docker_networks_new(socket_path, &handler, feed, &feed->watch);
 	if (error < 0) {
 		docker_feed_free(feed);
 		return error;
@@ -97,7 +97,7 @@ void docker_feed_free(struct docker_feed *feed)
 {
 	if (!feed)
 		return;
-	docker_watch_free(feed->watch);
+	docker_networks_free(feed->watch);
 	(void)safe_close(feed->event_fd);
 	(void)pthread_mutex_destroy(&feed->lock);
 	free(feed->prefixes);
