@@ -22,6 +22,8 @@
 
 #include "agent/agent_namespace.h"
 #include "lib/util.h"
+#include "programs/programs_attach.h"
+#include "programs/programs_maps.h"
 #include "programs/programs_private.h"
 #include "two_netns.h"
 
@@ -253,7 +255,7 @@ static void test_killed_between_two(void **state)
 /* A link that is pinned, and the filter beside it. */
 static void leave_both(void)
 {
-	struct attachment attachment;
+	struct programs_attachment attachment;
 	char path[128];
 
 	enter_netns(far_netns);

@@ -11,6 +11,8 @@
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/util.h"
+#include "programs/programs_attach.h"
+#include "programs/programs_maps.h"
 
 /* What a name in a namespace's directory says. */
 struct pinned {
@@ -112,16 +114,16 @@ static int update_pinned(const struct agent_namespace *namespace, enum programs_
 		(void)unlink(path);
 		return -ENOENT;
 	}
-	return programs_update_link(namespace->programs, program, fd);
+	return programs_attach_update_link(namespace->programs, program, fd);
 }
 
-static int pin_attachment(struct attachment *attachment, const char *path)
+static int pin_attachment(struct programs_attachment *attachment, const char *path)
 {
 	int error;
 
 	(void)unlink(path);
 	error = bpf_obj_pin(attachment->link_fd, path);
-	attachment_release(attachment);
+	programs_attach_release(attachment);
 	return error < 0 ? log_errno(error, "cannot pin %s", path) : 0;
 }
 
@@ -134,7 +136,7 @@ static void detach_filter(const struct agent_namespace *namespace, const struct 
 	filter_path(namespace, pinned, path);
 	if (lstat(path, &status) < 0)
 		return;
-	programs_detach_filter(pinned->program, device_of(pinned));
+	programs_attach_remove_filter(pinned->program, device_of(pinned));
 	(void)unlink(path);
 }
 
@@ -142,7 +144,7 @@ static void detach_filter(const struct agent_namespace *namespace, const struct 
 static int attach_tc(struct agent_namespace *namespace, const struct pinned *pinned,
 		     const char *link)
 {
-	struct attachment attachment;
+	struct programs_attachment attachment;
 	char path[4096];
 	int error;
 
@@ -151,7 +153,7 @@ static int attach_tc(struct agent_namespace *namespace, const struct pinned *pin
 		return log_errno(-errno, "cannot note the filter %s", path);
 	error = programs_attach_tc(namespace->programs, pinned->program, device_of(pinned),
 				   &attachment);
-	if (error == 0 && attachment.kind == ATTACHMENT_CLSACT) {
+	if (error == 0 && attachment.kind == PROGRAMS_ATTACHMENT_CLSACT) {
 		namespace->unsettled = true;
 		return 0; /* nothing to release: the name tells all of it */
 	}
@@ -164,7 +166,7 @@ static int attach_tc(struct agent_namespace *namespace, const struct pinned *pin
 
 static int attach_steer(const struct agent_namespace *namespace, const char *path)
 {
-	struct attachment attachment;
+	struct programs_attachment attachment;
 	int error = programs_attach_steer(namespace->programs, namespace->netns_fd, &attachment);
 
 	return error < 0 ? error : pin_attachment(&attachment, path);
@@ -297,7 +299,7 @@ static int find_filter(const struct agent_namespace *namespace, const struct pin
 /* The link is pinned before the filter goes, and that before its note does. */
 static int settle_filter(const struct agent_namespace *namespace, const struct pinned *filter)
 {
-	struct attachment attachment;
+	struct programs_attachment attachment;
 	char path[4096];
 	int error;
 
@@ -372,7 +374,7 @@ static int detach_if_filter(const struct agent_namespace *namespace, const struc
 	(void)path;
 	(void)context;
 	if (pinned->filter && pinned->program != PROGRAMS)
-		programs_detach_filter(pinned->program, device_of(pinned));
+		programs_attach_remove_filter(pinned->program, device_of(pinned));
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/util.h"
+#include "programs/programs_maps.h"
 
 /* Requests served before other sessions get their turn. */
 #define BURST 64

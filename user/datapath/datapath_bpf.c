@@ -8,13 +8,15 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "programs/programs_attach.h"
+#include "programs/programs_maps.h"
 
 #define MAX_DEVICES 256
 
 struct device {
 	uint32_t ifindex;
-	struct attachment ingress;
-	struct attachment egress;
+	struct programs_attachment ingress;
+	struct programs_attachment egress;
 };
 
 struct datapath_bpf {
@@ -22,8 +24,8 @@ struct datapath_bpf {
 	struct datapath_bpf_config config;
 	struct programs *programs;
 	uint32_t netns;
-	struct attachment steer;
-	struct attachment fixed; /* on lo, or in bridge mode on the veth */
+	struct programs_attachment steer;
+	struct programs_attachment fixed; /* on lo, or in bridge mode on the veth */
 	struct device devices[MAX_DEVICES];
 	unsigned int device_count;
 	uint64_t start; /* ns, CLOCK_MONOTONIC; 0: not described yet */
@@ -103,7 +105,7 @@ static int bpf_attach_device(struct datapath *base, uint32_t ifindex)
 				   bridge ? PROGRAM_BRIDGE_INGRESS : PROGRAM_DEV_EGRESS, ifindex,
 				   &device.egress);
 	if (error < 0) {
-		attachment_release(&device.ingress);
+		programs_attach_release(&device.ingress);
 		return error;
 	}
 	datapath->devices[datapath->device_count++] = device;
@@ -117,8 +119,8 @@ static void bpf_detach_device(struct datapath *base, uint32_t ifindex)
 
 	if (!device)
 		return;
-	attachment_release(&device->egress);
-	attachment_release(&device->ingress);
+	programs_attach_release(&device->egress);
+	programs_attach_release(&device->ingress);
 	*device = datapath->devices[--datapath->device_count];
 }
 
@@ -128,8 +130,8 @@ static void bpf_free(struct datapath *base)
 
 	while (datapath->device_count > 0)
 		bpf_detach_device(base, datapath->devices[0].ifindex);
-	attachment_release(&datapath->fixed);
-	attachment_release(&datapath->steer);
+	programs_attach_release(&datapath->fixed);
+	programs_attach_release(&datapath->steer);
 	programs_free(datapath->programs);
 	free(datapath);
 }
@@ -173,10 +175,10 @@ static void bpf_settle(struct datapath *base)
 	struct datapath_bpf *datapath = self(base);
 	unsigned int i;
 
-	programs_settle(datapath->programs, &datapath->fixed);
+	programs_attach_settle(datapath->programs, &datapath->fixed);
 	for (i = 0; i < datapath->device_count; i++) {
-		programs_settle(datapath->programs, &datapath->devices[i].ingress);
-		programs_settle(datapath->programs, &datapath->devices[i].egress);
+		programs_attach_settle(datapath->programs, &datapath->devices[i].ingress);
+		programs_attach_settle(datapath->programs, &datapath->devices[i].egress);
 	}
 }
 

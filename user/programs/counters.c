@@ -29,7 +29,8 @@ const char *const counter_names[] = {
 };
 _Static_assert(ARRAY_SIZE(counter_names) == SIDESTEP_COUNTERS, "a name for each counter");
 
-/* One value for each possible CPU, all 0. *@ret_cpus: how many. NULL: errno is set. */
+/* Returns a zeroed value for each possible CPU, and their number in *@ret_cpus. NULL: errno is set.
+ */
 static struct sidestep_counters *allocate(int *ret_cpus)
 {
 	int cpus = libbpf_num_possible_cpus();
@@ -42,7 +43,7 @@ static struct sidestep_counters *allocate(int *ret_cpus)
 	return calloc((size_t)cpus, sizeof(struct sidestep_counters));
 }
 
-/* Own programs have one entry, those of the agent one for each namespace. */
+/* The agent's map has an entry for each namespace; a sidecar's own one has a single entry. */
 static uint32_t counters_key(int fd, uint32_t netns)
 {
 	struct bpf_map_info info = {0};

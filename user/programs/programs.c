@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Loading and the maps' life; attachment.c attaches, programs_maps.c fills. */
+#include "programs/programs.h"
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -19,11 +20,13 @@
 #include "lib/netns.h"
 #include "lib/privileges.h"
 #include "lib/util.h"
+#include "programs/programs_load.h"
+#include "programs/programs_maps.h"
 #include "programs/programs_private.h"
 #include "shared.skel.h"
 #include "sidestep.skel.h"
 
-/* Pinned; the others are the programs' own business. */
+/* These maps are pinned; the programs use the others only by themselves. */
 static const char *const map_names[] = {
 	[MAP_BYPASS4] = "bypass4",
 	[MAP_BYPASS6] = "bypass6",
@@ -36,7 +39,7 @@ static const char *const map_names[] = {
 	[MAP_COUNTERS] = "counters",
 	[MAP_INFO] = "info",
 	[MAP_NAMESPACES] = "namespaces",
-	/* Between programs: an old one and a new one must not have one each. */
+	/* Programs pass notes in it, so an old and a new program must share it. */
 	[MAP_ARRIVALS] = "arrivals",
 	[MAP_GENERATION] = "generation",
 };
@@ -44,8 +47,8 @@ _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 
 static const struct {
 	const char *name;
-	unsigned int kinds; /* bits, 1 << enum programs_kind: where it is loaded */
-	bool beside;	    /* verified on the second processor; about half of all work */
+	unsigned int kinds; /* bits, 1 << enum programs_kind: the kinds that load it */
+	bool beside;	    /* verified on the second processor: about half of all work */
 } program_table[PROGRAMS] = {
 #define SIDECAR (1 << PROGRAMS_SIDECAR)
 #define BRIDGE	(1 << PROGRAMS_BRIDGE)
@@ -102,7 +105,7 @@ static int make_pin_directory(const char *path)
 	    (mkdir(path, 0755) < 0 && errno != EEXIST))
 		return log_errno(-errno, "cannot make the directory %s to pin maps in", path);
 	if (statfs(path, &filesystem) < 0)
-		return log_errno(-errno, "cannot look at %s", path);
+		return log_errno(-errno, "cannot inspect %s", path);
 	if (filesystem.f_type == BPF_FS_MAGIC)
 		return 0;
 	(void)rmdir(path);
@@ -117,7 +120,7 @@ static void pin_path(const char *directory, enum programs_map map, char path[409
 	(void)snprintf(path, 4096, "%s/%s", directory, map_names[map]);
 }
 
-/* Maps of another version are not to be written to. Returns 0 also where nothing is pinned. */
+/* Refuses the pinned maps of another version. Returns 0 also where nothing is pinned. */
 static int check_pinned_version(const char *directory)
 {
 	struct sidestep_info info;
@@ -132,13 +135,13 @@ static int check_pinned_version(const char *directory)
 	if (bpf_map_lookup_elem(fd, &zero, &info) == 0 && info.abi_version == SIDESTEP_ABI_VERSION)
 		return 0;
 	return log_errno(-EPROTO,
-			 "the maps pinned in %s have version %u, this sidestep (%s) wants version "
-			 "%d: stop the containers that they serve and remove the directory, or "
+			 "the maps pinned in %s have version %u, this sidestep (%s) needs version "
+			 "%d. Stop the containers that they serve and remove the directory, or "
 			 "run the sidestep that made them",
 			 directory, info.abi_version, SIDESTEP_VERSION, SIDESTEP_ABI_VERSION);
 }
 
-/* libbpf pins what has a path, and goes on with what is pinned there. */
+/* Gives each map a path. libbpf pins the map there, or reuses the one that is pinned there. */
 static int choose_pins(struct programs *programs, struct bpf_object *object)
 {
 	int error, i;
@@ -182,7 +185,7 @@ static void unpin_maps(struct programs *programs)
 	(void)rmdir(programs->pin);
 }
 
-/* Before Linux 5.11 maps are charged to RLIMIT_MEMLOCK; later it does not matter. */
+/* Raises RLIMIT_MEMLOCK, which maps are charged to before Linux 5.11. */
 static void raise_memlock(void)
 {
 	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -192,14 +195,14 @@ static void raise_memlock(void)
 
 static int complain(int error, const struct programs_config *config, bool quiet)
 {
-	/* Before Linux 6.8 the verifier takes fields of what lies on the stack for spilled
-	 * registers, and refuses others beside them. */
+	/* Before Linux 6.8 the verifier takes fields on the stack for spilled registers, and then
+	 * rejects writes next to them. */
 	bool wants_perfmon = error == -EACCES && !privileges_have_perfmon();
 
 	if (wants_perfmon) {
 		log_warning("cannot load the BPF programs: this kernel's verifier takes them only "
-			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON; Linux "
-			    "6.8 does not ask for it)");
+			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON). Linux "
+			    "6.8 does not require it");
 		return -EPERM;
 	}
 	if (error == -EPERM && quiet)
@@ -215,7 +218,7 @@ static int complain(int error, const struct programs_config *config, bool quiet)
 			 config->kind == PROGRAMS_SHARED ? "6.6" : "5.10");
 }
 
-/* Keeps the file descriptors; what libbpf knows besides is not needed any more. */
+/* Keeps the maps' file descriptors; the rest of @object is not needed any more. */
 static int take_maps(struct programs *programs, const struct bpf_object *object)
 {
 	int i;
@@ -230,7 +233,7 @@ static int take_maps(struct programs *programs, const struct bpf_object *object)
 	return 0;
 }
 
-/* Those that @object has loaded. */
+/* Keeps the descriptors of the programs that @object has loaded. */
 static int take_programs(struct programs *programs, const struct bpf_object *object)
 {
 	int i;
@@ -263,7 +266,7 @@ static bool kernel_is(unsigned int major, unsigned int minor)
 	       (running_major > major || (running_major == major && running_minor >= minor));
 }
 
-/* Sets the constants that the programs are compiled with (const volatile in bpf/). */
+/* Sets the programs' constants (const volatile in bpf/). */
 static int configure(struct bpf_object *object, const struct programs_config *config)
 {
 	struct sidestep_bpf__rodata constants = {
@@ -273,7 +276,7 @@ static int configure(struct bpf_object *object, const struct programs_config *co
 	};
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");
 
-	/* Those of the agent have none to set. */
+	/* The agent's programs have no constants. */
 	if (config->kind == PROGRAMS_SHARED)
 		return 0;
 	return map ? bpf_map__set_initial_value(map, &constants, sizeof(constants)) : -ENOENT;
@@ -309,7 +312,7 @@ struct bpf_object *programs_open(const struct programs_config *config)
 	return object;
 }
 
-/* What @object loads are from now on the programs that are to be verified beside, or the others. */
+/* Has @object load only the programs for the second processor, or only the others. */
 static void choose_programs(struct bpf_object *object, enum programs_kind kind, bool beside)
 {
 	int i;
@@ -337,7 +340,7 @@ static int load(struct programs *programs, bool quiet)
 	error = choose_pins(programs, object);
 	if (error < 0)
 		return error;
-	/* The agent has time, and maps that are there already. */
+	/* The agent is in no hurry, and its maps may exist already. */
 	if (config->kind != PROGRAMS_SHARED)
 		second = programs_open(config);
 	if (second) {
@@ -357,7 +360,8 @@ static int load(struct programs *programs, bool quiet)
 	return error;
 }
 
-/* Programs of other loads may remember what was in the maps: from here on that does not count. */
+/* Maps `generation` into memory. Programs of other loads may have cached entries of the bypass
+ * maps, which are invalid from here on. */
 static int map_generation(struct programs *programs)
 {
 	void *memory = mmap(NULL, sizeof(*programs->generation), PROT_READ | PROT_WRITE, MAP_SHARED,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "programs/programs_attach.h"
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -8,11 +10,11 @@
 #include "lib/util.h"
 #include "programs/programs_private.h"
 
-/* Newer than the headers of the oldest systems that this builds on (Linux 6.6). */
+/* These are of Linux 6.6, newer than the headers of the oldest systems that this builds on. */
 #define ATTACH_TYPE_TCX_INGRESS ((enum bpf_attach_type)46)
 #define ATTACH_TYPE_TCX_EGRESS	((enum bpf_attach_type)47)
 
-/* How our clsact filters are told from others, to be replaced after a SIGKILL. */
+/* They identify our clsact filters, so that the next process can replace them after a SIGKILL. */
 #define CLSACT_PRIORITY 9300
 #define CLSACT_HANDLE	93
 
@@ -22,12 +24,12 @@ static bool is_egress(enum programs_program program)
 	       program == PROGRAM_BRIDGE_EGRESS;
 }
 
-static enum bpf_tc_attach_point attach_point(const struct attachment *attachment)
+static enum bpf_tc_attach_point attach_point(const struct programs_attachment *attachment)
 {
 	return attachment->egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
-static int clsact_attach(const struct attachment *attachment, int program_fd)
+static int clsact_attach(const struct programs_attachment *attachment, int program_fd)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
 		    .attach_point = attach_point(attachment));
@@ -41,30 +43,31 @@ static int clsact_attach(const struct attachment *attachment, int program_fd)
 	return bpf_tc_attach(&hook, &options);
 }
 
-static void clsact_detach(const struct attachment *attachment)
+static void clsact_detach(const struct programs_attachment *attachment)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
 		    .attach_point = attach_point(attachment));
 	LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
 
-	/* The qdisc itself stays: somebody else may have filters on it by now. */
+	/* The qdisc stays, because other filters may be on it by now. */
 	(void)bpf_tc_detach(&hook, &options);
 }
 
 int programs_attach_steer(const struct programs *programs, int netns_fd,
-			  struct attachment *ret_attachment)
+			  struct programs_attachment *ret_attachment)
 {
 	int fd = bpf_link_create(programs->programs[PROGRAM_STEER], netns_fd, BPF_SK_LOOKUP, NULL);
 
 	if (fd < 0)
 		return log_errno(fd, "cannot attach the BPF program steer (sk_lookup) to the "
 				     "network namespace");
-	*ret_attachment = (struct attachment) {.kind = ATTACHMENT_LINK, .link_fd = fd};
+	*ret_attachment = (struct programs_attachment) {.kind = PROGRAMS_ATTACHMENT_LINK,
+							.link_fd = fd};
 	return 0;
 }
 
-/* A link: -EINVAL or -EOPNOTSUPP from a kernel without TCX, which knows no such attach type. */
-static int tcx_create(struct attachment *attachment, int program_fd)
+/* Makes a link. A kernel without TCX does not know the attach type: -EINVAL or -EOPNOTSUPP. */
+static int tcx_create(struct programs_attachment *attachment, int program_fd)
 {
 	int fd = bpf_link_create(program_fd, (int)attachment->ifindex,
 				 attachment->egress ? ATTACH_TYPE_TCX_EGRESS
@@ -73,26 +76,26 @@ static int tcx_create(struct attachment *attachment, int program_fd)
 
 	if (fd < 0)
 		return fd;
-	attachment->kind = ATTACHMENT_LINK;
+	attachment->kind = PROGRAMS_ATTACHMENT_LINK;
 	attachment->link_fd = fd;
 	return 0;
 }
 
-static int tcx_attach(struct attachment *attachment, int program_fd)
+static int tcx_attach(struct programs_attachment *attachment, int program_fd)
 {
 	int error = tcx_create(attachment, program_fd);
 
-	/* A filter that does the same: this process's, or a killed predecessor's. */
+	/* This process or a killed predecessor may have attached a filter for the same program. */
 	if (error == 0)
 		clsact_detach(attachment);
 	return error;
 }
 
 int programs_attach_tc(const struct programs *programs, enum programs_program program,
-		       uint32_t ifindex, struct attachment *ret_attachment)
+		       uint32_t ifindex, struct programs_attachment *ret_attachment)
 {
-	struct attachment result = {
-		.kind = ATTACHMENT_CLSACT,
+	struct programs_attachment result = {
+		.kind = PROGRAMS_ATTACHMENT_CLSACT,
 		.ifindex = ifindex,
 		.egress = is_egress(program),
 		.program = program,
@@ -109,21 +112,22 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
 		return log_errno(error, "cannot attach the BPF program %s to %s",
 				 programs_name(program), name);
 	log_debug("%s attached to %s (%s)", programs_name(program), name,
-		  result.kind == ATTACHMENT_LINK ? "TCX" : "clsact");
+		  result.kind == PROGRAMS_ATTACHMENT_LINK ? "TCX" : "clsact");
 	*ret_attachment = result;
 	return 0;
 }
 
-void programs_settle(const struct programs *programs, struct attachment *attachment)
+void programs_attach_settle(const struct programs *programs, struct programs_attachment *attachment)
 {
-	if (programs->config.way == PROGRAMS_WAY_AUTO && attachment->kind == ATTACHMENT_CLSACT)
+	if (programs->config.way == PROGRAMS_WAY_AUTO &&
+	    attachment->kind == PROGRAMS_ATTACHMENT_CLSACT)
 		(void)tcx_attach(attachment, programs->programs[attachment->program]);
 }
 
 int programs_attach_tcx(const struct programs *programs, enum programs_program program,
-			uint32_t ifindex, struct attachment *ret_attachment)
+			uint32_t ifindex, struct programs_attachment *ret_attachment)
 {
-	struct attachment result = {
+	struct programs_attachment result = {
 		.ifindex = ifindex,
 		.egress = is_egress(program),
 		.program = program,
@@ -137,22 +141,23 @@ int programs_attach_tcx(const struct programs *programs, enum programs_program p
 	return error;
 }
 
-void programs_detach_filter(enum programs_program program, uint32_t ifindex)
+void programs_attach_remove_filter(enum programs_program program, uint32_t ifindex)
 {
-	clsact_detach(&(struct attachment) {.ifindex = ifindex, .egress = is_egress(program)});
+	clsact_detach(
+		&(struct programs_attachment) {.ifindex = ifindex, .egress = is_egress(program)});
 }
 
-void attachment_release(struct attachment *attachment)
+void programs_attach_release(struct programs_attachment *attachment)
 {
-	if (attachment->kind == ATTACHMENT_LINK)
+	if (attachment->kind == PROGRAMS_ATTACHMENT_LINK)
 		(void)safe_close(attachment->link_fd);
-	else if (attachment->kind == ATTACHMENT_CLSACT)
+	else if (attachment->kind == PROGRAMS_ATTACHMENT_CLSACT)
 		clsact_detach(attachment);
-	*attachment = (struct attachment) {.kind = ATTACHMENT_NONE};
+	*attachment = (struct programs_attachment) {.kind = PROGRAMS_ATTACHMENT_NONE};
 }
 
-int programs_update_link(const struct programs *programs, enum programs_program program,
-			 int link_fd)
+int programs_attach_update_link(const struct programs *programs, enum programs_program program,
+				int link_fd)
 {
 	return bpf_link_update(link_fd, programs->programs[program], NULL);
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Loading on two processors at once. The kernel does the work, and it is nearly all of a start: it
- * fills the LRU map (3 ms) and follows every way through the programs (8 ms, 40 % of it in one of
- * them). libbpf would ask for one after the other.
+ * The kernel's part of a load is nearly all of a start. It fills the LRU map (3 ms) and verifies
+ * every path through the programs (8 ms, 40 % of it in one of them). libbpf would do one step after
+ * the other.
  */
+#include "programs/programs_load.h"
+
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -12,27 +14,26 @@
 #include <string.h>
 
 #include "lib/util.h"
-#include "programs/programs_private.h"
 
-/* With what is in bpf/; .rodata is one of each object's own. */
+/* bpf/ has fewer, and each object has a map .rodata of its own. */
 #define MAPS_MAX 32
 
-/* The map that takes longest to make; it is made beside the others. */
+/* This map takes the longest to create; a thread of its own creates it. */
 #define SLOW_MAP "inbound"
 
 struct loading {
 	struct bpf_object *main, *second;
 	struct btf *btf; /* in the kernel, for the maps' keys and values */
 	int maps[MAPS_MAX];
-	int slow_error, second_error; /* what the other thread found */
+	int slow_error, second_error; /* results of the other thread */
 };
 
-/* As bpf_object__load() would. @map: not internal. */
+/* Creates @map, which is not internal, as bpf_object__load() would. */
 static int create_map(const struct loading *loading, const struct bpf_map *map)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = bpf_map__map_flags(map));
 
-	/* The kernel has no use for types there, and says so. */
+	/* The kernel rejects BTF types for a sockhash. */
 	if (bpf_map__type(map) != BPF_MAP_TYPE_SOCKHASH) {
 		options.btf_fd = (uint32_t)btf__fd(loading->btf);
 		options.btf_key_type_id = bpf_map__btf_key_type_id(map);
@@ -42,7 +43,7 @@ static int create_map(const struct loading *loading, const struct bpf_map *map)
 			      bpf_map__value_size(map), bpf_map__max_entries(map), &options);
 }
 
-/* The slow one, or all others. */
+/* Creates the slow map, or all others. */
 static int create_maps(struct loading *loading, bool slow)
 {
 	const struct bpf_map *map;
@@ -62,7 +63,7 @@ static int create_maps(struct loading *loading, bool slow)
 	return 0;
 }
 
-/* Both objects come from one file, so their maps have one order. */
+/* Both objects come from one file, so their maps have the same order. */
 static int load_object(const struct loading *loading, struct bpf_object *object)
 {
 	struct bpf_map *map;
@@ -118,7 +119,8 @@ static int load_programs(struct loading *loading)
 	return error < 0 ? error : loading->second_error;
 }
 
-/* A copy: libbpf loads the object's own for the programs, and refuses what is loaded already. */
+/* Loads a copy of the object's BTF. libbpf loads the original for the programs, and refuses one
+ * that is loaded already. */
 static int load_types(struct loading *loading)
 {
 	uint32_t size;

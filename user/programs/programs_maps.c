@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "programs/programs_maps.h"
+
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
@@ -6,12 +8,13 @@
 #include "programs/counters.h"
 #include "programs/programs_private.h"
 
-/* A key of the LPM map for the prefix's family. */
+/* A key of an LPM map, for either family. */
 union lpm_key {
 	struct sidestep_prefix4 prefix4;
 	struct sidestep_prefix6 prefix6;
 };
 
+/* Fills @key. Returns the descriptor of the map for the prefix's family. */
 static int lpm_key(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
 		   enum programs_map map4, enum programs_map map6, union lpm_key *key)
 {
@@ -62,11 +65,12 @@ int programs_namespace_set(const struct programs *programs, uint32_t netns,
 }
 
 /*
- * Deletes a namespace's entries from an LPM map, whose keys have @key_size bytes and @netns at
- * @offset. Its walk visits what a prefix contains before the prefix, and 0 before 1
- * (trie_get_next_key(), kernel/bpf/lpm_trie.c). So the namespace's lowest address at full length,
- * @first, stands right before all else that it has, and other namespaces cost nothing. The walk
- * must not stand on a deleted key.
+ * Deletes a namespace's entries from an LPM map, whose keys have @key_size bytes and the namespace
+ * at
+ * @offset. A walk of the map visits longer prefixes before the prefix that contains them, and 0
+ * before 1 (trie_get_next_key(), kernel/bpf/lpm_trie.c). So @first, the namespace's lowest address
+ * at full length, comes right before its other entries, and the walk skips all other namespaces.
+ * The walk must not continue from a deleted key.
  */
 static void remove_entries(int fd, const void *first, size_t key_size, size_t offset)
 {
@@ -75,7 +79,7 @@ static void remove_entries(int fd, const void *first, size_t key_size, size_t of
 		struct sidestep_route route;
 	} value;
 	uint8_t kept[sizeof(union lpm_key)], next[sizeof(union lpm_key)];
-	/* No room for it: through the whole map. */
+	/* If the map is full, the walk visits all of it. */
 	bool anchored = bpf_map_update_elem(fd, first, &value, BPF_ANY) == 0;
 	const void *previous = anchored ? first : NULL;
 
@@ -94,7 +98,7 @@ static void remove_entries(int fd, const void *first, size_t key_size, size_t of
 		(void)bpf_map_delete_elem(fd, first);
 }
 
-/* A hash has no order: through the whole map, whose entries are the flows that live. */
+/* Deletes a namespace's flows. A hash has no order, so this visits the whole map. */
 static void remove_flows(int fd, uint32_t netns)
 {
 	struct sidestep_flow_key kept, next, *previous = NULL;
@@ -162,7 +166,7 @@ int programs_route_set(const struct programs *programs, uint32_t netns, const st
 {
 	struct sidestep_route route = *value;
 
-	/* The programs read 4 bytes from the front where the address is IPv4. */
+	/* The programs read an IPv4 gateway from the first 4 bytes. */
 	if (route.has_gateway && address_is_ipv4(value->gateway)) {
 		memset(route.gateway, 0, sizeof(route.gateway));
 		memcpy(route.gateway, value->gateway + 12, 4);
@@ -206,7 +210,7 @@ void programs_flow_update(const struct programs *programs, uint32_t netns,
 	};
 
 	own.netns = netns;
-	/* Full: that flow is not shown. */
+	/* If the map is full, the flow is not listed. */
 	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_ANY);
 }
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fills the maps of the BPF programs. Functions with a result return 0 or a negative errno. One
+ * thread calls them, except programs_owner_set() and the programs_flow_ functions, which any thread
+ * may call.
+ */
+#ifndef SIDESTEP_PROGRAMS_MAPS_H
+#define SIDESTEP_PROGRAMS_MAPS_H
+
+#include <stdint.h>
+
+#include "lib/address.h"
+#include "programs/programs.h"
+#include "sidestep.h"
+
+/* Registers a namespace or changes its entry. The counters of a new one start at 0. */
+int programs_namespace_set(const struct programs *programs, uint32_t netns,
+			   const struct sidestep_namespace *value);
+
+/* Deletes all entries of a namespace from the maps, except `inbound`, whose LRU drops them. */
+void programs_namespace_remove(const struct programs *programs, uint32_t netns);
+
+/* Puts the socket @fd, which stays the caller's, into a slot of `listeners`. The programs take the
+ * sockets that it accepts for the proxy's. */
+int programs_listener_set(const struct programs *programs, uint32_t netns,
+			  enum sidestep_listener slot, int fd);
+
+/* Set and delete an entry of `bypass4` or `bypass6`. A missing entry is no error. */
+int programs_bypass_set(const struct programs *programs, uint32_t netns,
+			const struct prefix *prefix, const struct sidestep_bypass *value);
+int programs_bypass_remove(const struct programs *programs, uint32_t netns,
+			   const struct prefix *prefix);
+
+/* Invalidates the answers of `bypass4` and `bypass6` that the programs have cached. The functions
+ * above call it. */
+void programs_bypass_changed(const struct programs *programs);
+
+/* Set and delete an entry of `route4` or `route6`. A missing entry is no error. @value's gateway is
+ * in the form of lib/address.h. */
+int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
+		       const struct sidestep_route *value);
+int programs_route_remove(const struct programs *programs, uint32_t netns,
+			  const struct prefix *prefix);
+
+/* Adds a flow to `inbound`. @key's netns is ignored. */
+int programs_inbound_add(const struct programs *programs, uint32_t netns,
+			 const struct sidestep_flow_key *key);
+
+/* Sets the owner of the socket @fd. */
+int programs_owner_set(const struct programs *programs, int fd, enum sidestep_owner owner);
+
+/* Sets or updates the counters of a live flow. @start: ns, CLOCK_MONOTONIC. @key's netns is
+ * ignored. */
+void programs_flow_update(const struct programs *programs, uint32_t netns,
+			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
+			  uint64_t received);
+void programs_flow_remove(const struct programs *programs, uint32_t netns,
+			  const struct sidestep_flow_key *key);
+
+#endif
