@@ -8,6 +8,7 @@
 #   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
 #                              installing it; prints the folder to put into PATH
 #   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx, on this machine's libc
+#   tests/deps.sh compose      prints the path of Debian 13's Compose, unpacked into build/compose
 #   tests/deps.sh wrangler     node, npm and curl, and Debian's docker-registry, unpacked into
 #                              build/registry; prints the folder to put into PATH
 #   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
@@ -260,6 +261,21 @@ need_wrangler_tools() {
 	printf '%s\n' "$here/build/registry/usr/bin"
 }
 
+# need_compose - Docker's plugin is a Go program that runs on any libc.
+need_compose() {
+	plugin=usr/libexec/docker/cli-plugins/docker-compose
+	if [ ! -d "$here/build/compose" ]; then
+		rm -rf "$here/build/compose.new"
+		(
+			apt_open "$here/build/apt/trixie" trixie "$(dpkg --print-architecture)" &&
+				apt_unpack "$here/build/compose.new" docker-compose
+		) || die "cannot get Compose from the machine's package sources"
+		"$here/build/compose.new/$plugin" version >/dev/null || die "Compose does not run on this machine"
+		mv "$here/build/compose.new" "$here/build/compose"
+	fi
+	printf '%s\n' "$here/build/compose/$plugin"
+}
+
 # need_sysroot ARCHITECTURE
 need_sysroot() {
 	case $1 in
@@ -364,12 +380,13 @@ for group; do
 		;;
 	engine) need_engine ;;
 	engine-*) need_engine_of "${group#engine-}" ;;
+	compose) need_compose ;;
 	wrangler) need_wrangler_tools ;;
 	kernel-*) need_kernel "${group#kernel-}" ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the pages with the program, for tests/docs.bats.
+
+tests/docs.py options PROGRAM   docs/OPTIONS.md against the --help of each command
+tests/docs.py messages          docs/TROUBLESHOOTING.md against the strings in user/
+tests/docs.py walks             the walks of docs/DEVELOPING.md against the functions in user/
+tests/docs.py links             links between pages, and paths of the source that pages name
+tests/docs.py block HEADING N   prints the Nth block of commands below that heading of README.md
+tests/docs.py blocks            prints "HEADING<tab>N" for each block of commands in README.md
+
+Prints one line for each difference. Status 1 if there is one.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = [page for name in ("*.md", "docs/*.md", "bench/*.md", "examples/*/*.md") for page in sorted(ROOT.glob(name))]
+FILE_CHANGES_MAX = 12
+
+
+def rows(text):
+    """Yields the cells of each table row, without the head and the line below it."""
+    previous = None
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            previous = None
+            continue
+        cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if previous and not all(re.fullmatch(r"-+", cell) for cell in cells):
+            yield cells
+        previous = line
+
+
+def section(text, heading):
+    """Returns the text below a heading, up to the next one of the same or a higher level."""
+    match = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#{{1,2}} |\Z)", text, re.S | re.M)
+    return match[2] if match else None
+
+
+# Options
+
+
+def options_of_help(text):
+    """Returns {option with its argument: (values, default)} of a --help text."""
+    found = {}
+    body = text.split("\nExamples\n")[0].split("\nExit status\n")[0]
+    for match in re.finditer(r"^  (--\S+(?: \S+)?)(?:  +|\n)(.*(?:\n {4,}\S.*)*)", body, re.M):
+        words = " ".join(match[2].split())
+        facts = re.search(r"\[([^\[\]]*(?:\[[^\]]*\][^\[\]]*)*)\]$", words)
+        values, default = "", ""
+        for fact in facts[1].split("; ") if facts else ():
+            if fact.startswith("default: "):
+                default = fact.removeprefix("default: ")
+            elif not fact.startswith("example: "):
+                values = fact.removeprefix("one of ")
+        found[match[1]] = (values, default)
+    found.pop("--help", None)
+    return found
+
+
+def options_of_page(text):
+    return {
+        cells[0].strip("`"): (cells[1], cells[2].replace("`", ""))
+        for cells in rows(text)
+        if cells[0].startswith("`--") and len(cells) == 4
+    }
+
+
+def check_options(program):
+    page = (ROOT / "docs/OPTIONS.md").read_text()
+
+    def run(*arguments):
+        return subprocess.run([program, *arguments], capture_output=True, text=True, check=True).stdout
+
+    commands = re.findall(r"^  ([a-z]+) {2,}", run("--help"), re.M)
+    described = re.findall(r"^## sidestep (\S+)$", page, re.M)
+    for command in sorted(set(commands) ^ set(described)):
+        yield f"sidestep {command}: only in {'the program' if command in commands else 'the page'}"
+    for command in sorted(set(commands) & set(described)):
+        ours = options_of_page(section(page, f"sidestep {command}"))
+        theirs = options_of_help(run(command, "--help"))
+        for option in sorted(set(ours) | set(theirs)):
+            if ours.get(option) != theirs.get(option):
+                yield f"sidestep {command} {option}: page {ours.get(option)}, program {theirs.get(option)}"
+
+
+# Messages
+
+TOKEN = re.compile(r"/\*.*?\*/|//[^\n]*|\"((?:\\.|[^\"\\\n])*)\"|'(?:\\.|[^'\\])+'|([;{}])", re.S)
+# These messages answer a command line or a request, name the fault, and exit or return at once.
+SELF_EVIDENT = re.compile(r"user/(lib/options|gateway/|commands/demo)")
+
+
+def statements(text):
+    """Yields (line number, code, joined string literals) for each statement of a C file."""
+    begin, strings, code = 0, "", ""
+    position = 0
+    for match in TOKEN.finditer(text):
+        code += text[position : match.start()]
+        position = match.end()
+        if match[1] is not None:
+            strings += match[1].replace('\\"', '"')
+        elif match[2]:
+            if strings:
+                yield text.count("\n", 0, begin) + 1, code, strings
+            begin, strings, code = match.end(), "", ""
+
+
+def program_messages():
+    for path in sorted((ROOT / "user").rglob("*.c")):
+        name = str(path.relative_to(ROOT))
+        for line, code, strings in statements(path.read_text()):
+            yield name, line, code, re.sub(r"%[-+ #0-9.*]*(?:l{1,2}|z|h{1,2})?[a-zA-Z]", "\0", strings)
+
+
+def quoted_messages(page):
+    """Yields (quote, its fixed parts) for each message in the tables with a remedy."""
+    for cells in rows(page):
+        if len(cells) != 3:
+            continue
+        for quote in re.findall(r"`([^`]+)`", cells[0]):
+            parts = [part.strip() for part in re.split(r"\.\.\.|\b(?:N|M|DIR|NAME)\b", quote)]
+            if max(len(part) for part in parts) >= 12:
+                yield quote, [part for part in parts if re.search(r"\w", part)]
+
+
+def in_order(parts, text):
+    position = 0
+    for part in parts:
+        position = text.find(part, position)
+        if position < 0:
+            return False
+        position += len(part)
+    return True
+
+
+def says(text, quote, parts):
+    """Tells whether a statement with these strings prints the quoted message.
+
+    Either all fixed parts of the quote stand in it, or the quote fills its format.
+    """
+    if in_order(parts, text):
+        return True
+    fixed = [part.strip() for part in text.split("\0") if re.search(r"\w", part)]
+    if sum(len(part) for part in fixed) < 20:
+        return False
+    return in_order([*fixed[:-1], fixed[-1][:20]], quote)
+
+
+def check_messages():
+    quotes = list(quoted_messages((ROOT / "docs/TROUBLESHOOTING.md").read_text()))
+    program = list(program_messages())
+    for quote, parts in quotes:
+        if not any(says(text, quote, parts) for _, _, _, text in program):
+            yield f"docs/TROUBLESHOOTING.md quotes what no statement says: {quote}"
+    for name, line, code, text in program:
+        # A message that gives advice or a consequence behind the fault belongs into the page.
+        message = re.sub(r"^(?:\0|docker|control|network namespace \0): ", "", text)
+        advice = re.search(r"(?:[:;] |\()\w[^\0]{12,}", message)
+        if not re.search(r"\blog_(error|errno|warning)\(|_fail\(", code) or not advice:
+            continue
+        if not SELF_EVIDENT.match(name) and not any(says(text, *quote) for quote in quotes):
+            yield f"{name}:{line}: not in docs/TROUBLESHOOTING.md: {text.replace(chr(0), '%')}"
+
+
+# Walks
+
+
+def check_walks():
+    """Each step is "N. `function()` `user/ROOM/file.c` ...", and a line with *loop* ends a stretch."""
+    page = (ROOT / "docs/DEVELOPING.md").read_text()
+    walks = re.findall(r"^### (Walk: .*)\n(.*?)(?=^#|\Z)", page, re.S | re.M)
+    if len(walks) < 2:
+        yield f"docs/DEVELOPING.md has {len(walks)} walks"
+    for title, text in walks:
+        current, left, changes, steps = None, set(), 0, 0
+        for line in text.splitlines():
+            if line.startswith("*Loop"):
+                current, left = None, set()
+                continue
+            step = re.match(r"^\d+\. `([a-z_0-9]+)\(\)` in `([^`]+)`", line)
+            if not step:
+                if re.match(r"^\d+\. ", line):
+                    yield f"{title}: cannot read: {line}"
+                continue
+            function, name = step[1], step[2]
+            steps += 1
+            path = ROOT / name
+            # A definition: its name begins a word, and a brace follows the parameters.
+            pattern = rf"^[a-z_].*\b{function}\([^;{{}}]*\)\n\{{|^SEC\(\"[^\n]*\n[^\n]*\b{function}\("
+            if not path.is_file() or not re.search(pattern, path.read_text(), re.M):
+                yield f"{title}: {function}() is not defined in {name}"
+            if name == current:
+                continue
+            changes += current is not None
+            if name in left:
+                yield f"{title}: {name} is entered again at {function}()"
+            if current:
+                left.add(current)
+            current = name
+        if changes > FILE_CHANGES_MAX:
+            yield f"{title}: {changes} changes of file"
+        if not steps:
+            yield f"{title}: no steps"
+
+
+# Links
+
+
+def anchors(text):
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def check_links():
+    for page in PAGES:
+        text = page.read_text()
+        name = page.relative_to(ROOT)
+        prose = re.sub(r"```.*?```", "", text, flags=re.S)
+        for target in re.findall(r"\]\(([^)]+)\)", prose):
+            if re.match(r"[a-z]+:", target):
+                continue
+            file, _, anchor = target.partition("#")
+            path = (page.parent / file).resolve() if file else page
+            if not path.exists():
+                yield f"{name}: no {target}"
+            elif anchor and anchor not in anchors(path.read_text()):
+                yield f"{name}: no heading for {target}"
+        for path in re.findall(r"`((?:user|bpf|include|tests|bench|image|examples|docs)/[\w./*-]+)`", prose):
+            if not path.startswith("bench/out/") and not list(ROOT.glob(path.rstrip("/"))):
+                yield f"{name}: no {path}"
+
+
+# Blocks of commands
+
+
+def blocks(text):
+    """Yields (heading, number, commands) for each block that is marked as shell."""
+    heading, number = "", 0
+    for match in re.finditer(r"^#+ ([^\n]*)$|^```sh\n(.*?)^```$", text, re.S | re.M):
+        if match[1] is not None:
+            heading, number = match[1], 0
+        else:
+            number += 1
+            yield heading, number, match[2]
+
+
+def print_blocks(arguments):
+    readme = (ROOT / "README.md").read_text()
+    for heading, number, commands in blocks(readme):
+        if not arguments:
+            print(f"{heading}\t{number}")
+        elif [heading, str(number)] == arguments:
+            print(commands, end="")
+            return 0
+    return 1 if arguments else 0
+
+
+CHECKS = {"options": check_options, "messages": check_messages, "walks": check_walks, "links": check_links}
+
+
+def main(arguments):
+    if arguments[:1] in (["block"], ["blocks"]):
+        return print_blocks(arguments[1:])
+    if not arguments or arguments[0] not in CHECKS:
+        print(__doc__)
+        return 2
+    status = 0
+    for line in CHECKS[arguments[0]](*arguments[1:]):
+        print(line)
+        status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
