@@ -72,9 +72,9 @@ static struct fixture *fixture_new(bool tls)
 				     .peek_ms = 20,
 				     .connect_ms = 2000,
 				     .answer_ms = 2000};
-	struct control_config config = {.context = fixture,
-					.own_socket = own_socket,
-					.gateway_changed = gateway_changed};
+	struct control_config config = {.announcer = {own_socket, fixture},
+					.gateway_changed = gateway_changed,
+					.context = fixture};
 	struct endpoint gateway;
 
 	assert_int_equal(endpoint_parse("127.0.0.1:1", &gateway), 0);

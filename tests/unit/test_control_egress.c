@@ -12,7 +12,7 @@
 
 #include "control/control_egress.h"
 
-static int parse(const char *body, struct control_change *change, char *reason)
+static int parse(const char *body, struct control_egress *change, char *reason)
 {
 	size_t size = strlen(body);
 	/* Without NUL, so that the sanitizer sees a read behind the end. */
@@ -28,18 +28,18 @@ static int parse(const char *body, struct control_change *change, char *reason)
 static void expect_refused(const char *body, const char *reason)
 {
 	char have[CONTROL_EGRESS_REASON_MAX];
-	struct control_change change;
+	struct control_egress change;
 
 	assert_int_equal(parse(body, &change, have), -EINVAL);
 	if (!strstr(have, reason))
 		fail_msg("%s: \"%s\" lacks \"%s\"", body, have, reason);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 }
 
 static void all_fields_are_read(void **state)
 {
 	char reason[CONTROL_EGRESS_REASON_MAX];
-	struct control_change change;
+	struct control_egress change;
 
 	(void)state;
 	assert_int_equal(parse("{\"port\": 8080, \"internet\": {\"enabled\": false},"
@@ -54,33 +54,33 @@ static void all_fields_are_read(void **state)
 	assert_int_equal(change.policy.allowed_count, 2);
 	assert_string_equal(change.policy.allowed[0], "*.example.com");
 	assert_string_equal(change.policy.allowed[1], "b");
-	control_change_clear(&change);
+	control_egress_clear(&change);
 }
 
 static void absent_is_unchanged(void **state)
 {
 	char reason[CONTROL_EGRESS_REASON_MAX];
-	struct control_change change;
+	struct control_egress change;
 
 	(void)state;
 	assert_int_equal(parse("{\"port\":1}", &change, reason), 0);
 	assert_false(change.policy.has_internet || change.policy.has_allowed);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 	assert_int_equal(parse("{\"internet\":{\"enabled\":true},\"dns\":{}}", &change, reason), 0);
 	assert_true(change.policy.has_internet && change.policy.internet);
 	assert_false(change.has_port || change.policy.has_allowed);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 	/* An empty list is a list. */
 	assert_int_equal(parse("{\"dns\":{\"allowHostnames\":[]}}", &change, reason), 0);
 	assert_true(change.policy.has_allowed);
 	assert_int_equal(change.policy.allowed_count, 0);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 	/* A newer workerd may send more. */
 	assert_int_equal(parse("{\"port\":65535,\"new\":{\"a\":[null]},\"dns\":{\"x\":1}}", &change,
 			       reason),
 			 0);
 	assert_int_equal(change.port, 65535);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 }
 
 static void errors_name_field_and_position(void **state)
@@ -118,19 +118,19 @@ static void errors_name_field_and_position(void **state)
 static void sizes_are_limited(void **state)
 {
 	char *body = malloc(65536), *at = body, reason[CONTROL_EGRESS_REASON_MAX];
-	struct control_change change;
+	struct control_egress change;
 	int i, length;
 
 	(void)state;
 	expect_refused("{\"x\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]],\"port\":1}", "nested deeper");
 	assert_int_equal(
 		parse("{\"x\":\"[[[[[[[[[[[[[[[[[[\\\"[[[[\",\"port\":1}", &change, reason), 0);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 	for (length = POLICY_GLOB_MAX; length <= POLICY_GLOB_MAX + 1; length++) {
 		(void)sprintf(body, "{\"dns\":{\"allowHostnames\":[\"%0*d\"]}}", length, 1);
 		assert_int_equal(parse(body, &change, reason),
 				 length > POLICY_GLOB_MAX ? -EINVAL : 0);
-		control_change_clear(&change);
+		control_egress_clear(&change);
 	}
 	at += sprintf(at, "{\"dns\":{\"allowHostnames\":[\"a\"");
 	for (i = 1; i < POLICY_GLOBS_MAX; i++)
@@ -138,7 +138,7 @@ static void sizes_are_limited(void **state)
 	(void)sprintf(at, "]}}");
 	assert_int_equal(parse(body, &change, reason), 0);
 	assert_int_equal(change.policy.allowed_count, POLICY_GLOBS_MAX);
-	control_change_clear(&change);
+	control_egress_clear(&change);
 	(void)sprintf(at, ",\"a\"]}}");
 	expect_refused(body, "1025 entries");
 	free(body);

@@ -6,32 +6,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/control_answer.h"
 #include "control/control_egress.h"
+#include "control/control_tunnel.h"
 #include "lib/address.h"
 #include "lib/log.h"
-#include "lib/socket_address.h"
 #include "lib/util.h"
+#include "proto/control_request.h"
 
-/* Read at once: what may stand behind a head must fit the relay's buffer. */
+/* Bytes of one read(2). The part behind a CONNECT's head must fit the relay's buffer. */
 #define READ_SIZE 16384
+/* A client that sends more than this after its answer is reset. Bytes. */
+#define LINGER_BYTES_MAX (1024 * 1024)
 
-void control_client_setup(struct control *control)
-{
-	loop_timer_class_init(control->loop, &control->request_class, CONTROL_REQUEST_MS);
-	loop_timer_class_init(control->loop, &control->dial_class, CONTROL_DIAL_MS);
-	loop_timer_class_init(control->loop, &control->linger_class, CONTROL_LINGER_MS);
-	list_init(&control->waiting.by_age);
-	list_init(&control->inside.by_age);
-	list_init(&control->tunnels.by_age);
-}
+enum control_state {
+	CONTROL_REQUEST,
+	CONTROL_DIAL,
+	CONTROL_RELAY,
+	CONTROL_LINGER,
+};
 
-static void leave(struct control_client *client)
+struct control_client {
+	struct control_clients *clients;
+	struct control_list *list;
+	struct list_link age;
+	struct control_tunnel tunnel;	 /* its side 0 is this connection, in all states */
+	struct control_request *request; /* NULL once it is answered */
+	enum control_state state;
+	char peer[ADDRESS_TEXT_MAX];
+	uint32_t dropped; /* bytes, while lingering */
+	struct loop_timer timer;
+	struct loop_task release;
+};
+
+static void leave_list(struct control_client *client)
 {
 	list_remove(&client->age);
 	client->list->count--;
 }
 
-static void enter(struct control_client *client, struct control_list *list)
+static void enter_list(struct control_client *client, struct control_list *list)
 {
 	client->list = list;
 	list_append(&list->by_age, &client->age);
@@ -39,25 +53,25 @@ static void enter(struct control_client *client, struct control_list *list)
 }
 
 /* Returns NULL when the list is empty. */
-static struct control_client *oldest(const struct control_list *list)
+static struct control_client *oldest_of(const struct control_list *list)
 {
 	struct list_link *link = list_first(&list->by_age);
 
 	return link ? container_of(link, struct control_client, age) : NULL;
 }
 
-void control_client_move(struct control_client *client, struct control_list *list)
+static struct loop_handler *client_side(struct control_client *client)
 {
-	leave(client);
-	enter(client, list);
+	return &client->tunnel.relay.side[0];
 }
 
-static void client_release(struct loop_task *task)
+static bool client_complains(struct control_client *client, enum control_complaint complaint,
+			     char suffix[COMPLAINT_SUFFIX_MAX])
 {
-	free(container_of(task, struct control_client, release));
+	return complaint_due(&client->clients->complaints[complaint], suffix);
 }
 
-void control_client_request_free(struct control_client *client)
+static void request_free(struct control_client *client)
 {
 	if (client->request)
 		control_request_clear(client->request);
@@ -65,89 +79,204 @@ void control_client_request_free(struct control_client *client)
 	client->request = NULL;
 }
 
-void control_client_end(struct control_client *client, bool reset)
+static void client_release(struct loop_task *task)
 {
-	relay_close(&client->relay, reset);
+	free(container_of(task, struct control_client, release));
+}
+
+/* Closes the connection. Its memory is freed once the batch of events in progress is over. */
+static void client_end(struct control_client *client, bool reset)
+{
+	control_tunnel_close(&client->tunnel, reset);
 	loop_timer_stop(&client->timer);
-	control_client_request_free(client);
-	leave(client);
+	request_free(client);
+	leave_list(client);
 	client->release.run = client_release;
-	loop_defer(client->control->loop, &client->release);
+	loop_defer(client->clients->loop, &client->release);
 }
 
-/* The policy first: it may fail, and until then nothing has changed. */
-static int change_apply(struct control *control, const struct control_change *change)
+static void client_linger(struct control_client *client)
 {
-	struct control_config *config = &control->config;
-	in_port_t *port = socket_address_port(&config->gateway);
-	int error = policy_apply(config->policy, &change->policy);
+	struct loop_handler *side = client_side(client);
 
-	if (error < 0 || !change->has_port || *port == htons(change->port))
-		return error;
-	*port = htons(change->port);
-	proxy_set_gateway(config->proxy, &config->gateway);
-	if (config->gateway_changed)
-		config->gateway_changed(config->context, &config->gateway);
-	return 0;
+	while (side->latched & EPOLLIN) {
+		ssize_t size = recv(side->fd, client->clients->pool->buffer, RELAY_BUFFER, 0);
+
+		if (size < 0 && errno == EAGAIN) {
+			side->latched &= ~(uint32_t)EPOLLIN;
+			return;
+		}
+		if (size < 0 && errno == EINTR)
+			continue;
+		client->dropped += size > 0 ? (uint32_t)size : 0;
+		if (size <= 0 || client->dropped > LINGER_BYTES_MAX) {
+			client_end(client, size != 0);
+			return;
+		}
+	}
 }
 
-static void change_log(const struct control_client *client, const struct control_change *change)
+static void linger_expired(struct loop_timer *timer)
 {
-	char port[32] = "", internet[32] = "", names[64] = "";
+	client_end(container_of(timer, struct control_client, timer), false);
+}
 
-	if (change->has_port)
-		(void)snprintf(port, sizeof(port), " port %u", change->port);
-	if (change->policy.has_internet)
-		(void)snprintf(internet, sizeof(internet), " internet %s",
-			       change->policy.internet ? "on" : "off");
-	if (change->policy.has_allowed)
-		(void)snprintf(names, sizeof(names), " %zu patterns of host names",
-			       change->policy.allowed_count);
-	log_info("control: egress set by %s:%s%s%s", client->peer, port, internet, names);
+/* The answer was sent (@error 0), or could not be. A client whose tunnel failed stays in the list
+ * of tunnels. */
+static void client_answered(struct control_client *client, int error)
+{
+	if (error < 0) {
+		client_end(client, true);
+		return;
+	}
+	request_free(client);
+	client->state = CONTROL_LINGER;
+	client->timer.expired = linger_expired;
+	loop_timer_start(client->clients->loop, &client->clients->linger_class, &client->timer);
+	client_linger(client);
+}
+
+/* Answers with a text that says what is wrong, and what to do. */
+static void client_refuse(struct control_client *client, unsigned int status, const char *text)
+{
+	client_answered(client,
+			control_answer_send_text(client_side(client)->fd, status, "", text));
+}
+
+/* A known path was asked for with another method than the one in @allow. */
+static void client_refuse_method(struct control_client *client, const char *allow, const char *text)
+{
+	client_answered(client,
+			control_answer_send_text(client_side(client)->fd, 405, allow, text));
+}
+
+/* Quotes of a request must be fit for a log. */
+static void make_printable(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+	}
+}
+
+/* Refuses and logs. @reason may quote the request. */
+static void client_refuse_logged(struct control_client *client, unsigned int status,
+				 const char *reason)
+{
+	char suffix[COMPLAINT_SUFFIX_MAX], text[CONTROL_EGRESS_REASON_MAX];
+
+	(void)snprintf(text, sizeof(text), "%s", reason);
+	make_printable(text);
+	if (client_complains(client, CONTROL_COMPLAINT_REQUEST, suffix))
+		log_warning("control: request of %s refused (%u): %s%s", client->peer, status, text,
+			    suffix);
+	client_refuse(client, status, text);
 }
 
 static void put_egress(struct control_client *client)
 {
 	const struct control_request *request = client->request;
-	__attribute__((cleanup(control_change_clear))) struct control_change change;
+	_cleanup_(control_egress_clear) struct control_egress egress;
 	char reason[CONTROL_EGRESS_REASON_MAX] = "out of memory";
-	int error = control_egress_parse(request->body, request->body_size, &change, reason);
+	int error = control_egress_parse(request->body, request->body_size, &egress, reason);
 
-	if (error == 0 && change.has_port &&
-	    !socket_address_port(&client->control->config.gateway)) {
-		(void)snprintf(reason, sizeof(reason),
-			       "\"port\" cannot be set: the gateway is a unix socket");
-		error = -EINVAL;
-	} else if (error == 0) {
-		error = change_apply(client->control, &change);
-		if (error == -EINVAL || error == -E2BIG)
-			(void)snprintf(
-				reason, sizeof(reason),
-				"\"dns.allowHostnames\" holds a pattern that is empty or too "
-				"long");
-	}
+	if (error == 0)
+		error = control_egress_apply(&egress, &client->clients->config, reason);
 	if (error < 0) {
-		control_client_refuse_logged(client, error == -ENOMEM ? 500 : 400, reason);
+		client_refuse_logged(client, error == -ENOMEM ? 500 : 400, reason);
 		return;
 	}
-	change_log(client, &change);
-	control_client_answer(client, 204, "", NULL, 0);
+	control_egress_log(&egress, client->peer);
+	client_answered(client, control_answer_send(client_side(client)->fd, 204, "", NULL, 0));
 }
 
 static void get_ca(struct control_client *client)
 {
-	const struct tls_authority *tls = client->control->config.tls;
+	const struct tls_authority *tls = client->clients->config.tls;
 	const char *pem;
 	size_t size;
 
 	if (!tls) {
-		control_client_refuse(client, 404,
-				      "there is no CA: TLS interception is off "
-				      "(--tls-intercept turns it on)");
+		client_refuse(client, 404,
+			      "there is no CA: TLS interception is off (--tls-intercept turns it "
+			      "on)");
 		return;
 	}
 	pem = tls_authority_pem(tls, &size);
-	control_client_answer(client, 200, "Content-Type: application/x-pem-file\r\n", pem, size);
+	client_answered(client,
+			control_answer_send(client_side(client)->fd, 200,
+					    "Content-Type: application/x-pem-file\r\n", pem, size));
+}
+
+/* workerd reads 400 as "not listening to that port". */
+static void tunnel_failed(struct control_client *client, int error)
+{
+	char target[ADDRESS_TEXT_MAX], suffix[COMPLAINT_SUFFIX_MAX], text[256];
+
+	endpoint_format((const struct sockaddr *)&client->tunnel.target.address, target);
+	if (client_complains(client, CONTROL_COMPLAINT_DIAL, suffix))
+		log_warning("control: CONNECT to %s for %s failed: %s; is the application "
+			    "listening there?%s",
+			    target, client->peer, strerror(-error), suffix);
+	(void)snprintf(text, sizeof(text),
+		       "cannot connect to %s: %s; is the application listening there?", target,
+		       strerror(-error));
+	client_refuse(client, 400, text);
+}
+
+static void tunnel_dialed(struct control_tunnel *tunnel, int error)
+{
+	struct control_client *client = container_of(tunnel, struct control_client, tunnel);
+
+	if (error < 0) {
+		tunnel_failed(client, error);
+		return;
+	}
+	if (control_answer_send_tunnel(client_side(client)->fd) < 0) {
+		client_end(client, true);
+		return;
+	}
+	request_free(client);
+	client->state = CONTROL_RELAY;
+	control_tunnel_relay(tunnel);
+}
+
+static void tunnel_done(struct control_tunnel *tunnel, bool reset)
+{
+	client_end(container_of(tunnel, struct control_client, tunnel), reset);
+}
+
+static void open_tunnel(struct control_client *client)
+{
+	const struct control_request *request = client->request;
+	struct control_clients *clients = client->clients;
+	char suffix[COMPLAINT_SUFFIX_MAX];
+	int error;
+
+	if (request->value[CONTROL_DESTINATION].count == 0) {
+		client_refuse(client, 400, "CONNECT needs the header X-Dst-Addr: IP:port");
+		return;
+	}
+	if (endpoint_parse(request->text[CONTROL_DESTINATION], &client->tunnel.target) < 0) {
+		client_refuse(client, 400,
+			      "X-Dst-Addr is not a literal address with a port, such as "
+			      "127.0.0.1:8080 or [::1]:8080");
+		return;
+	}
+	if (clients->tunnels.count >= CONTROL_TUNNELS_MAX) {
+		if (client_complains(client, CONTROL_COMPLAINT_LIMIT, suffix))
+			log_warning("control: CONNECT from %s refused: there are %d tunnels, which "
+				    "is the limit; find who keeps them open%s",
+				    client->peer, CONTROL_TUNNELS_MAX, suffix);
+		client_refuse(client, 503, "there are too many tunnels; close some");
+		return;
+	}
+	leave_list(client);
+	enter_list(client, &clients->tunnels);
+	client->state = CONTROL_DIAL;
+	error = control_tunnel_dial(&client->tunnel, &clients->dialer, &clients->config.announcer);
+	if (error < 0)
+		tunnel_failed(client, error);
 }
 
 static void request_complete(struct control_client *client)
@@ -157,7 +286,7 @@ static void request_complete(struct control_client *client)
 	bool egress, ca;
 
 	if (method == HTTP_CONNECT) {
-		control_tunnel_start(client);
+		open_tunnel(client);
 		return;
 	}
 	control_request_path(client->request, path);
@@ -168,23 +297,18 @@ static void request_complete(struct control_client *client)
 	else if (ca && method == HTTP_GET)
 		get_ca(client);
 	else if (egress)
-		control_client_answer_text(client, 405, "Allow: PUT\r\n",
-					   "only PUT is possible on /egress");
+		client_refuse_method(client, "Allow: PUT\r\n", "only PUT is possible on /egress");
 	else if (ca)
-		control_client_answer_text(client, 405, "Allow: GET\r\n",
-					   "only GET is possible on /ca");
+		client_refuse_method(client, "Allow: GET\r\n", "only GET is possible on /ca");
 	else
-		control_client_refuse(client, 404,
-				      "there is no such path, only PUT /egress, GET /ca "
-				      "and CONNECT");
+		client_refuse(client, 404,
+			      "there is no such path, only PUT /egress, GET /ca and CONNECT");
 }
 
-/* True when the request is not over. */
+/* Returns true when more of the request must arrive. */
 static bool request_feed(struct control_client *client, const char *data, size_t size)
 {
-	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct control_request *request = client->request;
-	char reason[256];
 	size_t used;
 
 	switch (control_request_feed(request, data, size, &used)) {
@@ -192,23 +316,21 @@ static bool request_feed(struct control_client *client, const char *data, size_t
 		if (!request->continue_due)
 			return true;
 		request->continue_due = false;
-		if (send(client->relay.side[0].fd, go_on, sizeof(go_on) - 1, MSG_NOSIGNAL) ==
-		    sizeof(go_on) - 1)
+		if (control_answer_send_continue(client_side(client)->fd) == 0)
 			return true;
-		control_client_end(client, true);
+		client_end(client, true);
 		return false;
 	case HTTP_REFUSED:
-		(void)snprintf(reason, sizeof(reason), "%s", request->head.reason);
-		control_client_refuse_logged(client, request->head.status, reason);
+		client_refuse_logged(client, request->head.status, request->head.reason);
 		return false;
 	case HTTP_COMPLETE:
 		break;
 	}
 	loop_timer_stop(&client->timer);
-	/* Behind any other request there is nothing: its answer says "Connection: close". */
+	/* Other requests are the last of their connection: the answer says "Connection: close". */
 	if (control_request_method(request) == HTTP_CONNECT &&
-	    relay_queue(&client->relay, 0, data + used, size - used) < 0)
-		control_client_end(client, true);
+	    relay_queue(&client->tunnel.relay, 0, data + used, size - used) < 0)
+		client_end(client, true);
 	else
 		request_complete(client);
 	return false;
@@ -216,9 +338,8 @@ static bool request_feed(struct control_client *client, const char *data, size_t
 
 static void request_read(struct control_client *client)
 {
-	struct loop_handler *side = &client->relay.side[0];
-	char *buffer = client->control->pool->buffer;
-	char reason[] = "the request ends before it is complete";
+	struct loop_handler *side = client_side(client);
+	char *buffer = client->clients->pool->buffer;
 
 	while (side->latched & EPOLLIN) {
 		ssize_t size = recv(side->fd, buffer, READ_SIZE, 0);
@@ -234,61 +355,63 @@ static void request_read(struct control_client *client)
 				return;
 			continue;
 		}
-		/* Whoever only looks whether the port is open gets a close, and no message. */
+		/* A client that only probes the port gets a close and causes no message. */
 		if (size < 0 || !control_request_begun(client->request))
-			control_client_end(client, size < 0);
+			client_end(client, size < 0);
 		else
-			control_client_refuse_logged(client, 400, reason);
+			client_refuse_logged(client, 400, "the request ends before it is complete");
 		return;
 	}
 }
 
 static void client_ready(struct loop_handler *handler, uint32_t events)
 {
-	struct control_client *client = container_of(handler, struct control_client, relay.side[0]);
+	struct control_client *client = container_of(handler, struct control_client,
+						     tunnel.relay.side[0]);
 
 	if (events & EPOLLERR)
-		control_client_end(client, true);
+		client_end(client, true);
 	else if (client->state == CONTROL_REQUEST)
 		request_read(client);
 	else if (client->state == CONTROL_LINGER)
-		control_client_linger(client);
-	/* While dialing nothing is read: what arrives is the tunnel's. */
+		client_linger(client);
+	/* In the state DIAL nothing is read: the bytes belong to the tunnel. */
 }
 
 static void request_expired(struct loop_timer *timer)
 {
 	struct control_client *client = container_of(timer, struct control_client, timer);
-	char reason[] = "the request was not complete within 5 s";
 
 	if (control_request_begun(client->request))
-		control_client_refuse_logged(client, 408, reason);
+		client_refuse_logged(client, 408, "the request was not complete within 5 s");
 	else
-		control_client_end(client, false);
+		client_end(client, false);
 }
 
-/* NULL: @fd is closed. */
-static struct control_client *client_new(struct control *control, int fd,
+/* Makes room in @list and adds a connection to it. NULL: @fd is closed. */
+static struct control_client *client_new(struct control_clients *clients, int fd,
 					 const struct sockaddr *peer, struct control_list *list,
 					 unsigned int limit)
 {
 	_cleanup_free_ struct control_client *client = calloc(1, sizeof(*client));
 
 	if (list->count >= limit)
-		control_client_end(oldest(list), true);
+		client_end(oldest_of(list), true);
 	if (client)
 		client->request = malloc(sizeof(*client->request));
 	if (!client || !client->request)
 		goto fail;
-	client->control = control;
+	client->clients = clients;
 	endpoint_format(peer, client->peer);
-	relay_init(&client->relay, control->pool);
-	client->relay.side[0].ready = client_ready;
-	client->relay.side[0].latched = EPOLLOUT;
-	if (loop_add(control->loop, &client->relay.side[0], fd, RELAY_EVENTS) < 0)
+	control_tunnel_init(&client->tunnel, clients->pool);
+	client->tunnel.dialed = tunnel_dialed;
+	client->tunnel.done = tunnel_done;
+	client_side(client)->ready = client_ready;
+	client_side(client)->latched = EPOLLOUT;
+	if (loop_add(clients->loop, client_side(client), fd, RELAY_EVENTS) < 0)
 		goto fail;
 	control_request_init(client->request);
-	enter(client, list);
+	enter_list(client, list);
 	return TAKE_PTR(client);
 fail:
 	if (client)
@@ -302,20 +425,20 @@ static void refuse_inside(struct control_client *client, int inside, const char 
 {
 	char suffix[COMPLAINT_SUFFIX_MAX];
 
-	control_origin_unguard(client->relay.side[0].fd);
-	if (complaint_due(&client->control->complaints[CONTROL_COMPLAINT_INSIDE], suffix))
+	control_origin_unguard(client_side(client)->fd);
+	if (client_complains(client, CONTROL_COMPLAINT_INSIDE, suffix))
 		log_warning("control: request of %s refused (403): it comes from %s, and the "
 			    "application must not change its own policy%s",
 			    client->peer, inside > 0 ? why : strerror(-inside), suffix);
-	control_client_refuse(client, 403,
-			      "requests from inside the container are refused; ask from the host, "
-			      "through the published port");
+	client_refuse(client, 403,
+		      "requests from inside the container are refused; ask from the host, through "
+		      "the published port");
 }
 
-void control_client_accept(struct control *control, int fd, const struct sockaddr *peer)
+void control_client_accept(struct control_clients *clients, int fd, const struct sockaddr *peer)
 {
 	const char *why = NULL;
-	int inside = control_origin_inside(control->origin, fd, &why);
+	int inside = control_origin_inside(clients->origin, fd, &why);
 	struct control_client *client;
 
 	if (inside == -ENOTCONN) {
@@ -323,26 +446,36 @@ void control_client_accept(struct control *control, int fd, const struct sockadd
 		return;
 	}
 	if (inside != 0) {
-		client = client_new(control, fd, peer, &control->inside, CONTROL_INSIDE_MAX);
+		client = client_new(clients, fd, peer, &clients->inside, CONTROL_INSIDE_MAX);
 		if (client)
 			refuse_inside(client, inside, why);
 		return;
 	}
-	client = client_new(control, fd, peer, &control->waiting, CONTROL_WAITING_MAX);
+	client = client_new(clients, fd, peer, &clients->waiting, CONTROL_WAITING_MAX);
 	if (!client)
 		return;
 	client->timer.expired = request_expired;
-	loop_timer_start(control->loop, &control->request_class, &client->timer);
+	loop_timer_start(clients->loop, &clients->request_class, &client->timer);
 }
 
-void control_client_reset_all(struct control *control)
+void control_client_setup(struct control_clients *clients)
 {
-	struct control_list *const lists[] = {&control->waiting, &control->inside,
-					      &control->tunnels};
+	loop_timer_class_init(clients->loop, &clients->request_class, CONTROL_REQUEST_MS);
+	loop_timer_class_init(clients->loop, &clients->linger_class, CONTROL_LINGER_MS);
+	list_init(&clients->waiting.by_age);
+	list_init(&clients->inside.by_age);
+	list_init(&clients->tunnels.by_age);
+	dialer_init(&clients->dialer, clients->loop, CONTROL_DIAL_MS);
+}
+
+void control_client_reset_all(struct control_clients *clients)
+{
+	struct control_list *const lists[] = {&clients->waiting, &clients->inside,
+					      &clients->tunnels};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(lists); i++) {
-		while (oldest(lists[i]))
-			control_client_end(oldest(lists[i]), true);
+		while (oldest_of(lists[i]))
+			client_end(oldest_of(lists[i]), true);
 	}
 }

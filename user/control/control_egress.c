@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The body's own depth is 3. jansson recurses, and its limit of 2048 is more than is needed. */
+#include "lib/log.h"
+#include "lib/socket_address.h"
+#include "lib/util.h"
+
+/* The body needs a depth of 3. jansson recurses, and its own limit is 2048. */
 #define DEPTH_MAX 16
 
 static int invalid(char reason[CONTROL_EGRESS_REASON_MAX], const char *format, ...)
@@ -23,7 +27,7 @@ static int invalid(char reason[CONTROL_EGRESS_REASON_MAX], const char *format, .
 	return -EINVAL;
 }
 
-/* Where the nesting becomes too deep, or @size. The text need not be JSON. */
+/* Returns the offset at which the nesting becomes too deep, or @size. Any text is allowed. */
 static size_t find_too_deep(const char *text, size_t size)
 {
 	unsigned int depth = 0;
@@ -66,7 +70,7 @@ static const char *type_name(const json_t *value)
 	}
 }
 
-static int parse_port(const json_t *value, struct control_change *change, char *reason)
+static int parse_port(const json_t *value, struct control_egress *egress, char *reason)
 {
 	json_int_t port;
 
@@ -77,12 +81,12 @@ static int parse_port(const json_t *value, struct control_change *change, char *
 	if (port < 1 || port > 65535)
 		return invalid(reason,
 			       "\"port\" must be from 1 to 65535, not %" JSON_INTEGER_FORMAT, port);
-	change->has_port = true;
-	change->port = (uint16_t)port;
+	egress->has_port = true;
+	egress->port = (uint16_t)port;
 	return 0;
 }
 
-static int parse_internet(const json_t *value, struct control_change *change, char *reason)
+static int parse_internet(const json_t *value, struct control_egress *egress, char *reason)
 {
 	const json_t *enabled;
 
@@ -94,12 +98,12 @@ static int parse_internet(const json_t *value, struct control_change *change, ch
 	if (!json_is_boolean(enabled))
 		return invalid(reason, "\"internet.enabled\" must be true or false, not %s",
 			       type_name(enabled));
-	change->policy.has_internet = true;
-	change->policy.internet = json_is_true(enabled);
+	egress->policy.has_internet = true;
+	egress->policy.internet = json_is_true(enabled);
 	return 0;
 }
 
-static int parse_globs(const json_t *value, struct control_change *change, char *reason)
+static int parse_globs(const json_t *value, struct control_egress *egress, char *reason)
 {
 	size_t i, count = json_array_size(value);
 
@@ -111,8 +115,8 @@ static int parse_globs(const json_t *value, struct control_change *change, char 
 			       "\"dns.allowHostnames\" has %zu entries, at most %d are "
 			       "possible",
 			       count, POLICY_GLOBS_MAX);
-	change->globs = calloc(count + 1, sizeof(*change->globs));
-	if (!change->globs)
+	egress->globs = calloc(count + 1, sizeof(*egress->globs));
+	if (!egress->globs)
 		return -ENOMEM;
 	for (i = 0; i < count; i++) {
 		const json_t *glob = json_array_get(value, i);
@@ -127,22 +131,22 @@ static int parse_globs(const json_t *value, struct control_change *change, char 
 				       "\"dns.allowHostnames[%zu]\" has %zu bytes, 1 to %d are "
 				       "possible",
 				       i, length, POLICY_GLOB_MAX);
-		change->globs[i] = json_string_value(glob);
+		egress->globs[i] = json_string_value(glob);
 	}
-	change->policy.has_allowed = true;
-	change->policy.allowed = change->globs;
-	change->policy.allowed_count = count;
+	egress->policy.has_allowed = true;
+	egress->policy.allowed = egress->globs;
+	egress->policy.allowed_count = count;
 	return 0;
 }
 
-static int parse_dns(const json_t *value, struct control_change *change, char *reason)
+static int parse_dns(const json_t *value, struct control_egress *egress, char *reason)
 {
 	const json_t *globs;
 
 	if (!json_is_object(value))
 		return invalid(reason, "\"dns\" must be an object, not %s", type_name(value));
 	globs = json_object_get(value, "allowHostnames");
-	return globs ? parse_globs(globs, change, reason) : 0;
+	return globs ? parse_globs(globs, egress, reason) : 0;
 }
 
 static int load(const char *body, size_t size, json_t **ret_json, char *reason)
@@ -164,12 +168,12 @@ static int load(const char *body, size_t size, json_t **ret_json, char *reason)
 		       error.text);
 }
 
-int control_egress_parse(const char *body, size_t size, struct control_change *ret_change,
+int control_egress_parse(const char *body, size_t size, struct control_egress *ret_egress,
 			 char reason[CONTROL_EGRESS_REASON_MAX])
 {
 	static const struct {
 		const char *name;
-		int (*parse)(const json_t *value, struct control_change *change, char *reason);
+		int (*parse)(const json_t *value, struct control_egress *egress, char *reason);
 	} fields[] = {
 		{"port", parse_port},
 		{"internet", parse_internet},
@@ -179,20 +183,20 @@ int control_egress_parse(const char *body, size_t size, struct control_change *r
 	size_t i;
 	int error;
 
-	memset(ret_change, 0, sizeof(*ret_change));
-	error = load(body, size, &ret_change->json, reason);
+	memset(ret_egress, 0, sizeof(*ret_egress));
+	error = load(body, size, &ret_egress->json, reason);
 	if (error < 0)
 		return error;
-	if (!json_is_object(ret_change->json))
+	if (!json_is_object(ret_egress->json))
 		return invalid(reason, "a JSON object is needed, not %s",
-			       type_name(ret_change->json));
-	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		const json_t *value = json_object_get(ret_change->json, fields[i].name);
+			       type_name(ret_egress->json));
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		const json_t *value = json_object_get(ret_egress->json, fields[i].name);
 
 		if (!value)
 			continue;
 		known++;
-		error = fields[i].parse(value, ret_change, reason);
+		error = fields[i].parse(value, ret_egress, reason);
 		if (error < 0)
 			return error;
 	}
@@ -202,9 +206,46 @@ int control_egress_parse(const char *body, size_t size, struct control_change *r
 	return 0;
 }
 
-void control_change_clear(struct control_change *change)
+int control_egress_apply(const struct control_egress *egress, struct control_config *config,
+			 char reason[CONTROL_EGRESS_REASON_MAX])
 {
-	json_decref(change->json);
-	free(change->globs);
-	memset(change, 0, sizeof(*change));
+	in_port_t *port = socket_address_port(&config->gateway);
+	int error;
+
+	if (egress->has_port && !port)
+		return invalid(reason, "\"port\" cannot be set: the gateway is a unix socket");
+	/* The policy goes first: it may fail, and until then nothing has changed. */
+	error = policy_apply(config->policy, &egress->policy);
+	if (error == -EINVAL || error == -E2BIG)
+		return invalid(reason,
+			       "\"dns.allowHostnames\" holds a pattern that is empty or too long");
+	if (error < 0 || !egress->has_port || *port == htons(egress->port))
+		return error;
+	*port = htons(egress->port);
+	proxy_set_gateway(config->proxy, &config->gateway);
+	if (config->gateway_changed)
+		config->gateway_changed(config->context, &config->gateway);
+	return 0;
+}
+
+void control_egress_log(const struct control_egress *egress, const char *peer)
+{
+	char port[32] = "", internet[32] = "", names[64] = "";
+
+	if (egress->has_port)
+		(void)snprintf(port, sizeof(port), " port %u", egress->port);
+	if (egress->policy.has_internet)
+		(void)snprintf(internet, sizeof(internet), " internet %s",
+			       egress->policy.internet ? "on" : "off");
+	if (egress->policy.has_allowed)
+		(void)snprintf(names, sizeof(names), " %zu patterns of host names",
+			       egress->policy.allowed_count);
+	log_info("control: egress set by %s:%s%s%s", peer, port, internet, names);
+}
+
+void control_egress_clear(struct control_egress *egress)
+{
+	json_decref(egress->json);
+	free(egress->globs);
+	memset(egress, 0, sizeof(*egress));
 }

@@ -4,9 +4,9 @@
  *
  *	{"port": 1..65535, "internet": {"enabled": bool}, "dns": {"allowHostnames": ["glob", ...]}}
  *
- * Every field may be absent, which leaves it as it is. Fields that are not known are ignored, as
- *Go's decoder does, so that a newer workerd may send more; a body in which nothing is known is an
- *error, as is a field that comes twice, null, nesting deeper than 16, or anything behind the
+ * Every field may be absent, and then stays as it is. Unknown fields are ignored, as Go's decoder
+ * ignores them, because a newer workerd may send more. A body without any known field is an error.
+ *So is a field that comes twice or is null, a nesting deeper than 16, and anything behind the
  *object.
  */
 #ifndef SIDESTEP_CONTROL_EGRESS_H
@@ -17,11 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control/control.h"
 #include "proxy/policy.h"
 
 #define CONTROL_EGRESS_REASON_MAX 256
 
-struct control_change {
+/* The change that a body asks for. */
+struct control_egress {
 	bool has_port;
 	uint16_t port; /* host byte order */
 	struct policy_change policy;
@@ -29,11 +31,19 @@ struct control_change {
 	const char **globs; /* policy.allowed */
 };
 
-/* Returns 0, -ENOMEM, or -EINVAL with the cause in @reason, naming field and position. The change
- * is to be cleared in any case. */
-int control_egress_parse(const char *body, size_t size, struct control_change *ret_change,
+/* Returns 0, -ENOMEM, or -EINVAL with the cause in @reason, which names field and position. The
+ * caller clears @ret_egress in any case. */
+int control_egress_parse(const char *body, size_t size, struct control_egress *ret_egress,
 			 char reason[CONTROL_EGRESS_REASON_MAX]);
 
-void control_change_clear(struct control_change *change);
+/* Changes the policy and the gateway's port: all of it, or nothing. Returns 0, -ENOMEM, or -EINVAL
+ * with the cause in @reason. */
+int control_egress_apply(const struct control_egress *egress, struct control_config *config,
+			 char reason[CONTROL_EGRESS_REASON_MAX]);
+
+/* Logs the change as the one of @peer. */
+void control_egress_log(const struct control_egress *egress, const char *peer);
+
+void control_egress_clear(struct control_egress *egress);
 
 #endif

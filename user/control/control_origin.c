@@ -17,10 +17,10 @@
 #include "lib/util.h"
 #include "net/netlink_link.h"
 
-/* What a namespace may have; above it nothing can be told and all requests are refused. */
+/* Most addresses and devices of a namespace. With more, all requests are refused. */
 #define ADDRESSES_MAX 4096
 #define LINKS_MAX     1024
-/* Reading the tables may collide with a change of them. */
+/* A change of the tables interrupts reading them. */
 #define REFRESH_TRIES 5
 
 struct address {
@@ -29,14 +29,14 @@ struct address {
 
 struct control_origin {
 	struct netlink *netlink;
-	int monitor; /* tells when what is kept below is out of date */
-	bool fresh;
+	int monitor; /* reports changes of addresses and links */
+	bool fresh;  /* both tables below are up to date */
 	struct address *addresses;
 	uint32_t *links;
 	size_t address_count, link_count;
 	struct mnl_socket *diag;
 	unsigned int sequence;
-	bool blind; /* the kernel has no inet_diag, said once */
+	bool blind; /* the kernel has no inet_diag; logged once */
 };
 
 /* One end of a connection. */
@@ -151,8 +151,8 @@ static int dump_all(struct control_origin *origin)
 	return error;
 }
 
-/* Reads addresses and links, where they have changed. The kernel queues its notices before the call
- * that made the change returns, so what is kept is never older than the connection. */
+/* Reads addresses and links again if they have changed. The kernel queues its notices before the
+ * call that makes the change returns, so the tables are never older than the connection. */
 static int refresh(struct control_origin *origin)
 {
 	int i, error = 0;
@@ -201,7 +201,7 @@ static int end_of(int (*get)(int, struct sockaddr *, socklen_t *), int fd, struc
 		return -errno;
 	if (name.any.sa_family != AF_INET && name.any.sa_family != AF_INET6)
 		return -EAFNOSUPPORT;
-	/* IPv4-mapped addresses of a dual-stack listener become IPv4 by this. */
+	/* This makes the IPv4-mapped addresses of a dual-stack listener IPv4. */
 	address_from_sockaddr(&name.any, ret_end->address);
 	ret_end->port = name.any.sa_family == AF_INET ? name.ipv4.sin_port : name.ipv6.sin6_port;
 	ret_end->scope = name.any.sa_family == AF_INET ? 0 : name.ipv6.sin6_scope_id;
@@ -224,9 +224,9 @@ static void put_end(__be32 words[4], const uint8_t address[16])
 }
 
 /*
- * The state of the namespace's TCP socket from @local to @remote (TCP_*), 0 when there is none, or
- * negative errno. @link: of a socket that is bound to a device; others are found with any.
- * inet_diag falls back to a listener at @local, which is another socket.
+ * Returns the state (TCP_*) of the namespace's socket from @local to @remote, 0 when there is none,
+ * or negative errno. @link finds sockets bound to that device; any value finds the unbound ones.
+ * inet_diag falls back to a listener at @local, which does not count.
  */
 static int socket_state(struct control_origin *origin, const struct end *local,
 			const struct end *remote, uint32_t link)
@@ -262,7 +262,7 @@ static int socket_state(struct control_origin *origin, const struct end *local,
 	return state == TCP_LISTEN ? 0 : state;
 }
 
-/* Is there a socket at the other end? 1, 0 or negative errno. */
+/* Looks for a socket at the other end. Returns 1, 0 or negative errno. */
 static int find_mirror(struct control_origin *origin, const struct end *own, const struct end *peer)
 {
 	int state = socket_state(origin, peer, own, 0);
@@ -274,10 +274,12 @@ static int find_mirror(struct control_origin *origin, const struct end *own, con
 }
 
 /*
- * No mirror was found: is that worth anything? 0, -ENOTCONN for a dead connection, whose peer may
- * have been reset on purpose. A kernel without inet_diag says that there is no such socket, too
- * (-ENOENT), which shows in that it does not find this end either. Then the other two answers have
- * to do: the sidecar must start on such kernels as well, and what came over loopback is not read.
+ * Checks that the missing mirror means something. Returns 0, or -ENOTCONN for a dead connection,
+ * whose peer may have been reset on purpose.
+ *
+ * A kernel without inet_diag reports no such socket either (-ENOENT), but then it does not find
+ * this end. The other two answers must suffice there, because the sidecar has to start on such
+ * kernels as well. Data that arrived over loopback is not read anyway.
  */
 static int check_alive(struct control_origin *origin, int fd, const struct end *own,
 		       const struct end *peer)
@@ -295,8 +297,8 @@ static int check_alive(struct control_origin *origin, int fd, const struct end *
 	if (state == 0 && !origin->blind) {
 		origin->blind = true;
 		log_warning(
-			"this kernel does not list TCP sockets (inet_diag): requests from inside "
-			"the container are told apart by address and device alone");
+			"this kernel does not list TCP sockets (inet_diag): only address and device "
+			"tell whether a request comes from inside the container");
 	}
 	return 0;
 }

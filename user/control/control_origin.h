@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does a connection to the control API come from inside the network namespace? The application
- * lives there and must not rewrite its own policy.
+ * Tells whether a connection to the control API comes from inside the network namespace. The
+ * application lives there and must not rewrite its own policy.
  *
- * Three answers from the kernel, any of which is enough to refuse:
+ * The kernel answers three questions. One positive answer is enough to refuse the connection.
  *
- * 1. The peer's address is a loopback address or one that an interface of the namespace has.
- * 2. The namespace has a socket with the mirrored addresses and ports (inet_diag), in whatever
- *    state; orphans and TIME_WAIT are listed, too. That sees sockets bound to an address that is
- *    not the namespace's (IPV6_FREEBIND needs no rights, and sidestep's own routes bring the
- *    answers back).
- * 3. What arrived over a loopback device is not read at all: a socket filter on the listener, which
- *    accepted sockets inherit, drops segments with data whose device is one. 1 and 2 are looked up
- *    once, after the accept, so an application could try to be gone by then: a peer that said FIN
- *    leaves no TIME_WAIT when there are too many (net.ipv4.tcp_max_tw_buckets), a socket in repair
- *    mode goes without a word, and a TCP that is played through a raw socket (CAP_NET_RAW, which
- *    Docker gives) never had a socket. None of them can choose the device on which the packet
- *    arrives: skb->dev is where it was (IP_PKTINFO would tell the device that the sender's
- *    routing asked for).
+ * 1. Is the peer's address a loopback address, or one of an interface of the namespace?
+ * 2. Has the namespace a socket with the mirrored addresses and ports (inet_diag), in any state?
+ *    Orphans and TIME_WAIT are listed, too. This finds sockets bound to a foreign address:
+ *    IPV6_FREEBIND needs no rights, and sidestep's own routes bring the replies back.
+ * 3. Did the data arrive over a loopback device? Then a socket filter on the listener drops the
+ *    segment; accepted sockets inherit the filter.
  *
- * So 1 and 2 say who gets a 403, and 3 sees to it that whoever evades them is not heard.
+ * The first two are asked once, after the accept. An application could evade them by leaving early:
  *
- * Not covered: a request that leaves the namespace and comes back through a port that the host
- * publishes; on the wire that is the host's own.
+ * - A peer that sent FIN leaves no TIME_WAIT when there are too many (net.ipv4.tcp_max_tw_buckets).
+ * - A socket in repair mode closes without a packet.
+ * - A TCP played through a raw socket (CAP_NET_RAW, which Docker grants) never had a socket.
+ *
+ * None of these can choose the device on which the packet arrives. The filter reads skb->dev, the
+ * real device; IP_PKTINFO would tell the one that the sender's routing asked for. So 1 and 2 decide
+ * who gets a 403, and 3 makes sure that nobody who evades them is heard.
+ *
+ * Not covered is a request that leaves the namespace and returns through a port that the host
+ * publishes. On the wire it is the host's own.
  */
 #ifndef SIDESTEP_CONTROL_ORIGIN_H
 #define SIDESTEP_CONTROL_ORIGIN_H
@@ -31,19 +32,21 @@
 
 struct control_origin;
 
-/* For the calling thread's network namespace. Returns 0 or negative errno. */
+/* Serves the calling thread's network namespace. Returns 0 or negative errno. */
 int control_origin_new(struct control_origin **ret_origin);
 void control_origin_free(struct control_origin *origin);
 
-/* Has a listener, not listening yet, drop data that arrives over loopback. 0 or negative errno. */
+/* Makes a listener drop data that arrives over loopback; it is not listening yet. Returns 0 or
+ * negative errno. */
 int control_origin_guard(int listener);
 
-/* Undoes this for an accepted socket, to read on from one that is refused anyway. */
+/* Removes the filter from an accepted socket, so that a refused request can still be read. */
 void control_origin_unguard(int fd);
 
 /*
- * 1: from inside, with the evidence in @ret_why (static text); 0: from outside. Negative errno when
- * it cannot be told, which is to be taken for inside; -ENOTCONN when the connection is dead.
+ * Returns 1 for a connection from inside, with the evidence in @ret_why (static text), and 0 for
+ * one from outside. Returns a negative errno when this cannot be told, which must be taken for
+ * inside. -ENOTCONN: the connection is dead.
  */
 int control_origin_inside(struct control_origin *origin, int fd, const char **ret_why);
 

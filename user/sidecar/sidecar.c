@@ -260,9 +260,9 @@ static int start_control(struct sidecar *sidecar)
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
 		.gateway = sidecar->gateway,
-		.context = sidecar,
-		.own_socket = sidecar_own_socket,
+		.announcer = {sidecar_own_socket, sidecar},
 		.gateway_changed = gateway_changed,
+		.context = sidecar,
 	};
 
 	if (config.address.address.ss_family == AF_UNSPEC)
