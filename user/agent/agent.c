@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "lib/log.h"
 #include "lib/netns.h"
+#include "lib/option_entries.h"
 #include "lib/process.h"
 #include "lib/util.h"
 
@@ -30,15 +31,9 @@
 
 #define FIELD(member) .offset = offsetof(struct agent_options, member)
 
-static const char *const attach_choices[] = {"auto", "tcx", "clsact", NULL};
-static const char *const log_choices[] = {"error", "warning", "info", "debug", NULL};
-
 static const struct option_entry entries[] = {
 	{.section = "Whom to serve",
-	 .name = "docker-socket",
-	 .argument = "PATH",
-	 .type = OPTION_STRING,
-	 FIELD(docker_socket),
+	 OPTION_ENTRY_DOCKER_SOCKET(struct agent_options, docker_socket),
 	 .default_text = "/var/run/docker.sock",
 	 .help = "Docker's API socket. Containers with the label " DOCKER_SIDECAR_LABEL
 		 "=" DOCKER_SIDECAR_ROLE ", their own or their image's, are sidecars."},
@@ -67,33 +62,17 @@ static const struct option_entry entries[] = {
 	 .help = "Remove running containers named X-proxy whose network no other container has "
 		 "used for so long: what a killed workerd leaves."},
 	{.section = "State",
-	 .name = "pin",
-	 .argument = "DIR",
-	 .type = OPTION_STRING,
-	 FIELD(pin),
+	 OPTION_ENTRY_PIN(struct agent_options, pin),
 	 .default_text = DEFAULT_PIN,
 	 .help = "Directory below a bpffs for maps and attachments. They stay when the agent ends, "
 		 "and the next one goes on with them."},
-	{.name = "attach",
-	 .argument = "auto|tcx|clsact",
-	 .type = OPTION_CHOICE,
-	 .choices = attach_choices,
-	 FIELD(attach),
-	 .default_text = "auto",
-	 .help = "How the TC programs are attached. auto: by clsact, which is quick, then by TCX, "
-		 "one program at a time."},
+	{OPTION_ENTRY_ATTACH(struct agent_options, attach)},
 	{.name = "clean",
 	 .type = OPTION_BOOL,
 	 FIELD(clean),
 	 .help = "Detach and unpin everything below --pin, and exit. Sidecars that are served then "
 		 "let nothing out."},
-	{.name = "log-level",
-	 .argument = "LEVEL",
-	 .type = OPTION_CHOICE,
-	 .choices = log_choices,
-	 FIELD(log_level),
-	 .default_text = "info",
-	 .help = "error, warning, info or debug."},
+	{OPTION_ENTRY_LOG_LEVEL(struct agent_options, log_level)},
 };
 
 static const struct option_example examples[] = {

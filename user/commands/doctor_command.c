@@ -33,32 +33,6 @@ struct doctor {
 	bool gateway_failed;
 };
 
-static const struct option_entry entries[] = {
-	{.section = "Gateway",
-	 .name = "gateway",
-	 .argument = "ADDRESS",
-	 .type = OPTION_STRING,
-	 .offset = offsetof(struct sidecar_options, gateway),
-	 .default_note = "--gateway-ip with --http-egress-port",
-	 .example = "172.17.0.1:8080",
-	 .help = "The gateway to reach, as the sidecar's: IP:PORT, [IPv6]:PORT or unix:/PATH."},
-	{.name = "gateway-ip",
-	 .argument = "IP",
-	 .type = OPTION_ADDRESS,
-	 .offset = offsetof(struct sidecar_options, gateway_ip),
-	 .default_note = "the address of host.docker.internal in /etc/hosts",
-	 .help = "The gateway's address alone."},
-	{.name = "http-egress-port",
-	 .argument = "PORT",
-	 .type = OPTION_UNSIGNED,
-	 .offset = offsetof(struct sidecar_options, egress_port),
-	 .minimum = 1,
-	 .maximum = 65535,
-	 .default_note = "none",
-	 .example = "8080",
-	 .help = "The gateway's port."},
-};
-
 static const struct option_example examples[] = {
 	{"What does a sidecar lack in an application container's network namespace?",
 	 "docker run --rm --network container:app --cap-add NET_ADMIN IMAGE doctor --gateway "
@@ -79,8 +53,8 @@ static const struct options_command command = {
 		       "what was found, and the remedy. Run it where the sidecar is to run, with "
 		       "the same rights. It connects to the gateway and closes; nothing is sent, "
 		       "and nothing is changed.",
-	.entries = entries,
-	.entry_count = ARRAY_SIZE(entries),
+	.entries = sidecar_entries,
+	.entry_count = SIDECAR_GATEWAY_ENTRIES,
 	.examples = examples,
 	.example_count = ARRAY_SIZE(examples),
 	.statuses = statuses,
@@ -116,9 +90,10 @@ static int check_gateway(struct doctor *doctor)
 		     "not checked; give --gateway or --http-egress-port as for the sidecar");
 		return 0;
 	}
-	error = sidecar_gateway(options, &gateway, text);
+	error = sidecar_options_gateway(options, &gateway);
 	if (error < 0)
 		return error;
+	(void)socket_address_format(&gateway, text);
 	error = preflight_check(&config, &gateway);
 	if (error < 0) {
 		advice = preflight_explain(&gateway, error);

@@ -12,6 +12,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/option_entries.h"
 #include "lib/options.h"
 #include "lib/util.h"
 #include "programs/counters.h"
@@ -32,10 +33,7 @@ static const struct option_entry entries[] = {
 	 .type = OPTION_BOOL,
 	 .offset = offsetof(struct status_options, json),
 	 .help = "Print one JSON document with everything instead of text."},
-	{.name = "pin",
-	 .argument = "DIR",
-	 .type = OPTION_STRING,
-	 .offset = offsetof(struct status_options, pin),
+	{OPTION_ENTRY_PIN(struct status_options, pin),
 	 .default_note = "every directory below " DEFAULT_PIN_ROOT,
 	 .help = "Look at the maps of one instance, which was started with the same --pin."},
 };

@@ -427,21 +427,22 @@ int command_sidecar(int argc, char **argv)
 	};
 	int first, error;
 
-	error = options_parse(&sidecar_command, argc, argv, &sidecar.options, &first);
+	error = options_parse(&sidecar_options_command, argc, argv, &sidecar.options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	log_set_level(sidecar.options.log_level);
 	sidecar.bridge_mode = sidecar.options.bridges.count > 0;
 	if (check_bypass(&sidecar.options) < 0 || check_modes(&sidecar) < 0 ||
-	    sidecar_gateway(&sidecar.options, &sidecar.gateway, sidecar.gateway_text) < 0) {
-		options_release(&sidecar_command, &sidecar.options);
+	    sidecar_options_gateway(&sidecar.options, &sidecar.gateway) < 0) {
+		options_release(&sidecar_options_command, &sidecar.options);
 		return STATUS_USAGE;
 	}
+	(void)socket_address_format(&sidecar.gateway, sidecar.gateway_text);
 	error = start(&sidecar);
 	if (error == 0)
 		run(&sidecar);
 	stop(&sidecar, error == 0);
-	options_release(&sidecar_command, &sidecar.options);
+	options_release(&sidecar_options_command, &sidecar.options);
 	if (error == -EADDRINUSE)
 		return STATUS_BUSY;
 	return error < 0 ? STATUS_FAILED : STATUS_OK;

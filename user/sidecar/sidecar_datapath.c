@@ -109,7 +109,7 @@ static int open_agent(struct sidecar *sidecar)
 
 static int open_without_rights(struct sidecar *sidecar)
 {
-	enum sidecar_datapath wanted = sidecar->options.datapath;
+	enum sidecar_mechanism wanted = sidecar->options.datapath;
 	int error;
 
 	sidecar->rendezvous_fd = rendezvous_open();
@@ -119,7 +119,7 @@ static int open_without_rights(struct sidecar *sidecar)
 			    strerror(-sidecar->rendezvous_fd), AGENT_RENDEZVOUS_FD);
 	/* The table is there in a few milliseconds, with the agent or without; the agent takes over
 	 * when it comes. So nobody who has none waits for it. */
-	if (wanted != SIDECAR_DATAPATH_BPF) {
+	if (wanted != SIDECAR_MECHANISM_BPF) {
 		log_info("no rights for BPF programs: an nftables table steers until the host's "
 			 "agent comes (sidestep agent)");
 		return open_nft(sidecar);
@@ -137,14 +137,14 @@ static int open_without_rights(struct sidecar *sidecar)
 
 int sidecar_datapath_open(struct sidecar *sidecar)
 {
-	enum sidecar_datapath wanted = sidecar->options.datapath;
+	enum sidecar_mechanism wanted = sidecar->options.datapath;
 	int error;
 
-	if (wanted == SIDECAR_DATAPATH_NFT && sidecar->bridge_mode) {
+	if (wanted == SIDECAR_MECHANISM_NFT && sidecar->bridge_mode) {
 		log_error("--datapath nft does not go with --bridge: bridge mode needs BPF");
 		return -EINVAL;
 	}
-	if (wanted == SIDECAR_DATAPATH_NFT)
+	if (wanted == SIDECAR_MECHANISM_NFT)
 		return open_nft(sidecar);
 	if (!sidecar->bridge_mode && !privileges_have_bpf())
 		return open_without_rights(sidecar);

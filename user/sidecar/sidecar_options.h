@@ -3,15 +3,14 @@
 #ifndef SIDESTEP_SIDECAR_OPTIONS_H
 #define SIDESTEP_SIDECAR_OPTIONS_H
 
-#include "datapath/datapath_bpf.h"
 #include "lib/options.h"
 #include "lib/socket_address.h"
 
-/* --datapath */
-enum sidecar_datapath {
-	SIDECAR_DATAPATH_AUTO, /* own programs where the rights are there, else agent, else nft */
-	SIDECAR_DATAPATH_BPF,  /* own programs, else the agent's */
-	SIDECAR_DATAPATH_NFT,
+/* The values of --datapath. */
+enum sidecar_mechanism {
+	SIDECAR_MECHANISM_AUTO, /* own programs, or else nftables until the agent comes */
+	SIDECAR_MECHANISM_BPF,	/* own programs, or else the agent's */
+	SIDECAR_MECHANISM_NFT,
 };
 
 struct sidecar_options {
@@ -21,14 +20,14 @@ struct sidecar_options {
 	struct option_prefix docker_gateway_cidr;
 	struct option_prefixes bypass;
 	const char *docker_socket;
-	struct option_strings bridges;
-	unsigned int udp; /* 0: deny, 1: pass */
+	struct option_strings bridges; /* none: sidecar mode */
+	unsigned int udp;	       /* 0: deny, 1: pass */
 	bool dns;
 	bool sni_hint;
 	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */
 	bool tls_intercept;
 	const char *ca_directory;
-	unsigned int datapath; /* enum sidecar_datapath */
+	unsigned int datapath; /* enum sidecar_mechanism */
 	unsigned int agent_wait_ms;
 	bool disable_ipv6;
 	unsigned int threads;
@@ -42,11 +41,15 @@ struct sidecar_options {
 	unsigned int log_level; /* enum log_level */
 };
 
-extern const struct options_command sidecar_command;
+/* The table's first entries, which other commands may take alone: the gateway's. */
+#define SIDECAR_GATEWAY_ENTRIES 3
+extern const struct option_entry sidecar_entries[];
 
-/* The gateway that the options name, or host.docker.internal's address from /etc/hosts. @text, at
- * least 128 bytes, gets it for people. Returns 0 or -EINVAL, logged. */
-int sidecar_gateway(const struct sidecar_options *options, struct socket_address *ret_gateway,
-		    char text[128]);
+extern const struct options_command sidecar_options_command;
+
+/* Finds the gateway that the options name. Without an address it is host.docker.internal's, from
+ * /etc/hosts. Returns 0 or -EINVAL, logged. */
+int sidecar_options_gateway(const struct sidecar_options *options,
+			    struct socket_address *ret_gateway);
 
 #endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Options that several commands have, so that each stands once. A macro is the start of a struct
+ * option_entry, with the command's struct and the field in it:
+ *
+ *	{OPTION_ENTRY_PIN(struct settings, pin), .default_text = "/a", .help = "Pin there."},
+ *	{OPTION_ENTRY_LOG_LEVEL(struct settings, log_level)},
+ */
+#ifndef SIDESTEP_OPTION_ENTRIES_H
+#define SIDESTEP_OPTION_ENTRIES_H
+
+#include <stddef.h>
+
+#include "lib/options.h"
+
+/* [enum log_level] Complete. */
+#define OPTION_ENTRY_LOG_LEVEL(target, member)                                                     \
+	.name = "log-level", .argument = "LEVEL", .type = OPTION_CHOICE,                           \
+	.choices = (const char *const[]) {"error", "warning", "info", "debug", NULL},              \
+	.offset = offsetof(target, member), .default_text = "info",                                \
+	.help = "Log messages of this level and of more severe ones."
+
+/* [enum programs_way] Complete. */
+#define OPTION_ENTRY_ATTACH(target, member)                                                        \
+	.name = "attach", .argument = "auto|tcx|clsact", .type = OPTION_CHOICE,                    \
+	.choices = (const char *const[]) {"auto", "tcx", "clsact", NULL},                          \
+	.offset = offsetof(target, member), .default_text = "auto",                                \
+	.help = "How TC programs are attached. auto: by clsact at once, then by TCX where the "    \
+		"kernel has it (Linux 6.6)."
+
+/* [const char *] The command adds help and a default. */
+#define OPTION_ENTRY_PIN(target, member)                                                           \
+	.name = "pin", .argument = "DIR", .type = OPTION_STRING, .offset = offsetof(target, member)
+
+/* [const char *] Likewise. */
+#define OPTION_ENTRY_DOCKER_SOCKET(target, member)                                                 \
+	.name = "docker-socket", .argument = "PATH", .type = OPTION_STRING,                        \
+	.offset = offsetof(target, member), .example = "/var/run/docker.sock"
+
+#endif
