@@ -21,21 +21,18 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 	   -Wundef -Wpointer-arith -Wwrite-strings
 CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iuser -Iinclude -I$(BUILD) \
 	    -isystem /usr/share/include/llhttp -isystem /usr/share/include
-ALL_CFLAGS := -std=gnu11 $(WARN) $(CFLAGS) $(SANFLAGS) -pthread
-# Archives where the distribution has them: the dynamic linker's work at each start, and the memory of
-# a dozen libraries, cost more than the program's own (docs/PERFORMANCE.md). libnftables is loaded
-# when it is needed (user/datapath/datapath_nft_run.c). zstd is libelf's, where that has it.
-has_archive = $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a))
-LIBS    := $(foreach lib,bpf elf z jansson cap ssl crypto,$(if $(call has_archive,$(lib)),-l:lib$(lib).a,-l$(lib))) \
-	   $(if $(call has_archive,zstd),-l:libzstd.a) -lmnl
+SECTIONS := -ffunction-sections -fdata-sections
+ALL_CFLAGS := -std=gnu11 $(WARN) $(SECTIONS) $(CFLAGS) $(SANFLAGS) -pthread
 LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)
 USER_SOURCES := $(wildcard user/*/*.c)
 USER_OBJECTS := $(USER_SOURCES:user/%.c=$(BUILD)/user/%.o)
-LLHTTP_DIR   := /usr/share/llhttp
-LLHTTP_OBJECTS := $(addprefix $(BUILD)/llhttp/,api.o http.o llhttp.o)
+VERSION_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls SIDESTEP_VERSION user/*.c user/*/*.c))
+# Debian 12 packages llhttp as C sources (node-llhttp), newer releases as a library (libllhttp-dev).
+LLHTTP_SOURCES := $(wildcard /usr/share/llhttp/*.c)
+LLHTTP_OBJECTS := $(LLHTTP_SOURCES:/usr/share/llhttp/%.c=$(BUILD)/llhttp/%.o)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 
@@ -61,28 +58,48 @@ $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 # Only programs/ includes the skeletons.
 $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/programs/*.c)): $(SKELETONS)
 
-$(BUILD)/user/%.o: user/%.c VERSION
+$(VERSION_OBJECTS): VERSION
+
+$(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/llhttp/%.o: $(LLHTTP_DIR)/%.c Makefile
+# llhttp 9 is always strict unless a parser is told otherwise; llhttp 8 wants the macro.
+$(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(CFLAGS) $(SANFLAGS) -c $< -o $@
+	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(SECTIONS) $(CFLAGS) $(SANFLAGS) -c $< -o $@
 
 $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
+# The libraries to link with, in a file for the compiler. An archive is taken where all of it links: the
+# dynamic linker's work at each start, and the memory of a dozen libraries, cost more than the program's
+# own (docs/PERFORMANCE.md). A library stands behind those that it needs.
+LIBRARIES := zstd z jansson cap crypto ssl elf bpf $(if $(LLHTTP_SOURCES),,llhttp)
+$(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
+	links() { echo 'int main(void) { return 0; }' | $(CC) -x c - -x none -o $@.try "$$@" 2>/dev/null; }; \
+	behind=-lmnl; \
+	for name in $(LIBRARIES); do \
+		if links -Wl,--whole-archive -l:lib$$name.a -Wl,--no-whole-archive $$behind; then \
+			behind="-l:lib$$name.a $$behind"; \
+		elif links -l$$name $$behind; then behind="-l$$name $$behind"; \
+		else echo "lib$$name is missing; run: make deps" >&2; exit 1; fi; \
+	done; \
+	rm -f $@.try; \
+	echo "$$behind" > $@
+
+$(BUILD)/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a $(BUILD)/libraries
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter-out %/libraries,$^) @$(BUILD)/libraries -o $@
 
 # What one unit test alone needs: ldns is the oracle of our own codec, and what nftables says it has.
 LIBS_test_dns_message := -lldns
 LIBS_test_nft := -lnftables
 
-$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libsidestep.a
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libsidestep.a $(BUILD)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/libsidestep.a $(LDFLAGS) $(LIBS) $(LIBS_$*) -lcmocka -o $@
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/libsidestep.a $(LDFLAGS) @$(BUILD)/libraries \
+		$(LIBS_$*) -lcmocka -o $@
 
 IMAGE_ARCH ?= $(shell dpkg --print-architecture)
 .PHONY: image image-tree
@@ -93,23 +110,19 @@ image-tree: $(BUILD)/sidestep
 	BUILD=$(BUILD) image/build.sh $(IMAGE_ARCH)
 
 # The traffic generator and checker of the tests: static, so that it runs in an empty image.
-PEER_SOURCES := $(wildcard tests/peer/*.c)
-$(BUILD)/peer: $(PEER_SOURCES) tests/peer/peer.h
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu11 $(WARN) $(CFLAGS) -static $(PEER_SOURCES) -lcrypto -lpthread -o $@
+PEER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/peer/*.c))
+$(BUILD)/peer: $(PEER_OBJECTS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -static $^ -lcrypto -lz -lzstd -o $@
 
 # The benchmark's load generator and receiver (bench/README.md). The receiver has the product's own
 # steering in it.
-BENCH_LOAD   := bench/load/load.c bench/load/pages.c
-BENCH_CLIENT := $(wildcard bench/load/client*.c) $(BENCH_LOAD)
-BENCH_SINK   := bench/load/sink.c bench/load/steer.c $(BENCH_LOAD)
-$(BUILD)/bench/client: $(BENCH_CLIENT) $(wildcard bench/load/*.h)
-	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE $(ALL_CFLAGS) $(BENCH_CLIENT) -lssl -lcrypto -o $@
+BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/load/*.c))
+BENCH_COMMON  := $(BUILD)/bench/load/load.o $(BUILD)/bench/load/pages.o
+$(BUILD)/bench/client: $(filter $(BUILD)/bench/load/client%,$(BENCH_OBJECTS)) $(BENCH_COMMON)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -lssl -lcrypto -o $@
 
-$(BUILD)/bench/sink: $(BENCH_SINK) $(wildcard bench/load/*.h) $(BUILD)/libsidestep.a
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(BENCH_SINK) $(BUILD)/libsidestep.a $(LIBS) -o $@
+$(BUILD)/bench/sink: $(BUILD)/bench/load/sink.o $(BUILD)/bench/load/steer.o $(BENCH_COMMON) $(BUILD)/libsidestep.a $(BUILD)/libraries
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter-out %/libraries,$^) @$(BUILD)/libraries -o $@
 
 .PHONY: bench bench-quick
 bench bench-quick: deps
@@ -156,6 +169,11 @@ check-kernels: deps
 	$(MAKE) all $(BUILD)/peer units
 	BUILD=$(BUILD) tests/kernels/check.sh $(KERNELS)
 
+# README's commands in bare systems of Debian's releases.
+.PHONY: check-distros
+check-distros:
+	BUILD=$(BUILD) tests/distros/check.sh $(DISTROS)
+
 .PHONY: units
 units: $(UNIT_TESTS)
 
@@ -181,4 +199,4 @@ vmlinux:
 clean:
 	rm -rf $(BUILD)
 
--include $(USER_OBJECTS:.o=.d) $(BUILD)/user/main.d $(addsuffix .d,$(UNIT_TESTS))
+-include $(patsubst %.o,%.d,$(USER_OBJECTS) $(BUILD)/user/main.o $(PEER_OBJECTS) $(BENCH_OBJECTS)) $(UNIT_TESTS:=.d)
