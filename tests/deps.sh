@@ -30,12 +30,15 @@ engine_dir=${SIDESTEP_ENGINE_DIR:-$here/build/docker}
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libssl-dev libnftables-dev node-llhttp pkg-config"
-test_packages="libcmocka-dev libldns-dev bats iproute2 nftables iptables procps util-linux clang-format
-	clang-tidy cppcheck busybox-static kmod libcap2-bin curl nodejs openssl python3"
+	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftables-dev"
+test_packages="git libcmocka-dev libldns-dev bats iproute2 nftables iptables procps util-linux
+	busybox-static kmod libcap2-bin curl nodejs openssl python3"
+# The versions that tests/lint.sh is written for are Debian 12's.
+lint_packages="clang-format-14 clang-tidy-14 cppcheck shellcheck"
+lint_dir=$here/build/lint-tools
 image_packages="coreutils binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libssl-dev libnftables-dev coreutils"
+	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftables-dev coreutils"
 bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
 bench_tool_packages="haproxy redsocks"
 bench_dir=$here/build/bench-tools
@@ -77,6 +80,58 @@ install_packages() {
 	update
 	apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 install --no-install-recommends \
 		"$@" >&2 || die "apt-get could not install: $*"
+}
+
+# has_package PACKAGE - whether the machine's package sources have it.
+has_package() {
+	[ -n "$(apt-cache show "$1" 2>/dev/null)" ] || { update && [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
+}
+
+# need_llhttp - installs llhttp as the Makefile finds it: a library, or C sources in a package for Node.
+need_llhttp() {
+	[ ! -e /usr/share/llhttp/llhttp.c ] && [ ! -e /usr/include/llhttp.h ] || return 0
+	if has_package libllhttp-dev; then
+		install_packages libllhttp-dev
+	else
+		install_packages node-llhttp
+	fi
+}
+
+# need_lint - prints the folder of clang-format 14, clang-tidy 14, cppcheck and shellcheck. Where another Debian release
+# has other versions, Debian 12's are unpacked, with the headers that they were made for.
+need_lint() {
+	case $(. /etc/os-release && echo "${ID:-}:${VERSION_CODENAME:-}") in
+	debian:bookworm | ubuntu:*)
+		# shellcheck disable=SC2086 # a list of words
+		install_packages $lint_packages
+		echo /usr/lib/llvm-14/bin
+		return
+		;;
+	esac
+	if [ ! -d "$lint_dir" ]; then
+		say "unpacking Debian 12's tools for lint into $lint_dir (nothing is installed)"
+		stage=$lint_dir.new
+		rm -rf "$stage"
+		mkdir -p "$stage/bin"
+		# They run with the machine's libc, which is newer, and with their own other libraries.
+		# shellcheck disable=SC2046,SC2086 # lists of words
+		(
+			apt_open "$here/build/apt/bookworm" bookworm "$(dpkg --print-architecture)" &&
+				apt_unpack "$stage/root" $(apt_closure $lint_packages $sysroot_packages node-llhttp |
+					grep -vx libc6)
+		) || die "cannot get the tools for lint from the machine's package sources"
+		# Beside the program is where cppcheck looks first.
+		(cd "$stage/root/usr/bin" && ln -s ../lib/*/cppcheck/cfg .)
+		wrap usr/bin/cppcheck >"$stage/bin/cppcheck"
+		wrap usr/bin/shellcheck >"$stage/bin/shellcheck"
+		wrap usr/lib/llvm-14/bin/clang-format >"$stage/bin/clang-format"
+		# shellcheck disable=SC2016 # for the wrapper
+		wrap usr/lib/llvm-14/bin/clang-tidy '"--extra-arg-before=--sysroot=$root"' \
+			'"--extra-arg-before=-isystem$root/usr/share/include/llhttp"' >"$stage/bin/clang-tidy"
+		chmod 755 "$stage/bin"/*
+		mv "$stage" "$lint_dir"
+	fi
+	printf '%s\n' "$lint_dir/bin"
 }
 
 # find_bpftool - prints a bpftool that answers. Ubuntu's /usr/sbin/bpftool is a wrapper which
@@ -217,7 +272,11 @@ unpack_engine_of() {
 	done
 }
 
+# wrap PROGRAM [ARGUMENT...] - prints a wrapper in bin/ for a program in root/. The arguments, quoted for
+# a shell, come before the caller's.
 wrap() {
+	program=$1
+	shift
 	cat <<-WRAPPER
 		#!/bin/sh
 		root=\$(dirname "\$(readlink -f "\$0")")/../root
@@ -225,7 +284,7 @@ wrap() {
 			[ ! -d "\$dir" ] || LD_LIBRARY_PATH=\$dir\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
 		done
 		[ -z "\${LD_LIBRARY_PATH:-}" ] || export LD_LIBRARY_PATH
-		exec "\$root/$1" "\$@"
+		exec "\$root/$program"${*:+ $*} "\$@"
 	WRAPPER
 }
 
@@ -236,8 +295,9 @@ need_engine() {
 	if [ ! -e "$engine_dir/packages" ]; then
 		command -v apt-get >/dev/null || die "no dockerd in PATH and no apt-get to fetch one"
 		say "unpacking a Docker engine into $engine_dir (nothing is installed)"
-		# shellcheck disable=SC2086 # a list of words
-		unpack "$engine_dir" $engine_packages
+		# Debian 13 has the command line in a package of its own.
+		# shellcheck disable=SC2046,SC2086 # lists of words
+		unpack "$engine_dir" $engine_packages $(has_package docker-cli && echo docker-cli)
 	fi
 	printf '%s\n' "$engine_dir/bin"
 }
@@ -363,16 +423,20 @@ for group; do
 	build)
 		# shellcheck disable=SC2086
 		install_packages $build_packages
+		need_llhttp
 		need_bpftool
 		;;
 	test)
 		# shellcheck disable=SC2086
 		install_packages $test_packages
+		need_lint >/dev/null
 		;;
+	lint) need_lint ;;
 	image)
 		# shellcheck disable=SC2086
 		install_packages $image_packages
 		;;
+	distros) install_packages debootstrap git util-linux ;;
 	bench)
 		# shellcheck disable=SC2086
 		install_packages $bench_packages

@@ -135,6 +135,8 @@ if ! git rev-parse --is-inside-work-tree >/dev/null; then
 	echo "Bail out! git does not list the files"
 	exit 1
 fi
+tools=$(tests/deps.sh lint) || { echo "Bail out! no tools"; exit 1; }
+export PATH=$tools:$PATH
 status=0 number=0
 for name in "${checks[@]}"; do
 	number=$((number + 1))

@@ -1,31 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
-# An apt of the project's own, beside the machine's: for packages of another suite or architecture
-# that are to be unpacked, never installed. Sourced by tests/deps.sh. State, lists and downloads are
-# below the folder that is given; the machine's configuration is read, not written.
+# An apt of the project's own, for packages of another suite or architecture. They are unpacked and never
+# installed. tests/deps.sh and tests/distros/check.sh source this. State, lists and downloads are below the
+# folder that is given. The machine's configuration is read and never written.
 
-# apt_open FOLDER SUITE ARCHITECTURE - the package sources of the machine's own release, with SUITE
-# (a code name, or the machine's own) and ARCHITECTURE instead; exports APT_CONFIG, so that apt-get
-# and apt-cache work on it, and reads the lists. To such an apt nothing is installed, so that a
-# simulated install names everything down to libc. Status 1 with apt's message when the lists
-# cannot be had.
+# apt_keyring - prints the file with the keys of the machine's distribution.
+apt_keyring() {
+	for keyring in /usr/share/keyrings/"$(. /etc/os-release && echo "${ID:-debian}")"-archive-keyring.[gp]*; do
+		[ ! -e "$keyring" ] || break
+	done
+	printf '%s\n' "$keyring"
+}
+
+# apt_sources SUITE [OPTIONS] - prints the machine's package sources of its own release, with SUITE in place
+# of that release, as lines of a sources.list. SUITE is a code name of the same distribution. OPTIONS come
+# behind the word deb, such as [arch=arm64]. Only the release, -updates and -security are printed, because
+# every suite has these.
+apt_sources() {
+	own=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	# A source may name the release by its code name or as "stable".
+	# shellcheck disable=SC2016 # apt's own variables
+	apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(RELEASE) $(CODENAME)' 'Created-By: Packages' |
+		sort -u | while read -r uri component release codename; do
+		for name in "$release" "$codename"; do
+			case ${name#"$own"} in
+			"" | -updates | -security)
+				echo "deb ${2:+$2 }$uri $1${name#"$own"} $component"
+				break
+				;;
+			esac
+		done
+	done
+}
+
+# apt_open FOLDER SUITE ARCHITECTURE - opens such an apt: exports APT_CONFIG, so that apt-get and apt-cache
+# work on it, and reads the lists. Nothing counts as installed there, so that a simulated install names
+# everything down to libc. Status 1 with apt's message when the lists cannot be read.
 apt_open() {
 	folder=$1 suite=$2 architecture=$3
-	own=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	keyring=/usr/share/keyrings/$(. /etc/os-release && echo "${ID:-debian}")-archive-keyring.gpg
 	mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/parts"
 	: >"$folder/status"
-	# Only what belongs to the release: release, -updates and -security, which every suite has.
-	# shellcheck disable=SC2016 # apt's own variables
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-		sort -u | while read -r uri release component; do
-		case ${release#"$own"} in
-		"" | -updates | -security)
-			printf 'deb [arch=%s signed-by=%s] %s %s%s %s\n' "$architecture" "$keyring" \
-				"$uri" "$suite" "${release#"$own"}" "$component"
-			;;
-		esac
-	done >"$folder/sources.list"
+	apt_sources "$suite" "[arch=$architecture signed-by=$(apt_keyring)]" >"$folder/sources.list"
 	cat >"$folder/apt.conf" <<-CONFIGURATION
 		Dir::State "$folder";
 		Dir::State::status "$folder/status";

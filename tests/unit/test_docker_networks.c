@@ -205,7 +205,7 @@ static void test_coalesced(void **state)
 	pause_ms(100);
 	assert_string_equal(bed->seen.name, "second");
 	/* The 60 KB arrive in a few reads of at most 16 KB. */
-	assert_in_range(bed->fake.fetches, 2, 8);
+	assert_true(bed->fake.fetches >= 2 && bed->fake.fetches <= 8);
 	free(many);
 }
 
