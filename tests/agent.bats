@@ -271,7 +271,7 @@ agent_killed() {
 	sniff_start
 	bed_kill sidecar KILL
 	fails_at_once
-	bed_wait_line agent "its sidecar is gone; what is attached lets nothing out"
+	bed_wait_line agent "its sidecar is gone; the attached programs let nothing out"
 	fails_at_once
 	[ "$(leaks)" = 0 ]
 	[ "$(links | wc -l)" = 5 ]

@@ -1,268 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * `sidestep agent`: the one privileged process of a host. Loads the BPF programs once, and attaches
- * them to the network namespaces of sidecars that have no right to do so themselves.
- */
 #include "agent/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/file.h>
-#include <sys/signalfd.h>
 
-#include "commands.h"
+#include "agent/agent_candidates.h"
+#include "agent/agent_namespaces.h"
+#include "agent/agent_reaper.h"
+#include "agent/agent_watch.h"
 #include "lib/log.h"
 #include "lib/netns.h"
-#include "lib/option_entries.h"
 #include "lib/process.h"
 #include "lib/util.h"
+#include "programs/programs.h"
+#include "stream/loop.h"
 
-#define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
-
-#define SOON_MS	 2
-#define LATER_MS 100
-#define SWEEP_MS 1000
-
-/* Between two links, and after the last attachment: each keeps the network settings of the whole
- * machine locked for an RCU grace period, 10 ms and more. Filters do as well meanwhile. */
-#define SETTLE_MS 100
-
-#define FIELD(member) .offset = offsetof(struct agent_options, member)
-
-static const struct option_entry entries[] = {
-	{.section = "Whom to serve",
-	 OPTION_ENTRY_DOCKER_SOCKET(struct agent_options, docker_socket),
-	 .default_text = "/var/run/docker.sock",
-	 .help = "Docker's API socket. Containers with the label " DOCKER_SIDECAR_LABEL
-		 "=" DOCKER_SIDECAR_ROLE ", their own or their image's, are sidecars."},
-	{.name = "match",
-	 .argument = "PATTERN",
-	 .type = OPTION_STRINGS,
-	 FIELD(matches),
-	 .example = "*-proxy",
-	 .help = "Containers whose name or image matches are sidecars as well. * stands for "
-		 "anything. May be repeated."},
-	{.name = "pid",
-	 .argument = "PID",
-	 .type = OPTION_STRINGS,
-	 FIELD(pids),
-	 .example = "4711",
-	 .help = "Serve the sidecar that this process is; Docker is then not asked for others. May "
-		 "be repeated."},
-	{.name = "reap-after",
-	 .argument = "SECONDS",
-	 .type = OPTION_UNSIGNED,
-	 FIELD(reap_s),
-	 .minimum = 0,
-	 .maximum = 86400,
-	 .default_text = "0",
-	 .default_note = "never",
-	 .help = "Remove running containers named X-proxy whose network no other container has "
-		 "used for so long: what a killed workerd leaves."},
-	{.section = "State",
-	 OPTION_ENTRY_PIN(struct agent_options, pin),
-	 .default_text = DEFAULT_PIN,
-	 .help = "Directory below a bpffs for maps and attachments. They stay when the agent ends, "
-		 "and the next one goes on with them."},
-	{OPTION_ENTRY_ATTACH(struct agent_options, attach)},
-	{.name = "clean",
-	 .type = OPTION_BOOL,
-	 FIELD(clean),
-	 .help = "Detach and unpin everything below --pin, and exit. Sidecars that are served then "
-		 "let nothing out."},
-	{OPTION_ENTRY_LOG_LEVEL(struct agent_options, log_level)},
+struct agent {
+	const struct agent_options *options;
+	struct loop *loop;
+	struct programs *programs;
+	int lock_fd;   /* of the pin directory */
+	int home_fd;   /* the host's network namespace */
+	uint32_t home; /* its number */
+	struct loop_handler signals;
+	struct agent_namespaces namespaces;
+	struct agent_candidates candidates;
+	struct agent_reaper *reaper; /* NULL: no --reap-after */
+	struct agent_watch *watch;   /* NULL: --pid */
 };
 
-static const struct option_example examples[] = {
-	{"Serve all sidecars of the host:", "sidestep agent"},
-	{"The same from a container:",
-	 "docker run -d --privileged --pid=host --network=host -v /sys/fs/bpf:/sys/fs/bpf -v "
-	 "/var/run/docker.sock:/var/run/docker.sock sidestep agent"},
-	{"Take everything away:", "sidestep agent --clean"},
-};
-
-static const struct option_status statuses[] = {
-	{STATUS_OK, "ended by SIGTERM or SIGINT; what is attached stays and works"},
-	{STATUS_FAILED, "could not start; the log says why"},
-	{STATUS_USAGE, "wrong command line"},
-	{STATUS_BUSY, "another agent uses the same --pin"},
-};
-
-static const struct options_command command = {
-	.name = "sidestep agent",
-	.summary = "Steers for sidecars that have no right to load BPF programs.",
-	.description =
-		"Waits for containers that are sidecars, takes up contact with the sidestep in "
-		"each (pidfd_getfd(2)), and attaches its programs to their network namespaces. One "
-		"load serves all.\n"
-		"Needs root, the host's process ids and network namespace, and Linux 6.6. Sidecars "
-		"use nftables while there is no agent, and change over when one comes.",
-	.entries = entries,
-	.entry_count = ARRAY_SIZE(entries),
-	.examples = examples,
-	.example_count = ARRAY_SIZE(examples),
-	.statuses = statuses,
-	.status_count = ARRAY_SIZE(statuses),
-};
-
-struct agent_namespace *agent_namespace_get(struct agent *agent, uint32_t netns)
-{
-	struct agent_namespace *namespace;
-
-	for (namespace = agent->namespaces; namespace; namespace = namespace->next)
-		if (namespace->netns == netns)
-			return namespace;
-	namespace = calloc(1, sizeof(*namespace));
-	if (!namespace)
-		return NULL;
-	namespace->programs = agent->programs;
-	namespace->pin = agent->options.pin;
-	namespace->home_fd = agent->home_fd;
-	namespace->netns = netns;
-	namespace->netns_fd = -1;
-	namespace->next = agent->namespaces;
-	agent->namespaces = namespace;
-	return namespace;
-}
-
-void agent_namespace_drop(struct agent *agent, struct agent_namespace *namespace)
-{
-	struct agent_namespace **link = &agent->namespaces;
-
-	while (*link != namespace)
-		link = &(*link)->next;
-	*link = namespace->next;
-	(void)safe_close(namespace->netns_fd);
-	free(namespace);
-}
-
-static void sweep_expired(struct loop_timer *timer)
-{
-	struct agent *agent = container_of(timer, struct agent, sweep);
-	struct agent_namespace *namespace, *next;
-	bool waiting = false;
-
-	for (namespace = agent->namespaces; namespace; namespace = next) {
-		next = namespace->next;
-		if (namespace->netns_fd >= 0)
-			continue;
-		if (agent_namespace_gone(namespace)) {
-			log_debug("network namespace %u is gone", namespace->netns);
-			agent_namespace_remove(namespace);
-			agent_namespace_drop(agent, namespace);
-		} else {
-			waiting = true;
-		}
-	}
-	if (waiting)
-		agent_sweep_start(agent);
-}
-
-void agent_sweep_start(struct agent *agent)
-{
-	agent->sweep.expired = sweep_expired;
-	loop_timer_start(agent->loop, &agent->sweep_class, &agent->sweep);
-}
-
-static void settle_expired(struct loop_timer *timer)
-{
-	struct agent *agent = container_of(timer, struct agent, settle);
-	struct agent_namespace *namespace;
-
-	for (namespace = agent->namespaces; namespace; namespace = namespace->next) {
-		if (!namespace->unsettled || namespace->netns_fd < 0)
-			continue;
-		agent_namespace_settle(namespace);
-		agent_settle_later(agent);
-		return;
-	}
-}
-
-void agent_settle_later(struct agent *agent)
-{
-	agent->settle.expired = settle_expired;
-	loop_timer_start(agent->loop, &agent->settle_class, &agent->settle);
-}
-
-static void adopt_namespace(void *context, uint32_t netns)
+static void on_seen(const struct agent_seen *seen, size_t count, void *context)
 {
 	struct agent *agent = context;
-	struct agent_namespace *namespace = agent_namespace_get(agent, netns);
 
-	if (namespace)
-		(void)agent_namespace_adopt(namespace);
+	agent_candidates_update(&agent->candidates, seen, count);
+	if (agent->reaper)
+		agent_reaper_update(agent->reaper, seen, count);
 }
 
-int agent_adopt(struct agent *agent)
+static void signalled(struct loop_handler *handler, uint32_t events)
 {
-	struct agent_namespace *namespace;
-	unsigned int count = 0;
-	int error = agent_namespace_list(agent->options.pin, adopt_namespace, agent);
-
-	if (error < 0)
-		return log_errno(error, "cannot list what is attached already (%s/links)",
-				 agent->options.pin);
-	for (namespace = agent->namespaces; namespace; namespace = namespace->next)
-		count++;
-	if (count > 0) {
-		log_info("%u network namespaces of an earlier agent go on with this one's programs",
-			 count);
-		agent_sweep_start(agent);
-	}
-	return 0;
-}
-
-/* In the watcher's thread. */
-static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
-{
-	struct agent *agent = context;
-	struct agent_seen *seen = calloc(count + 1, sizeof(*seen)), *old;
-	size_t i;
-
-	if (!seen) {
-		log_error("no memory for %zu sidecars: new ones are not served", count);
-		return;
-	}
-	for (i = 0; i < count; i++) {
-		(void)snprintf(seen[i].id, sizeof(seen[i].id), "%s", sidecars[i].id);
-		(void)snprintf(seen[i].name, sizeof(seen[i].name), "%s", sidecars[i].name);
-		seen[i].pid = sidecars[i].pid;
-		seen[i].unused_since_ms = sidecars[i].unused_since_ms;
-	}
-	(void)pthread_mutex_lock(&agent->lock);
-	old = agent->seen;
-	agent->seen = seen;
-	agent->seen_count = count;
-	agent->news = true;
-	(void)pthread_mutex_unlock(&agent->lock);
-	free(old);
-	loop_wake(agent->loop);
-}
-
-static void on_connected(bool connected, const char *reason, void *context)
-{
-	(void)context;
-	if (connected)
-		log_info("connected to Docker: watching for sidecars");
-	else
-		log_warning("no connection to Docker: %s; sidecars that run are served on", reason);
-}
-
-static const struct docker_sidecars_handler handler = {
-	.sidecars = on_sidecars,
-	.connected = on_connected,
-};
-
-static void woken(void *context)
-{
-	agent_candidates_update(context);
-}
-
-static void signalled(struct loop_handler *handler_of_signals, uint32_t events)
-{
-	struct agent *agent = container_of(handler_of_signals, struct agent, signals);
+	struct agent *agent = container_of(handler, struct agent, signals);
 
 	(void)events;
 	loop_stop(agent->loop);
@@ -285,25 +66,20 @@ static int open_loop(struct agent *agent)
 		(void)close(fd);
 		return log_errno(error, "cannot wait for signals");
 	}
-	loop_on_wake(agent->loop, woken, agent);
-	loop_timer_class_init(agent->loop, &agent->soon_class, SOON_MS);
-	loop_timer_class_init(agent->loop, &agent->later_class, LATER_MS);
-	loop_timer_class_init(agent->loop, &agent->sweep_class, SWEEP_MS);
-	loop_timer_class_init(agent->loop, &agent->settle_class, SETTLE_MS);
 	return 0;
 }
 
-/* Before anything is changed there. */
+/* Locks the pin directory, before anything in it changes. Returns 0 also if there is none. */
 static int lock_pins(struct agent *agent)
 {
-	agent->lock_fd = open(agent->options.pin, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *pin = agent->options->pin;
+
+	agent->lock_fd = open(pin, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (agent->lock_fd < 0)
-		return errno == ENOENT ? 0
-				       : log_errno(-errno, "cannot open %s", agent->options.pin);
+		return errno == ENOENT ? 0 : log_errno(-errno, "cannot open %s", pin);
 	if (flock(agent->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
-	log_error("another agent uses %s: stop it first, or give this one a --pin of its own",
-		  agent->options.pin);
+	log_error("another agent uses %s: stop it first, or give this one a --pin of its own", pin);
 	return -EADDRINUSE;
 }
 
@@ -311,15 +87,15 @@ static int load(struct agent *agent)
 {
 	const struct programs_config config = {
 		.kind = PROGRAMS_SHARED,
-		.way = agent->options.attach,
-		.pin = agent->options.pin,
-		.adopt = !agent->options.clean,
+		.way = agent->options->attach,
+		.pin = agent->options->pin,
+		.adopt = !agent->options->clean,
 	};
 	int error = lock_pins(agent);
 
 	if (error == 0)
 		error = programs_load(&config, false, &agent->programs);
-	/* The directory is there now. */
+	/* The load has made the directory. */
 	if (error == 0 && agent->lock_fd < 0)
 		error = lock_pins(agent);
 	return error;
@@ -339,8 +115,8 @@ static int add_pids(struct agent *agent)
 {
 	size_t i;
 
-	for (i = 0; i < agent->options.pids.count; i++) {
-		const char *text = agent->options.pids.values[i];
+	for (i = 0; i < agent->options->pids.count; i++) {
+		const char *text = agent->options->pids.values[i];
 		char *end, name[64];
 		long pid = strtol(text, &end, 10);
 
@@ -349,88 +125,77 @@ static int add_pids(struct agent *agent)
 			return -EINVAL;
 		}
 		(void)snprintf(name, sizeof(name), "process-%ld", pid);
-		agent_candidate_add(agent, "", name, (pid_t)pid);
+		agent_candidates_add(&agent->candidates, "", name, (pid_t)pid);
 	}
 	return 0;
 }
 
-static void remove_all(struct agent *agent)
+static int watch(struct agent *agent)
 {
-	char path[4096];
+	const struct agent_options *options = agent->options;
+	int error = 0;
 
-	(void)agent_namespace_list(agent->options.pin, adopt_namespace, agent);
-	while (agent->namespaces) {
-		agent_namespace_remove(agent->namespaces);
-		agent_namespace_drop(agent, agent->namespaces);
-	}
-	(void)snprintf(path, sizeof(path), "%s/links", agent->options.pin);
-	(void)rmdir(path);
-	log_info("nothing is attached any more, %s is removed", agent->options.pin);
+	if (options->reap_s > 0)
+		error = agent_reaper_new(agent->loop, options->docker_socket, options->reap_s,
+					 &agent->reaper);
+	if (error < 0)
+		return error;
+	return agent_watch_new(agent->loop, options->docker_socket, &options->matches, on_seen,
+			       agent, &agent->watch);
 }
 
 static int start(struct agent *agent)
 {
 	int error;
 
-	/* A descriptor or three for each namespace. */
+	/* Each namespace takes up to three descriptors. */
 	process_raise_file_limit();
 	if ((error = find_home(agent)) < 0 || (error = open_loop(agent)) < 0 ||
 	    (error = load(agent)) < 0)
 		return error;
-	if (agent->options.clean)
+	agent_namespaces_init(&agent->namespaces, agent->loop, agent->programs, agent->options->pin,
+			      agent->home_fd);
+	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->home);
+	if (agent->options->clean)
 		return 0;
-	if ((error = agent_adopt(agent)) < 0 || (error = add_pids(agent)) < 0)
+	if ((error = agent_namespaces_adopt(&agent->namespaces)) < 0 ||
+	    (error = add_pids(agent)) < 0)
 		return error;
-	if (agent->options.pids.count > 0)
-		return 0;
-	if (agent->options.reap_s > 0)
-		agent_reap_start(agent);
-	return docker_sidecars_new(agent->options.docker_socket, agent->options.matches.values,
-				   agent->options.matches.count, &handler, agent, &agent->docker);
+	return agent->options->pids.count > 0 ? 0 : watch(agent);
 }
 
 static void stop(struct agent *agent)
 {
-	docker_sidecars_free(agent->docker);
-	if (agent->loop)
-		agent_candidates_free(agent);
-	while (agent->namespaces)
-		agent_namespace_drop(agent, agent->namespaces);
+	agent_watch_free(agent->watch);
+	agent_reaper_free(agent->reaper);
+	agent_candidates_release(&agent->candidates);
+	agent_namespaces_release(&agent->namespaces);
 	loop_close(&agent->signals);
 	loop_free(agent->loop);
 	programs_free(agent->programs);
-	free(agent->seen);
 	(void)safe_close(agent->lock_fd);
 	(void)safe_close(agent->home_fd);
 }
 
-int command_agent(int argc, char **argv)
+int agent_run(const struct agent_options *options)
 {
 	struct agent agent = {
+		.options = options,
 		.lock_fd = -1,
 		.home_fd = -1,
 		.signals = {.fd = -1},
-		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	int first, error;
+	int error = start(&agent);
 
-	error = options_parse(&command, argc, argv, &agent.options, &first);
-	if (error != 0)
-		return error < 0 ? STATUS_USAGE : STATUS_OK;
-	log_set_level(agent.options.log_level);
-	error = start(&agent);
-	if (error == 0 && agent.options.clean) {
-		remove_all(&agent);
+	if (error == 0 && options->clean) {
+		agent_namespaces_remove_all(&agent.namespaces);
 	} else if (error == 0) {
 		log_info("agent %s: programs loaded, pinned below %s", SIDESTEP_VERSION,
-			 agent.options.pin);
+			 options->pin);
 		error = loop_run(agent.loop);
-		log_info("stopped; what is attached stays and works (sidestep agent --clean takes "
-			 "it away)");
+		log_info("stopped; attached programs stay and work (sidestep agent --clean removes "
+			 "them)");
 	}
 	stop(&agent);
-	options_release(&command, &agent.options);
-	if (error == -EADDRINUSE)
-		return STATUS_BUSY;
-	return error == -EINVAL ? STATUS_USAGE : error < 0 ? STATUS_FAILED : STATUS_OK;
+	return error;
 }

@@ -14,10 +14,10 @@
 #include "programs/programs_attach.h"
 #include "programs/programs_maps.h"
 
-/* What a name in a namespace's directory says. */
+/* The meaning of a file name in a namespace's directory. */
 struct pinned {
-	enum programs_program program; /* PROGRAMS: none of ours */
-	uint32_t ifindex;	       /* 0: attached once for each namespace */
+	enum programs_program program; /* PROGRAMS: the name is not one of ours */
+	uint32_t ifindex;	       /* 0: attached once in each namespace */
 	bool filter;
 };
 
@@ -32,7 +32,7 @@ static void directory_path(const struct agent_namespace *namespace, char path[40
 	(void)snprintf(path, 4096, "%s/links/%u", namespace->pin, namespace->netns);
 }
 
-/* @ifindex 0: a program that is attached once for each namespace. */
+/* @ifindex: as in struct pinned. */
 static void link_path(const struct agent_namespace *namespace, enum programs_program program,
 		      uint32_t ifindex, char path[4096])
 {
@@ -88,8 +88,8 @@ static int make_directories(const struct agent_namespace *namespace)
 	return 0;
 }
 
-/* What a link is attached to: a device's index or a namespace's inode; 0: to nothing any more. Both
- * stand first in what a kind of link tells of itself (struct bpf_link_info, linux/bpf.h). */
+/* Returns the target of a link: a device's index or a namespace's inode; 0: it is detached. Both
+ * are the first field of their kind in struct bpf_link_info (linux/bpf.h). */
 static uint32_t link_target(int link_fd)
 {
 	struct bpf_link_info info;
@@ -101,8 +101,8 @@ static uint32_t link_target(int link_fd)
 	return info.netns.netns_ino;
 }
 
-/* The link pinned at @path runs this load's program from here on. -ENOENT: there is none, or one
- * that is attached to nothing any more, which is then removed. */
+/* Makes the link pinned at @path run this load's program. -ENOENT: there is none, or there was a
+ * detached one, which is removed. */
 static int update_pinned(const struct agent_namespace *namespace, enum programs_program program,
 			 const char *path)
 {
@@ -127,7 +127,7 @@ static int pin_attachment(struct programs_attachment *attachment, const char *pa
 	return error < 0 ? log_errno(error, "cannot pin %s", path) : 0;
 }
 
-/* In the namespace. */
+/* The thread is in the namespace. */
 static void detach_filter(const struct agent_namespace *namespace, const struct pinned *pinned)
 {
 	char path[4096];
@@ -140,7 +140,7 @@ static void detach_filter(const struct agent_namespace *namespace, const struct 
 	(void)unlink(path);
 }
 
-/* A filter, which is noted first; by PROGRAMS_WAY_TCX a link. */
+/* Attaches a filter, after noting it, or a link if the way is PROGRAMS_WAY_TCX. */
 static int attach_tc(struct agent_namespace *namespace, const struct pinned *pinned,
 		     const char *link)
 {
@@ -155,7 +155,7 @@ static int attach_tc(struct agent_namespace *namespace, const struct pinned *pin
 				   &attachment);
 	if (error == 0 && attachment.kind == PROGRAMS_ATTACHMENT_CLSACT) {
 		namespace->unsettled = true;
-		return 0; /* nothing to release: the name tells all of it */
+		return 0; /* the file's name is the record of it */
 	}
 	if (error == 0)
 		error = pin_attachment(&attachment, link);
@@ -184,12 +184,12 @@ static int attach_one(struct agent_namespace *namespace, const struct pinned *pi
 							: attach_tc(namespace, pinned, path);
 	if (error < 0)
 		return log_errno(error, "cannot replace the program of %s", path);
-	/* Left by an agent that was killed while a link took its place. */
+	/* An agent that was killed while it settled may have left the filter. */
 	detach_filter(namespace, pinned);
 	return 0;
 }
 
-/* Devices go by their index in the namespace. */
+/* An index of a device is valid in its namespace only, so the thread enters it. */
 static int enter(const struct agent_namespace *namespace, int netns_fd)
 {
 	int error = netns_enter(netns_fd);
@@ -225,7 +225,7 @@ static int attach_all(struct agent_namespace *namespace, const enum programs_pro
 
 int agent_namespace_attach(struct agent_namespace *namespace)
 {
-	/* lo_ingress first: steer asks what it has noted. */
+	/* lo_ingress comes first, because steer reads its notes. */
 	static const enum programs_program programs[] = {PROGRAM_LO_INGRESS, PROGRAM_STEER,
 							 PROGRAM_LO_EGRESS};
 
@@ -234,7 +234,7 @@ int agent_namespace_attach(struct agent_namespace *namespace)
 
 int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex)
 {
-	/* What comes in is remembered before anything that goes out is judged. */
+	/* Inbound flows must be recorded before outgoing packets are judged. */
 	static const enum programs_program programs[] = {PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS};
 
 	return attach_all(namespace, programs, ARRAY_SIZE(programs), ifindex);
@@ -258,7 +258,7 @@ void agent_namespace_detach_device(const struct agent_namespace *namespace, uint
 	(void)come_back(namespace);
 }
 
-/* Calls @visit with each file of the namespace; goes on while that returns 0. */
+/* Calls @visit with each file of the namespace, as long as it returns 0. */
 static int each_file(const struct agent_namespace *namespace,
 		     int (*visit)(const struct agent_namespace *namespace,
 				  const struct pinned *pinned, const char *path, void *context),
@@ -284,7 +284,7 @@ static int each_file(const struct agent_namespace *namespace,
 	return error;
 }
 
-/* 1: found, in *@context. */
+/* Returns 1 with the filter in *@context, or 0. */
 static int find_filter(const struct agent_namespace *namespace, const struct pinned *pinned,
 		       const char *path, void *context)
 {
@@ -296,7 +296,7 @@ static int find_filter(const struct agent_namespace *namespace, const struct pin
 	return 1;
 }
 
-/* The link is pinned before the filter goes, and that before its note does. */
+/* The link is pinned before the filter is detached, and the filter's note is deleted last. */
 static int settle_filter(const struct agent_namespace *namespace, const struct pinned *filter)
 {
 	struct programs_attachment attachment;
@@ -311,7 +311,7 @@ static int settle_filter(const struct agent_namespace *namespace, const struct p
 		if (error == 0)
 			error = pin_attachment(&attachment, path);
 	}
-	/* -ENODEV: it is gone, with all that was attached to it. */
+	/* -ENODEV: the device is gone, together with its attachments. */
 	if (error == 0 || error == -ENODEV)
 		detach_filter(namespace, filter);
 	return error == -ENODEV ? 0 : error;
@@ -343,7 +343,8 @@ void agent_namespace_settle(struct agent_namespace *namespace)
 			  namespace->netns);
 }
 
-/* The namespace's descriptor by way of a process that is in it: the caller's, or -ESRCH. */
+/* Finds a process in the namespace. Returns a descriptor of the namespace, which the caller owns,
+ * or -ESRCH. */
 static int find_namespace(const struct agent_namespace *namespace)
 {
 	_cleanup_(cleanup_closedir) DIR *proc = opendir("/proc");
@@ -388,7 +389,7 @@ static void detach_filters(const struct agent_namespace *namespace)
 	if (namespace->netns_fd < 0) {
 		found = find_namespace(namespace);
 		if (found < 0)
-			return; /* it is gone, or nobody is in it */
+			return; /* it is gone, or no process is in it */
 	}
 	if (enter(namespace, found >= 0 ? found : namespace->netns_fd) < 0)
 		return;
@@ -424,7 +425,7 @@ bool agent_namespace_gone(const struct agent_namespace *namespace)
 
 	link_path(namespace, PROGRAM_STEER, 0, path);
 	fd = bpf_obj_get(path);
-	/* Without it nothing is intercepted there, whatever else is left. */
+	/* Without steer nothing is intercepted there, even if other programs are left. */
 	return fd < 0 || link_target(fd) == 0;
 }
 

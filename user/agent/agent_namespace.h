@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A network namespace that the agent serves: what is attached to it and what the maps have of it.
+ * Attaches the programs to a network namespace that the agent serves, and detaches them.
  *
- * Attachments are pinned links, in PIN/links/NETNS/PROGRAM or PROGRAM-IFINDEX: they outlive the
- * agent, and the file is all that is known of them. Programs on devices begin as clsact filters,
- * as a link by TCX waits for an RCU grace period and keeps the whole machine's network settings
- * locked meanwhile; agent_namespace_settle() has links take their place. Beside a filter lies a
- * symbolic link of the same name and "-clsact" from before it is attached until after it is
- * detached, so that no kill loses one.
+ * Attachments are links pinned as PIN/links/NETNS/PROGRAM or PROGRAM-IFINDEX. They outlive the
+ * agent, and the file is the only record of them. Programs on devices start as clsact filters: a
+ * TCX link waits for an RCU grace period and keeps the whole machine's network settings locked.
+ * Later agent_namespace_settle() replaces the filters by links. A symbolic link of the same name
+ * plus
+ * "-clsact" records a filter. It exists from before the filter is attached until after it is
+ * detached, so that no kill loses a filter.
  *
- * The agent holds a namespace's descriptor only while a sidecar talks to it, so that none is kept
- * alive by it.
+ * The agent holds a namespace's descriptor only during a session, because it would keep the
+ * namespace alive.
  */
 #ifndef SIDESTEP_AGENT_NAMESPACE_H
 #define SIDESTEP_AGENT_NAMESPACE_H
@@ -21,39 +22,40 @@
 
 struct agent_namespace {
 	struct programs *programs; /* the agent's */
-	const char *pin;	   /* likewise */
-	int home_fd;		   /* likewise: where the calling thread comes back to */
+	const char *pin;	   /* the agent's */
+	int home_fd;		   /* the host's namespace, to which the thread returns */
 	uint32_t netns;
-	int netns_fd;	       /* -1: nobody talks */
-	bool unsettled;	       /* agent_namespace_settle() has something to do */
+	int netns_fd;	       /* -1: no session */
+	bool unsettled;	       /* agent_namespace_settle() has work to do */
 	unsigned int prefixes; /* set since the session began, at most SIDESTEP_MAX_BYPASS * 4 */
 	struct agent_namespace *next;
 };
 
-/* steer and the programs on lo. Attaching again replaces what is attached by this load's programs.
- * Returns 0 or negative errno, logged. */
+/* Attaches steer and the programs on lo. If they are attached, this load's programs replace them.
+ * Returns 0 or a negative errno, logged. */
 int agent_namespace_attach(struct agent_namespace *namespace);
 
-/* Likewise for a device. -ENODEV: it is gone. */
+/* Do the same for a device, and the opposite. -ENODEV: the device is gone. */
 int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex);
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex);
 
-/* Has a link take the place of one filter; needs netns_fd. Takes as long as an RCU grace period.
- * Clears ->unsettled after the last one, and when it fails (logged): filters do as well. */
+/* Replaces one filter by a link; needs netns_fd. It takes as long as an RCU grace period. Clears
+ * ->unsettled after the last filter, and on failure (logged), because filters work too. */
 void agent_namespace_settle(struct agent_namespace *namespace);
 
-/* Detaches everything and takes the namespace out of the maps. Filters are detached where a process
- * is in the namespace. */
+/* Detaches everything and deletes the namespace's map entries. Filters can only be detached while a
+ * process is in the namespace. */
 void agent_namespace_remove(const struct agent_namespace *namespace);
 
-/* Is the namespace itself gone? What was attached to it is then attached to nothing. */
+/* Does the namespace no longer exist? Its links are then attached to nothing. */
 bool agent_namespace_gone(const struct agent_namespace *namespace);
 
-/* Has every pinned link run this load's programs. Filters are left to the next session. Returns 0
- * or negative errno, logged. */
+/* Makes every pinned link run this load's programs. The next session replaces the filters. Returns
+ * 0 or a negative errno, logged. */
 int agent_namespace_adopt(const struct agent_namespace *namespace);
 
-/* Calls @visit with the number of each namespace that has links below @pin. 0 or negative errno. */
+/* Calls @visit with the number of each namespace that has links below @pin. Returns 0 or a negative
+ * errno. */
 int agent_namespace_list(const char *pin, void (*visit)(void *context, uint32_t netns),
 			 void *context);
 

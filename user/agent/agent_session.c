@@ -14,10 +14,10 @@
 #include "lib/util.h"
 #include "programs/programs_maps.h"
 
-/* Requests served before other sessions get their turn. */
+/* A session serves this many requests before others get their turn. */
 #define BURST 64
 
-/* What a namespace may have in the tries, in all of them together. */
+/* The limit of a namespace's prefixes in all tries together. */
 #define PREFIXES_MAX (2 * SIDESTEP_MAX_BYPASS + 2 * SIDESTEP_MAX_ROUTES)
 
 struct agent_session {
@@ -25,7 +25,7 @@ struct agent_session {
 	struct loop *loop;
 	struct agent_namespace *namespace;
 	pid_t pid;
-	int error; /* the first since the last reply */
+	int error; /* the first one since the last reply */
 	bool detached;
 	struct loop_task end;
 	const struct agent_session_handler *told;
@@ -33,7 +33,7 @@ struct agent_session {
 	char name[64];
 };
 
-/* A socket is taken only where it is of the sidecar's own namespace. */
+/* Refuses a socket that is not of the sidecar's own namespace, or not of @type. 0: any type. */
 static int check_socket(const struct agent_session *session, int fd, int type, bool listening)
 {
 	uint64_t cookie = 0;
@@ -47,8 +47,8 @@ static int check_socket(const struct agent_session *session, int fd, int type, b
 	if (cookie != session->namespace->netns || (type && found != type) ||
 	    (listening && !accepts))
 		return log_errno(-EINVAL,
-				 "%s: a socket that is not of its network namespace, or of another "
-				 "kind than it says, is refused",
+				 "%s: refused a socket that is not of its network namespace, or of "
+				 "another kind than it says",
 				 session->name);
 	return 0;
 }
@@ -92,7 +92,7 @@ static int describe(struct agent_session *session, const struct agent_request *r
 				      &value);
 }
 
-/* @set: one that is added. A namespace may not fill the tries for all. */
+/* Adds or removes a bypass or a route. A namespace must not fill the tries, which all share. */
 static int change_prefix(struct agent_session *session, const struct agent_request *request)
 {
 	struct agent_namespace *namespace = session->namespace;
@@ -109,8 +109,7 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 	}
 	if (namespace->prefixes >= PREFIXES_MAX)
 		return log_errno(-ENOSPC,
-				 "%s: more than %d changes of prefixes in one session: "
-				 "refused until it starts again",
+				 "%s: refused more than %d changes of prefixes in one session",
 				 session->name, PREFIXES_MAX);
 	namespace->prefixes++;
 	return request->type == AGENT_BYPASS_SET
@@ -125,7 +124,7 @@ static int detach(struct agent_session *session)
 	return 0;
 }
 
-/* @error: of attaching. */
+/* Reports an attachment, unless @error. Returns @error. */
 static int attached(const struct agent_session *session, int error)
 {
 	if (error == 0)
@@ -184,7 +183,7 @@ static void end_session(struct loop_task *task)
 	agent_session_free(session);
 }
 
-/* One request and, where it is wanted, its reply. -EAGAIN: none is there. */
+/* Serves one request and sends the reply if the sidecar wants one. -EAGAIN: there is no request. */
 static int serve_next(struct agent_session *session)
 {
 	struct agent_request request;
@@ -219,8 +218,7 @@ static void session_ready(struct loop_handler *handler, uint32_t events)
 	if (error == 0 || error == -EAGAIN)
 		return;
 	if (error != -EPIPE)
-		(void)log_errno(error, "%s: the session with its sidecar is given up",
-				session->name);
+		(void)log_errno(error, "%s: ended the session with its sidecar", session->name);
 	loop_close(&session->handler);
 	session->end.run = end_session;
 	loop_defer(session->loop, &session->end);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes that may be sidecars. The agent tries to open a session with each, and serves the
+ * session in the sidecar's network namespace.
+ */
+#ifndef SIDESTEP_AGENT_CANDIDATES_H
+#define SIDESTEP_AGENT_CANDIDATES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent/agent_namespaces.h"
+#include "agent/agent_watch.h"
+#include "stream/loop.h"
+
+struct agent_candidate;
+
+/* Zero-initialised: empty. */
+struct agent_candidates {
+	struct loop *loop;
+	struct agent_namespaces *namespaces;
+	uint32_t home; /* the number of the host's network namespace */
+	struct agent_candidate *first;
+	struct loop_timer_class soon_class, later_class;
+};
+
+/* @loop and @namespaces stay the caller's. All functions are called from the loop's thread. */
+void agent_candidates_init(struct agent_candidates *candidates, struct loop *loop,
+			   struct agent_namespaces *namespaces, uint32_t home);
+
+/* Adds the process @pid of the container @id (--pid: "") unless it is known, and contacts it. */
+void agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,
+			  pid_t pid);
+
+/* Adds the sidecars of Docker's newest list. Removes those that it lacks and that have no session.
+ */
+void agent_candidates_update(struct agent_candidates *candidates, const struct agent_seen *seen,
+			     size_t count);
+
+/* Ends all sessions. Attachments stay. */
+void agent_candidates_release(struct agent_candidates *candidates);
+
+#endif

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent_namespaces.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define SWEEP_MS 1000
+
+/* The pause after the last attachment, and between two links. Each link keeps the network settings
+ * of the whole machine locked for an RCU grace period, 10 ms and more. Until then filters do the
+ * same work. */
+#define SETTLE_MS 100
+
+static void sweep_expired(struct loop_timer *timer)
+{
+	struct agent_namespaces *namespaces = container_of(timer, struct agent_namespaces, sweep);
+	struct agent_namespace *namespace, *next;
+	bool waiting = false;
+
+	for (namespace = namespaces->first; namespace; namespace = next) {
+		next = namespace->next;
+		if (namespace->netns_fd >= 0)
+			continue;
+		if (agent_namespace_gone(namespace)) {
+			log_debug("network namespace %u is gone", namespace->netns);
+			agent_namespace_remove(namespace);
+			agent_namespaces_drop(namespaces, namespace);
+		} else {
+			waiting = true;
+		}
+	}
+	if (waiting)
+		agent_namespaces_sweep(namespaces);
+}
+
+static void settle_expired(struct loop_timer *timer)
+{
+	struct agent_namespaces *namespaces = container_of(timer, struct agent_namespaces, settle);
+	struct agent_namespace *namespace;
+
+	for (namespace = namespaces->first; namespace; namespace = namespace->next) {
+		if (!namespace->unsettled || namespace->netns_fd < 0)
+			continue;
+		agent_namespace_settle(namespace);
+		agent_namespaces_settle(namespaces);
+		return;
+	}
+}
+
+void agent_namespaces_init(struct agent_namespaces *namespaces, struct loop *loop,
+			   struct programs *programs, const char *pin, int home_fd)
+{
+	*namespaces = (struct agent_namespaces) {
+		.loop = loop,
+		.programs = programs,
+		.pin = pin,
+		.home_fd = home_fd,
+		.sweep.expired = sweep_expired,
+		.settle.expired = settle_expired,
+	};
+	loop_timer_class_init(loop, &namespaces->sweep_class, SWEEP_MS);
+	loop_timer_class_init(loop, &namespaces->settle_class, SETTLE_MS);
+}
+
+struct agent_namespace *agent_namespaces_get(struct agent_namespaces *namespaces, uint32_t netns)
+{
+	struct agent_namespace *namespace;
+
+	for (namespace = namespaces->first; namespace; namespace = namespace->next)
+		if (namespace->netns == netns)
+			return namespace;
+	namespace = calloc(1, sizeof(*namespace));
+	if (!namespace)
+		return NULL;
+	namespace->programs = namespaces->programs;
+	namespace->pin = namespaces->pin;
+	namespace->home_fd = namespaces->home_fd;
+	namespace->netns = netns;
+	namespace->netns_fd = -1;
+	namespace->next = namespaces->first;
+	namespaces->first = namespace;
+	return namespace;
+}
+
+void agent_namespaces_drop(struct agent_namespaces *namespaces, struct agent_namespace *namespace)
+{
+	struct agent_namespace **link = &namespaces->first;
+
+	while (*link != namespace)
+		link = &(*link)->next;
+	*link = namespace->next;
+	(void)safe_close(namespace->netns_fd);
+	free(namespace);
+}
+
+void agent_namespaces_sweep(struct agent_namespaces *namespaces)
+{
+	loop_timer_start(namespaces->loop, &namespaces->sweep_class, &namespaces->sweep);
+}
+
+void agent_namespaces_settle(struct agent_namespaces *namespaces)
+{
+	loop_timer_start(namespaces->loop, &namespaces->settle_class, &namespaces->settle);
+}
+
+static void adopt_one(void *context, uint32_t netns)
+{
+	struct agent_namespace *namespace = agent_namespaces_get(context, netns);
+
+	if (namespace)
+		(void)agent_namespace_adopt(namespace);
+}
+
+int agent_namespaces_adopt(struct agent_namespaces *namespaces)
+{
+	struct agent_namespace *namespace;
+	unsigned int count = 0;
+	int error = agent_namespace_list(namespaces->pin, adopt_one, namespaces);
+
+	if (error < 0)
+		return log_errno(error, "cannot list the attached programs (%s/links)",
+				 namespaces->pin);
+	for (namespace = namespaces->first; namespace; namespace = namespace->next)
+		count++;
+	if (count > 0) {
+		log_info("%u network namespaces of an earlier agent go on with this one's programs",
+			 count);
+		agent_namespaces_sweep(namespaces);
+	}
+	return 0;
+}
+
+void agent_namespaces_remove_all(struct agent_namespaces *namespaces)
+{
+	char path[4096];
+
+	(void)agent_namespace_list(namespaces->pin, adopt_one, namespaces);
+	while (namespaces->first) {
+		agent_namespace_remove(namespaces->first);
+		agent_namespaces_drop(namespaces, namespaces->first);
+	}
+	(void)snprintf(path, sizeof(path), "%s/links", namespaces->pin);
+	(void)rmdir(path);
+	log_info("nothing is attached any more, %s is removed", namespaces->pin);
+}
+
+void agent_namespaces_release(struct agent_namespaces *namespaces)
+{
+	while (namespaces->first)
+		agent_namespaces_drop(namespaces, namespaces->first);
+}

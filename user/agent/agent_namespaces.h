@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The set of network namespaces that the agent serves, or that an earlier agent has left. */
+#ifndef SIDESTEP_AGENT_NAMESPACES_H
+#define SIDESTEP_AGENT_NAMESPACES_H
+
+#include <stdint.h>
+
+#include "agent/agent_namespace.h"
+#include "stream/loop.h"
+
+/* Zero-initialised: empty. */
+struct agent_namespaces {
+	struct loop *loop;
+	struct programs *programs;
+	const char *pin;
+	int home_fd;
+	struct agent_namespace *first;
+	struct loop_timer_class sweep_class, settle_class;
+	struct loop_timer sweep, settle;
+};
+
+/* @loop, @programs, @pin and @home_fd (the host's network namespace) stay the caller's. */
+void agent_namespaces_init(struct agent_namespaces *namespaces, struct loop *loop,
+			   struct programs *programs, const char *pin, int home_fd);
+
+/* Returns the namespace with the number @netns; adds it if it is new. NULL: no memory. */
+struct agent_namespace *agent_namespaces_get(struct agent_namespaces *namespaces, uint32_t netns);
+
+/* Frees a namespace. Its attachments stay. */
+void agent_namespaces_drop(struct agent_namespaces *namespaces, struct agent_namespace *namespace);
+
+/* Once a second, removes the namespaces that no longer exist, until no unserved one is left. */
+void agent_namespaces_sweep(struct agent_namespaces *namespaces);
+
+/* Replaces filters by links, one by one, once nothing was attached for a while. */
+void agent_namespaces_settle(struct agent_namespaces *namespaces);
+
+/* Adds the namespaces of an earlier agent and has their links run this load's programs. Returns 0
+ * or a negative errno, logged. */
+int agent_namespaces_adopt(struct agent_namespaces *namespaces);
+
+/* Detaches everything below the pin directory, also what an earlier agent has left. */
+void agent_namespaces_remove_all(struct agent_namespaces *namespaces);
+
+/* Frees all. Their attachments stay. */
+void agent_namespaces_release(struct agent_namespaces *namespaces);
+
+#endif
