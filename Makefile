@@ -76,7 +76,7 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 # The libraries to link with, in a file for the compiler. An archive is taken where all of it links: the
 # dynamic linker's work at each start, and the memory of a dozen libraries, cost more than the program's
 # own (docs/PERFORMANCE.md). A library stands behind those that it needs.
-LIBRARIES := zstd z jansson cap crypto ssl elf bpf $(if $(LLHTTP_SOURCES),,llhttp)
+LIBRARIES := zstd z jansson cap crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
 $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 	links() { echo 'int main(void) { return 0; }' | $(CC) -x c - -x none -o $@.try "$$@" 2>/dev/null; }; \
 	behind=-lmnl; \

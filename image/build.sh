@@ -15,10 +15,10 @@
 #   as it was with libcurl                   9.4 MB   6.4 ms   Kerberos, LDAP, GnuTLS ...: so no libcurl
 #   shared objects for everything            4.8 MB   2.4 ms
 #   archives, wherever Debian has them       4.4 MB   1.4 ms   this is what is done
-#   all static                               -        -        no archives of libmnl and libnftables
+#   all static                               -        -        no archive of libmnl
 #
-# So: archives of libbpf, libelf, zlib, jansson, libcap and OpenSSL; shared objects for the rest, of
-# which libnftables is loaded by the program itself (user/datapath/datapath_nft_run.c).
+# So: archives of libbpf, libelf, zlib, jansson, libcap, OpenSSL and libnftnl; shared objects for the
+# rest. LICENSE.md says under which licence the result may be passed on.
 set -eu
 
 architecture=$1
@@ -95,19 +95,23 @@ loader=$("$READELF" -lW "$root/usr/bin/sidestep" |
 	sed -n 's/.*Requesting program interpreter: \(.*\)\]$/\1/p')
 install -D -m 755 "$(find_library "${loader##*/}")" "$root$loader"
 add_libraries "$root/usr/bin/sidestep"
-add_library libnftables.so.1
 
 # Snapshots of directories are made by running the image with /bin/cp -a. GNU's keeps all: busybox's
 # cuts times to seconds, forgets those of links and extended attributes, and is twice the size.
 install -m 755 "$SYSROOT/bin/cp" "$root/bin/cp"
 add_libraries "$root/bin/cp"
-# Without it libnftables knows no protocol by name.
-install -m 644 image/protocols "$root/etc/protocols"
-install -D -m 644 LICENSE.md "$root/usr/share/doc/sidestep/LICENSE.md"
-for package in coreutils libbpf-dev libelf-dev zlib1g-dev libjansson-dev libcap-dev libssl-dev; do
+install -D -m 644 -t "$root/usr/share/doc/sidestep" LICENSE.md
+install -D -m 644 -t "$root/usr/share/doc/sidestep/LICENSES" LICENSES/*.txt
+for package in coreutils libbpf-dev libelf-dev zlib1g-dev libzstd-dev libjansson-dev libcap-dev \
+	libssl-dev libnftnl-dev; do
 	add_licence "$package"
 done
-SYSROOT='' add_licence node-llhttp
+# Its source, or where the distribution has no source of it, its archive (Makefile).
+if [ -e /usr/share/llhttp ]; then
+	SYSROOT='' add_licence node-llhttp
+else
+	add_licence libllhttp-dev
+fi
 
 # The layer and the three documents that describe it.
 # https://github.com/opencontainers/image-spec (image-layout.md, config.md, manifest.md);

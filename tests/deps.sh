@@ -30,15 +30,15 @@ engine_dir=${SIDESTEP_ENGINE_DIR:-$here/build/docker}
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftables-dev"
-test_packages="git libcmocka-dev libldns-dev bats iproute2 nftables iptables procps util-linux
+	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftnl-dev"
+test_packages="git libcmocka-dev libldns-dev libnftables-dev bats iproute2 nftables iptables procps util-linux
 	busybox-static kmod libcap2-bin curl nodejs openssl python3"
 # The versions that tests/lint.sh is written for are Debian 12's.
 lint_packages="clang-format-14 clang-tidy-14 cppcheck shellcheck"
 lint_dir=$here/build/lint-tools
 image_packages="coreutils binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftables-dev coreutils"
+	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftnl-dev coreutils"
 bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
 bench_tool_packages="haproxy redsocks"
 bench_dir=$here/build/bench-tools
@@ -344,7 +344,7 @@ need_sysroot() {
 	*) die "no cross build for '$1'; there are: amd64 arm64" ;;
 	esac >&2
 	sysroot=$here/build/sysroot-$1
-	if [ ! -d "$sysroot" ]; then
+	if [ "$(cat "$sysroot/packages" 2>/dev/null)" != "$sysroot_packages" ]; then
 		say "unpacking the libraries of $1 into $sysroot (nothing is installed)"
 		own=$(. /etc/os-release && echo "$VERSION_CODENAME")
 		rm -rf "$sysroot.new"
@@ -353,6 +353,8 @@ need_sysroot() {
 			apt_open "$here/build/apt/$own-$1" "$own" "$1" &&
 				apt_unpack "$sysroot.new" $(apt_closure $sysroot_packages)
 		) || die "cannot get the libraries of $1 from the machine's package sources"
+		printf '%s\n' "$sysroot_packages" >"$sysroot.new/packages"
+		rm -rf "$sysroot"
 		mv "$sysroot.new" "$sysroot"
 	fi
 	printf '%s\n' "$sysroot"

@@ -99,6 +99,18 @@ starts_as_sidecar() {
 	chroot "$BED_REPO/build/image/rootfs" /bin/cp --help >/dev/null
 }
 
+@test "it has the licence of each part, and no library that contradicts the whole" {
+	local file
+	cd "$BED_REPO/build/image/rootfs"
+	is libnftables "$(find . -name 'libnftables*')" ""
+	for file in sidestep/LICENSE.md sidestep/LICENSES/GPL-3.0-or-later.txt libnftnl-dev/copyright \
+		libssl-dev/copyright libbpf-dev/copyright libelf-dev/copyright libmnl0/copyright \
+		libjansson-dev/copyright libcap-dev/copyright zlib1g-dev/copyright node-llhttp/copyright \
+		libc6/copyright coreutils/copyright; do
+		[ -s "usr/share/doc/$file" ] || fail "no $file"
+	done
+}
+
 @test "the program starts within 20 ms" {
 	local best=1000000 begin round took
 	for round in 1 2 3 4 5 6 7 8 9; do

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The nftables datapath in a network namespace of its own: the kernel takes what is generated. */
+/* The nftables datapath in a network namespace of its own: the kernel takes the tables, and nft(8)
+ * lists them as it would list its own. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <net/if.h>
 #include <nftables/libnftables.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -9,13 +14,19 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 
 #include <cmocka.h>
 
 #include "datapath/datapath_nft.h"
+#include "datapath/datapath_nft_batch.h"
+#include "datapath/datapath_nft_expr.h"
 #include "datapath/datapath_nft_rules.h"
+#include "lib/util.h"
 
 static struct prefix prefix(const char *text)
 {
@@ -34,7 +45,7 @@ static void set(struct datapath *datapath, const char *text, uint32_t sources)
 			 0);
 }
 
-/* What nft(8) would print; the caller's to free. */
+/* The text that nft(8) would print; the caller frees it. */
 static char *listing(void)
 {
 	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
@@ -56,6 +67,37 @@ static void assert_listed(const char *part, bool expected)
 	if (!!strstr(text, part) != expected)
 		fail_msg("\"%s\" %s in:\n%s", part, expected ? "not" : "unexpectedly", text);
 	free(text);
+}
+
+static int read_generation(const struct nlmsghdr *message, void *context)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each (attribute, message, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attribute) == NFTA_GEN_ID)
+			*(uint32_t *)context = ntohl(mnl_attr_get_u32(attribute));
+	}
+	return MNL_CB_STOP;
+}
+
+/* How many transactions this network namespace has had. */
+static uint32_t generation(void)
+{
+	_Alignas(struct nlmsghdr) char buffer[4096];
+	const struct nlmsghdr *request = nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETGEN,
+							       NFPROTO_UNSPEC, 0, 0);
+	struct mnl_socket *socket = mnl_socket_open(NETLINK_NETFILTER);
+	uint32_t number = 0;
+	ssize_t got;
+
+	assert_non_null(socket);
+	assert_true(mnl_socket_sendto(socket, request, request->nlmsg_len) > 0);
+	got = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
+	assert_true(got > 0);
+	assert_true(mnl_cb_run(buffer, (size_t)got, 0, 0, read_generation, &number) >= 0);
+	assert_int_not_equal(number, 0);
+	mnl_socket_close(socket);
+	return number;
 }
 
 static int enter_namespace(void **state)
@@ -213,21 +255,121 @@ static void test_devices(void **state)
 	datapath_free(datapath);
 }
 
-static void test_device_names_cannot_write_rules(void **state)
+/* nft(8) could not name such a device; the kernel can. */
+static void test_a_device_of_any_name_is_guarded(void **state)
 {
-	static const char names[][IFNAMSIZ] = {"a\"b", "eth0", "x*", "c\\d"};
-	char *text = NULL;
-	size_t size;
-	FILE *stream = open_memstream(&text, &size);
+	struct ifreq request = {.ifr_name = "lo", .ifr_newname = "a\"b*\\"};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct datapath *datapath;
 
 	(void)state;
-	nft_write_guard_table(stream, names, 4);
-	fclose(stream);
-	assert_non_null(strstr(text, "device \"eth0\""));
-	assert_null(strstr(text, "a\"b"));
-	assert_null(strstr(text, "x*"));
-	assert_null(strstr(text, "c\\d"));
-	free(text);
+	assert_int_equal(ioctl(fd, SIOCSIFNAME, &request), 0);
+	close(fd);
+	datapath = attached(false);
+	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_commit(datapath), 0);
+	assert_listed("device \"a\"b*\\\"", true);
+	datapath_free(datapath);
+}
+
+/* More elements than one message can hold, at the ends of the address space and side by side. */
+static void test_prefixes_are_listed_as_prefixes(void **state)
+{
+	static const char *const texts[] = {"0.0.0.0/1",   "128.0.0.0/8", "129.0.0.0/8",
+					    "255.0.0.0/8", "::/64",	  "0:0:0:1::/64",
+					    "ff00::/8",	   "fd00::1"};
+	struct datapath *datapath = attached(false);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(texts); i++)
+		set(datapath, texts[i], SIDESTEP_FROM_OPTION);
+	/* Contained in others: no element of their own. */
+	set(datapath, "129.1.0.0/16", SIDESTEP_FROM_OPTION);
+	set(datapath, "0.0.0.0/32", SIDESTEP_FROM_OPTION);
+	assert_int_equal(datapath_commit(datapath), 0);
+	for (i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_listed(texts[i], true);
+	assert_listed("129.1.0.0/16", false);
+	datapath_free(datapath);
+}
+
+/* Everything that is set before attaching comes with the one transaction that installs the table.
+ */
+static void test_install_is_one_transaction(void **state)
+{
+	struct datapath_nft_config config = {0};
+	struct sidestep_flow_key key = {.local_port = 80, .remote_port = 4000};
+	uint32_t before = generation();
+	struct datapath *datapath;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	(void)state;
+	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
+	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(datapath_own_socket(datapath, fd, NULL), 0);
+	assert_int_equal(address_parse("2001:db8::1", key.local_address), 0);
+	assert_int_equal(address_parse("2001:db8::2", key.remote_address), 0);
+	assert_int_equal(datapath_inbound_add(datapath, &key), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_commit(datapath), 0);
+	assert_int_equal(generation(), before);
+	assert_int_equal(datapath_attach(datapath), 0);
+	assert_int_equal(generation(), before + 1);
+	assert_listed("2001:db8::1 . 80 . 2001:db8::2 . 4000", true);
+	assert_listed("device \"lo\"", true);
+	assert_listed("udp . ", true);
+	/* Nothing has changed. */
+	assert_int_equal(datapath_commit(datapath), 0);
+	assert_int_equal(generation(), before + 1);
+	close(fd);
+	datapath_free(datapath);
+}
+
+static void test_a_refusal_names_the_object(void **state)
+{
+	static const struct nft_expr expressions[] = {{.kind = NFT_EXPR_REJECT}, {0}};
+	_cleanup_batch_ struct nft_batch batch;
+	const struct nft_table table = {&batch, NFT_JUDGE_FAMILY};
+	struct nft_failure failure;
+	struct mnl_socket *socket;
+
+	(void)state;
+	assert_int_equal(nft_socket_open(&socket), 0);
+	nft_batch_open(&batch);
+	nft_table_add(&table, NULL);
+	nft_set_flush(&table, "none");
+	nft_rule_add(&table, "nowhere", NULL, expressions);
+	assert_int_equal(nft_batch_commit(socket, &batch, &failure), -ENOENT);
+	assert_int_equal(failure.family, NFPROTO_INET);
+	assert_string_equal(failure.object, "the removal of elements of set none");
+	nft_batch_release(&batch);
+	nft_batch_open(&batch);
+	nft_table_add(&table, NULL);
+	nft_rule_add(&table, "nowhere", NULL, expressions);
+	assert_int_equal(nft_batch_commit(socket, &batch, &failure), -ENOENT);
+	assert_string_equal(failure.object, "the expression reject in chain nowhere");
+	assert_non_null(strstr(failure.needs, "CONFIG_NFT_REJECT_INET"));
+	assert_listed("table", false);
+	nft_socket_close(socket);
+}
+
+static void test_a_batch_has_a_limit(void **state)
+{
+	_cleanup_batch_ struct nft_batch batch;
+	const struct nft_table table = {&batch, NFT_JUDGE_FAMILY};
+	struct nft_failure failure;
+	struct mnl_socket *socket;
+	int i;
+
+	(void)state;
+	assert_int_equal(nft_socket_open(&socket), 0);
+	nft_batch_open(&batch);
+	for (i = 0; i < NFT_BATCH_MAX / 40; i++)
+		nft_set_flush(&table, "none");
+	assert_true(batch.room <= NFT_BATCH_MAX);
+	assert_int_equal(nft_batch_commit(socket, &batch, &failure), -EMSGSIZE);
+	nft_socket_close(socket);
 }
 
 int main(void)
@@ -241,7 +383,11 @@ int main(void)
 		cmocka_unit_test_setup(test_own_sockets_are_known_by_port_and_mark,
 				       enter_namespace),
 		cmocka_unit_test_setup(test_devices, enter_namespace),
-		cmocka_unit_test(test_device_names_cannot_write_rules),
+		cmocka_unit_test_setup(test_a_device_of_any_name_is_guarded, enter_namespace),
+		cmocka_unit_test_setup(test_prefixes_are_listed_as_prefixes, enter_namespace),
+		cmocka_unit_test_setup(test_install_is_one_transaction, enter_namespace),
+		cmocka_unit_test_setup(test_a_refusal_names_the_object, enter_namespace),
+		cmocka_unit_test_setup(test_a_batch_has_a_limit, enter_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include <sys/utsname.h>
 
 #include "commands.h"
-#include "datapath/datapath_nft_run.h"
+#include "datapath/datapath_nft.h"
 #include "lib/privileges.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
@@ -169,23 +169,10 @@ static void check_kernel(struct doctor *doctor, bool bpf)
 		tell(doctor, FINDING_OK, "TCX", "not there (%s): clsact is used", strerror(errno));
 }
 
-static void close_nft(struct nft **nft)
-{
-	nft_close(*nft);
-}
-
 /* Where own programs steer, nftables is not needed. */
 static void check_nftables(struct doctor *doctor, bool bpf)
 {
-	_cleanup_(close_nft) struct nft *nft = NULL;
-
-	if (nft_open(&nft) < 0) {
-		tell(doctor, bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
-		     "libnftables.so.1 cannot be loaded: install it (Debian: libnftables1)%s",
-		     bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
-		return;
-	}
-	if (nft_run(nft, "list tables") == 0) {
+	if (datapath_nft_probe() == 0) {
 		tell(doctor, FINDING_OK, "nftables", "usable");
 		return;
 	}

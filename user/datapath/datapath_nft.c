@@ -11,13 +11,15 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "datapath/datapath_nft_batch.h"
+#include "datapath/datapath_nft_bypass.h"
 #include "datapath/datapath_nft_rules.h"
-#include "datapath/datapath_nft_run.h"
+#include "datapath/datapath_nft_sets.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* Ports of sockets that live long: a few for each thread of the proxy's. */
-#define MAX_KEPT_PORTS 1024
+/* Ports of sockets that live long: 16 for each of at most 64 threads, and the listeners. */
+#define MAX_KEPT_PORTS 2048
 
 #define MAX_DEVICES 256
 
@@ -27,8 +29,9 @@
 
 struct datapath_nft {
 	struct datapath base;
-	pthread_mutex_t lock; /* everything below; own_socket() is called by any thread */
-	struct nft *nft;
+	pthread_mutex_t lock;	    /* everything below; own_socket() is called by any thread */
+	struct mnl_socket *socket;  /* opened by attach */
+	struct nft_failure failure; /* of the last transaction */
 	struct nft_rules rules;
 	char gateway[128];
 	struct nft_bypass_list bypass;
@@ -59,16 +62,8 @@ static void unlock(pthread_mutex_t **lock)
 	_cleanup_(unlock) pthread_mutex_t *held = &(datapath)->lock;                               \
 	(void)pthread_mutex_lock(held)
 
-static void write_kept(FILE *out, const struct datapath_nft *datapath)
-{
-	size_t i;
-
-	for (i = 0; i < datapath->kept_count; i++)
-		nft_write_own(out, &datapath->kept[i], 0);
-}
-
-/* By name, as nftables wants it; what is gone meanwhile is left out. */
-static void write_guard(FILE *out, const struct datapath_nft *datapath)
+/* Guards devices by name, as nftables wants it. A device that is gone is left out. */
+static void add_guard(struct nft_batch *batch, const struct datapath_nft *datapath)
 {
 	char names[MAX_DEVICES][IFNAMSIZ];
 	size_t i, count = 0;
@@ -76,44 +71,48 @@ static void write_guard(FILE *out, const struct datapath_nft *datapath)
 	for (i = 0; i < datapath->device_count; i++)
 		if (if_indextoname(datapath->devices[i], names[count]))
 			count++;
-	nft_write_guard_table(out, (const char(*)[IFNAMSIZ])names, count);
+	nft_rules_add_guard(batch, (const char(*)[IFNAMSIZ])names, count);
 }
 
-/* All of the tables, or (@update) what has changed. The lock is held. */
+/* Commits all of the tables, or (@update) the changes. The lock is held. */
 static int apply(struct datapath_nft *datapath, bool update)
 {
-	_cleanup_text_ struct nft_text text = {0};
-	bool guard = !datapath->no_egress;
+	_cleanup_batch_ struct nft_batch batch;
+	const struct nft_table judge = {&batch, NFT_JUDGE_FAMILY};
+	const struct nft_table guard = {&batch, NFT_GUARD_FAMILY};
+	bool new_guard = !update || datapath->devices_changed;
+	int error;
 
-	if (nft_text_open(&text) < 0)
-		return -ENOMEM;
-	if (!update)
-		nft_write_table(text.stream, &datapath->rules);
+	nft_batch_open(&batch);
+	if (!update) {
+		nft_rules_add(&batch, &datapath->rules);
+		nft_sets_put_own(&judge, datapath->kept, datapath->kept_count);
+	}
 	if (!update || datapath->bypass_changed)
-		nft_write_bypass(text.stream, &datapath->bypass, NFT_TABLE);
-	if (guard && (!update || datapath->devices_changed))
-		write_guard(text.stream, datapath);
-	if (guard && (!update || datapath->devices_changed || datapath->bypass_changed))
-		nft_write_bypass(text.stream, &datapath->bypass, NFT_GUARD_TABLE);
-	nft_write_inbound(text.stream, datapath->inbound, datapath->inbound_count);
-	if (!update)
-		write_kept(text.stream, datapath);
-	if (fflush(text.stream) != 0 || ferror(text.stream))
-		return -ENOMEM;
-	if (nft_run(datapath->nft, text.text) < 0)
-		return -EIO;
+		nft_sets_put_bypass(&judge, &datapath->bypass, update);
+	nft_sets_put_inbound(&judge, datapath->inbound, datapath->inbound_count);
+	if (!datapath->no_egress && new_guard)
+		add_guard(&batch, datapath);
+	if (!datapath->no_egress && (new_guard || datapath->bypass_changed))
+		nft_sets_put_bypass(&guard, &datapath->bypass, !new_guard);
+	error = nft_batch_commit(datapath->socket, &batch, &datapath->failure);
+	if (error < 0)
+		return error;
 	datapath->bypass_changed = false;
 	datapath->devices_changed = false;
 	datapath->inbound_count = 0;
 	return 0;
 }
 
-/* In place of whatever is there. The lock is held. */
+/* Installs the tables in place of those that are there. The lock is held. */
 static int install(struct datapath_nft *datapath)
 {
 	int error = apply(datapath, false);
 
-	if (error != -EIO || datapath->no_egress)
+	/* A device that went away between the look at its name and the transaction. */
+	if (error == -ENOENT && datapath->failure.family == NFT_GUARD_FAMILY)
+		error = apply(datapath, false);
+	if (error == 0 || datapath->failure.family != NFT_GUARD_FAMILY)
 		return error;
 	datapath->no_egress = true;
 	error = apply(datapath, false);
@@ -126,19 +125,26 @@ static int install(struct datapath_nft *datapath)
 	return error;
 }
 
+/* Removes the tables, which need not be there. */
+static int uninstall(struct datapath_nft *datapath)
+{
+	_cleanup_batch_ struct nft_batch batch;
+
+	nft_batch_open(&batch);
+	nft_table_remove(&(const struct nft_table) {&batch, NFT_JUDGE_FAMILY});
+	if (!datapath->no_egress)
+		nft_table_remove(&(const struct nft_table) {&batch, NFT_GUARD_FAMILY});
+	return nft_batch_commit(datapath->socket, &batch, &datapath->failure);
+}
+
 static void nft_free(struct datapath *base)
 {
 	struct datapath_nft *datapath = self(base);
 
-	/* Adding first makes it no error when one is gone. */
-	if (datapath->attached &&
-	    (nft_run(datapath->nft, "add table " NFT_TABLE "\ndelete table " NFT_TABLE "\n") < 0 ||
-	     (!datapath->no_egress &&
-	      nft_run(datapath->nft,
-		      "add table " NFT_GUARD_TABLE "\ndelete table " NFT_GUARD_TABLE "\n") < 0)))
-		log_warning("cannot remove the nftables table " NFT_TABLE ": %s",
-			    nft_error(datapath->nft));
-	nft_close(datapath->nft);
+	if (datapath->attached && uninstall(datapath) < 0)
+		(void)nft_failure_log(&datapath->failure,
+				      "remove the nftables table inet sidestep");
+	nft_socket_close(datapath->socket);
 	(void)pthread_mutex_destroy(&datapath->lock);
 	free(datapath->bypass.items);
 	free(datapath->inbound);
@@ -185,11 +191,15 @@ static int nft_attach(struct datapath *base)
 	int error;
 
 	LOCK(datapath);
-	error = install(datapath);
-	if (error == -EIO)
-		return nft_complain(datapath->nft, "install the nftables table " NFT_TABLE);
-	if (error < 0)
-		return log_errno(error, "cannot write the nftables table " NFT_TABLE);
+	if (!datapath->socket) {
+		error = nft_socket_open(&datapath->socket);
+		if (error < 0)
+			return log_errno(error, "cannot open a netlink socket for nftables; the "
+						"host's kernel needs nfnetlink");
+	}
+	if (install(datapath) < 0)
+		return nft_failure_log(&datapath->failure,
+				       "install the nftables table inet sidestep");
 	datapath->attached = true;
 	return 0;
 }
@@ -296,14 +306,14 @@ static int nft_commit(struct datapath *base)
 	    (!datapath->bypass_changed && !datapath->devices_changed && !datapath->inbound_count))
 		return 0;
 	error = apply(datapath, true);
-	/* Somebody took the table away, or changed it. */
-	if (error == -EIO && install(datapath) == 0) {
-		log_warning("the nftables table " NFT_TABLE " was not as it should be: replaced");
+	/* Somebody may have removed the table, or changed it. */
+	if (error < 0 && install(datapath) == 0) {
+		log_warning("the nftables table inet sidestep was not as it should be: replaced");
 		return 0;
 	}
-	if (error == -EIO)
-		return nft_complain(datapath->nft, "update the nftables table " NFT_TABLE);
-	return error < 0 ? log_errno(error, "cannot update the nftables table " NFT_TABLE) : 0;
+	return error < 0 ? nft_failure_log(&datapath->failure,
+					   "update the nftables table inet sidestep")
+			 : 0;
 }
 
 /* Has the kernel give the socket a port that nobody else gets while it is held. */
@@ -354,7 +364,8 @@ static int keep(struct datapath_nft *datapath, const struct nft_own *own)
 static int own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
 {
 	struct datapath_nft *datapath = self(base);
-	_cleanup_text_ struct nft_text text = {0};
+	_cleanup_batch_ struct nft_batch batch = {0};
+	struct nft_failure failure;
 	uint8_t address[16];
 	struct nft_own own = {0};
 	int error;
@@ -375,12 +386,10 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 		error = keep(datapath, &own);
 	if (error != 0 || !datapath->attached)
 		return error < 0 ? error : 0;
-	if (nft_text_open(&text) < 0)
-		return -ENOMEM;
-	nft_write_own(text.stream, &own, destination ? CLAIM_S : 0);
-	if (fflush(text.stream) != 0)
-		return -ENOMEM;
-	return nft_run(datapath->nft, text.text) < 0 ? -EIO : 0;
+	nft_batch_open(&batch);
+	nft_sets_renew_own(&(const struct nft_table) {&batch, NFT_JUDGE_FAMILY}, &own,
+			   destination ? CLAIM_S : 0);
+	return nft_batch_commit(datapath->socket, &batch, &failure);
 }
 
 static void nft_flow_update(struct datapath *base, const struct flow *flow)
@@ -428,7 +437,6 @@ static uint32_t random_mark(void)
 int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath)
 {
 	struct datapath_nft *datapath = calloc(1, sizeof(*datapath));
-	int error;
 
 	if (!datapath)
 		return log_errno(-ENOMEM, "cannot create the nftables datapath");
@@ -442,12 +450,17 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 		nft_free(&datapath->base);
 		return log_errno(-EIO, "cannot draw the random mark of the nftables datapath");
 	}
-	error = nft_open(&datapath->nft);
-	if (error < 0) {
-		nft_free(&datapath->base);
-		return log_errno(error, "cannot load libnftables.so.1 (Debian: libnftables1; "
-					"--log-level debug says which file is missing)");
-	}
 	*ret_datapath = &datapath->base;
 	return 0;
+}
+
+int datapath_nft_probe(void)
+{
+	struct mnl_socket *socket = NULL;
+	int error = nft_socket_open(&socket);
+
+	if (error == 0)
+		error = nft_socket_probe(socket);
+	nft_socket_close(socket);
+	return error;
 }

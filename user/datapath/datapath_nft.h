@@ -25,4 +25,8 @@ struct datapath_nft_config {
  * left. Returns 0 or negative errno, logged. */
 int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath);
 
+/* Asks whether nf_tables is there and may be used by this process. Returns 0 or negative errno, not
+ * logged. */
+int datapath_nft_probe(void);
+
 #endif

@@ -1,97 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * The decision is that of bpf/decide.h, in its order; counters have the names of its verdicts, in
- * capitals, since some are words of nft's.
- */
 #include "datapath/datapath_nft_rules.h"
 
-#include <errno.h>
+#include <arpa/inet.h>
+#include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter_ipv4.h>
 
+#include "datapath/datapath_nft_expr.h"
+#include "datapath/datapath_nft_sets.h"
 #include "lib/util.h"
 
-/* Mid-stream: not the first packet of a TCP connection. */
-#define NOT_OPENING "tcp flags & (syn | ack) != syn"
+/* The id of the only anonymous set. */
+#define ICMP_SET 1
 
-static int compare(const struct prefix *a, const struct prefix *b)
-{
-	int order = memcmp(a->address, b->address, sizeof(a->address));
+/* Bits of conntrack's states, in host byte order (include/net/netfilter/nf_conntrack.h). */
+#define CT_INVALID     1u
+#define CT_STATE(info) (1u << ((info) + 1))
+#define CT_RELATED     CT_STATE(IP_CT_RELATED)
+#define CT_NEW	       CT_STATE(IP_CT_NEW)
 
-	return order ? order : (int)a->length - (int)b->length;
-}
+/* Families in a table of family inet, and in one of family netdev. */
+#define IPV4	   LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV4)
+#define IPV6	   LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV6)
+#define ARP_FRAME  LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ETHERTYPE_ARP))
+#define IPV4_FRAME LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ETHERTYPE_IP))
+#define IPV6_FRAME LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ETHERTYPE_IPV6))
 
-/* Where @prefix is or belongs. */
-static size_t position(const struct nft_bypass_list *list, const struct prefix *prefix)
-{
-	size_t low = 0, high = list->count;
+/* Addresses that are in a set. The family has been compared before. */
+#define FROM4(set) LOAD_NETWORK(12, 4), IN_SET(set)
+#define TO4(set)   LOAD_NETWORK(16, 4), IN_SET(set)
+#define FROM6(set) LOAD_NETWORK(8, 16), IN_SET(set)
+#define TO6(set)   LOAD_NETWORK(24, 16), IN_SET(set)
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
+/* Transport protocols and their headers' fields. */
+#define PROTOCOL(number)     LOAD_META(NFT_META_L4PROTO), EQUAL(u8, number)
+#define NOT_PROTOCOL(number) LOAD_META(NFT_META_L4PROTO), UNEQUAL(u8, number)
+#define TCP		     PROTOCOL(IPPROTO_TCP)
+#define UDP		     PROTOCOL(IPPROTO_UDP)
+#define SOURCE_PORT	     LOAD_TRANSPORT(0, 2)
+#define DESTINATION_PORT     LOAD_TRANSPORT(2, 2)
+#define PORT_IS(port)	     EQUAL(u16, htons(port))
+#define PORT_IS_NOT(port)    UNEQUAL(u16, htons(port))
+#define ICMP_TYPE(type)	     LOAD_TRANSPORT(0, 1), EQUAL(u8, type)
+#define TCP_FLAGS(mask)	     LOAD_TRANSPORT(13, 1), MASK(u8, mask)
 
-		if (compare(&list->items[middle].prefix, prefix) < 0)
-			low = middle + 1;
-		else
-			high = middle;
+/* The first packet of a TCP connection, any other one, and a SYN without anything else. */
+#define OPENING	    TCP_FLAGS(TH_SYN | TH_ACK), EQUAL(u8, TH_SYN)
+#define NOT_OPENING TCP_FLAGS(TH_SYN | TH_ACK), UNEQUAL(u8, TH_SYN)
+#define BARE_SYN    TCP_FLAGS(TH_FIN | TH_SYN | TH_RST | TH_ACK), EQUAL(u8, TH_SYN)
+
+/* Conntrack's view of the packet's connection. */
+#define MARKED(bit)	     LOAD_CT(NFT_CT_MARK), MASK(u32, bit), UNEQUAL(u32, 0)
+#define MARK_ADD(bit)	     LOAD_CT(NFT_CT_MARK), MASK_XOR(u32, ~(bit), bit), SET_CT(NFT_CT_MARK)
+#define MARK_REMOVE(bit)     LOAD_CT(NFT_CT_MARK), MASK(u32, ~(bit)), SET_CT(NFT_CT_MARK)
+#define DIRECTION(direction) LOAD_CT(NFT_CT_DIRECTION), EQUAL(u8, direction)
+#define STATE(bit)	     LOAD_CT(NFT_CT_STATE), MASK(u32, bit), UNEQUAL(u32, 0)
+
+/* Devices and the packet's mark. */
+#define OUT_OF_LO      LOAD_META(NFT_META_OIF), EQUAL(u32, LOOPBACK_IFINDEX)
+#define NOT_INTO_LO    LOAD_META(NFT_META_IIF), UNEQUAL(u32, LOOPBACK_IFINDEX)
+#define HAS_MARK(mark) LOAD_META(NFT_META_MARK), EQUAL(u32, mark)
+#define SET_MARK(mark) LOAD_VALUE(u32, mark), SET_META(NFT_META_MARK)
+
+/* Loopback addresses, into register 0 and behind it. */
+#define LOAD_LOOPBACK4 LOAD_VALUE(u32, htonl(INADDR_LOOPBACK))
+#define LOAD_LOOPBACK6                                                                             \
+	{                                                                                          \
+		.kind = NFT_EXPR_IMMEDIATE, .length = 16, .value.bytes[15] = 1                     \
 	}
-	return low;
-}
 
-int nft_bypass_set(struct nft_bypass_list *list, const struct prefix *prefix, uint32_t sources)
-{
-	size_t at = position(list, prefix);
+/* A rule of a chain, with and without a comment. @table is the function's. */
+#define COMMENTED_RULE(chain, comment, ...)                                                        \
+	nft_rule_add(table, chain, comment, (const struct nft_expr[]) {__VA_ARGS__, {0}})
+#define RULE(chain, ...) COMMENTED_RULE(chain, NULL, __VA_ARGS__)
 
-	if (at < list->count && prefix_equal(&list->items[at].prefix, prefix)) {
-		list->items[at].sources = sources;
-		return 0;
-	}
-	if (list->count == (size_t)2 * SIDESTEP_MAX_BYPASS)
-		return -ENOSPC;
-	if (list->count == list->room) {
-		size_t room = list->room ? 2 * list->room : 64;
-		void *items = reallocarray(list->items, room, sizeof(*list->items));
-
-		if (!items)
-			return -ENOMEM;
-		list->items = items;
-		list->room = room;
-	}
-	memmove(&list->items[at + 1], &list->items[at], (list->count - at) * sizeof(*list->items));
-	list->items[at] = (struct nft_bypass) {.prefix = *prefix, .sources = sources};
-	list->count++;
-	return 0;
-}
-
-void nft_bypass_remove(struct nft_bypass_list *list, const struct prefix *prefix)
-{
-	size_t at = position(list, prefix);
-
-	if (at == list->count || !prefix_equal(&list->items[at].prefix, prefix))
-		return;
-	list->count--;
-	memmove(&list->items[at], &list->items[at + 1], (list->count - at) * sizeof(*list->items));
-}
-
-bool nft_bypass_has(const struct nft_bypass_list *list, const uint8_t address[16])
-{
-	size_t i;
-
-	for (i = 0; i < list->count; i++)
-		if (prefix_contains(&list->items[i].prefix, address))
-			return true;
-	return false;
-}
-
-/* In the order of enum sidestep_verdict and what follows it there. */
+/* In the order of enum sidestep_verdict and the counters that follow it there. */
 static const struct {
 	const char *name, *comment;
 } counters[] = {
 	{"LOCAL", "to an address of this namespace"},
 	{"BRIDGE", "source and destination are in bypassed subnets"},
 	{"LINK", "never leaves the link"},
-	{"REPLY", "belongs to what came from outside"},
+	{"REPLY", "belongs to a connection from outside"},
 	{"OWN", "the proxy's own"},
 	{"STEER_TCP", "connections that were steered"},
 	{"STEER_DNS", "UDP to port 53"},
@@ -102,359 +100,287 @@ static const struct {
 	{"DENY_MALFORMED", "of no connection that is known"},
 	{"GUARD_DROPS", "walked around the steering, stopped at the device"},
 	{"ASSIGN_ERRORS", "nobody listens: refused"},
-	{"SPOOFED", "from outside with a source address of this namespace's"},
+	{"SPOOFED", "from outside with a source address of this namespace"},
 };
 
 _Static_assert(SIDESTEP_SPOOFED + 1 == ARRAY_SIZE(counters), "one for each, in their order");
 
-static void write_counter(FILE *out, size_t index)
+static void add_counter(const struct nft_table *table, size_t index)
 {
-	fprintf(out, "\tcounter %s { comment \"%s\"; }\n", counters[index].name,
-		counters[index].comment);
+	nft_counter_add(table, counters[index].name, counters[index].comment);
 }
 
-static void write_bypass_sets(FILE *out)
+/* All chains, before the first rule: a rule can only go to a chain that is there. */
+static void add_chains(const struct nft_table *table)
 {
 	static const struct {
-		const char *name, *meaning;
-	} sets[] = {
-		{"local", "addresses of this namespace"},
-		{"link", "never leaves the link"},
-		{"bypass", "subnets to step aside for"},
+		const char *name;
+		struct nft_hook hook;
+	} chains[] = {
+		{"dns_answers", {"filter", NF_INET_LOCAL_OUT, NF_IP_PRI_RAW, NF_ACCEPT, NULL}},
+		{"let_out", {0}},
+		{"stay", {0}},
+		{"to_bypassed", {0}},
+		{"as_reply", {0}},
+		{"as_own", {0}},
+		{"judge", {"route", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE, NF_DROP, NULL}},
+		{"guard", {"filter", NF_INET_POST_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
+		{"from_outside", {0}},
+		{"inbound", {0}},
+		{"arrive", {"filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 	};
 	size_t i;
-	int v6;
 
-	for (i = 0; i < ARRAY_SIZE(sets); i++)
-		for (v6 = 0; v6 < 2; v6++)
-			fprintf(out,
-				"\tset %s%d { type ipv%d_addr; flags interval; size %d; comment "
-				"\"%s\"; }\n",
-				sets[i].name, v6 ? 6 : 4, v6 ? 6 : 4, 2 * SIDESTEP_MAX_BYPASS + 2,
-				sets[i].meaning);
+	for (i = 0; i < ARRAY_SIZE(chains); i++)
+		nft_chain_add(table, chains[i].name, &chains[i].hook);
 }
 
-static void write_objects(FILE *out)
+/* The proxy answers from its listener's port. Before conntrack, which knows the question. */
+static void add_answers(const struct nft_table *table, const struct nft_rules *rules)
 {
+	static const char chain[] = "dns_answers";
+	static const char comment[] = "the asker expects the resolver's port";
+	uint16_t port4 = rules->listeners[SIDESTEP_LISTENER_DNS4];
+	uint16_t port6 = rules->listeners[SIDESTEP_LISTENER_DNS6];
+
+	if (port4)
+		COMMENTED_RULE(chain, comment, OUT_OF_LO, IPV4, UDP, SOURCE_PORT, PORT_IS(port4),
+			       LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
+	if (port6)
+		COMMENTED_RULE(chain, comment, OUT_OF_LO, IPV6, UDP, SOURCE_PORT, PORT_IS(port6),
+			       LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
+}
+
+/* The ends of judging. */
+static void add_outcomes(const struct nft_table *table, const struct nft_rules *rules)
+{
+	COMMENTED_RULE("let_out", "to the main routing table", SET_MARK(rules->out_mark), ACCEPT);
+	COMMENTED_RULE("stay", "only rules here may set it", HAS_MARK(rules->out_mark),
+		       SET_MARK(0));
+	RULE("stay", ACCEPT);
+	RULE("to_bypassed", COUNT(BRIDGE));
+	COMMENTED_RULE("to_bypassed", "no route of ours knows the subnet yet", OUT_OF_LO,
+		       GOTO("let_out"));
+	RULE("to_bypassed", ACCEPT);
+	RULE("as_reply", COUNT(REPLY), GOTO("let_out"));
+	RULE("as_own", COUNT(OWN), GOTO("let_out"));
+}
+
+/* Replies to connections that came from outside. */
+static void add_replies(const struct nft_table *table)
+{
+	static const uint8_t protocols[] = {IPPROTO_ICMP, IPPROTO_ICMPV6};
+	struct nft_elements elements = {
+		.table = table,
+		.set = NFT_ANONYMOUS_SET,
+		.set_id = ICMP_SET,
+		.type = NFT_MSG_NEWSETELEM,
+	};
 	size_t i;
-	int v6;
 
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		write_counter(out, i);
-	write_bypass_sets(out);
-	for (v6 = 0; v6 < 2; v6++)
-		fprintf(out,
-			"\tset inbound%d { type ipv%d_addr . inet_service . ipv%d_addr . "
-			"inet_service; size %d; comment \"TCP from outside, older than this table: "
-			"own end, far end\"; }\n",
-			v6 ? 6 : 4, v6 ? 6 : 4, v6 ? 6 : 4, SIDESTEP_MAX_INBOUND);
-	fprintf(out,
-		"\tset own { type inet_proto . inet_service; flags timeout; size %d; comment "
-		"\"ports that the proxy holds\"; }\n",
-		NFT_OWN_MAX);
+	nft_set_add(table, &(const struct nft_set) {
+				   .name = NFT_ANONYMOUS_SET,
+				   .id = ICMP_SET,
+				   .type = NFT_KEY_PROTOCOL,
+				   .length = 1,
+				   .order = NFT_ORDER_HOST,
+				   .flags = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT,
+				   .size = ARRAY_SIZE(protocols),
+			   });
+	for (i = 0; i < ARRAY_SIZE(protocols); i++)
+		nft_elements_put(&elements,
+				 &(const struct nft_element) {.key = &protocols[i], .length = 1});
+	nft_elements_end(&elements);
+	RULE("judge", TCP, MARKED(NFT_CT_INBOUND), DIRECTION(IP_CT_DIR_REPLY), NOT_OPENING,
+	     GOTO("as_reply"));
+	RULE("judge", NOT_PROTOCOL(IPPROTO_TCP), MARKED(NFT_CT_INBOUND), DIRECTION(IP_CT_DIR_REPLY),
+	     GOTO("as_reply"));
+	COMMENTED_RULE("judge", "errors", LOAD_META(NFT_META_L4PROTO), IN_ANONYMOUS_SET(ICMP_SET),
+		       MARKED(NFT_CT_INBOUND), STATE(CT_RELATED), GOTO("as_reply"));
+	/* Source, port, destination, port: parts of one key, four bytes or sixteen each. */
+	RULE("judge", TCP, NOT_OPENING, IPV4, LOAD_NETWORK_AT(0, 12, 4), LOAD_TRANSPORT_AT(1, 0, 2),
+	     LOAD_NETWORK_AT(2, 16, 4), LOAD_TRANSPORT_AT(3, 2, 2), IN_SET("inbound4"),
+	     GOTO("as_reply"));
+	RULE("judge", TCP, NOT_OPENING, IPV6, LOAD_NETWORK_AT(0, 8, 16), LOAD_TRANSPORT_AT(4, 0, 2),
+	     LOAD_NETWORK_AT(5, 24, 16), LOAD_TRANSPORT_AT(9, 2, 2), IN_SET("inbound6"),
+	     GOTO("as_reply"));
 }
 
-/* What the application, the kernel and the proxy send. */
-static void write_judge(FILE *out, const struct nft_rules *rules)
+/* Packets that the application, the kernel and the proxy send. */
+static void add_judge(const struct nft_table *table, const struct nft_rules *rules)
 {
-	fprintf(out,
-		"\tchain let_out {\n"
-		"\t\tmeta mark set 0x%08x accept comment \"to the main routing table\"\n"
-		"\t}\n"
-		"\tchain stay {\n"
-		"\t\tmeta mark 0x%08x meta mark set 0 comment \"only rules here may set it\"\n"
-		"\t\taccept\n"
-		"\t}\n"
-		"\tchain to_bypassed {\n"
-		"\t\tcounter name BRIDGE\n"
-		"\t\toif lo goto let_out comment \"no route of ours knows the subnet yet\"\n"
-		"\t\taccept\n"
-		"\t}\n",
-		rules->out_mark, rules->out_mark);
-	fprintf(out, "\tchain as_reply {\n"
-		     "\t\tcounter name REPLY goto let_out\n"
-		     "\t}\n"
-		     "\tchain as_own {\n"
-		     "\t\tcounter name OWN goto let_out\n"
-		     "\t}\n"
-		     "\tchain judge {\n"
-		     "\t\ttype route hook output priority mangle; policy drop;\n"
-		     "\t\tip daddr @local4 counter name LOCAL accept\n"
-		     "\t\tip6 daddr @local6 counter name LOCAL accept\n"
-		     "\t\tip daddr @link4 counter name LINK accept\n"
-		     "\t\tip6 daddr @link6 counter name LINK accept\n"
-		     "\t\tip daddr @bypass4 ip saddr @bypass4 goto to_bypassed\n"
-		     "\t\tip6 daddr @bypass6 ip6 saddr @bypass6 goto to_bypassed\n");
-	fprintf(out,
-		"\t\tmeta mark 0x%08x meta l4proto . th sport @own ct mark set ct mark | 0x%08x "
-		"goto as_own comment \"socket of the proxy's\"\n"
-		"\t\tct mark & 0x%08x != 0 ct direction original goto as_own\n",
-		rules->own_mark, NFT_CT_OWN, NFT_CT_OWN);
-	fprintf(out, "\t\tip frag-off & 0x1fff != 0 counter name DENY_FRAGMENT drop\n"
-		     "\t\tfrag frag-off != 0 counter name DENY_FRAGMENT drop\n"
-		     "\t\tudp dport 53 counter name STEER_DNS goto stay\n");
-	fprintf(out,
-		"\t\tmeta l4proto tcp ct mark & 0x%08x != 0 ct direction reply " NOT_OPENING
-		" goto as_reply\n"
-		"\t\tmeta l4proto != tcp ct mark & 0x%08x != 0 ct direction reply goto as_reply\n"
-		"\t\tmeta l4proto { icmp, icmpv6 } ct mark & 0x%08x != 0 ct state related goto "
-		"as_reply comment \"errors\"\n",
-		NFT_CT_INBOUND, NFT_CT_INBOUND, NFT_CT_INBOUND);
-	fprintf(out,
-		"\t\t" NOT_OPENING " ip saddr . tcp sport . ip daddr . tcp dport @inbound4 "
-		"goto as_reply\n"
-		"\t\t" NOT_OPENING " ip6 saddr . tcp sport . ip6 daddr . tcp dport @inbound6 "
-		"goto as_reply\n"
-		"\t\tmeta l4proto tcp ct state invalid " NOT_OPENING
-		" counter name DENY_MALFORMED drop comment \"perhaps an inbound connection's: "
-		"must not be reset\"\n"
-		"\t\ttcp flags & (syn | ack) == syn ct mark & 0x%08x != 0 ct mark set ct mark & "
-		"0x%08x comment \"the same ports, but opened here\"\n"
-		"\t\tmeta l4proto tcp goto stay\n",
-		NFT_CT_INBOUND, (uint32_t)~NFT_CT_INBOUND);
+	static const char chain[] = "judge";
+
+	RULE(chain, IPV4, TO4("local4"), COUNT(LOCAL), ACCEPT);
+	RULE(chain, IPV6, TO6("local6"), COUNT(LOCAL), ACCEPT);
+	RULE(chain, IPV4, TO4("link4"), COUNT(LINK), ACCEPT);
+	RULE(chain, IPV6, TO6("link6"), COUNT(LINK), ACCEPT);
+	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), GOTO("to_bypassed"));
+	RULE(chain, IPV6, TO6("bypass6"), FROM6("bypass6"), GOTO("to_bypassed"));
+	COMMENTED_RULE(chain, "socket of the proxy's", HAS_MARK(rules->own_mark),
+		       LOAD_META(NFT_META_L4PROTO), LOAD_TRANSPORT_AT(1, 0, 2), IN_SET("own"),
+		       MARK_ADD(NFT_CT_OWN), GOTO("as_own"));
+	RULE(chain, MARKED(NFT_CT_OWN), DIRECTION(IP_CT_DIR_ORIGINAL), GOTO("as_own"));
+	/* Offsets of fragments behind the first: 13 bits in IPv4, the upper 13 in IPv6. */
+	RULE(chain, IPV4, LOAD_NETWORK(6, 2), MASK(u16, htons(0x1fff)), UNEQUAL(u16, 0),
+	     COUNT(DENY_FRAGMENT), DROP);
+	RULE(chain, IPV6, LOAD_EXTENSION(IPPROTO_FRAGMENT, 2, 2), MASK(u16, htons(0xfff8)),
+	     UNEQUAL(u16, 0), COUNT(DENY_FRAGMENT), DROP);
+	RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), COUNT(STEER_DNS), GOTO("stay"));
+	add_replies(table);
+	COMMENTED_RULE(chain, "perhaps an inbound connection's: must not be reset", TCP,
+		       STATE(CT_INVALID), NOT_OPENING, COUNT(DENY_MALFORMED), DROP);
+	COMMENTED_RULE(chain, "the same ports, but opened here", TCP, OPENING,
+		       MARKED(NFT_CT_INBOUND), MARK_REMOVE(NFT_CT_INBOUND));
+	RULE(chain, TCP, GOTO("stay"));
 	if (rules->udp_pass)
-		fprintf(out, "\t\tmeta l4proto udp counter name PASS_UDP goto let_out\n");
+		RULE(chain, UDP, COUNT(PASS_UDP), GOTO("let_out"));
 	else
-		fprintf(out, "\t\tmeta l4proto udp counter name DENY_UDP drop comment \"the sender "
-			     "is told EPERM\"\n");
-	fprintf(out, "\t\tcounter name DENY_PROTOCOL drop\n"
-		     "\t}\n");
+		COMMENTED_RULE(chain, "the sender is told EPERM", UDP, COUNT(DENY_UDP), DROP);
+	RULE(chain, COUNT(DENY_PROTOCOL), DROP);
 }
 
 /* The last look, behind all routing. */
-static void write_guard(FILE *out, const struct nft_rules *rules)
+static void add_guard(const struct nft_table *table, const struct nft_rules *rules)
 {
-	fprintf(out,
-		"\tchain guard {\n"
-		"\t\ttype filter hook postrouting priority mangle; policy accept;\n"
-		"\t\toif lo accept\n"
-		"\t\tmeta mark 0x%08x accept comment \"set by let_out\"\n"
-		"\t\tip daddr @local4 accept\n"
-		"\t\tip6 daddr @local6 accept\n"
-		"\t\tip daddr @link4 accept\n"
-		"\t\tip6 daddr @link6 accept\n"
-		"\t\tip daddr @bypass4 ip saddr @bypass4 accept\n"
-		"\t\tip6 daddr @bypass6 ip6 saddr @bypass6 accept\n"
-		"\t\tcounter name GUARD_DROPS drop\n"
-		"\t}\n",
-		rules->out_mark);
+	static const char chain[] = "guard";
+
+	RULE(chain, OUT_OF_LO, ACCEPT);
+	COMMENTED_RULE(chain, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
+	RULE(chain, IPV4, TO4("local4"), ACCEPT);
+	RULE(chain, IPV6, TO6("local6"), ACCEPT);
+	RULE(chain, IPV4, TO4("link4"), ACCEPT);
+	RULE(chain, IPV6, TO6("link6"), ACCEPT);
+	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
+	RULE(chain, IPV6, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
+	RULE(chain, COUNT(GUARD_DROPS), DROP);
 }
 
-/* tproxy takes the socket of the connection, else the listener; without either it is no match. */
-static void write_tproxy(FILE *out, const struct nft_rules *rules)
+/* Packets from a device other than lo. */
+static void add_from_outside(const struct nft_table *table)
 {
-	static const struct {
-		enum sidestep_listener slot;
-		const char *match, *family, *address;
-	} slots[] = {
-		{SIDESTEP_LISTENER_TCP4, "meta nfproto ipv4 meta l4proto tcp", "ip", "127.0.0.1"},
-		{SIDESTEP_LISTENER_TCP6, "meta nfproto ipv6 meta l4proto tcp", "ip6", "[::1]"},
-		{SIDESTEP_LISTENER_DNS4, "meta nfproto ipv4 udp dport 53", "ip", "127.0.0.1"},
-		{SIDESTEP_LISTENER_DNS6, "meta nfproto ipv6 udp dport 53", "ip6", "[::1]"},
-	};
+	static const char chain[] = "from_outside";
+
+	RULE(chain, IPV4, FROM4("local4"), COUNT(SPOOFED), DROP);
+	RULE(chain, IPV6, FROM6("local6"), COUNT(SPOOFED), DROP);
+	RULE(chain, LOAD_CT(NFT_CT_STATE), UNEQUAL(u32, CT_NEW), ACCEPT);
+	RULE(chain, IPV4, FROM4("bypass4"), ACCEPT);
+	RULE(chain, IPV6, FROM6("bypass6"), ACCEPT);
+	RULE(chain, TCP, BARE_SYN, GOTO("inbound"));
+	COMMENTED_RULE(chain, "not a resolver's answer", UDP, SOURCE_PORT, PORT_IS_NOT(53),
+		       GOTO("inbound"));
+	RULE(chain, IPV4, PROTOCOL(IPPROTO_ICMP), ICMP_TYPE(ICMP_ECHO), GOTO("inbound"));
+	RULE(chain, IPV6, PROTOCOL(IPPROTO_ICMPV6), ICMP_TYPE(ICMP6_ECHO_REQUEST), GOTO("inbound"));
+	COMMENTED_RULE("inbound", "its replies pass", MARK_ADD(NFT_CT_INBOUND), ACCEPT);
+}
+
+/* tproxy takes the connection's socket, or the listener. Without either it does not match. */
+static void add_tproxy(const struct nft_table *table, const struct nft_rules *rules)
+{
+	static const char chain[] = "arrive";
+	const uint16_t *ports = rules->listeners;
+
+#define TO_LISTENER4(port)                                                                         \
+	LOAD_LOOPBACK4, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV4), ACCEPT
+#define TO_LISTENER6(port)                                                                         \
+	LOAD_LOOPBACK6, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV6), ACCEPT
+	if (ports[SIDESTEP_LISTENER_TCP4])
+		RULE(chain, IPV4, TCP, TO_LISTENER4(ports[SIDESTEP_LISTENER_TCP4]));
+	if (ports[SIDESTEP_LISTENER_TCP6])
+		RULE(chain, IPV6, TCP, TO_LISTENER6(ports[SIDESTEP_LISTENER_TCP6]));
+	if (ports[SIDESTEP_LISTENER_DNS4])
+		RULE(chain, IPV4, UDP, DESTINATION_PORT, PORT_IS(53),
+		     TO_LISTENER4(ports[SIDESTEP_LISTENER_DNS4]));
+	if (ports[SIDESTEP_LISTENER_DNS6])
+		RULE(chain, IPV6, UDP, DESTINATION_PORT, PORT_IS(53),
+		     TO_LISTENER6(ports[SIDESTEP_LISTENER_DNS6]));
+#undef TO_LISTENER4
+#undef TO_LISTENER6
+}
+
+static void add_arrivals(const struct nft_table *table, const struct nft_rules *rules)
+{
+	static const char chain[] = "arrive";
+
+	add_from_outside(table);
+	RULE(chain, NOT_INTO_LO, GOTO("from_outside"));
+	RULE(chain, IPV4, TO4("local4"), ACCEPT);
+	RULE(chain, IPV6, TO6("local6"), ACCEPT);
+	RULE(chain, IPV4, TO4("link4"), ACCEPT);
+	RULE(chain, IPV6, TO6("link6"), ACCEPT);
+	RULE(chain, IPV4, TO4("bypass4"), ACCEPT);
+	RULE(chain, IPV6, TO6("bypass6"), ACCEPT);
+	RULE(chain, TCP, BARE_SYN, COUNT(STEER_TCP));
+	add_tproxy(table, rules);
+	RULE(chain, COUNT(ASSIGN_ERRORS));
+	COMMENTED_RULE(chain, "nobody listens", TCP, RESET);
+	RULE(chain, DROP);
+}
+
+/* The table's comment, as nft(8) can read it back. */
+static void describe(const struct nft_rules *rules, char *text, size_t size)
+{
+	char *character;
+
+	(void)snprintf(text, size, "sidestep %s, gateway %s", SIDESTEP_VERSION, rules->gateway);
+	for (character = text; *character; character++)
+		if (*character < ' ' || *character == '"' || *character == '\\')
+			*character = '?';
+}
+
+void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules)
+{
+	const struct nft_table *table = &(const struct nft_table) {batch, NFT_JUDGE_FAMILY};
+	char comment[192];
 	size_t i;
 
-	fprintf(out, "\t\ttcp flags & (fin | syn | rst | ack) == syn counter name STEER_TCP\n");
-	for (i = 0; i < ARRAY_SIZE(slots); i++)
-		if (rules->listeners[slots[i].slot])
-			fprintf(out, "\t\t%s tproxy %s to %s:%u accept\n", slots[i].match,
-				slots[i].family, slots[i].address, rules->listeners[slots[i].slot]);
-	fprintf(out, "\t\tcounter name ASSIGN_ERRORS\n"
-		     "\t\tmeta l4proto tcp reject with tcp reset comment \"nobody listens\"\n"
-		     "\t\tdrop\n");
-}
-
-static void write_arrivals(FILE *out, const struct nft_rules *rules)
-{
-	fprintf(out,
-		"\tchain from_outside {\n"
-		"\t\tip saddr @local4 counter name SPOOFED drop\n"
-		"\t\tip6 saddr @local6 counter name SPOOFED drop\n"
-		"\t\tct state != new accept\n"
-		"\t\tip saddr @bypass4 accept\n"
-		"\t\tip6 saddr @bypass6 accept\n"
-		"\t\ttcp flags & (fin | syn | rst | ack) == syn goto inbound\n"
-		"\t\tudp sport != 53 goto inbound comment \"not a resolver's answer\"\n"
-		"\t\ticmp type echo-request goto inbound\n"
-		"\t\ticmpv6 type echo-request goto inbound\n"
-		"\t}\n"
-		"\tchain inbound {\n"
-		"\t\tct mark set ct mark | 0x%08x accept comment \"its replies pass\"\n"
-		"\t}\n"
-		"\tchain arrive {\n"
-		"\t\ttype filter hook prerouting priority mangle; policy accept;\n"
-		"\t\tiif != lo goto from_outside\n"
-		"\t\tip daddr @local4 accept\n"
-		"\t\tip6 daddr @local6 accept\n"
-		"\t\tip daddr @link4 accept\n"
-		"\t\tip6 daddr @link6 accept\n"
-		"\t\tip daddr @bypass4 accept\n"
-		"\t\tip6 daddr @bypass6 accept\n",
-		NFT_CT_INBOUND);
-	write_tproxy(out, rules);
-	fprintf(out, "\t}\n");
-}
-
-/* The proxy answers from its listener's port; before conntrack, which knows the question. */
-static void write_answers(FILE *out, const struct nft_rules *rules)
-{
-	static const char *const families[] = {"ipv4", "ipv6"};
-	int i;
-
-	fprintf(out, "\tchain dns_answers {\n"
-		     "\t\ttype filter hook output priority raw; policy accept;\n");
-	for (i = 0; i < 2; i++)
-		if (rules->listeners[SIDESTEP_LISTENER_DNS4 + i])
-			fprintf(out,
-				"\t\toif lo meta nfproto %s udp sport %u udp sport set 53 comment "
-				"\"the asker expects the resolver's port\"\n",
-				families[i], rules->listeners[SIDESTEP_LISTENER_DNS4 + i]);
-	fprintf(out, "\t}\n");
-}
-
-void nft_write_table(FILE *out, const struct nft_rules *rules)
-{
-	const char *character;
-
-	/* The first line only so that the second finds something. */
-	fprintf(out, "add table " NFT_TABLE "\n"
-		     "delete table " NFT_TABLE "\n"
-		     "table " NFT_TABLE " {\n"
-		     "\tcomment \"sidestep " SIDESTEP_VERSION ", gateway ");
-	for (character = rules->gateway; *character; character++)
-		(void)fputc(*character < ' ' || *character == '"' || *character == '\\'
-				    ? '?'
-				    : *character,
-			    out);
-	fprintf(out, "\"\n");
-	write_objects(out);
-	write_answers(out, rules);
-	write_judge(out, rules);
-	write_guard(out, rules);
-	write_arrivals(out, rules);
-	fprintf(out, "}\n");
-}
-
-/* The kernel allows all but '/', ':' and spaces in a name. */
-static bool name_is_plain(const char *name)
-{
-	return !strpbrk(name, "\"\\*") && name[0];
+	describe(rules, comment, sizeof(comment));
+	nft_table_remove(table);
+	nft_table_add(table, comment);
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		add_counter(table, i);
+	nft_sets_add_bypass(table);
+	nft_sets_add_connections(table);
+	add_chains(table);
+	add_answers(table, rules);
+	add_outcomes(table, rules);
+	add_judge(table, rules);
+	add_guard(table, rules);
+	add_arrivals(table, rules);
 }
 
 /*
- * Packet sockets pass no netfilter hook but the device's egress (Linux 5.16). What has been routed
- * has also been judged; what has not is left to its addresses.
+ * Packet sockets pass no netfilter hook but the device's egress (Linux 5.16). A packet that has a
+ * route has been judged. One without is left to its addresses.
  */
-void nft_write_guard_table(FILE *out, const char (*names)[IFNAMSIZ], size_t count)
+void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count)
 {
+	const struct nft_table *table = &(const struct nft_table) {batch, NFT_GUARD_FAMILY};
+	static const char packet_socket[] = "packet_socket";
 	size_t i;
 
-	fprintf(out, "add table " NFT_GUARD_TABLE "\n"
-		     "delete table " NFT_GUARD_TABLE "\n"
-		     "table " NFT_GUARD_TABLE " {\n");
-	write_counter(out, SIDESTEP_GUARD_DROPS);
-	write_bypass_sets(out);
-	fprintf(out, "\tchain packet_socket {\n"
-		     "\t\tmeta protocol arp accept\n"
-		     "\t\tip daddr @link4 accept\n"
-		     "\t\tip6 daddr @link6 accept\n"
-		     "\t\tip daddr @bypass4 ip saddr @bypass4 accept\n"
-		     "\t\tip6 daddr @bypass6 ip6 saddr @bypass6 accept\n"
-		     "\t\tcounter name GUARD_DROPS drop\n"
-		     "\t}\n");
-	for (i = 0; i < count; i++)
-		if (name_is_plain(names[i]))
-			fprintf(out,
-				"\tchain device%zu {\n"
-				"\t\ttype filter hook egress device \"%s\" priority 0; policy "
-				"accept;\n"
-				"\t\tmeta rtclassid >= 0 accept comment \"it has a route, of "
-				"whatever class\"\n"
-				"\t\tgoto packet_socket\n"
-				"\t}\n",
-				i, names[i]);
-	fprintf(out, "}\n");
-}
+	nft_table_remove(table);
+	nft_table_add(table, NULL);
+	add_counter(table, SIDESTEP_GUARD_DROPS);
+	nft_sets_add_bypass(table);
+	nft_chain_add(table, packet_socket, &(const struct nft_hook) {0});
+	RULE(packet_socket, ARP_FRAME, ACCEPT);
+	RULE(packet_socket, IPV4_FRAME, TO4("link4"), ACCEPT);
+	RULE(packet_socket, IPV6_FRAME, TO6("link6"), ACCEPT);
+	RULE(packet_socket, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
+	RULE(packet_socket, IPV6_FRAME, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
+	RULE(packet_socket, COUNT(GUARD_DROPS), DROP);
+	for (i = 0; i < count; i++) {
+		char chain[32];
 
-/* The elements of one set: prefixes with one of @sources, without what others contain. */
-static void write_set(FILE *out, const struct nft_bypass_list *list, const char *name, bool ipv4,
-		      uint32_t sources, const char *table)
-{
-	const struct prefix *previous = NULL;
-	char text[ADDRESS_TEXT_MAX];
-	size_t i;
-
-	fprintf(out, "flush set %s %s%d\n", table, name, ipv4 ? 4 : 6);
-	for (i = 0; i < list->count; i++) {
-		const struct prefix *prefix = &list->items[i].prefix;
-
-		if (!(list->items[i].sources & sources) || address_is_ipv4(prefix->address) != ipv4)
-			continue;
-		/* Sorted, and prefixes overlap only where one contains the other. */
-		if (previous && prefix_contains(previous, prefix->address))
-			continue;
-		if (previous)
-			fprintf(out, ", ");
-		else
-			fprintf(out, "add element %s %s%d { ", table, name, ipv4 ? 4 : 6);
-		fprintf(out, "%s", prefix_format(prefix, text));
-		previous = prefix;
+		(void)snprintf(chain, sizeof(chain), "device%zu", i);
+		nft_chain_add(table, chain,
+			      &(const struct nft_hook) {"filter", NF_NETDEV_EGRESS, 0, NF_ACCEPT,
+							names[i]});
+		/* Reading the class fails without a route, and any class is 0 or more. */
+		COMMENTED_RULE(chain, "it has a route, of whatever class",
+			       LOAD_META(NFT_META_RTCLASSID), TO_NETWORK,
+			       COMPARE(NFT_CMP_GTE, u32, 0), ACCEPT);
+		RULE(chain, GOTO(packet_socket));
 	}
-	if (previous)
-		fprintf(out, " }\n");
-}
-
-void nft_write_bypass(FILE *out, const struct nft_bypass_list *list, const char *table)
-{
-	int ipv4;
-
-	for (ipv4 = 0; ipv4 < 2; ipv4++) {
-		write_set(out, list, "local", ipv4, SIDESTEP_FROM_LOCAL, table);
-		write_set(out, list, "link", ipv4, SIDESTEP_FROM_BUILTIN, table);
-		write_set(out, list, "bypass", ipv4, UINT32_MAX, table);
-	}
-}
-
-void nft_write_inbound(FILE *out, const struct sidestep_flow_key *keys, size_t count)
-{
-	char local[ADDRESS_TEXT_MAX], remote[ADDRESS_TEXT_MAX];
-	int ipv4;
-	size_t i;
-
-	for (ipv4 = 0; ipv4 < 2; ipv4++) {
-		bool any = false;
-
-		for (i = 0; i < count; i++) {
-			if (address_is_ipv4(keys[i].local_address) != ipv4)
-				continue;
-			if (any)
-				fprintf(out, ", ");
-			else
-				fprintf(out, "add element " NFT_TABLE " inbound%d { ",
-					ipv4 ? 4 : 6);
-			fprintf(out, "%s . %u . %s . %u",
-				address_format(keys[i].local_address, local), keys[i].local_port,
-				address_format(keys[i].remote_address, remote),
-				keys[i].remote_port);
-			any = true;
-		}
-		if (any)
-			fprintf(out, " }\n");
-	}
-}
-
-void nft_write_own(FILE *out, const struct nft_own *own, unsigned int timeout_s)
-{
-	const char *protocol = own->protocol == IPPROTO_TCP ? "tcp" : "udp";
-
-	/* Adding what is in already would not renew its time, deleting what is not would fail. */
-	fprintf(out,
-		"add element " NFT_TABLE " own { %s . %u }\n"
-		"delete element " NFT_TABLE " own { %s . %u }\n",
-		protocol, own->port, protocol, own->port);
-	if (timeout_s)
-		fprintf(out, "add element " NFT_TABLE " own { %s . %u timeout %us }\n", protocol,
-			own->port, timeout_s);
-	else
-		fprintf(out, "add element " NFT_TABLE " own { %s . %u }\n", protocol, own->port);
 }

@@ -384,7 +384,8 @@ int dns_relay_open(struct dns_relay *relay)
 	int error = 0;
 
 	for (i = 0; relay && i < ARRAY_SIZE(relay->upstream) && error == 0; i++) {
-		if (relay->listener[i / DNS_UPSTREAMS].handler.fd >= 0)
+		if (relay->listener[i / DNS_UPSTREAMS].handler.fd >= 0 &&
+		    relay->upstream[i].handler.fd < 0)
 			error = upstream_open(&relay->upstream[i]);
 	}
 	return error;

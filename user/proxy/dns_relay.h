@@ -55,8 +55,8 @@ int dns_relay_new(struct connection_worker *worker, const int listeners[2],
 /*
  * Makes the sockets that queries leave from, for the families that have a listener, in the calling
  * thread's network namespace, which in bridge mode is another one than the listeners'. Each is
- * announced to the proxy's announcer. Before the loop runs. NULL is allowed. Returns 0 or negative
- * errno.
+ * announced to the proxy's announcer. Before the loop runs. Again: does nothing. NULL is allowed.
+ * Returns 0 or negative errno.
  */
 int dns_relay_open(struct dns_relay *relay);
 

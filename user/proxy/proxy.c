@@ -331,16 +331,24 @@ int proxy_listener(const struct proxy *proxy, int family, int type, bool lo)
 	return fd < 0 ? -ENOENT : fd;
 }
 
-int proxy_start(struct proxy *proxy)
+int proxy_open_resolvers(struct proxy *proxy)
 {
-	sigset_t all, before;
 	unsigned int i;
 	int error = 0;
 
 	for (i = 0; i < proxy->threads && error == 0; i++)
 		error = dns_relay_open(proxy->workers[i].dns);
+	return error < 0 ? log_errno(error, "cannot open the sockets for DNS queries") : 0;
+}
+
+int proxy_start(struct proxy *proxy)
+{
+	sigset_t all, before;
+	unsigned int i;
+	int error = proxy_open_resolvers(proxy);
+
 	if (error < 0)
-		return log_errno(error, "cannot open the sockets for DNS queries");
+		return error;
 	/* Signals are the main thread's; SIGPIPE must not come from splice(2) either. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -82,6 +82,11 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy);
  * when there is none. The kernel picks within the group by itself. */
 int proxy_listener(const struct proxy *proxy, int family, int type, bool lo);
 
+/* Opens the sockets for DNS queries in the calling thread's network namespace, and announces them.
+ * Before the datapath judges, so that it learns of them all at once; otherwise proxy_start() does
+ * it. Returns 0 or negative errno, logged. */
+int proxy_open_resolvers(struct proxy *proxy);
+
 /* Starts the threads. They inherit the calling thread's network namespace and capabilities: the
  * sockets to the gateway are made there. Returns 0 or negative errno, logged. */
 int proxy_start(struct proxy *proxy);

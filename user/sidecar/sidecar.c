@@ -303,7 +303,8 @@ static int start(struct sidecar *sidecar)
 	error = sidecar_datapath_describe(sidecar, sidecar->datapath);
 	if (error < 0)
 		return log_errno(error, "cannot describe this instance in its map");
-	if ((error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
+	if ((error = proxy_open_resolvers(sidecar->proxy)) < 0 ||
+	    (error = steer_and_drop(sidecar)) < 0 || (error = proxy_start(sidecar->proxy)) < 0 ||
 	    (error = start_docker(sidecar)) < 0 || (error = start_preflight(sidecar)) < 0 ||
 	    (error = start_control(sidecar)) < 0)
 		return error;

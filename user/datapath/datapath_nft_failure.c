@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which object of a transaction the kernel refused, and the remedy. The kernel says no more than a
+ * message's number and an errno, and ENOENT is also its word for a module that it lacks.
+ */
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "datapath/datapath_nft_batch.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define NF_TABLES "nf_tables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)"
+
+/* Expressions that modules of their own provide. */
+static const struct {
+	const char *name, *needs;
+} modules[] = {
+	{"ct", "nft_ct, nf_conntrack (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)"},
+	{"tproxy", "nft_tproxy, nf_tproxy_ipv4, nf_tproxy_ipv6 (CONFIG_NFT_TPROXY)"},
+	{"reject", "nft_reject_inet (CONFIG_NFT_REJECT_INET)"},
+	{"objref", "nft_objref (CONFIG_NFT_OBJREF)"},
+};
+
+/* Objects by the type of their message. */
+static const struct {
+	uint8_t type; /* NFT_MSG_* */
+	const char *name;
+	uint16_t attribute; /* of the object's name; 0: none */
+	const char *needs;
+} kinds[] = {
+	{NFT_MSG_NEWTABLE, "the table", 0, NF_TABLES},
+	{NFT_MSG_DELTABLE, "the removal of the table", 0, NULL},
+	{NFT_MSG_NEWCHAIN, "chain", NFTA_CHAIN_NAME, NULL},
+	{NFT_MSG_NEWRULE, "a rule of chain", NFTA_RULE_CHAIN, NULL},
+	{NFT_MSG_NEWSET, "set", NFTA_SET_NAME, NULL},
+	{NFT_MSG_NEWSETELEM, "elements of set", NFTA_SET_ELEM_LIST_SET, NULL},
+	{NFT_MSG_DELSETELEM, "the removal of elements of set", NFTA_SET_ELEM_LIST_SET, NULL},
+	{NFT_MSG_NEWOBJ, "counter", NFTA_OBJ_NAME, "nft_counter (CONFIG_NFT_COUNTER)"},
+};
+
+static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each (attribute, message, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attribute) == type)
+			return attribute;
+	}
+	return NULL;
+}
+
+/* The first expression of a rule that a module provides. Our rules have one at most that matters.
+ */
+static void describe_rule(const struct nlmsghdr *message, const char *chain,
+			  struct nft_failure *failure)
+{
+	const struct nlattr *list = find(message, NFTA_RULE_EXPRESSIONS), *item;
+	size_t i;
+
+	if (!list)
+		return;
+	mnl_attr_for_each_nested (item, list) {
+		const struct nlattr *name = mnl_attr_get_payload(item);
+
+		for (i = 0; i < ARRAY_SIZE(modules); i++) {
+			if (strcmp(mnl_attr_get_str(name), modules[i].name) != 0)
+				continue;
+			failure->needs = modules[i].needs;
+			(void)snprintf(failure->object, sizeof(failure->object),
+				       "the expression %s in chain %s", modules[i].name, chain);
+			return;
+		}
+	}
+}
+
+void nft_failure_describe(const struct nlmsghdr *message, int error,
+			  struct nft_failure *ret_failure)
+{
+	const struct nfgenmsg *header;
+	const char *name = "";
+	size_t i;
+
+	*ret_failure = (struct nft_failure) {.error = error, .object = "the transaction"};
+	/* NFNL_MSG_BATCH_BEGIN: before anything was looked at. */
+	if (!message || NFNL_SUBSYS_ID(message->nlmsg_type) != NFNL_SUBSYS_NFTABLES) {
+		ret_failure->needs = message ? NF_TABLES : NULL;
+		return;
+	}
+	header = mnl_nlmsg_get_payload(message);
+	ret_failure->family = header->nfgen_family;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct nlattr *attribute;
+
+		if (kinds[i].type != NFNL_MSG_TYPE(message->nlmsg_type))
+			continue;
+		attribute = kinds[i].attribute ? find(message, kinds[i].attribute) : NULL;
+		if (attribute)
+			name = mnl_attr_get_str(attribute);
+		ret_failure->needs = kinds[i].needs;
+		(void)snprintf(ret_failure->object, sizeof(ret_failure->object), "%s%s%s",
+			       kinds[i].name, *name ? " " : "", name);
+		if (kinds[i].type == NFT_MSG_NEWRULE)
+			describe_rule(message, name, ret_failure);
+		return;
+	}
+}
+
+/* The kernel's ways to say that it lacks something. */
+static bool is_missing(int error)
+{
+	return error == -ENOENT || error == -EOPNOTSUPP || error == -EAFNOSUPPORT ||
+	       error == -EPROTONOSUPPORT;
+}
+
+int nft_failure_log(const struct nft_failure *failure, const char *action)
+{
+	static const char bpf[] = "use BPF (--datapath bpf, or the host's sidestep agent)";
+
+	if (failure->error == -EPERM)
+		return log_errno(failure->error,
+				 "cannot %s: the kernel refuses it. Run this with CAP_NET_ADMIN, "
+				 "or %s",
+				 action, bpf);
+	if (failure->needs && is_missing(failure->error))
+		return log_errno(failure->error,
+				 "cannot %s: the kernel refuses %s, which needs %s. Load or build "
+				 "the module on the host, or %s",
+				 action, failure->object, failure->needs, bpf);
+	return log_errno(failure->error, "cannot %s: the kernel refuses %s", action,
+			 failure->object);
+}
