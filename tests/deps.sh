@@ -50,6 +50,11 @@ e2e_dir=$here/build/e2e
 # shellcheck source=tests/lib/apt.sh
 . "$here/tests/lib/apt.sh"
 
+# Several files of tests may ask at once.
+mkdir -p "$here/build"
+exec 9>"$here/build/deps.lock"
+flock -w 600 9 || true
+
 say() { printf 'deps: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 

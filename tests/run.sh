@@ -1,58 +1,175 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tests/run.sh [--light] FILE... - runs unit test programs and .bats files, shows what they say,
-# and ends with one line: N passed, N failed, N skipped. --light leaves out what is tagged heavy, for a
-# slow machine (tests/kernels). Status 1 when a test failed or a program
-# ended without its plan; in CI (CI=true) also for skips other than those in tests/skips-expected.
+# tests/run.sh [--light] FILE... - runs unit test programs, .bats files and scripts that print TAP.
+#
+# JOBS of them run at once (default: one for each processor, at most 4). Tests with the bats tag `alone`
+# measure time or memory, so they run last and one file at a time. --light leaves out tests with the tag
+# `heavy`, for a slow machine (tests/kernels).
+#
+# Prints the output of each file in the order of the arguments, the ten files that took longest, the
+# failures and the skips. The last line is: N passed, N failed, N skipped. A file fails, whatever it
+# printed, when it ends with another status than 0, prints another number of results than it planned, or
+# takes too long. A skip must give its reason: the missing feature. In CI (CI=true) every skip fails.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
-passed=0 failed=0 skipped=0
-failures=()
-skips=()
-
-bats_options=(--tap)
+if [ -z "${JOBS:-}" ]; then
+	JOBS=$(nproc)
+	[ "$JOBS" -le 4 ] || JOBS=4
+fi
+light=
 if [ "${1:-}" = --light ]; then
-	bats_options+=(--filter-tags '!heavy')
+	light='!heavy'
 	shift
 fi
 
-# count FILE STATUS - reads the TAP in $output.
+folder=$(mktemp -d)
+declare -A running=() # process: job
+stop() {
+	# timeout(1) passes the signal on to all that it started.
+	[ ${#running[@]} = 0 ] || kill "${!running[@]}" 2>/dev/null
+	rm -rf "$folder"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+# A job is a file, and for .bats files the tags of the tests to run.
+files=() filters=() names=() began=() took=() statuses=()
+add_job() { # FILE TAGS NAME
+	files+=("$1") filters+=("$2${2:+${light:+,}}$light") names+=("$3")
+}
+
+has_tag() { # SCOPE TAG FILE
+	grep -qE "^# bats $1_tags=([a-z,]*,)?$2(,|$)" "$3" 2>/dev/null
+}
+
+# limit_of FILE - prints how many seconds it may take. LIMIT overrides it.
+limit_of() {
+	if [ -n "${LIMIT:-}" ]; then
+		echo "$LIMIT"
+		return
+	fi
+	case $1 in
+	*.bats | */lint.sh) echo 900 ;;
+	*) echo 300 ;;
+	esac
+}
+
+start_job() {
+	local file=${files[$1]} command
+	case $file in
+	*.bats) command=(bats --tap ${filters[$1]:+--filter-tags "${filters[$1]}"} "$file") ;;
+	*) command=(env CMOCKA_MESSAGE_OUTPUT=TAP "$file") ;;
+	esac
+	timeout --kill-after=10 "$(limit_of "$file")" "${command[@]}" </dev/null >"$folder/$1" 2>&1 &
+	running[$!]=$1
+	began[$1]=${EPOCHREALTIME/[.,]/}
+}
+
+end_job() {
+	local process status=0 job
+	wait -n -p process "${!running[@]}" || status=$?
+	job=${running[$process]}
+	unset "running[$process]"
+	took[job]=$(((${EPOCHREALTIME/[.,]/} - began[job]) / 100000))
+	statuses[job]=$status
+}
+
+# print_jobs - prints the output of what has ended, up to the first job that has not.
+printed=0
+print_jobs() {
+	while [ -n "${statuses[printed]:-}" ]; do
+		printf '# %s (%d.%d s)\n' "${names[printed]}" $((took[printed] / 10)) $((took[printed] % 10))
+		cat "$folder/$printed"
+		count "$printed"
+		printed=$((printed + 1))
+	done
+}
+
+# count JOB - adds its results to the totals.
+passed=0 failed=0 skipped=0
+failures=() skips=()
 count() {
-	local line ok=0 bad=0 skip=0
+	local line previous='' plan=0 ok=0 bad=0 skip=0 name=${names[$1]} status=${statuses[$1]} fault='' reason
 	while IFS= read -r line; do
 		case $line in
-		"ok "*"# skip"* | "ok "*"# SKIP"* | "not ok "*"# SKIP"*) # cmocka says the last
-			skip=$((skip + 1))
-			skips+=("$1: ${line#ok }")
+		1..*) plan=$((plan + ${line#1..})) ;;
+		# bats gives the reason of a skip behind it, a unit test in the line before.
+		"ok "*"# skip"* | "not ok "*"# SKIP"*)
+			reason=${line##*# skip}
+			if [[ $line == not* ]]; then
+				reason=$previous
+				[[ ! $previous =~ ^((not )?ok |1\.\.|#) ]] || reason=
+			fi
+			if [ -n "$reason" ]; then
+				skip=$((skip + 1))
+				skips+=("$name: ${line#*ok }: $reason")
+			else
+				bad=$((bad + 1))
+				failures+=("$name: a skip without a reason: $line")
+			fi
 			;;
 		"ok "*) ok=$((ok + 1)) ;;
-		"not ok "*)
+		"not ok "[0-9]*)
 			bad=$((bad + 1))
-			failures+=("$1: ${line#not ok }")
+			failures+=("$name: ${line#not ok }")
 			;;
 		esac
-	done <"$output"
-	# A program that crashed, hung or never began has failed, whatever it printed before.
-	if [ "$2" -ne 0 ] && [ "$bad" -eq 0 ] || [ $((ok + bad + skip)) -eq 0 ]; then
+		previous=$line
+	done <"$folder/$1"
+	if [ "$status" = 124 ]; then
+		fault="took longer than $(limit_of "${files[$1]}") s"
+	elif [ $((ok + bad + skip)) != $plan ]; then
+		fault="$((ok + bad + skip)) results of $plan planned, exit status $status"
+	elif [ "$status" != 0 ] && [ $bad = 0 ]; then
+		fault="exit status $status"
+	elif [ $plan = 0 ] && [ -z "${filters[$1]}" ]; then
+		fault="no test"
+	fi
+	if [ -n "$fault" ]; then
 		bad=$((bad + 1))
-		failures+=("$1: exit status $2")
+		failures+=("$name: $fault")
 	fi
 	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
 }
 
 for file; do
-	printf '# %s\n' "$file"
-	case $file in
-	*.bats) timeout 900 bats "${bats_options[@]}" "$file" 2>&1 | tee "$output" ;;
-	*.sh) timeout 300 "$file" 2>&1 | tee "$output" ;;
-	*) CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$file" 2>&1 | tee "$output" ;;
-	esac
-	count "$file" "${PIPESTATUS[0]}"
+	if has_tag file alone "$file"; then
+		continue
+	elif has_tag test alone "$file"; then
+		add_job "$file" '!alone' "$file"
+	else
+		add_job "$file" '' "$file"
+	fi
+done
+together=${#files[@]}
+for file; do
+	if has_tag file alone "$file"; then
+		add_job "$file" '' "$file"
+	elif has_tag test alone "$file"; then
+		add_job "$file" alone "$file, tests that run alone"
+	fi
 done
 
+began_all=$SECONDS
+for ((job = 0; job < ${#files[@]}; job++)); do
+	limit=$JOBS
+	[ $job -lt "$together" ] || limit=1
+	while [ ${#running[@]} -ge "$limit" ]; do
+		end_job
+		print_jobs
+	done
+	start_job $job
+done
+while [ ${#running[@]} -gt 0 ]; do
+	end_job
+	print_jobs
+done
+
+printf '# %d s in all; the longest:\n' $((SECONDS - began_all))
+for ((job = 0; job < ${#files[@]}; job++)); do
+	printf '#%6d.%d s  %s\n' $((took[job] / 10)) $((took[job] % 10)) "${names[job]}"
+done | sort -k2,2nr -t'#' | head
 status=0
 for line in ${failures[@]+"${failures[@]}"}; do
 	printf 'FAILED  %s\n' "$line"
@@ -60,10 +177,8 @@ for line in ${failures[@]+"${failures[@]}"}; do
 done
 for line in ${skips[@]+"${skips[@]}"}; do
 	printf 'SKIPPED %s\n' "$line"
-	if [ "${CI:-}" = true ]; then
-		printf 'a skip fails in CI\n'
-		status=1
-	fi
+	[ "${CI:-}" != true ] || status=1
 done
+[ ${#skips[@]} = 0 ] || [ "${CI:-}" != true ] || printf 'A skip fails in CI.\n'
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 exit $status

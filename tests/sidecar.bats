@@ -269,9 +269,9 @@ steered() {
 	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
 	before=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
-	programs=$(programs)
 	sidecar --drain 30000
-	[ "$(programs)" != "$programs" ]
+	programs=$(programs)
+	[ "$(wc -w <<<"$programs")" = 4 ]
 	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 60
 	bed_until 5 steered 1
 	bed_signal sidecar TERM
@@ -284,12 +284,18 @@ steered() {
 	after=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
 	diff <(echo "$before") <(echo "$after")
 	[ ! -e "$(SIDE_PIN)" ]
-	[ "$(programs)" = "$programs" ]
+	for program in $programs; do
+		bed_until 5 program_gone "$program"
+	done
 }
 
-# The BPF programs of ours on the whole machine, whoever they belong to.
+program_gone() {
+	! "$("$BED_REPO/tests/deps.sh" bpftool)" prog show id "$1" 2>/dev/null
+}
+
+# programs - prints the numbers of the sidecar's BPF programs.
 programs() {
-	"$("$BED_REPO/tests/deps.sh" bpftool)" prog show | grep -E "name (steer|lo_egress|dev_ingress|dev_egress) " | cut -d: -f1
+	grep -h ^prog_id: /proc/"$(bed_pid sidecar)"/fdinfo/* | awk '{ print $2 }' | sort -u
 }
 
 @test "a start that fails takes back what it did" {

@@ -152,6 +152,8 @@ serve() {
 }
 
 @test "a bed whose owner was killed is removed by the next" {
+	# Where no other bed is, which would remove it as well.
+	export TMPDIR=$BATS_TEST_TMPDIR
 	bash -c '. "$1"; bed_start; bed_spawn app left sleep 600; echo "$BED_DIR" >"$2"; kill -KILL $$' \
 		owner "$BATS_TEST_DIRNAME/lib/testbed.bash" "$BATS_TEST_TMPDIR/dir" || true
 	dir=$(<"$BATS_TEST_TMPDIR/dir")

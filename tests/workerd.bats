@@ -369,9 +369,10 @@ sidecar_runs() {
 	box_sidecar >/dev/null 2>&1
 }
 
-# cold_start - of a box whose outbound traffic begins when its sidecar is there (starts.bats has it from
-# the first moment on), and goes on while the application's and the sidecar's ports are polled. Neither
-# fails once the launcher has its answer.
+# cold_start - starts a box and connects to the outside from the moment that its sidecar is there. Nothing
+# fails once the launcher has its answer: neither these connections nor polls of the application's and the
+# sidecar's ports. (An attempt lasts at most half a second, so that none from before reaches so far.
+# starts.bats connects from the first moment on.)
 cold_start() {
 	local sidecar url polls=() i failed
 	# shellcheck disable=SC2016 # for the inner shell
@@ -380,7 +381,7 @@ cold_start() {
 	bed_until 20 sidecar_runs
 	sidecar=$(box_sidecar)
 	bed_spawn engine flood nsenter --net="/proc/$(engine_pid "$sidecar")/ns/net" -- "$PEER" flood $NOWHERE 80 \
-		--attempt-ms 100 --pause-us 3000 --timeout 60 --until-file "$BED_DIR/flood.end" --log "$BED_DIR/flood.failed"
+		--attempt-ms 500 --pause-us 3000 --timeout 60 --until-file "$BED_DIR/flood.end" --log "$BED_DIR/flood.failed"
 	bed_wait_exit start 60 || fail "no start: $(bed_log start)"
 	is "answer" "$(bed_log start)" interceptedapp
 	failed=$(wc -l <"$BED_DIR/flood.failed")
@@ -434,7 +435,8 @@ example_wrangler() {
 }
 
 @test "the example, by one command, shows what its Worker answers" {
-	"example_$LAUNCHER"
+	# It writes below build/examples.
+	bed_locked "$LAUNCHER" "example_$LAUNCHER"
 	bed_until 10 no_containers
 	no_leak
 }

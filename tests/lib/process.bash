@@ -67,6 +67,17 @@ bed_until() {
 	_bed_until "$@" || bed_fail "not within $1 s: ${*:2}"
 }
 
+# bed_locked NAME COMMAND... - runs it while nobody else runs a command under this name, in any bed. For
+# folders below build/ that several files of tests write.
+bed_locked() {
+	local lock=$BED_REPO/build/$1.lock
+	shift
+	(
+		flock 9 || exit
+		"$@" 9>&-
+	) 9>"$lock"
+}
+
 # bed_pid NAME - prints the process's number; status 1 when there is none by that name.
 bed_pid() {
 	local pid started

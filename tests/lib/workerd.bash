@@ -30,6 +30,10 @@ workerd_images() {
 
 # workerd_sidecar_image - loads the image that `make image` writes, as sidestep:latest.
 workerd_sidecar_image() {
+	bed_locked image _workerd_sidecar_image
+}
+
+_workerd_sidecar_image() {
 	env -u MAKEFLAGS -u BUILD make -s -C "$BED_REPO" image-tree >/dev/null || bed_fail "make image failed" || return
 	dk load -qi "$BED_REPO/build/image/sidestep.tar" >/dev/null
 }

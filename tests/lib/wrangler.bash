@@ -33,6 +33,10 @@ _wrangler_registry_answers() {
 # wrangler_packages - what the example's lock file says, where the example itself looks for it: the bed
 # has no way to npm's registry. Prints the folder.
 wrangler_packages() {
+	bed_locked wrangler _wrangler_packages
+}
+
+_wrangler_packages() {
 	local work=$BED_REPO/build/examples/wrangler
 	mkdir -p "$work"
 	cp "$BED_REPO"/examples/wrangler/{package.json,package-lock.json,.npmrc} "$work"
