@@ -35,6 +35,7 @@ LLHTTP_SOURCES := $(wildcard /usr/share/llhttp/*.c)
 LLHTTP_OBJECTS := $(LLHTTP_SOURCES:/usr/share/llhttp/%.c=$(BUILD)/llhttp/%.o)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+UNIT_SUPPORT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/support/*.c))
 
 # V=1 shows the commands.
 ifneq ($(V),1)
@@ -96,10 +97,19 @@ $(BUILD)/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a $(BUILD)/librarie
 LIBS_test_dns_message := -lldns
 LIBS_test_nft := -lnftables
 
-$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libsidestep.a $(BUILD)/libraries
+# The unit tests share these: scripted peers and beds.
+$(BUILD)/tests/support/%.o: tests/unit/support/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/libsidestep.a $(LDFLAGS) @$(BUILD)/libraries \
-		$(LIBS_$*) -lcmocka -o $@
+	$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/support.a: $(UNIT_SUPPORT)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/support.a $(BUILD)/libsidestep.a $(BUILD)/libraries
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/tests/support.a $(BUILD)/libsidestep.a \
+		$(LDFLAGS) @$(BUILD)/libraries $(LIBS_$*) -lcmocka -o $@
 
 IMAGE_ARCH ?= $(shell dpkg --print-architecture)
 .PHONY: image image-tree
@@ -183,7 +193,7 @@ lint: $(SKELETONS)
 
 .PHONY: format
 format:
-	clang-format -i user/*.[ch] user/*/*.[ch] tests/unit/*.c tests/peer/*.[ch] bench/load/*.[ch] bpf/*.[ch] include/*.h
+	clang-format -i user/*.[ch] user/*/*.[ch] tests/unit/*.[ch] tests/unit/support/*.[ch] tests/peer/*.[ch] bench/load/*.[ch] bpf/*.[ch] include/*.h
 
 PREFIX ?= /usr/local
 .PHONY: install
@@ -199,4 +209,4 @@ vmlinux:
 clean:
 	rm -rf $(BUILD)
 
--include $(patsubst %.o,%.d,$(USER_OBJECTS) $(BUILD)/user/main.o $(PEER_OBJECTS) $(BENCH_OBJECTS)) $(UNIT_TESTS:=.d)
+-include $(patsubst %.o,%.d,$(USER_OBJECTS) $(BUILD)/user/main.o $(PEER_OBJECTS) $(BENCH_OBJECTS) $(UNIT_SUPPORT)) $(UNIT_TESTS:=.d)

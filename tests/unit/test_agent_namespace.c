@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the agent attaches to a namespace, at each point where it may be killed: nothing is attached
- * twice for good, and nothing stays. The agent is at home, the container is the far namespace.
+ * Kills the agent at each point of attaching to a namespace, and tests that in the end nothing is
+ * attached twice and nothing is left. The agent is in "home", and "far" is the container's
+ * namespace.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -37,7 +38,7 @@ static uint32_t device, number;
 static struct programs *programs;
 static struct agent_namespace namespace;
 
-/* An agent that begins, by a way, with what an earlier one left. */
+/* Starts an agent, which adopts what an earlier one left. */
 static void begin(enum programs_way way)
 {
 	const struct programs_config config = {
@@ -51,7 +52,7 @@ static void begin(enum programs_way way)
 					      .netns_fd = far_netns};
 }
 
-/* As a kill does: what is attached and pinned stays. */
+/* Ends the agent like a kill: attachments and pins stay. */
 static void end(void)
 {
 	programs_free(programs);
@@ -79,7 +80,7 @@ static void settle_all(void)
 	}
 }
 
-/* How many files of the namespace's directory have the ending, or have none. */
+/* Counts the files of the namespace's directory with the suffix of filters, or without it. */
 static int files(bool filters)
 {
 	char path[128];
@@ -99,7 +100,7 @@ static int files(bool filters)
 	return count;
 }
 
-/* The program of our filter on a device; 0: there is none. */
+/* Returns the program of our filter on a device, or 0. */
 static uint32_t filter(uint32_t ifindex, enum bpf_tc_attach_point point)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = point);
@@ -135,7 +136,7 @@ static int tcx(void)
 	       tcx_count(device, TCX_INGRESS) + tcx_count(device, TCX_EGRESS);
 }
 
-/* A link that is let go of ends in a worker of the kernel's, soon. */
+/* Waits until no TCX link is left, because a kernel worker detaches a closed link. */
 static void wait_no_tcx(void)
 {
 	int i;
@@ -195,7 +196,7 @@ static void test_filters_then_links(void **state)
 	}
 	assert_false(namespace.unsettled);
 	assert_settled();
-	/* Again, as at a new session: the links stay. */
+	/* A new session attaches again, and the links stay. */
 	attach();
 	assert_false(namespace.unsettled);
 	assert_settled();
@@ -216,7 +217,7 @@ static void test_other_ways(void **state)
 	assert_unsettled();
 }
 
-/* The next agent: a filter runs its program as soon as its session begins, and becomes a link. */
+/* With the next agent, a filter runs its program once a session starts, and becomes a link. */
 static void test_killed_before_settling(void **state)
 {
 	uint32_t before;
@@ -252,7 +253,7 @@ static void test_killed_between_two(void **state)
 	assert_settled();
 }
 
-/* A link that is pinned, and the filter beside it. */
+/* Leaves a pinned link and the filter next to it. */
 static void leave_both(void)
 {
 	struct programs_attachment attachment;
@@ -278,7 +279,7 @@ static void test_killed_while_settling(void **state)
 	begin_anew(PROGRAMS_WAY_AUTO);
 	attach();
 	assert_settled();
-	/* Settling finds the link that is there, too. */
+	/* Settling finds the existing link too. */
 	leave_both();
 	namespace.unsettled = true;
 	settle_all();
@@ -302,7 +303,7 @@ static void test_device_goes(void **state)
 	assert_settled();
 }
 
-/* Whoever cleans has no session: a process in the namespace is the way into it. */
+/* --clean has no session, and enters the namespace through a process that is in it. */
 static void test_removed_without_session(void **state)
 {
 	int ready[2], done[2], status;
@@ -376,7 +377,7 @@ static void test_entries_are_removed_with_their_namespace(void **state)
 		assert_int_equal(count(MAP_BYPASS6), i * 4);
 		assert_int_equal(count(MAP_ROUTE4), i * 6);
 		assert_int_equal(count(MAP_ROUTE6), i * 4);
-		/* The middle ones first. */
+		/* The middle ones come first. */
 		programs_namespace_remove(programs, numbers[i % ARRAY_SIZE(numbers)]);
 	}
 	assert_int_equal(count(MAP_BYPASS4) + count(MAP_ROUTE6), 0);

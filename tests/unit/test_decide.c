@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The decision of the BPF programs, compiled natively and walked over its whole domain. */
+/* Tests the decision of the BPF programs, compiled natively, over its whole domain. */
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,13 +64,13 @@ static void check_bypass_comes_first(const struct decision_input *in, uint32_t v
 	bool stepped_aside = verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_LINK ||
 			     verdict == SIDESTEP_BRIDGE;
 
-	/* Both ends within bypassed subnets, or within the namespace, or on the link: always. */
+	/* Both ends are bypassed: sidestep always steps aside. */
 	if (in->source_bypass && in->destination_bypass)
 		assert_true(stepped_aside);
-	/* A destination outside of them: never. */
+	/* The destination is not bypassed: it never does. */
 	if (!in->destination_bypass)
 		assert_false(stepped_aside);
-	/* From outside to inside is no bridge traffic. */
+	/* Only the destination is bypassed: this is no bridge traffic. */
 	if (!in->source_bypass &&
 	    !(in->destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
 		assert_false(stepped_aside);
@@ -100,7 +100,8 @@ static void check_nothing_leaks(const struct decision_input *in, uint32_t verdic
 		return;
 	if (in->owner == SIDESTEP_OWNER_PROXY)
 		return;
-	/* What else leaves is no new connection, no question to a resolver, no blind fragment. */
+	/* Other packets that leave are no new connections, no DNS queries and no later fragments.
+	 */
 	assert_false(in->protocol == IPPROTO_TCP && in->opening);
 	assert_false(in->protocol == IPPROTO_UDP && in->destination_port == 53);
 	assert_false(in->later_fragment);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Requests to the engine, byte by byte: the test is the engine. */
+/* Tests docker_api byte by byte. The test plays the engine. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -67,7 +67,7 @@ static int note_line(const char *line, size_t size, void *context)
 	return 0;
 }
 
-/* Starts GET @path, takes the connection and reads the request. */
+/* Starts GET @path, accepts the connection and reads the request. */
 static void start(struct bed *bed, const char *path, const char *query)
 {
 	ssize_t size;
@@ -87,7 +87,7 @@ static void start_stream(struct bed *bed)
 	start(bed, "/events", NULL);
 }
 
-/* Has the engine say @text, one byte at a time. */
+/* Sends @text to the request, one byte at a time. */
 static void say(struct bed *bed, const char *text)
 {
 	for (; *text && bed->request.state == DOCKER_REQUEST_RUNNING; text++) {
@@ -252,7 +252,7 @@ static void test_stream_error(void **state)
 	assert_done(bed, -EBADMSG, "the line handler's");
 }
 
-/* Of a refused stream the body is the error, not events. */
+/* The body of a refused stream is an error, not events. */
 static void test_stream_refused(void **state)
 {
 	struct bed *bed = *state;

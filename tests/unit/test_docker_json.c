@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the engine answers, as pure functions. The documents have the shape of an engine's. */
+/* Tests the parsers of docker_json. The documents have the shape of an engine's. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -174,7 +174,7 @@ static void test_malformed(void **state)
 	assert_int_equal(count, 77);
 }
 
-/* Every prefix of a good document is a bad one, and none may leak or overrun. */
+/* Every truncated document is refused, without a leak or an overrun. */
 static void test_truncated(void **state)
 {
 	struct docker_network *networks;
@@ -183,7 +183,7 @@ static void test_truncated(void **state)
 
 	(void)state;
 	for (size = 0; size < strlen(networks_document); size++) {
-		char *copy = malloc(size ? size : 1); /* no byte more */
+		char *copy = malloc(size ? size : 1); /* exactly, to detect an overrun */
 
 		assert_non_null(copy);
 		memcpy(copy, networks_document, size);
@@ -193,7 +193,7 @@ static void test_truncated(void **state)
 	}
 }
 
-/* Labels of foreign images: jansson takes no NUL in a key. */
+/* Images may have labels with a NUL, which jansson rejects in a key. */
 static void test_nuls(void **state)
 {
 	static const char good[] = "{\"\\u0000\":\"a\\\\u0000\\\\\\u0000\",\"\\ufffd\":1}";
@@ -204,7 +204,7 @@ static void test_nuls(void **state)
 	(void)state;
 	value = docker_load("it", good, strlen(good), reason);
 	assert_non_null(value);
-	/* The later one of two that are now the same. */
+	/* Two keys became the same, and the later one counts. */
 	assert_int_equal(json_integer_value(json_object_get(value, "\xef\xbf\xbd")), 1);
 	json_decref(value);
 	value = docker_load("it", good, strlen(good) - strlen(",\"\\ufffd\":1}"), reason);

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The watcher against a scripted engine: what a real one cannot be made to show. */
+/* Tests docker_networks against a scripted engine, for faults that a real one does not show on
+ * demand. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
 
 #include "docker/docker_networks.h"
-#include "docker_fake.h"
+#include "support/docker_fake.h"
 
 #define ONE_NETWORK(name)                                                                          \
 	"[{\"Name\":\"" name "\",\"Id\":\"" name "\",\"Scope\":\"local\",\"Driver\":\"bridge\","   \
@@ -19,58 +23,19 @@
 #define CONNECT_EVENT "{\"Type\":\"network\",\"Action\":\"connect\"}\n"
 #define OTHER_EVENT   "{\"Type\":\"container\",\"Action\":\"exec_start: true\"}\n"
 
-/* What the handler was told. */
-struct seen {
-	pthread_mutex_t lock;
-	pthread_cond_t news;
-	unsigned int snapshots;
-	unsigned int lost;
-	unsigned int back;
-	char name[64]; /* of the last snapshot's first network */
-	char reason[256];
-};
-
 struct bed {
-	struct fake fake;
-	struct seen seen;
+	struct docker_fake fake;
+	struct docker_seen seen;
 	struct docker_networks *watch;
 };
 
 static void on_networks(const struct docker_network *networks, size_t count, void *context)
 {
-	struct seen *seen = context;
-
-	(void)pthread_mutex_lock(&seen->lock);
-	seen->snapshots++;
-	(void)snprintf(seen->name, sizeof(seen->name), "%s", count ? networks[0].name : "");
-	(void)pthread_cond_signal(&seen->news);
-	(void)pthread_mutex_unlock(&seen->lock);
-}
-
-static void on_connected(bool connected, const char *reason, void *context)
-{
-	struct seen *seen = context;
-
-	(void)pthread_mutex_lock(&seen->lock);
-	if (connected)
-		seen->back++;
-	else
-		seen->lost++;
-	(void)snprintf(seen->reason, sizeof(seen->reason), "%s", reason ? reason : "");
-	(void)pthread_cond_signal(&seen->news);
-	(void)pthread_mutex_unlock(&seen->lock);
+	docker_seen_state(context, count ? networks[0].name : "", false);
 }
 
 static const struct docker_networks_handler handler = {.networks = on_networks,
-						       .connected = on_connected};
-
-#define WAIT_FOR(bed, counter, wanted)                                                             \
-	do {                                                                                       \
-		struct seen *seen = &(bed)->seen;                                                  \
-                                                                                                   \
-		if (!fake_wait(&seen->lock, &seen->news, &seen->counter, wanted))                  \
-			fail_msg("waited for %u " #counter, (unsigned int)(wanted));               \
-	} while (0)
+						       .connected = docker_seen_connected};
 
 static void pause_ms(long milliseconds)
 {
@@ -93,9 +58,8 @@ static int bed_setup(void **state)
 
 	if (!bed)
 		return -1;
-	(void)pthread_mutex_init(&bed->seen.lock, NULL);
-	(void)pthread_cond_init(&bed->seen.news, NULL);
-	fake_prepare(&bed->fake);
+	docker_seen_init(&bed->seen);
+	docker_fake_prepare(&bed->fake);
 	bed->fake.networks = ONE_NETWORK("first");
 	*state = bed;
 	return 0;
@@ -106,7 +70,7 @@ static int bed_teardown(void **state)
 	struct bed *bed = *state;
 
 	docker_networks_free(bed->watch);
-	fake_release(&bed->fake);
+	docker_fake_release(&bed->fake);
 	free(bed);
 	return 0;
 }
@@ -125,27 +89,16 @@ static void set_networks(struct bed *bed, const char *body, size_t filler, int s
 	(void)pthread_mutex_unlock(&bed->fake.lock);
 }
 
-static void assert_reason(struct bed *bed, const char *part)
-{
-	char reason[256];
-
-	(void)pthread_mutex_lock(&bed->seen.lock);
-	memcpy(reason, bed->seen.reason, sizeof(reason));
-	(void)pthread_mutex_unlock(&bed->seen.lock);
-	if (!strstr(reason, part))
-		fail_msg("'%s' is not in '%s'", part, reason);
-}
-
-static void test_first_snapshot(void **state)
+static void test_first_state(void **state)
 {
 	struct bed *bed = *state;
 
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	assert_int_equal(bed->seen.back, 1);
 	assert_int_equal(bed->seen.lost, 0);
-	assert_string_equal(bed->seen.name, "first");
+	docker_seen_assert_text(&bed->seen, "first");
 	assert_non_null(strstr(bed->fake.events_request, "GET /events?since="));
 	assert_non_null(strstr(bed->fake.events_request, "filters=%7B%22type%22%3A%5B%22network"));
 }
@@ -155,36 +108,36 @@ static void test_events_in_pieces(void **state)
 	struct bed *bed = *state;
 	size_t piece, i;
 
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	for (piece = 1; piece <= strlen(CREATE_EVENT); piece++) {
-		fake_event(&bed->fake, CREATE_EVENT, piece);
-		WAIT_FOR(bed, snapshots, 1 + (unsigned int)piece);
+		docker_fake_event(&bed->fake, CREATE_EVENT, piece);
+		WAIT_SEEN(bed, states, 1 + (unsigned int)piece);
 	}
-	/* Once more would be one read per piece and not per event. */
+	/* A further read would mean one read per piece instead of per event. */
 	pause_ms(50);
 	assert_int_equal(bed->fake.fetches, piece);
 	for (i = 0; i < 50; i++)
-		fake_event(&bed->fake, OTHER_EVENT, 7);
+		docker_fake_event(&bed->fake, OTHER_EVENT, 7);
 	pause_ms(50);
 	assert_int_equal(bed->fake.fetches, piece);
 	assert_int_equal(bed->seen.lost, 0);
 }
 
-/* An engine tells of a connection before it shows it. */
+/* An engine sends the event of a new membership before it shows the membership. */
 static void test_late_effect(void **state)
 {
 	struct bed *bed = *state;
 
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
-	fake_event(&bed->fake, CONNECT_EVENT, 100);
-	WAIT_FOR(bed, snapshots, 2);
+	WAIT_SEEN(bed, states, 1);
+	docker_fake_event(&bed->fake, CONNECT_EVENT, 100);
+	WAIT_SEEN(bed, states, 2);
 	set_networks(bed, ONE_NETWORK("late"), 0, 200);
-	WAIT_FOR(bed, snapshots, 3);
-	assert_string_equal(bed->seen.name, "late");
+	WAIT_SEEN(bed, states, 3);
+	docker_seen_assert_text(&bed->seen, "late");
 }
 
 static void test_coalesced(void **state)
@@ -196,36 +149,36 @@ static void test_coalesced(void **state)
 	assert_non_null(many);
 	for (i = 0; i < 1000; i++)
 		memcpy(many + i * strlen(CREATE_EVENT), CREATE_EVENT, strlen(CREATE_EVENT));
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	set_networks(bed, ONE_NETWORK("second"), 0, 200);
-	fake_event(&bed->fake, many, 1000 * strlen(CREATE_EVENT));
-	WAIT_FOR(bed, snapshots, 2);
+	docker_fake_event(&bed->fake, many, 1000 * strlen(CREATE_EVENT));
+	WAIT_SEEN(bed, states, 2);
 	pause_ms(100);
-	assert_string_equal(bed->seen.name, "second");
+	docker_seen_assert_text(&bed->seen, "second");
 	/* The 60 KB arrive in a few reads of at most 16 KB. */
-	assert_true(bed->fake.fetches >= 2 && bed->fake.fetches <= 8);
+	assert_in_range(bed->fake.fetches, 2, 8);
 	free(many);
 }
 
-/* What the engine does next, the loss that it must cause, and that the old state stays until a
- * good answer comes. */
+/* Checks that a bad answer causes a loss, and that the old state stays until a good answer comes.
+ */
 static void check_loss(struct bed *bed, const char *body, size_t filler, int status,
 		       const char *reason)
 {
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	set_networks(bed, body, filler, status);
-	fake_event(&bed->fake, CREATE_EVENT, 100);
-	WAIT_FOR(bed, lost, 1);
-	assert_reason(bed, reason);
-	assert_int_equal(bed->seen.snapshots, 1);
-	assert_string_equal(bed->seen.name, "first");
+	docker_fake_event(&bed->fake, CREATE_EVENT, 100);
+	WAIT_SEEN(bed, lost, 1);
+	docker_seen_assert_reason(&bed->seen, reason);
+	assert_int_equal(bed->seen.states, 1);
+	docker_seen_assert_text(&bed->seen, "first");
 	set_networks(bed, ONE_NETWORK("later"), 0, 200);
-	WAIT_FOR(bed, snapshots, 2);
-	assert_string_equal(bed->seen.name, "later");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "later");
 	assert_int_equal(bed->seen.back, 2);
 	assert_true(bed->fake.streams >= 2);
 }
@@ -257,21 +210,21 @@ static void test_largest_networks(void **state)
 	struct bed *bed = *state;
 
 	set_networks(bed, "[]", DOCKER_ANSWER_MAX - 2, 200);
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	assert_int_equal(bed->seen.lost, 0);
 }
 
 static void check_bad_stream(struct bed *bed, const char *text, const char *reason)
 {
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
-	fake_event(&bed->fake, text, 50000);
-	WAIT_FOR(bed, lost, 1);
-	assert_reason(bed, reason);
-	WAIT_FOR(bed, snapshots, 2);
+	WAIT_SEEN(bed, states, 1);
+	docker_fake_event(&bed->fake, text, 50000);
+	WAIT_SEEN(bed, lost, 1);
+	docker_seen_assert_reason(&bed->seen, reason);
+	WAIT_SEEN(bed, states, 2);
 	assert_int_equal(bed->fake.streams, 2);
 }
 
@@ -296,23 +249,20 @@ static void test_ended_stream(void **state)
 {
 	struct bed *bed = *state;
 
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	set_networks(bed, ONE_NETWORK("missed"), 0, 200);
-	/* The chunk of length 0 that ends an answer in order, and then without. */
-	(void)pthread_mutex_lock(&bed->fake.lock);
-	(void)fake_send(bed->fake.stream, "0\r\n\r\n", 5);
-	(void)pthread_mutex_unlock(&bed->fake.lock);
-	WAIT_FOR(bed, lost, 1);
-	assert_reason(bed, "GET /events: the engine ended the stream");
-	WAIT_FOR(bed, snapshots, 2);
-	assert_string_equal(bed->seen.name, "missed");
-	fake_event(&bed->fake, "{\"Type\":", 100);
-	fake_hang_up(&bed->fake);
-	WAIT_FOR(bed, lost, 2);
-	assert_reason(bed, "GET /events: ");
-	WAIT_FOR(bed, snapshots, 3);
+	docker_fake_end_stream(&bed->fake);
+	WAIT_SEEN(bed, lost, 1);
+	docker_seen_assert_reason(&bed->seen, "GET /events: the engine ended the stream");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "missed");
+	docker_fake_event(&bed->fake, "{\"Type\":", 100);
+	docker_fake_hang_up(&bed->fake);
+	WAIT_SEEN(bed, lost, 2);
+	docker_seen_assert_reason(&bed->seen, "GET /events: ");
+	WAIT_SEEN(bed, states, 3);
 }
 
 static void test_refused_events(void **state)
@@ -320,34 +270,35 @@ static void test_refused_events(void **state)
 	struct bed *bed = *state;
 
 	bed->fake.events_status = 403;
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed);
-	WAIT_FOR(bed, lost, 1);
-	assert_reason(bed, "GET /events: status 403: not today");
+	WAIT_SEEN(bed, lost, 1);
+	docker_seen_assert_reason(&bed->seen, "GET /events: status 403: not today");
 	assert_int_equal(bed->fake.fetches, 0);
 }
 
-/* No engine, a first engine, none again, a second one. */
+/* There is no engine, then a first one, none again, and a second one. */
 static void test_engine_comes_and_goes(void **state)
 {
 	struct bed *bed = *state;
 
 	watch_start(bed);
-	WAIT_FOR(bed, lost, 1);
-	assert_reason(bed, "docker.sock: No such file or directory; start the engine");
-	fake_listen(&bed->fake);
-	WAIT_FOR(bed, snapshots, 1);
-	fake_stop(&bed->fake);
-	WAIT_FOR(bed, lost, 2);
+	WAIT_SEEN(bed, lost, 1);
+	docker_seen_assert_reason(&bed->seen,
+				  "docker.sock: No such file or directory; start the engine");
+	docker_fake_listen(&bed->fake);
+	WAIT_SEEN(bed, states, 1);
+	docker_fake_stop(&bed->fake);
+	WAIT_SEEN(bed, lost, 2);
 	set_networks(bed, ONE_NETWORK("second"), 0, 200);
-	fake_listen(&bed->fake);
-	WAIT_FOR(bed, snapshots, 2);
-	assert_string_equal(bed->seen.name, "second");
+	docker_fake_listen(&bed->fake);
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "second");
 	assert_int_equal(bed->seen.back, 2);
 	assert_int_equal(bed->seen.lost, 2);
 }
 
-/* In whatever state it is found, the end must come at once. */
+/* The watcher must end at once, in any state. */
 static void check_end(struct bed *bed)
 {
 	double before;
@@ -363,19 +314,19 @@ static void test_end(void **state)
 {
 	struct bed *bed = *state;
 
-	watch_start(bed); /* nobody there: waiting to connect again */
+	watch_start(bed); /* no engine: it waits to connect again */
 	check_end(bed);
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	watch_start(bed); /* idle */
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	check_end(bed);
 	bed->fake.stall_networks = true;
-	watch_start(bed); /* in the middle of reading */
+	watch_start(bed); /* reading */
 	check_end(bed);
 	bed->fake.stall_events = true;
-	watch_start(bed); /* not yet answered */
+	watch_start(bed); /* waiting for the event stream */
 	check_end(bed);
-	watch_start(bed); /* hardly begun */
+	watch_start(bed); /* just started */
 	docker_networks_free(bed->watch);
 	bed->watch = NULL;
 	docker_networks_free(NULL);
@@ -393,11 +344,11 @@ static void test_paths(void **state)
 	assert_int_equal(docker_networks_new(longer, &handler, NULL, &bed->watch), -ENAMETOOLONG);
 	assert_null(bed->watch);
 	(void)snprintf(url, sizeof(url), "unix://%s", bed->fake.path);
-	fake_listen(&bed->fake);
-	/* A proxy of the environment must not come between. */
+	docker_fake_listen(&bed->fake);
+	/* A proxy in the environment must not be used. */
 	assert_int_equal(setenv("http_proxy", "http://192.0.2.1:1", 1), 0);
 	assert_int_equal(docker_networks_new(url, &handler, &bed->seen, &bed->watch), 0);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	assert_int_equal(unsetenv("http_proxy"), 0);
 }
 
@@ -406,7 +357,7 @@ static void test_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_first_snapshot),
+		TEST(test_first_state),
 		TEST(test_events_in_pieces),
 		TEST(test_coalesced),
 		TEST(test_late_effect),

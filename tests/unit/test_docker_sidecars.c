@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The watcher of sidecars against a scripted engine: order, races and faults that a real one
- * cannot be made to show. */
+/* Tests docker_sidecars and docker_orphans against a scripted engine, for orders, races and faults
+ * that a real one does not show on demand. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "docker/docker_orphans.h"
 #include "docker/docker_sidecars.h"
-#include "docker_fake.h"
+#include "support/docker_fake.h"
 
 #define SUMMARY_OF(id, name, role, mode)                                                           \
 	"{\"Id\":\"" id "\",\"Names\":[\"/" name "\"],\"Image\":\"img\",\"Labels\":{"              \
@@ -30,82 +33,26 @@
 	"\"}}}\n"
 #define EVENT(id, action) EVENT_OF(id, action, "sidecar")
 
-/* What the handler was told. */
-struct seen {
-	pthread_mutex_t lock;
-	pthread_cond_t news;
-	unsigned int snapshots;
-	unsigned int lost;
-	unsigned int back;
-	unsigned int used; /* snapshots in which the first sidecar had a user */
-	char text[256];	   /* of the last snapshot: "name:pid name:pid" */
-	char reason[256];
-};
-
 struct bed {
-	struct fake fake;
-	struct seen seen;
+	struct docker_fake fake;
+	struct docker_seen seen;
 	struct docker_sidecars *watch;
 };
 
+/* Records "name:pid name:pid", and whether the first sidecar has a user. */
 static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
 {
-	struct seen *seen = context;
 	size_t used = 0, i;
+	char text[256] = "";
 
-	(void)pthread_mutex_lock(&seen->lock);
-	seen->snapshots++;
-	seen->text[0] = '\0';
 	for (i = 0; i < count; i++)
-		used += (size_t)snprintf(seen->text + used, sizeof(seen->text) - used, "%s%s:%d",
-					 i ? " " : "", sidecars[i].name, (int)sidecars[i].pid);
-	seen->used += count && sidecars[0].unused_since_ms == 0;
-	(void)pthread_cond_signal(&seen->news);
-	(void)pthread_mutex_unlock(&seen->lock);
-}
-
-static void on_connected(bool connected, const char *reason, void *context)
-{
-	struct seen *seen = context;
-
-	(void)pthread_mutex_lock(&seen->lock);
-	if (connected)
-		seen->back++;
-	else
-		seen->lost++;
-	(void)snprintf(seen->reason, sizeof(seen->reason), "%s", reason ? reason : "");
-	(void)pthread_cond_signal(&seen->news);
-	(void)pthread_mutex_unlock(&seen->lock);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s:%d", i ? " " : "",
+					 sidecars[i].name, (int)sidecars[i].pid);
+	docker_seen_state(context, text, count && sidecars[0].unused_since_ms == 0);
 }
 
 static const struct docker_sidecars_handler handler = {.sidecars = on_sidecars,
-						       .connected = on_connected};
-
-#define WAIT_FOR(bed, counter, wanted)                                                             \
-	do {                                                                                       \
-		struct seen *seen = &(bed)->seen;                                                  \
-                                                                                                   \
-		if (!fake_wait(&seen->lock, &seen->news, &seen->counter, wanted))                  \
-			fail_msg("waited for %u " #counter, (unsigned int)(wanted));               \
-	} while (0)
-
-#define WAIT_ASKED(bed, counter, wanted)                                                           \
-	do {                                                                                       \
-		struct fake *fake = &(bed)->fake;                                                  \
-                                                                                                   \
-		if (!fake_wait(&fake->lock, &fake->asked, &fake->counter, wanted))                 \
-			fail_msg("waited for %u " #counter, (unsigned int)(wanted));               \
-	} while (0)
-
-static void assert_seen(struct bed *bed, const char *wanted)
-{
-	char text[256];
-
-	(void)pthread_mutex_lock(&bed->seen.lock);
-	memcpy(text, bed->seen.text, sizeof(text));
-	(void)pthread_mutex_unlock(&bed->seen.lock);
-	assert_string_equal(text, wanted);
-}
+						       .connected = docker_seen_connected};
 
 static int bed_setup(void **state)
 {
@@ -113,9 +60,8 @@ static int bed_setup(void **state)
 
 	if (!bed)
 		return -1;
-	(void)pthread_mutex_init(&bed->seen.lock, NULL);
-	(void)pthread_cond_init(&bed->seen.news, NULL);
-	fake_prepare(&bed->fake);
+	docker_seen_init(&bed->seen);
+	docker_fake_prepare(&bed->fake);
 	*state = bed;
 	return 0;
 }
@@ -125,23 +71,23 @@ static int bed_teardown(void **state)
 	struct bed *bed = *state;
 
 	docker_sidecars_free(bed->watch);
-	fake_let_go(&bed->fake);
-	fake_release(&bed->fake);
+	docker_fake_let_go(&bed->fake);
+	docker_fake_release(&bed->fake);
 	free(bed);
 	return 0;
 }
 
-/* With nothing running, or what was set before. */
+/* Starts the engine, unless the test did, and the watcher. */
 static void watch_start(struct bed *bed)
 {
 	static const char *const matches[] = {"by-name-*", "by/image"};
 
 	if (bed->fake.listener < 0)
-		fake_listen(&bed->fake);
+		docker_fake_listen(&bed->fake);
 	assert_int_equal(docker_sidecars_new(bed->fake.path, matches, 2, &handler, &bed->seen,
 					     &bed->watch),
 			 0);
-	WAIT_FOR(bed, snapshots, 1);
+	WAIT_SEEN(bed, states, 1);
 	assert_int_equal(bed->seen.back, 1);
 	assert_int_equal(bed->seen.lost, 0);
 }
@@ -157,13 +103,13 @@ static void set_container(struct bed *bed, size_t slot, const char *id, const ch
 			  int status)
 {
 	(void)pthread_mutex_lock(&bed->fake.lock);
-	bed->fake.containers[slot] = (struct fake_container) {id, body, status};
+	bed->fake.containers[slot] = (struct docker_fake_container) {id, body, status};
 	(void)pthread_mutex_unlock(&bed->fake.lock);
 }
 
 static void send_event(struct bed *bed, const char *event)
 {
-	fake_event(&bed->fake, event, strlen(event));
+	docker_fake_event(&bed->fake, event, strlen(event));
 }
 
 static void test_first_state(void **state)
@@ -174,15 +120,16 @@ static void test_first_state(void **state)
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_container(bed, 1, "bb", RUNS("bb", "12"), 200);
 	watch_start(bed);
-	assert_seen(bed, "aa-proxy:11 bb-proxy:12");
-	assert_int_equal(bed->seen.snapshots, 1);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 bb-proxy:12");
+	assert_int_equal(bed->seen.states, 1);
 	assert_int_equal(bed->seen.used, 1);
-	/* What is no sidecar is not asked for. */
+	/* A container that is no sidecar is not inspected. */
 	assert_int_equal(bed->fake.inspections, 2);
 	assert_non_null(strstr(bed->fake.events_request, "start%22%2C%22die%22"));
 }
 
-/* More than are inspected at the same time, and one that ended since the list was made. */
+/* There are more than can be inspected at the same time, and all but one have ended since the list.
+ */
 static void test_many(void **state)
 {
 	struct bed *bed = *state;
@@ -197,42 +144,42 @@ static void test_many(void **state)
 	bed->fake.list = list;
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	watch_start(bed);
-	assert_seen(bed, "aa-proxy:11");
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
 	assert_int_equal(bed->fake.inspections, 31);
 	docker_sidecars_free(bed->watch);
 	bed->watch = NULL;
 }
 
-/* The event of a container leads to it alone; the list comes later. */
+/* An event has only its container inspected; the list is read later. */
 static void test_start_and_end(void **state)
 {
 	struct bed *bed = *state;
 
 	watch_start(bed);
-	assert_seen(bed, "");
+	docker_seen_assert_text(&bed->seen, "");
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_FOR(bed, snapshots, 2);
-	assert_seen(bed, "aa-proxy:11");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
 	assert_int_equal(bed->fake.lists, 1);
 	assert_int_equal(bed->fake.inspections, 1);
-	/* The label is not in the event of the end of one that was found by its image. */
+	/* An event of its end need not have the label. */
 	set_container(bed, 0, "aa", ENDED("aa"), 200);
 	send_event(bed, EVENT_OF("aa", "die", ""));
-	WAIT_FOR(bed, snapshots, 3);
-	assert_seen(bed, "");
+	WAIT_SEEN(bed, states, 3);
+	docker_seen_assert_text(&bed->seen, "");
 	set_container(bed, 0, "aa", RUNS("aa", "12"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_FOR(bed, snapshots, 4);
-	assert_seen(bed, "aa-proxy:12");
+	WAIT_SEEN(bed, states, 4);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:12");
 	set_container(bed, 0, "aa", "{\"message\":\"No such container\"}", 404);
 	send_event(bed, EVENT("aa", "destroy"));
-	WAIT_FOR(bed, snapshots, 5);
-	assert_seen(bed, "");
+	WAIT_SEEN(bed, states, 5);
+	docker_seen_assert_text(&bed->seen, "");
 	assert_int_equal(bed->seen.lost, 0);
 }
 
-/* Another pid of the same container is news. */
+/* A new pid of the same container is reported. */
 static void test_restart(void **state)
 {
 	struct bed *bed = *state;
@@ -242,12 +189,12 @@ static void test_restart(void **state)
 	watch_start(bed);
 	set_container(bed, 0, "aa", RUNS("aa", "12"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_FOR(bed, snapshots, 2);
-	assert_seen(bed, "aa-proxy:12");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:12");
 }
 
-/* It ends and starts again while the answer of the first inspection is on its way: that answer is
- * not the last word. */
+/* It ends and starts again while the first inspection's answer is on the way. Another inspection
+ * follows. */
 static void test_answer_older_than_event(void **state)
 {
 	struct bed *bed = *state;
@@ -260,17 +207,18 @@ static void test_answer_older_than_event(void **state)
 	set_container(bed, 0, "aa", RUNS("aa", "12"), 200);
 	send_event(bed, EVENT("aa", "die"));
 	send_event(bed, EVENT("aa", "start"));
-	/* Behind those two in the stream, so both were seen when this is asked for. */
+	/* This event is behind those two in the stream, so its inspection proves that they were
+	 * read. */
 	set_container(bed, 1, "bb", RUNS("bb", "13"), 200);
 	send_event(bed, EVENT("bb", "start"));
 	WAIT_ASKED(bed, inspections, 2);
-	fake_let_go(&bed->fake);
+	docker_fake_let_go(&bed->fake);
 	WAIT_ASKED(bed, inspections, 3);
-	WAIT_FOR(bed, snapshots, 4);
-	assert_seen(bed, "aa-proxy:12 bb-proxy:13");
+	WAIT_SEEN(bed, states, 4);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:12 bb-proxy:13");
 }
 
-/* A list that lags behind the events neither removes what runs nor revives what ended. */
+/* A list that lags behind the events neither removes a running sidecar nor revives an ended one. */
 static void test_list_lags(void **state)
 {
 	struct bed *bed = *state;
@@ -280,20 +228,20 @@ static void test_list_lags(void **state)
 	watch_start(bed);
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_FOR(bed, snapshots, 2);
+	WAIT_SEEN(bed, states, 2);
 	set_container(bed, 1, "bb", ENDED("bb"), 200);
 	send_event(bed, EVENT("bb", "die"));
-	WAIT_FOR(bed, snapshots, 3);
+	WAIT_SEEN(bed, states, 3);
 	WAIT_ASKED(bed, lists, 2);
-	/* Both are asked for once more because of the list. */
+	/* Because of the list, both are inspected again. */
 	WAIT_ASKED(bed, inspections, 5);
 	set_container(bed, 0, "aa", RUNS("aa", "21"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_FOR(bed, snapshots, 4);
-	assert_seen(bed, "aa-proxy:21");
+	WAIT_SEEN(bed, states, 4);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:21");
 }
 
-/* Of what no event told, the list does. */
+/* The list makes up for a missed event. */
 static void test_missed_event(void **state)
 {
 	struct bed *bed = *state;
@@ -302,8 +250,8 @@ static void test_missed_event(void **state)
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_list(bed, "[" SUMMARY("aa") "," USER("cc", "bridge") "]");
 	send_event(bed, EVENT_OF("cc", "start", ""));
-	WAIT_FOR(bed, snapshots, 2);
-	assert_seen(bed, "aa-proxy:11");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
 	assert_int_equal(bed->fake.inspections, 1);
 }
 
@@ -317,14 +265,14 @@ static void test_users(void **state)
 	assert_int_equal(bed->seen.used, 0);
 	set_list(bed, "[" SUMMARY("aa") "," USER("cc", "container:aa") "]");
 	send_event(bed, EVENT_OF("cc", "start", ""));
-	WAIT_FOR(bed, used, 1);
+	WAIT_SEEN(bed, used, 1);
 	set_list(bed, "[" SUMMARY("aa") "," USER("cc", "container:a") "]");
 	send_event(bed, EVENT_OF("cc", "die", ""));
-	WAIT_FOR(bed, snapshots, 3);
+	WAIT_SEEN(bed, states, 3);
 	assert_int_equal(bed->seen.used, 1);
 }
 
-/* By name, by image, and by an image whose name only the inspection tells. */
+/* Sidecars match by name, by image, or by an image whose name only the inspection tells. */
 static void test_matches(void **state)
 {
 	struct bed *bed = *state;
@@ -339,16 +287,16 @@ static void test_matches(void **state)
 	set_container(bed, 2, "a3", INSPECTION_OF("a3", "three", "by/image", "", "true", "3"), 200);
 	set_container(bed, 3, "a4", INSPECTION_OF("a4", "four", "y", "", "true", "4"), 200);
 	watch_start(bed);
-	assert_seen(bed, "by-name-1:1 two:2 three:3");
+	docker_seen_assert_text(&bed->seen, "by-name-1:1 two:2 three:3");
 	assert_int_equal(bed->fake.inspections, 4);
-	/* Its new name matches no longer. */
+	/* Its new name does not match. */
 	set_container(bed, 0, "a1", INSPECTION_OF("a1", "other", "x", "", "true", "1"), 200);
 	send_event(bed, EVENT_OF("a1", "rename", ""));
-	WAIT_FOR(bed, snapshots, 2);
-	assert_seen(bed, "two:2 three:3");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "two:2 three:3");
 }
 
-/* One container that cannot be shown hides no other one. */
+/* A container that cannot be inspected hides no other one. */
 static void test_refused_inspection(void **state)
 {
 	struct bed *bed = *state;
@@ -357,15 +305,15 @@ static void test_refused_inspection(void **state)
 	set_container(bed, 0, "aa", "{\"message\":\"RWLayer is unexpectedly nil\"}", 500);
 	set_container(bed, 1, "bb", RUNS("bb", "12"), 200);
 	watch_start(bed);
-	assert_seen(bed, "bb-proxy:12");
-	/* What is known stays. */
+	docker_seen_assert_text(&bed->seen, "bb-proxy:12");
+	/* A known sidecar stays. */
 	set_container(bed, 1, "bb", "{}", 500);
 	send_event(bed, EVENT("bb", "die"));
 	WAIT_ASKED(bed, inspections, 3);
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_FOR(bed, snapshots, 2);
-	assert_seen(bed, "aa-proxy:11 bb-proxy:12");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 bb-proxy:12");
 	assert_int_equal(bed->seen.lost, 0);
 }
 
@@ -373,10 +321,9 @@ static void check_loss(struct bed *bed, const char *event, const char *reason)
 {
 	watch_start(bed);
 	send_event(bed, event);
-	WAIT_FOR(bed, lost, 1);
-	if (!strstr(bed->seen.reason, reason))
-		fail_msg("'%s' is not in '%s'", reason, bed->seen.reason);
-	assert_int_equal(bed->seen.snapshots, 1);
+	WAIT_SEEN(bed, lost, 1);
+	docker_seen_assert_reason(&bed->seen, reason);
+	assert_int_equal(bed->seen.states, 1);
 }
 
 static void test_malformed_event(void **state)
@@ -392,11 +339,11 @@ static void test_malformed_inspection(void **state)
 	check_loss(bed, EVENT("aa", "start"), "GET /containers/ID/json: Expected object");
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_list(bed, "[" SUMMARY("aa") "]");
-	WAIT_FOR(bed, snapshots, 2);
-	assert_seen(bed, "aa-proxy:11");
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
 }
 
-/* While the engine is away one sidecar ends, one runs with another process and one is new. */
+/* While the engine is away, one sidecar ends, one gets another process, and one is new. */
 static void test_engine_comes_and_goes(void **state)
 {
 	struct bed *bed = *state;
@@ -405,21 +352,21 @@ static void test_engine_comes_and_goes(void **state)
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_container(bed, 1, "bb", RUNS("bb", "12"), 200);
 	watch_start(bed);
-	assert_seen(bed, "aa-proxy:11 bb-proxy:12");
-	fake_stop(&bed->fake);
-	WAIT_FOR(bed, lost, 1);
-	assert_int_equal(bed->seen.snapshots, 1);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 bb-proxy:12");
+	docker_fake_stop(&bed->fake);
+	WAIT_SEEN(bed, lost, 1);
+	assert_int_equal(bed->seen.states, 1);
 	set_list(bed, "[" SUMMARY("bb") "," SUMMARY("cc") "]");
 	set_container(bed, 0, "cc", RUNS("cc", "13"), 200);
 	set_container(bed, 1, "bb", RUNS("bb", "22"), 200);
-	fake_listen(&bed->fake);
-	WAIT_FOR(bed, snapshots, 2);
-	/* Never one of the old state and the new one mixed. */
-	assert_seen(bed, "bb-proxy:22 cc-proxy:13");
+	docker_fake_listen(&bed->fake);
+	WAIT_SEEN(bed, states, 2);
+	/* The old and the new state are never mixed. */
+	docker_seen_assert_text(&bed->seen, "bb-proxy:22 cc-proxy:13");
 	assert_int_equal(bed->seen.back, 2);
 }
 
-/* In the middle of inspecting. */
+/* It ends during an inspection. */
 static void test_end(void **state)
 {
 	struct bed *bed = *state;
@@ -441,7 +388,7 @@ static void test_remove(void **state)
 	memset(longer, 'a', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
 	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -ENOENT); /* no engine */
-	fake_listen(&bed->fake);
+	docker_fake_listen(&bed->fake);
 	bed->fake.list = "[" SUMMARY("aa") "," USER("cc", "container:bb") "]";
 	assert_int_equal(docker_orphans_remove(bed->fake.path, "bb"), -EBUSY);
 	assert_int_equal(bed->fake.removals, 0);
@@ -452,7 +399,7 @@ static void test_remove(void **state)
 	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), 0);
 	bed->fake.remove_status = 500;
 	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -EPROTO);
-	/* Not sure that it is unused: it stays. */
+	/* It is not removed unless the engine says that it is unused. */
 	bed->fake.list = "[";
 	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -EBADMSG);
 	assert_int_equal(docker_orphans_remove(bed->fake.path, "../x"), -EINVAL);

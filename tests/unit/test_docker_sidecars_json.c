@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the engine says of containers, as pure functions. The documents have the shape of an
- * engine's. */
+/* Tests the parsers of docker_sidecars_json. The documents have the shape of an engine's. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +48,7 @@ static void test_list(void **state)
 	assert_string_equal(list.facts[0].image, "side:1");
 	assert_string_equal(list.facts[0].role, "sidecar");
 	assert_null(docker_network_owner(&list.facts[0]));
-	/* Names is null while it is removed. */
+	/* Names is null while the engine removes it. */
 	assert_string_equal(list.facts[1].name, "c2");
 	assert_string_equal(list.facts[1].role, "");
 	assert_string_equal(docker_network_owner(&list.facts[1]), ID);
@@ -67,7 +66,7 @@ static void test_inspection(void **state)
 	} cases[] = {
 		{INSPECTION(ID, "true", ",\"Restarting\":false", "4711", "\"side:1\""), 4711},
 		{INSPECTION(ID, "true", "", "4711", "\"side:1\""), 4711},
-		/* Between two runs. */
+		/* It is between two runs. */
 		{INSPECTION(ID, "true", ",\"Restarting\":true", "4711", "\"side:1\""), 0},
 		{INSPECTION(ID, "false", "", "4711", "\"side:1\""), 0},
 		{INSPECTION(ID, "true", "", "0", "\"side:1\""), 0},
@@ -130,7 +129,7 @@ static void test_malformed(void **state)
 		{docker_parse_containers, "{}", "GET /containers/json: not an array"},
 		{docker_parse_containers, "[1]", "container 0: Expected object, got integer"},
 		{docker_parse_containers, "[{\"Id\":\"c1\"}]", "Object item not found: Image"},
-		/* What would become part of a path. */
+		/* An id becomes part of a path. */
 		{docker_parse_containers, "[{\"Id\":\"../events\",\"Image\":\"i\"}]",
 		 "container 0: bad Id '../events'"},
 		{docker_parse_containers, "[{\"Id\":\"\",\"Image\":\"i\"}]", "bad Id ''"},
@@ -164,7 +163,7 @@ static void test_malformed(void **state)
 	}
 }
 
-/* Every prefix of a good document is a bad one, and none may leak or overrun. */
+/* Every truncated document is refused, without a leak or an overrun. */
 static void test_truncated(void **state)
 {
 	static const char inspection[] = INSPECTION(ID, "true", "", "4711", "\"side:1\"");
@@ -183,7 +182,7 @@ static void test_truncated(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		for (size = 0; size < strlen(cases[i].text); size++) {
-			char *copy = malloc(size ? size : 1); /* no byte more */
+			char *copy = malloc(size ? size : 1); /* exactly, to detect an overrun */
 
 			assert_non_null(copy);
 			memcpy(copy, cases[i].text, size);
@@ -233,7 +232,7 @@ static void test_orphaned(void **state)
 	static const struct {
 		const char *name;
 		int64_t unused_since_ms;
-		bool orphaned; /* at 5000, when the age is 1000 */
+		bool orphaned; /* at time 5000 with an age of 1000 */
 	} cases[] = {
 		{"app-proxy", 4000, true}, {"app-proxy", 4001, false},
 		{"app-proxy", 0, false},   {"proxy", 1, false},

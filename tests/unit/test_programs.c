@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The BPF programs themselves, in the running kernel, on made-up packets (BPF_PROG_TEST_RUN). */
+/* Tests the BPF programs in the running kernel on made-up packets (BPF_PROG_TEST_RUN). */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
+#include <net/ethernet.h>
+#include <netinet/ip.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,28 +16,30 @@
 #include <cmocka.h>
 
 #include "lib/util.h"
-#include "programs_run.h"
+#include "programs/counters.h"
+#include "programs/programs_private.h"
+#include "support/programs_run.h"
 
 static void test_guard_lets_the_bridge_pass(void **state)
 {
 	(void)state;
-	assert_int_equal(guard("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
-	assert_int_equal(guard("fd00::2", "fd00::3", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "172.17.0.1", UDP(1, 5000)), VERDICT_NEXT);
-	assert_int_equal(guard("fd00::2", "ff02::1", UDP(1, 5353)), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(run_guard("fd00::2", "fd00::3", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "172.17.0.1", UDP(1, 5000)), VERDICT_NEXT);
+	assert_int_equal(run_guard("fd00::2", "ff02::1", UDP(1, 5353)), VERDICT_NEXT);
 }
 
 static void test_guard_stops_the_rest(void **state)
 {
-	uint64_t before = counter(SIDESTEP_GUARD_DROPS);
+	uint64_t before = run_counter(SIDESTEP_GUARD_DROPS);
 
 	(void)state;
-	assert_int_equal(guard("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_ACK)), VERDICT_SHOT);
-	assert_int_equal(guard("fd00::2", "2001:db8::1", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.1", UDP(1, 53)), VERDICT_SHOT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_SHOT);
-	assert_int_equal(counter(SIDESTEP_GUARD_DROPS) - before, 5);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_ACK)), VERDICT_SHOT);
+	assert_int_equal(run_guard("fd00::2", "2001:db8::1", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 53)), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_SHOT);
+	assert_int_equal(run_counter(SIDESTEP_GUARD_DROPS) - before, 5);
 }
 
 static void test_fragments_and_rubbish(void **state)
@@ -43,38 +50,38 @@ static void test_fragments_and_rubbish(void **state)
 	size_t size;
 
 	(void)state;
-	assert_int_equal(guard("172.17.0.2", "192.0.2.1", later), VERDICT_SHOT);
-	assert_int_equal(guard("172.17.0.2", "172.17.0.3", bridge), VERDICT_NEXT);
-	/* Every truncation is dropped, not guessed. BPF_PROG_TEST_RUN wants a whole IP header. */
-	frame = make_frame("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_SYN));
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", later), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "172.17.0.3", bridge), VERDICT_NEXT);
+	/* Every truncated frame is dropped. BPF_PROG_TEST_RUN requires a whole IP header. */
+	frame = frame_make("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_SYN));
 	for (size = frame.size - 1; size >= ETHER_HDR_LEN + sizeof(struct iphdr); size--) {
 		struct frame cut = frame;
 
 		cut.size = size;
-		assert_int_equal(run("dev_egress", &cut), VERDICT_SHOT);
+		assert_int_equal(run_program("dev_egress", &cut), VERDICT_SHOT);
 	}
 }
 
 static void test_spoofed_source(void **state)
 {
-	uint64_t before = counter(SIDESTEP_SPOOFED);
+	uint64_t before = run_counter(SIDESTEP_SPOOFED);
 
 	(void)state;
-	assert_int_equal(arrive("172.17.0.2", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
-	assert_int_equal(arrive("127.0.0.1", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
-	assert_int_equal(arrive("172.17.0.3", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
-	assert_int_equal(counter(SIDESTEP_SPOOFED) - before, 2);
+	assert_int_equal(run_arrive("172.17.0.2", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
+	assert_int_equal(run_arrive("127.0.0.1", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
+	assert_int_equal(run_arrive("172.17.0.3", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(run_counter(SIDESTEP_SPOOFED) - before, 2);
 }
 
-/* What a program says of a frame, and which counters it moves. */
+/* Returns a program's verdict on a frame, and the counters that it moves. */
 static int judged(const char *program, const struct frame *frame, uint64_t moved[SIDESTEP_COUNTERS])
 {
 	uint64_t before[SIDESTEP_COUNTERS], after[SIDESTEP_COUNTERS];
 	int verdict, i;
 
-	assert_int_equal(counters_read(map_fd("counters"), netns, before), 0);
-	verdict = run(program, frame);
-	assert_int_equal(counters_read(map_fd("counters"), netns, after), 0);
+	assert_int_equal(counters_read(run_map_fd("counters"), run_netns(), before), 0);
+	verdict = run_program(program, frame);
+	assert_int_equal(counters_read(run_map_fd("counters"), run_netns(), after), 0);
 	for (i = 0; i < SIDESTEP_COUNTERS; i++)
 		moved[i] = after[i] - before[i];
 	return verdict;
@@ -83,19 +90,19 @@ static int judged(const char *program, const struct frame *frame, uint64_t moved
 static void same_either_way(const char *source, const char *destination, struct segment segment)
 {
 	static const char *const programs[] = {"dev_egress", "dev_ingress", "lo_egress"};
-	struct frame plain = make_frame(source, destination, segment), slow;
+	struct frame plain = frame_make(source, destination, segment), slow;
 	uint64_t want[SIDESTEP_COUNTERS], got[SIDESTEP_COUNTERS];
 	size_t i;
 	int round;
 
-	/* Long enough to be read at fixed offsets, whatever the protocol. */
-	put(&plain, "payload payload", 16);
-	slow = with_option(&plain);
+	/* With any protocol, the frame is long enough to be read at fixed offsets. */
+	frame_put(&plain, "payload payload", 16);
+	slow = frame_with_option(&plain);
 	for (i = 0; i < ARRAY_SIZE(programs); i++) {
 		int verdict = judged(programs[i], &slow, want);
 
-		/* Asked of the tries at first, then remembered. */
-		bypass_changed();
+		/* The first round asks the tries, and later ones use the cache. */
+		run_bypass_changed();
 		for (round = 0; round < 4; round++) {
 			assert_int_equal(judged(programs[i], &plain, got), verdict);
 			assert_memory_equal(got, want, sizeof(want));
@@ -117,8 +124,8 @@ static void test_plain_frames_are_judged_alike(void **state)
 	size_t family, from, to, i;
 
 	(void)state;
-	/* Of the bridge's subnet, and yet not. */
-	bypass("172.17.9.1/32", SIDESTEP_FROM_BUILTIN);
+	/* The address is in the bridge's subnet, but has an entry of its own. */
+	run_bypass("172.17.9.1/32", SIDESTEP_FROM_BUILTIN);
 	for (family = 0; family < 2; family++)
 		for (from = 0; from < 6; from++)
 			for (to = 0; to < 6; to++) {
@@ -137,10 +144,10 @@ static void test_plain_frames_are_judged_alike(void **state)
 				if (family == 0)
 					same_either_way(source, destination, later);
 			}
-	bypass("172.17.9.1/32", 0);
+	run_bypass("172.17.9.1/32", 0);
 }
 
-/* Subnets come and go: what is remembered of them does not outlive it. */
+/* When subnets come and go, the cached answers are invalid at once. */
 static void test_changes_hold_at_once(void **state)
 {
 	int i;
@@ -150,20 +157,20 @@ static void test_changes_hold_at_once(void **state)
 		int round;
 
 		for (round = 0; round < 3; round++)
-			assert_int_equal(guard("172.17.0.2", "198.18.0.1", TCP(1, 80, TH_SYN)),
+			assert_int_equal(run_guard("172.17.0.2", "198.18.0.1", TCP(1, 80, TH_SYN)),
 					 VERDICT_SHOT);
-		bypass("198.18.0.0/15", SIDESTEP_FROM_OPTION);
+		run_bypass("198.18.0.0/15", SIDESTEP_FROM_OPTION);
 		for (round = 0; round < 3; round++)
-			assert_int_equal(guard("172.17.0.2", "198.18.0.1", TCP(1, 80, TH_SYN)),
+			assert_int_equal(run_guard("172.17.0.2", "198.18.0.1", TCP(1, 80, TH_SYN)),
 					 VERDICT_NEXT);
-		bypass("198.18.0.0/15", 0);
+		run_bypass("198.18.0.0/15", 0);
 	}
 }
 
-/* A bridge neighbour's truncated frames are dropped as well. */
+/* Truncated frames between bypassed addresses are dropped too. */
 static void test_truncated_bridge_frames(void **state)
 {
-	struct frame frame = make_frame("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_ACK));
+	struct frame frame = frame_make("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_ACK));
 	size_t size;
 
 	(void)state;
@@ -173,13 +180,14 @@ static void test_truncated_bridge_frames(void **state)
 		struct frame cut = frame;
 
 		cut.size = size;
-		assert_int_equal(run("dev_egress", &cut), readable ? VERDICT_NEXT : VERDICT_SHOT);
+		assert_int_equal(run_program("dev_egress", &cut),
+				 readable ? VERDICT_NEXT : VERDICT_SHOT);
 	}
 }
 
-/* Runs `steer` for a connection from 172.17.0.2; the cookie of the socket that it chose, or 0. The
- * input interface is none: the kernel takes no other for a test. Returns 1: SK_PASS, 0: SK_DROP,
- * -1: the kernel cannot run it so (before Linux 5.13). */
+/* Runs `steer` for a connection from 172.17.0.2. Returns in *@ret_cookie the cookie of the socket
+ * that it chose, or 0. There is no input interface, because the kernel accepts none in a test.
+ * Returns 1 for SK_PASS, 0 for SK_DROP, and -1 if the kernel cannot run it (before Linux 5.13). */
 static int look_up_cookie(const char *destination, uint64_t *ret_cookie)
 {
 	struct bpf_sk_lookup context = {
@@ -192,7 +200,7 @@ static int look_up_cookie(const char *destination, uint64_t *ret_cookie)
 	};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &context, .ctx_size_in = sizeof(context),
 		    .ctx_out = &context, .ctx_size_out = sizeof(context));
-	int error = bpf_prog_test_run_opts(program_fd("steer"), &options);
+	int error = bpf_prog_test_run_opts(run_program_fd("steer"), &options);
 
 	if (error == -EOPNOTSUPP || error == -524) /* ENOTSUPP */
 		return -1;
@@ -208,7 +216,7 @@ static int look_up(const char *destination)
 	return look_up_cookie(destination, &cookie);
 }
 
-/* On each CPU, as nothing else runs. */
+/* Sets arrival.searching on each CPU. */
 static void searching(uint32_t value)
 {
 	int count = libbpf_num_possible_cpus(), i;
@@ -220,60 +228,60 @@ static void searching(uint32_t value)
 	assert_non_null(slots);
 	for (i = 0; i < count; i++)
 		slots[i].arrival.searching = value;
-	assert_int_equal(bpf_map_update_elem(map_fd("arrivals"), &zero, slots, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("arrivals"), &zero, slots, BPF_ANY), 0);
 }
 
-/* dev_ingress looks for a socket, too: that is nobody's connection, and not counted. */
+/* `steer` ignores dev_ingress's own lookup of a socket, and does not count it. */
 static void test_lookup_of_our_own(void **state)
 {
-	uint64_t local = counter(SIDESTEP_LOCAL), errors = counter(SIDESTEP_ASSIGN_ERRORS);
+	uint64_t local = run_counter(SIDESTEP_LOCAL), errors = run_counter(SIDESTEP_ASSIGN_ERRORS);
 
 	(void)state;
 	if (look_up("172.17.0.2") < 0)
 		skip();
-	assert_int_equal(counter(SIDESTEP_LOCAL) - local, 1);
+	assert_int_equal(run_counter(SIDESTEP_LOCAL) - local, 1);
 	searching(1);
 	assert_int_equal(look_up("172.17.0.2"), 1);
 	assert_int_equal(look_up("192.0.2.1"), 1);
 	searching(0);
-	assert_int_equal(counter(SIDESTEP_LOCAL) - local, 1);
-	assert_int_equal(counter(SIDESTEP_ASSIGN_ERRORS), errors);
-	/* And it leaves nothing behind. */
-	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(run_counter(SIDESTEP_LOCAL) - local, 1);
+	assert_int_equal(run_counter(SIDESTEP_ASSIGN_ERRORS), errors);
+	/* The lookup leaves nothing behind. */
+	assert_int_equal(run_arrive("192.0.2.9", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
 	assert_int_equal(look_up("172.17.0.2"), 1);
-	assert_int_equal(counter(SIDESTEP_LOCAL) - local, 2);
+	assert_int_equal(run_counter(SIDESTEP_LOCAL) - local, 2);
 }
 
 static void test_lookup(void **state)
 {
-	uint64_t errors = counter(SIDESTEP_ASSIGN_ERRORS);
+	uint64_t errors = run_counter(SIDESTEP_ASSIGN_ERRORS);
 	int pass = look_up("172.17.0.2");
 
 	(void)state;
 	if (pass < 0)
 		skip();
-	assert_int_equal(pass, 1); /* a server of its own */
-	/* To the outside: with no listener in the map it is refused, not let through. */
+	assert_int_equal(pass, 1); /* the application's own server */
+	/* Without a listener in the map, a connection to the outside is refused. */
 	assert_int_equal(look_up("192.0.2.1"), 0);
-	assert_int_equal(counter(SIDESTEP_ASSIGN_ERRORS) - errors, 1);
+	assert_int_equal(run_counter(SIDESTEP_ASSIGN_ERRORS) - errors, 1);
 }
 
-/* A socket in a slot of `listeners`; the caller closes it. */
+/* Puts a new socket into a slot of `listeners`. The caller closes it. */
 static int give_listener(enum sidestep_listener slot, uint64_t *ret_cookie)
 {
-	struct sidestep_listener_key key = {.netns = netns, .listener = slot};
+	struct sidestep_listener_key key = {.netns = run_netns(), .listener = slot};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint64_t value = (uint64_t)fd;
 	socklen_t size = sizeof(*ret_cookie);
 
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret_cookie, &size), 0);
-	assert_int_equal(bpf_map_update_elem(map_fd("listeners"), &key, &value, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("listeners"), &key, &value, BPF_ANY), 0);
 	return fd;
 }
 
-/* What did not come by lo's route is not for the listener that is bound to lo. (What did: the
- * scenario answers_by_lo.) */
+/* A connection that did not come by lo's route does not reach the listener that is bound to lo. The
+ * scenario answers_by_lo tests the opposite. */
 static void test_lookup_by_device(void **state)
 {
 	uint64_t any, lo, found;
@@ -290,39 +298,40 @@ static void test_lookup_by_device(void **state)
 	assert_int_equal(look_up_cookie("192.0.2.1", &found), 1);
 	assert_int_equal(found, any);
 	close(lo_fd);
-	/* A closed socket leaves the map by itself. */
+	/* The kernel removes a closed socket from the map. */
 	close(any_fd);
 	assert_int_equal(look_up_cookie("192.0.2.1", &found), 0);
 }
 
 static void come_over_lo(const char *source, const char *destination)
 {
-	struct frame frame = make_frame(source, destination, TCP(4000, 80, TH_SYN));
+	struct frame frame = frame_make(source, destination, TCP(4000, 80, TH_SYN));
 
-	assert_int_equal(run("lo_ingress", &frame), VERDICT_NEXT);
+	assert_int_equal(run_program("lo_ingress", &frame), VERDICT_NEXT);
 }
 
-/* One load for several namespaces: a lookup is judged by what lo has just handed over, once. */
+/* With one load for several namespaces, a lookup uses the note of lo_ingress, once. */
 static void test_shared_lookup(void **state)
 {
 	(void)state;
-	/* Nothing came over lo: not ours. */
+	/* No packet came over lo, so the lookup is not ours. */
 	assert_int_equal(look_up("192.0.2.1"), 1);
 	come_over_lo("172.17.0.2", "192.0.2.1");
 	assert_int_equal(look_up("192.0.2.1"), 0);
 	assert_int_equal(look_up("192.0.2.1"), 1);
 	come_over_lo("172.17.0.2", "172.17.0.2");
 	assert_int_equal(look_up("172.17.0.2"), 1);
-	/* Another packet's note is nobody's. */
+	/* The note of another packet does not count. */
 	come_over_lo("172.17.0.2", "192.0.2.2");
 	assert_int_equal(look_up("192.0.2.1"), 1);
-	/* What comes in by a device takes the note with it. */
+	/* A packet that comes in by a device deletes the note. */
 	come_over_lo("172.17.0.2", "192.0.2.1");
-	assert_int_equal(arrive("198.51.100.9", "172.17.0.2", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(run_arrive("198.51.100.9", "172.17.0.2", TCP(1, 80, TH_SYN)),
+			 VERDICT_NEXT);
 	assert_int_equal(look_up("192.0.2.1"), 1);
 }
 
-/* The number of the map, among those that the program uses. */
+/* Does the program use the map? */
 static bool uses(int program_fd, int map_fd_wanted)
 {
 	struct bpf_map_info map = {0};
@@ -348,7 +357,7 @@ static struct bpf_map_info map_info(const struct programs *programs, enum progra
 	return info;
 }
 
-/* What is verified on two processors is one whole all the same. */
+/* Programs that two processors verified share their maps. */
 static void test_programs_loaded_beside_each_other_share_their_maps(void **state)
 {
 	static const struct {
@@ -365,7 +374,7 @@ static void test_programs_loaded_beside_each_other_share_their_maps(void **state
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
-		struct programs_config config = {.kind = kinds[i].kind, .netns = netns};
+		struct programs_config config = {.kind = kinds[i].kind, .netns = run_netns()};
 		struct programs *programs;
 		unsigned int loaded = 0;
 
@@ -381,7 +390,7 @@ static void test_programs_loaded_beside_each_other_share_their_maps(void **state
 		}
 		assert_int_equal(map_info(programs, MAP_FLOWS).max_entries, SIDESTEP_MAX_FLOWS);
 		assert_int_equal(map_info(programs, MAP_INBOUND).max_entries, SIDESTEP_MAX_INBOUND);
-		/* Types, for bpftool. */
+		/* The maps have types for bpftool. */
 		assert_int_not_equal(map_info(programs, MAP_FLOWS).btf_value_type_id, 0);
 		assert_int_not_equal(map_info(programs, MAP_INBOUND).btf_value_type_id, 0);
 		programs_free(programs);
@@ -406,10 +415,11 @@ int main(void)
 		cmocka_unit_test(test_programs_loaded_beside_each_other_share_their_maps),
 	};
 	const struct CMUnitTest shared[] = {ANY_LOAD, cmocka_unit_test(test_shared_lookup)};
-	const struct CMUnitTest none[] = {cmocka_unit_test(test_shared)};
-	int failed = cmocka_run_group_tests_name("one namespace", single, load_single, unload);
+	const struct CMUnitTest none[] = {cmocka_unit_test(run_skip_shared)};
+	int failed = cmocka_run_group_tests_name("one namespace", single, run_load_single,
+						 run_unload);
 
-	if (!kernel_has_shared())
+	if (!run_has_shared())
 		return failed + cmocka_run_group_tests_name("shared", none, NULL, NULL);
-	return failed + cmocka_run_group_tests_name("shared", shared, load_shared, unload);
+	return failed + cmocka_run_group_tests_name("shared", shared, run_load_shared, run_unload);
 }

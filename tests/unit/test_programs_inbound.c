@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the BPF programs remember of what came from outside, so that answers pass and nothing else.
- */
+/* Tests that the BPF programs record inbound flows, and let out their replies and nothing else. */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,28 +13,31 @@
 
 #include <cmocka.h>
 
+#include "lib/address.h"
 #include "lib/util.h"
-#include "programs_run.h"
+#include "support/programs_run.h"
 
 static void test_replies(void **state)
 {
 	(void)state;
-	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", TCP(4000, 80, TH_SYN)), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_SYN | TH_ACK)),
+	assert_int_equal(run_arrive("192.0.2.9", "172.17.0.2", TCP(4000, 80, TH_SYN)),
 			 VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_ACK)), VERDICT_NEXT);
-	/* A new connection the other way is no reply, whatever ports it borrows. */
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_SYN)), VERDICT_SHOT);
-	/* Neither is another flow. */
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", TCP(81, 4000, TH_ACK)), VERDICT_SHOT);
-	/* What is no SYN does not open a hole. */
-	assert_int_equal(arrive("192.0.2.8", "172.17.0.2", TCP(4000, 80, TH_ACK)), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.8", TCP(80, 4000, TH_ACK)), VERDICT_SHOT);
-	/* UDP, but never to a resolver. */
-	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", UDP(4000, 5000)), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", UDP(5000, 4000)), VERDICT_NEXT);
-	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", UDP(53, 5000)), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", UDP(5000, 53)), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_SYN | TH_ACK)),
+			 VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_ACK)), VERDICT_NEXT);
+	/* A new connection in the other direction is no reply, even with the same ports. */
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", TCP(80, 4000, TH_SYN)), VERDICT_SHOT);
+	/* Another flow is no reply either. */
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", TCP(81, 4000, TH_ACK)), VERDICT_SHOT);
+	/* A packet that is no SYN opens no inbound flow. */
+	assert_int_equal(run_arrive("192.0.2.8", "172.17.0.2", TCP(4000, 80, TH_ACK)),
+			 VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.8", TCP(80, 4000, TH_ACK)), VERDICT_SHOT);
+	/* Replies by UDP pass, but never to a resolver. */
+	assert_int_equal(run_arrive("192.0.2.9", "172.17.0.2", UDP(4000, 5000)), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", UDP(5000, 4000)), VERDICT_NEXT);
+	assert_int_equal(run_arrive("192.0.2.9", "172.17.0.2", UDP(53, 5000)), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", UDP(5000, 53)), VERDICT_SHOT);
 }
 
 static void test_ping(void **state)
@@ -41,41 +47,41 @@ static void test_ping(void **state)
 	struct segment other = {.protocol = IPPROTO_ICMP, .source_port = 8, .icmp_type = 0};
 
 	(void)state;
-	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", request), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", reply), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", other), VERDICT_SHOT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.9", request), VERDICT_SHOT);
+	assert_int_equal(run_arrive("192.0.2.9", "172.17.0.2", request), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", reply), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", other), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.9", request), VERDICT_SHOT);
 }
 
-static void test_icmp_error_quotes_what_came_in(void **state)
+static void test_icmp_error_quotes_an_inbound_packet(void **state)
 {
 	struct segment unreachable = {.protocol = IPPROTO_ICMP, .icmp_type = 3};
 	struct segment asked = UDP(4001, 5001), never = UDP(4002, 5002);
 	struct frame frame;
 
 	(void)state;
-	assert_int_equal(arrive("192.0.2.9", "172.17.0.2", asked), VERDICT_NEXT);
-	frame = make_frame("172.17.0.2", "192.0.2.9", unreachable);
-	put_ip(&frame, "192.0.2.9", "172.17.0.2", &asked);
-	assert_int_equal(run("dev_egress", &frame), VERDICT_NEXT);
-	frame = make_frame("172.17.0.2", "192.0.2.9", unreachable);
-	put_ip(&frame, "192.0.2.9", "172.17.0.2", &never);
-	assert_int_equal(run("dev_egress", &frame), VERDICT_SHOT);
+	assert_int_equal(run_arrive("192.0.2.9", "172.17.0.2", asked), VERDICT_NEXT);
+	frame = frame_make("172.17.0.2", "192.0.2.9", unreachable);
+	frame_put_ip(&frame, "192.0.2.9", "172.17.0.2", &asked);
+	assert_int_equal(run_program("dev_egress", &frame), VERDICT_NEXT);
+	frame = frame_make("172.17.0.2", "192.0.2.9", unreachable);
+	frame_put_ip(&frame, "192.0.2.9", "172.17.0.2", &never);
+	assert_int_equal(run_program("dev_egress", &frame), VERDICT_SHOT);
 }
 
-/* The SYN with which the application opens a flow, on its way over lo. @slow: one that is not read
- * at fixed offsets. */
+/* Sends the application's SYN over lo. @slow: with an option, so that it is not read at fixed
+ * offsets. */
 static void open_flow(const char *source, const char *destination, struct segment segment,
 		      bool slow)
 {
-	struct frame frame = make_frame(source, destination, segment);
+	struct frame frame = frame_make(source, destination, segment);
 
 	if (slow)
-		frame = with_option(&frame);
-	assert_int_equal(run("lo_egress", &frame), VERDICT_NEXT);
+		frame = frame_with_option(&frame);
+	assert_int_equal(run_program("lo_egress", &frame), VERDICT_NEXT);
 }
 
-static void test_what_the_application_opens_is_no_reply(void **state)
+static void test_own_connection_is_no_reply(void **state)
 {
 	static const char *const ends[][2] = {{"172.17.0.2", "192.0.2.9"},
 					      {"fd00::2", "2001:db8::9"}};
@@ -87,11 +93,13 @@ static void test_what_the_application_opens_is_no_reply(void **state)
 		for (slow = 0; slow < 2; slow++) {
 			const char *own = ends[i][0], *world = ends[i][1];
 
-			arrive(world, own, TCP(443, 4100, TH_SYN));
-			assert_int_equal(guard(own, world, TCP(4100, 443, TH_ACK)), VERDICT_NEXT);
+			run_arrive(world, own, TCP(443, 4100, TH_SYN));
+			assert_int_equal(run_guard(own, world, TCP(4100, 443, TH_ACK)),
+					 VERDICT_NEXT);
 			open_flow(own, world, TCP(4100, 443, TH_SYN), slow);
-			assert_int_equal(guard(own, world, TCP(4100, 443, TH_ACK)), VERDICT_SHOT);
-			/* And where there was nothing, which is the rule. */
+			assert_int_equal(run_guard(own, world, TCP(4100, 443, TH_ACK)),
+					 VERDICT_SHOT);
+			/* Usually there is no entry to delete. */
 			open_flow(own, world, TCP(4100, 443, TH_SYN), slow);
 		}
 }
@@ -104,25 +112,26 @@ static void enter(const char *own, uint16_t own_port, const char *world, uint16_
 		.local_port = own_port,
 		.remote_port = world_port,
 		.protocol = IPPROTO_TCP,
-		.netns = netns,
+		.netns = run_netns(),
 	};
 
 	assert_int_equal(address_parse(own, key.local_address), 0);
 	assert_int_equal(address_parse(world, key.remote_address), 0);
-	assert_int_equal(bpf_map_update_elem(map_fd("inbound"), &key, &value, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("inbound"), &key, &value, BPF_ANY), 0);
 }
 
 static void test_pending_is_not_known(void **state)
 {
 	(void)state;
 	enter("172.17.0.2", 80, "192.0.2.7", 4000, SIDESTEP_INBOUND_PENDING);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.7", TCP(80, 4000, TH_ACK)), VERDICT_SHOT);
-	/* A SYN that is repeated makes up for it. */
-	assert_int_equal(arrive("192.0.2.7", "172.17.0.2", TCP(4000, 80, TH_SYN)), VERDICT_NEXT);
-	assert_int_equal(guard("172.17.0.2", "192.0.2.7", TCP(80, 4000, TH_ACK)), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.7", TCP(80, 4000, TH_ACK)), VERDICT_SHOT);
+	/* A repeated SYN makes the flow valid. */
+	assert_int_equal(run_arrive("192.0.2.7", "172.17.0.2", TCP(4000, 80, TH_SYN)),
+			 VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.7", TCP(80, 4000, TH_ACK)), VERDICT_NEXT);
 }
 
-/* A connection over loopback, whose addresses are the world's for as long as it takes. */
+/* A connection over loopback, whose addresses count as outside ones during the test. */
 struct pair {
 	const char *address;
 	int listener, client, server;
@@ -134,7 +143,7 @@ static uint16_t port_of(int fd)
 	struct sockaddr_in6 address;
 	socklen_t size = sizeof(address);
 
-	/* The port stands at the same place in both families. */
+	/* Both families have the port at the same offset. */
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
 	return ntohs(address.sin6_port);
 }
@@ -149,7 +158,7 @@ static struct pair connect_pair(int family)
 	socklen_t size = is_ipv4 ? sizeof(ipv4) : sizeof(ipv6);
 	struct pair pair = {.address = is_ipv4 ? "127.0.0.1" : "::1"};
 
-	bypass(is_ipv4 ? "127.0.0.0/8" : "::1/128", 0);
+	run_bypass(is_ipv4 ? "127.0.0.0/8" : "::1/128", 0);
 	pair.listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	pair.client = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(pair.listener, address, size), 0);
@@ -168,19 +177,20 @@ static void close_pair(struct pair *pair)
 	close(pair->server);
 	close(pair->client);
 	close(pair->listener);
-	bypass(strchr(pair->address, ':') ? "::1/128" : "127.0.0.0/8", SIDESTEP_FROM_LOCAL);
+	run_bypass(strchr(pair->address, ':') ? "::1/128" : "127.0.0.0/8", SIDESTEP_FROM_LOCAL);
 }
 
-/* From the server's endpoint to the client's, or with another port in place of the client's. */
+/* Sends a SYN from the server's endpoint to the client's address and @port. */
 static void arrive_for(const struct pair *pair, uint16_t port)
 {
-	assert_int_equal(arrive(pair->address, pair->address, TCP(pair->server_port, port, TH_SYN)),
+	assert_int_equal(run_arrive(pair->address, pair->address,
+				    TCP(pair->server_port, port, TH_SYN)),
 			 VERDICT_NEXT);
 }
 
 static bool answer_passes(const struct pair *pair, uint16_t own_port, uint16_t world_port)
 {
-	return guard(pair->address, pair->address, TCP(own_port, world_port, TH_ACK)) ==
+	return run_guard(pair->address, pair->address, TCP(own_port, world_port, TH_ACK)) ==
 	       VERDICT_NEXT;
 }
 
@@ -193,14 +203,14 @@ static void test_syn_with_the_endpoints_of_a_connection(void **state)
 	for (i = 0; i < ARRAY_SIZE(families); i++) {
 		struct pair pair = connect_pair(families[i]);
 
-		/* The client's connection is the application's own. */
+		/* The application itself has the client's connection. */
 		arrive_for(&pair, pair.client_port);
 		assert_false(answer_passes(&pair, pair.client_port, pair.server_port));
-		/* Others are not, nor are those that the listener may accept. */
+		/* It has no connection with another port, or one that the listener may accept. */
 		arrive_for(&pair, pair.client_port ^ 1);
 		assert_true(answer_passes(&pair, pair.client_port ^ 1, pair.server_port));
-		assert_int_equal(arrive(pair.address, pair.address,
-					TCP(pair.client_port ^ 1, pair.server_port, TH_SYN)),
+		assert_int_equal(run_arrive(pair.address, pair.address,
+					    TCP(pair.client_port ^ 1, pair.server_port, TH_SYN)),
 				 VERDICT_NEXT);
 		assert_true(answer_passes(&pair, pair.server_port, pair.client_port ^ 1));
 		close_pair(&pair);
@@ -214,8 +224,8 @@ static void test_syn_of_a_known_connection(void **state)
 
 	(void)state;
 	enter(pair.address, pair.server_port, pair.address, pair.client_port, 1);
-	assert_int_equal(arrive(pair.address, pair.address,
-				TCP(pair.client_port, pair.server_port, TH_SYN)),
+	assert_int_equal(run_arrive(pair.address, pair.address,
+				    TCP(pair.client_port, pair.server_port, TH_SYN)),
 			 VERDICT_NEXT);
 	assert_true(answer_passes(&pair, pair.server_port, pair.client_port));
 	close_pair(&pair);
@@ -227,7 +237,7 @@ static void test_syn_in_time_wait(void **state)
 	char byte;
 
 	(void)state;
-	/* Who closes first waits. */
+	/* The end that closes first is in TIME_WAIT. */
 	assert_int_equal(shutdown(pair.client, SHUT_WR), 0);
 	assert_int_equal(read(pair.server, &byte, 1), 0);
 	close(pair.server);
@@ -244,17 +254,18 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_ping),
-		cmocka_unit_test(test_icmp_error_quotes_what_came_in),
-		cmocka_unit_test(test_what_the_application_opens_is_no_reply),
+		cmocka_unit_test(test_icmp_error_quotes_an_inbound_packet),
+		cmocka_unit_test(test_own_connection_is_no_reply),
 		cmocka_unit_test(test_pending_is_not_known),
 		cmocka_unit_test(test_syn_with_the_endpoints_of_a_connection),
 		cmocka_unit_test(test_syn_of_a_known_connection),
 		cmocka_unit_test(test_syn_in_time_wait),
 	};
-	const struct CMUnitTest none[] = {cmocka_unit_test(test_shared)};
-	int failed = cmocka_run_group_tests_name("one namespace", tests, load_single, unload);
+	const struct CMUnitTest none[] = {cmocka_unit_test(run_skip_shared)};
+	int failed = cmocka_run_group_tests_name("one namespace", tests, run_load_single,
+						 run_unload);
 
-	if (!kernel_has_shared())
+	if (!run_has_shared())
 		return failed + cmocka_run_group_tests_name("shared", none, NULL, NULL);
-	return failed + cmocka_run_group_tests_name("shared", tests, load_shared, unload);
+	return failed + cmocka_run_group_tests_name("shared", tests, run_load_shared, run_unload);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two network namespaces joined by a veth pair, for tests as root: "home", in which the test runs
- * on, as a container would, and "far", the host.
+ * Makes two network namespaces with a veth pair between them, for tests that run as root. The test
+ * runs in "home", like a container; "far" plays the host.
  */
 #ifndef SIDESTEP_TEST_TWO_NETNS_H
 #define SIDESTEP_TEST_TWO_NETNS_H
@@ -78,7 +78,7 @@ static inline int make_namespaces(void **state)
 	return 0;
 }
 
-/* A TCP socket of that namespace. */
+/* Makes a TCP socket in that namespace. */
 static inline int socket_in(int netns, int family)
 {
 	int fd;

@@ -1,12 +1,9 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* A scripted Docker engine on a unix socket, for what a real one cannot be made to do. Only for
- * test_docker*.c; failures of the fake itself end the test program. */
-#ifndef SIDESTEP_TESTS_DOCKER_FAKE_H
-#define SIDESTEP_TESTS_DOCKER_FAKE_H
+// SPDX-License-Identifier: Apache-2.0
+#include "support/docker_fake.h"
 
-#include <pthread.h>
+#include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,50 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FAKE_CONTAINERS 4
-#define FAKE_HELD	16
+#include <cmocka.h>
 
-/* GET /containers/ID/json */
-struct fake_container {
-	const char *id; /* NULL: unused */
-	const char *body;
-	int status;
-};
-
-struct fake {
-	char directory[64];
-	char path[96];
-	int listener;
-	int stream; /* the open event stream, or -1 */
-	pthread_t thread;
-	pthread_mutex_t lock;
-	/* The script; under the lock. */
-	const char *networks;	/* body of GET /networks */
-	size_t networks_filler; /* so many blanks in front of it */
-	int status;		/* of GET /networks */
-	int events_status;
-	bool stall_networks; /* never answered */
-	bool stall_events;
-	const char *list;				   /* body of GET /containers/json */
-	struct fake_container containers[FAKE_CONTAINERS]; /* status 404 for others */
-	bool hold; /* inspections are not answered before fake_let_go() */
-	int held[FAKE_HELD];
-	char held_answers[FAKE_HELD][1024]; /* as they were when they were asked for */
-	int held_status[FAKE_HELD];
-	size_t held_count;
-	int remove_status; /* of DELETE /containers/ID */
-	/* What was seen; under the lock. */
-	unsigned int fetches; /* GET /networks */
-	unsigned int streams; /* GET /events */
-	unsigned int lists;   /* GET /containers/json */
-	unsigned int inspections;
-	unsigned int removals;
-	char events_request[1024];
-	char removal[1024];
-	pthread_cond_t asked; /* at each request */
-};
-
-#define FAKE_CHECK(condition)                                                                      \
+#define CHECK(condition)                                                                           \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
 			perror("docker_fake: " #condition);                                        \
@@ -66,9 +22,8 @@ struct fake {
 		}                                                                                  \
 	} while (0)
 
-/* Waits until @counter is at least @wanted; 8 s at most. Returns false after that. */
-static inline bool fake_wait(pthread_mutex_t *lock, pthread_cond_t *news,
-			     const unsigned int *counter, unsigned int wanted)
+bool docker_fake_wait(pthread_mutex_t *lock, pthread_cond_t *news, const unsigned int *counter,
+		      unsigned int wanted)
 {
 	struct timespec until;
 	bool there;
@@ -84,7 +39,7 @@ static inline bool fake_wait(pthread_mutex_t *lock, pthread_cond_t *news,
 	return there;
 }
 
-static inline bool fake_send(int fd, const char *data, size_t size)
+static bool send_all(int fd, const char *data, size_t size)
 {
 	while (size > 0) {
 		ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
@@ -97,23 +52,23 @@ static inline bool fake_send(int fd, const char *data, size_t size)
 	return true;
 }
 
-static inline void fake_answer(int fd, int status, const char *body, size_t filler)
+static void answer(int fd, int status, const char *body, size_t filler)
 {
 	char head[256];
 	char *blanks = malloc(filler + 1);
 
-	FAKE_CHECK(blanks);
+	CHECK(blanks);
 	memset(blanks, ' ', filler + 1);
 	(void)snprintf(head, sizeof(head),
 		       "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
 		       filler + strlen(body));
-	if (fake_send(fd, head, strlen(head)) && fake_send(fd, blanks, filler))
-		(void)fake_send(fd, body, strlen(body));
+	if (send_all(fd, head, strlen(head)) && send_all(fd, blanks, filler))
+		(void)send_all(fd, body, strlen(body));
 	free(blanks);
 }
 
 /* Returns true when the connection stays open as the event stream. */
-static inline bool fake_events(struct fake *fake, int fd, const char *request)
+static bool open_stream(struct docker_fake *fake, int fd, const char *request)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 				   "Transfer-Encoding: chunked\r\n\r\n";
@@ -121,27 +76,27 @@ static inline bool fake_events(struct fake *fake, int fd, const char *request)
 	fake->streams++;
 	(void)snprintf(fake->events_request, sizeof(fake->events_request), "%s", request);
 	if (fake->events_status != 200) {
-		fake_answer(fd, fake->events_status, "{\"message\":\"not today\"}", 0);
+		answer(fd, fake->events_status, "{\"message\":\"not today\"}", 0);
 		return false;
 	}
 	if (fake->stream >= 0)
 		(void)close(fake->stream);
 	fake->stream = fd;
 	if (!fake->stall_events)
-		(void)fake_send(fd, head, strlen(head));
+		(void)send_all(fd, head, strlen(head));
 	return true;
 }
 
 /* Returns true when the answer is held back. */
-static inline bool fake_inspect(struct fake *fake, int fd, const char *id)
+static bool inspect(struct docker_fake *fake, int fd, const char *id)
 {
 	const char *body = "{\"message\":\"No such container\"}";
 	int status = 404;
 	size_t i;
 
 	fake->inspections++;
-	for (i = 0; i < FAKE_CONTAINERS; i++) {
-		const struct fake_container *container = &fake->containers[i];
+	for (i = 0; i < DOCKER_FAKE_CONTAINERS; i++) {
+		const struct docker_fake_container *container = &fake->containers[i];
 
 		if (container->id && strncmp(id, container->id, strlen(container->id)) == 0) {
 			body = container->body;
@@ -149,10 +104,10 @@ static inline bool fake_inspect(struct fake *fake, int fd, const char *id)
 		}
 	}
 	if (!fake->hold) {
-		fake_answer(fd, status, body, 0);
+		answer(fd, status, body, 0);
 		return false;
 	}
-	FAKE_CHECK(fake->held_count < FAKE_HELD);
+	CHECK(fake->held_count < DOCKER_FAKE_HELD);
 	fake->held[fake->held_count] = fd;
 	fake->held_status[fake->held_count] = status;
 	(void)snprintf(fake->held_answers[fake->held_count], sizeof(fake->held_answers[0]), "%s",
@@ -161,14 +116,13 @@ static inline bool fake_inspect(struct fake *fake, int fd, const char *id)
 	return true;
 }
 
-/* Answers the inspections that were held, and holds no more. */
-static inline void fake_let_go(struct fake *fake)
+void docker_fake_let_go(struct docker_fake *fake)
 {
 	size_t i;
 
 	(void)pthread_mutex_lock(&fake->lock);
 	for (i = 0; i < fake->held_count; i++) {
-		fake_answer(fake->held[i], fake->held_status[i], fake->held_answers[i], 0);
+		answer(fake->held[i], fake->held_status[i], fake->held_answers[i], 0);
 		(void)close(fake->held[i]);
 	}
 	fake->held_count = 0;
@@ -177,34 +131,34 @@ static inline void fake_let_go(struct fake *fake)
 }
 
 /* Returns true when the connection stays open. */
-static inline bool fake_route(struct fake *fake, int fd, const char *request)
+static bool route(struct docker_fake *fake, int fd, const char *request)
 {
 	if (strncmp(request, "GET /events?", 12) == 0)
-		return fake_events(fake, fd, request);
+		return open_stream(fake, fd, request);
 	if (strncmp(request, "GET /networks ", 14) == 0) {
 		fake->fetches++;
 		if (!fake->stall_networks)
-			fake_answer(fd, fake->status, fake->networks, fake->networks_filler);
+			answer(fd, fake->status, fake->networks, fake->networks_filler);
 		return fake->stall_networks;
 	}
 	if (strncmp(request, "GET /containers/json ", 21) == 0) {
 		fake->lists++;
-		fake_answer(fd, 200, fake->list, 0);
+		answer(fd, 200, fake->list, 0);
 		return false;
 	}
 	if (strncmp(request, "GET /containers/", 16) == 0)
-		return fake_inspect(fake, fd, request + 16);
+		return inspect(fake, fd, request + 16);
 	if (strncmp(request, "DELETE /containers/", 19) == 0) {
 		fake->removals++;
 		(void)snprintf(fake->removal, sizeof(fake->removal), "%s", request);
-		fake_answer(fd, fake->remove_status, "", 0);
+		answer(fd, fake->remove_status, "", 0);
 		return false;
 	}
-	fake_answer(fd, 404, "{\"message\":\"page not found\"}", 0);
+	answer(fd, 404, "{\"message\":\"page not found\"}", 0);
 	return false;
 }
 
-static inline void fake_serve(struct fake *fake, int fd)
+static void serve(struct docker_fake *fake, int fd)
 {
 	char request[1024];
 	size_t used = 0;
@@ -222,7 +176,7 @@ static inline void fake_serve(struct fake *fake, int fd)
 		request[used] = '\0';
 	}
 	(void)pthread_mutex_lock(&fake->lock);
-	keep = fake_route(fake, fd, request);
+	keep = route(fake, fd, request);
 	(void)pthread_cond_broadcast(&fake->asked);
 	(void)pthread_mutex_unlock(&fake->lock);
 	/* A stalled one is left to the end of the process. */
@@ -230,46 +184,45 @@ static inline void fake_serve(struct fake *fake, int fd)
 		(void)close(fd);
 }
 
-static inline void *fake_run(void *argument)
+static void *run(void *argument)
 {
-	struct fake *fake = argument;
+	struct docker_fake *fake = argument;
 	int fd;
 
 	while ((fd = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
-		fake_serve(fake, fd);
+		serve(fake, fd);
 	return NULL;
 }
 
-/* No socket yet: fake_listen() makes it. */
-static inline void fake_prepare(struct fake *fake)
+void docker_fake_prepare(struct docker_fake *fake)
 {
-	*fake = (struct fake) {.listener = -1,
-			       .stream = -1,
-			       .status = 200,
-			       .events_status = 200,
-			       .networks = "[]",
-			       .list = "[]",
-			       .remove_status = 204,
-			       .asked = PTHREAD_COND_INITIALIZER,
-			       .lock = PTHREAD_MUTEX_INITIALIZER};
+	*fake = (struct docker_fake) {.listener = -1,
+				      .stream = -1,
+				      .status = 200,
+				      .events_status = 200,
+				      .networks = "[]",
+				      .list = "[]",
+				      .remove_status = 204,
+				      .asked = PTHREAD_COND_INITIALIZER,
+				      .lock = PTHREAD_MUTEX_INITIALIZER};
 	(void)snprintf(fake->directory, sizeof(fake->directory), "/tmp/docker-fake-XXXXXX");
-	FAKE_CHECK(mkdtemp(fake->directory));
+	CHECK(mkdtemp(fake->directory));
 	(void)snprintf(fake->path, sizeof(fake->path), "%s/docker.sock", fake->directory);
 }
 
-static inline void fake_listen(struct fake *fake)
+void docker_fake_listen(struct docker_fake *fake)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	memcpy(address.sun_path, fake->path, strlen(fake->path));
 	fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	FAKE_CHECK(fake->listener >= 0);
-	FAKE_CHECK(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
-	FAKE_CHECK(listen(fake->listener, 16) == 0);
-	FAKE_CHECK(pthread_create(&fake->thread, NULL, fake_run, fake) == 0);
+	CHECK(fake->listener >= 0);
+	CHECK(bind(fake->listener, (struct sockaddr *)&address, sizeof(address)) == 0);
+	CHECK(listen(fake->listener, 16) == 0);
+	CHECK(pthread_create(&fake->thread, NULL, run, fake) == 0);
 }
 
-static inline void fake_hang_up(struct fake *fake)
+void docker_fake_hang_up(struct docker_fake *fake)
 {
 	(void)pthread_mutex_lock(&fake->lock);
 	if (fake->stream >= 0)
@@ -278,8 +231,7 @@ static inline void fake_hang_up(struct fake *fake)
 	(void)pthread_mutex_unlock(&fake->lock);
 }
 
-/* The engine is gone: no listener, no stream, no socket file. */
-static inline void fake_stop(struct fake *fake)
+void docker_fake_stop(struct docker_fake *fake)
 {
 	if (fake->listener >= 0) {
 		(void)shutdown(fake->listener, SHUT_RDWR);
@@ -287,18 +239,17 @@ static inline void fake_stop(struct fake *fake)
 		(void)close(fake->listener);
 		fake->listener = -1;
 	}
-	fake_hang_up(fake);
+	docker_fake_hang_up(fake);
 	(void)unlink(fake->path);
 }
 
-static inline void fake_release(struct fake *fake)
+void docker_fake_release(struct docker_fake *fake)
 {
-	fake_stop(fake);
+	docker_fake_stop(fake);
 	(void)rmdir(fake->directory);
 }
 
-/* Sends @text on the event stream in pieces of @piece bytes, an HTTP chunk each. */
-static inline void fake_event(struct fake *fake, const char *text, size_t piece)
+void docker_fake_event(struct docker_fake *fake, const char *text, size_t piece)
 {
 	size_t size = strlen(text);
 	char chunk[64];
@@ -308,8 +259,8 @@ static inline void fake_event(struct fake *fake, const char *text, size_t piece)
 		size_t length = size < piece ? size : piece;
 
 		(void)snprintf(chunk, sizeof(chunk), "%zx\r\n", length);
-		if (!fake_send(fake->stream, chunk, strlen(chunk)) ||
-		    !fake_send(fake->stream, text, length) || !fake_send(fake->stream, "\r\n", 2))
+		if (!send_all(fake->stream, chunk, strlen(chunk)) ||
+		    !send_all(fake->stream, text, length) || !send_all(fake->stream, "\r\n", 2))
 			break;
 		text += length;
 		size -= length;
@@ -317,4 +268,62 @@ static inline void fake_event(struct fake *fake, const char *text, size_t piece)
 	(void)pthread_mutex_unlock(&fake->lock);
 }
 
-#endif
+void docker_fake_end_stream(struct docker_fake *fake)
+{
+	(void)pthread_mutex_lock(&fake->lock);
+	(void)send_all(fake->stream, "0\r\n\r\n", 5);
+	(void)pthread_mutex_unlock(&fake->lock);
+}
+
+void docker_seen_init(struct docker_seen *seen)
+{
+	*seen = (struct docker_seen) {
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.news = PTHREAD_COND_INITIALIZER,
+	};
+}
+
+void docker_seen_state(struct docker_seen *seen, const char *text, bool used)
+{
+	(void)pthread_mutex_lock(&seen->lock);
+	seen->states++;
+	seen->used += used;
+	(void)snprintf(seen->text, sizeof(seen->text), "%s", text);
+	(void)pthread_cond_signal(&seen->news);
+	(void)pthread_mutex_unlock(&seen->lock);
+}
+
+void docker_seen_connected(bool connected, const char *reason, void *context)
+{
+	struct docker_seen *seen = context;
+
+	(void)pthread_mutex_lock(&seen->lock);
+	if (connected)
+		seen->back++;
+	else
+		seen->lost++;
+	(void)snprintf(seen->reason, sizeof(seen->reason), "%s", reason ? reason : "");
+	(void)pthread_cond_signal(&seen->news);
+	(void)pthread_mutex_unlock(&seen->lock);
+}
+
+void docker_seen_assert_text(struct docker_seen *seen, const char *wanted)
+{
+	char text[sizeof(seen->text)];
+
+	(void)pthread_mutex_lock(&seen->lock);
+	memcpy(text, seen->text, sizeof(text));
+	(void)pthread_mutex_unlock(&seen->lock);
+	assert_string_equal(text, wanted);
+}
+
+void docker_seen_assert_reason(struct docker_seen *seen, const char *part)
+{
+	char reason[sizeof(seen->reason)];
+
+	(void)pthread_mutex_lock(&seen->lock);
+	memcpy(reason, seen->reason, sizeof(reason));
+	(void)pthread_mutex_unlock(&seen->lock);
+	if (!strstr(reason, part))
+		fail_msg("'%s' is not in '%s'", part, reason);
+}

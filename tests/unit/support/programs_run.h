@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs the BPF programs in the kernel on made-up packets (BPF_PROG_TEST_RUN). */
+#ifndef SIDESTEP_TESTS_PROGRAMS_RUN_H
+#define SIDESTEP_TESTS_PROGRAMS_RUN_H
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sidestep.h"
+
+#define VERDICT_NEXT (-1)
+#define VERDICT_SHOT 2
+
+struct frame {
+	uint8_t bytes[256];
+	size_t size;
+};
+
+/* The header and the facts on top of IP. */
+struct segment {
+	uint8_t protocol;
+	uint16_t source_port, destination_port;
+	uint8_t tcp_flags; /* TH_* */
+	uint8_t icmp_type;
+	uint16_t fragment; /* IPv4: the whole field, host byte order */
+};
+
+#define TCP(from, to, flags)                                                                       \
+	((struct segment) {.protocol = IPPROTO_TCP,                                                \
+			   .source_port = (from),                                                  \
+			   .destination_port = (to),                                               \
+			   .tcp_flags = (flags)})
+#define UDP(from, to)                                                                              \
+	((struct segment) {                                                                        \
+		.protocol = IPPROTO_UDP, .source_port = (from), .destination_port = (to)})
+
+/* Builds an Ethernet frame with the addresses @source and @destination. */
+struct frame frame_make(const char *source, const char *destination, struct segment segment);
+
+/* Appends @size bytes. */
+void frame_put(struct frame *frame, const void *bytes, size_t size);
+
+/* Appends an IP packet. */
+void frame_put_ip(struct frame *frame, const char *source, const char *destination,
+		  const struct segment *segment);
+
+/* Copies @plain with an IP option or extension header, so that no program reads it at fixed
+ * offsets. */
+struct frame frame_with_option(const struct frame *plain);
+
+/* Set-up and tear-down of a group: they load the programs of one kind with some bypasses. */
+int run_load_single(void **state);
+int run_load_shared(void **state);
+int run_unload(void **state);
+
+/* Can the kernel load the shared programs (Linux 6.2)? */
+bool run_has_shared(void);
+
+/* A test that stands for the shared ones where the kernel cannot. */
+void run_skip_shared(void **state);
+
+/* The number of this process's namespace, which the made-up packets are in. */
+uint32_t run_netns(void);
+
+/* Descriptors of a map and of a program, which the loaded object owns. */
+int run_map_fd(const char *name);
+int run_program_fd(const char *name);
+
+/* Runs a program on a frame. Returns its verdict. */
+int run_program(const char *program, const struct frame *frame);
+
+/* Runs dev_egress or dev_ingress on the frame. Returns the verdict. */
+int run_guard(const char *source, const char *destination, struct segment segment);
+int run_arrive(const char *source, const char *destination, struct segment segment);
+
+/* Reads a counter. */
+uint64_t run_counter(enum sidestep_verdict which);
+
+/* Sets a bypass, or deletes it if @sources is 0. */
+void run_bypass(const char *text, uint32_t sources);
+
+/* Invalidates the programs' cached bypasses, like programs_bypass_changed(). */
+void run_bypass_changed(void);
+
+#endif
