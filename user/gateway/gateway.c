@@ -4,22 +4,25 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "gateway/gateway_client.h"
+#include "lib/complaint.h"
 #include "lib/log.h"
 #include "lib/process.h"
 #include "lib/util.h"
+#include "stream/acceptor.h"
 
 #define GATEWAY_BACKLOG	    4096
 #define GATEWAY_LISTENS_MAX 64
 
-struct gateway_listener {
-	struct loop_handler handler;
-	struct gateway *gateway;
+struct gateway {
+	struct gateway_clients clients;
+	struct acceptor_reserve reserve;
+	struct acceptor acceptors[GATEWAY_LISTENS_MAX + 1]; /* the last one: the unix socket's */
+	struct complaint complaint;
 };
 
 struct gateway_stop {
@@ -27,20 +30,29 @@ struct gateway_stop {
 	struct loop *loop;
 };
 
-static void listener_ready(struct loop_handler *handler, uint32_t events)
+static void client_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *peer)
 {
-	struct gateway_listener *listener = container_of(handler, struct gateway_listener, handler);
-	int i;
+	struct gateway *gateway = container_of(acceptor->reserve, struct gateway, reserve);
 
-	(void)events;
-	/* A limit instead of EAGAIN, so that tunnels get their turn; level-triggered. */
-	for (i = 0; i < 32; i++) {
-		int fd = accept4(handler->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	(void)peer;
+	gateway_client_accept(&gateway->clients, fd);
+}
 
-		if (fd < 0)
-			return;
-		gateway_client_accept(listener->gateway, fd);
+static void descriptors_exhausted(struct acceptor *acceptor, int fd,
+				  const struct sockaddr_storage *peer)
+{
+	struct gateway *gateway = container_of(acceptor->reserve, struct gateway, reserve);
+	char suffix[COMPLAINT_SUFFIX_MAX];
+
+	(void)peer;
+	if (fd >= 0) {
+		relay_reset_on_close(fd);
+		(void)close(fd);
 	}
+	if (complaint_due(&gateway->complaint, suffix))
+		log_warning("gateway: connection reset: no file descriptors left; raise the limit "
+			    "(ulimit -n)%s",
+			    suffix);
 }
 
 static void stop_ready(struct loop_handler *handler, uint32_t events)
@@ -49,7 +61,7 @@ static void stop_ready(struct loop_handler *handler, uint32_t events)
 	loop_stop(container_of(handler, struct gateway_stop, handler)->loop);
 }
 
-/* Listens on a TCP address and fills in its port. Negative errno. */
+/* Listens on a TCP address and fills in its port. Returns the socket or negative errno. */
 static int listen_tcp(struct endpoint *endpoint)
 {
 	static const int one = 1;
@@ -82,7 +94,8 @@ static int listen_unix(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* A socket that a killed gateway left behind; anything else stays and bind() fails. */
+	/* A killed gateway leaves its socket behind. A file of another kind stays, and bind()
+	 * fails. */
 	if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
 		(void)unlink(path);
 	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
@@ -91,88 +104,96 @@ static int listen_unix(const char *path)
 	return TAKE_FD(fd);
 }
 
-/* Opens all listeners; those opened before a failure stay the array's. */
-static int listeners_open(struct gateway *gateway, struct gateway_listener *listeners,
-			  struct endpoint *addresses)
+/* Opens all listeners. After a failure the caller closes those that were opened before. */
+static int listeners_open(struct gateway *gateway, struct endpoint *addresses)
 {
-	const struct gateway_config *config = gateway->config;
-	char text[ADDRESS_TEXT_MAX];
+	const struct gateway_config *config = gateway->clients.config;
 	size_t i, count = config->listen_count + (config->unix_path != NULL);
+	char text[ADDRESS_TEXT_MAX];
 	int error, fd;
 
 	for (i = 0; i < count; i++) {
-		bool local = i == config->listen_count;
+		const char *name = config->unix_path;
 
-		if (local) {
-			fd = listen_unix(config->unix_path);
-		} else {
+		if (i < config->listen_count) {
 			addresses[i] = config->listen[i];
+			name = endpoint_format((const struct sockaddr *)&addresses[i].address,
+					       text);
 			fd = listen_tcp(&addresses[i]);
+		} else {
+			fd = listen_unix(name);
 		}
-		error = fd < 0 ? fd : loop_add(gateway->loop, &listeners[i].handler, fd, EPOLLIN);
-		if (error < 0) {
-			(void)safe_close(fd);
-			return log_errno(
-				error, "gateway: cannot listen on %s",
-				local ? config->unix_path
-				      : endpoint_format(
-						(const struct sockaddr *)&config->listen[i].address,
-						text));
-		}
+		error = fd < 0 ? fd : acceptor_start(&gateway->acceptors[i], &gateway->reserve, fd);
+		if (error < 0)
+			return log_errno(error, "gateway: cannot listen on %s", name);
 	}
 	return 0;
 }
 
-static int gateway_loop(struct gateway *gateway)
+static int gateway_serve(struct gateway *gateway)
 {
-	const struct gateway_config *config = gateway->config;
-	struct gateway_listener listeners[GATEWAY_LISTENS_MAX + 1];
+	struct gateway_clients *clients = &gateway->clients;
+	const struct gateway_config *config = clients->config;
 	struct endpoint addresses[GATEWAY_LISTENS_MAX];
 	struct gateway_listening listening = {addresses, config->listen_count};
 	size_t i;
 	int error;
 
-	for (i = 0; i < ARRAY_SIZE(listeners); i++)
-		listeners[i] = (struct gateway_listener) {
-			.handler = {.fd = -1, .ready = listener_ready}, .gateway = gateway};
-	error = listeners_open(gateway, listeners, addresses);
+	error = listeners_open(gateway, addresses);
 	if (error == 0) {
 		if (config->listening)
 			config->listening(config->context, &listening);
-		error = loop_run(gateway->loop);
+		error = loop_run(clients->loop);
 		if (config->unix_path)
 			(void)unlink(config->unix_path);
 	}
-	for (i = 0; i < ARRAY_SIZE(listeners); i++)
-		loop_close(&listeners[i].handler);
-	gateway_client_reset_all(gateway);
-	loop_flush(gateway->loop);
+	for (i = 0; i < ARRAY_SIZE(gateway->acceptors); i++)
+		acceptor_close(&gateway->acceptors[i]);
+	gateway_client_reset_all(clients);
+	loop_flush(clients->loop);
 	return error;
+}
+
+static int gateway_init(struct gateway *gateway)
+{
+	struct gateway_clients *clients = &gateway->clients;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(gateway->acceptors); i++)
+		gateway->acceptors[i] = (struct acceptor) {
+			.listener.fd = -1,
+			.accepted = client_accepted,
+			.exhausted = descriptors_exhausted,
+		};
+	clients->loop = loop_new();
+	clients->pool = clients->loop ? relay_pool_new(clients->loop) : NULL;
+	if (!clients->pool)
+		return -ENOMEM;
+	gateway_client_setup(clients);
+	return acceptor_reserve_open(&gateway->reserve, clients->loop);
 }
 
 static int gateway_run_stoppable(const struct gateway_config *config, int signals)
 {
-	struct gateway gateway = {.config = config};
-	struct gateway_stop on_signal = {{.fd = -1, .ready = stop_ready}, NULL};
-	struct gateway_stop on_request = {{.fd = -1, .ready = stop_ready}, NULL};
-	int error = -ENOMEM;
+	struct gateway gateway = {.clients.config = config, .reserve.fd = -1};
+	struct gateway_stop on_signal = {.handler = {.fd = -1, .ready = stop_ready}};
+	struct gateway_stop on_request = on_signal;
+	struct loop *loop;
+	int error;
 
-	gateway.loop = loop_new();
-	gateway.pool = gateway.loop ? relay_pool_new(gateway.loop) : NULL;
-	if (gateway.pool) {
-		on_signal.loop = on_request.loop = gateway.loop;
-		gateway_client_setup(&gateway);
-		error = loop_add(gateway.loop, &on_signal.handler, signals, EPOLLIN);
-		if (error == 0 && config->stop_fd > 0)
-			error = loop_add(gateway.loop, &on_request.handler, config->stop_fd,
-					 EPOLLIN);
-	}
+	error = gateway_init(&gateway);
+	loop = on_signal.loop = on_request.loop = gateway.clients.loop;
+	if (error == 0)
+		error = loop_add(loop, &on_signal.handler, signals, EPOLLIN);
+	if (error == 0 && config->stop_fd > 0)
+		error = loop_add(loop, &on_request.handler, config->stop_fd, EPOLLIN);
 	if (error < 0)
 		(void)log_errno(error, "gateway: cannot start");
 	else
-		error = gateway_loop(&gateway);
-	relay_pool_free(gateway.pool);
-	loop_free(gateway.loop);
+		error = gateway_serve(&gateway);
+	acceptor_reserve_close(&gateway.reserve);
+	relay_pool_free(gateway.clients.pool);
+	loop_free(loop);
 	return error;
 }
 
@@ -193,7 +214,7 @@ int gateway_run(const struct gateway_config *config)
 	/* splice(2) has no MSG_NOSIGNAL. */
 	(void)sigaction(SIGPIPE, &ignore, &pipe_before);
 	error = gateway_run_stoppable(config, signals);
-	/* The signal that ended it is spent, or it would end the caller as well. */
+	/* The signal is consumed. Otherwise it would end the caller as well. */
 	process_read_signal(signals);
 	(void)sigaction(SIGPIPE, &pipe_before, NULL);
 	(void)pthread_sigmask(SIG_SETMASK, &mask_before, NULL);

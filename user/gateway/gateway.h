@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference gateway: the other end of the proxy's tunnels. An HTTP/1.1 CONNECT proxy (RFC 9110
- * section 9.3.6) for development and tests, with the answers that workerd gives. One thread.
+ * The reference gateway, the other end of the proxy's tunnels: an HTTP/1.1 CONNECT proxy (RFC 9110
+ * section 9.3.6) for development and tests. It answers as workerd does. One thread.
  */
 #ifndef SIDESTEP_GATEWAY_H
 #define SIDESTEP_GATEWAY_H
@@ -11,7 +11,7 @@
 
 #include "lib/address.h"
 
-/* Tunnels at the same time; above: accept, reset. */
+/* Most clients at the same time. A further one is reset. */
 #define GATEWAY_CLIENTS_MAX 16384
 
 /* Tunnels to @from are connected to @to instead. */
@@ -20,56 +20,61 @@ struct gateway_map {
 	struct endpoint to;
 };
 
-/* What @listening is told: the addresses in the order of the config, ports filled in. */
+/* The addresses in the order of the config, with the ports that the kernel picked. */
 struct gateway_listening {
 	const struct endpoint *addresses;
 	size_t count;
 };
 
-/* All pointers stay the caller's and are read while gateway_run() runs. Zero: the default. */
+/* The pointers stay the caller's; gateway_run() reads them until it returns. Zero: the default. */
 struct gateway_config {
-	/* Where to listen; at least one TCP address or the unix path. Port 0: the kernel picks. */
+	/* The addresses to listen on; port 0: the kernel picks. One of them or unix_path is needed.
+	 */
 	const struct endpoint *listen;
 	size_t listen_count;
-	/* Path of a unix stream socket, or NULL. A socket that is there already is replaced; it
-	 * is removed at the end. */
+	/* Path of a unix stream socket to listen on, or NULL. An existing socket is replaced. The
+	 * path is removed at the end. */
 	const char *unix_path;
 
-	/* Targets that are somewhere else, for tests without the internet (--map). First match. */
+	/* Other places of some targets, for tests without the internet (--map). The first match
+	 * counts. */
 	const struct gateway_map *maps;
 	size_t map_count;
-	/* Where every other target is (--map-all), or NULL. */
+	/* The place of every other target (--map-all), or NULL. */
 	const struct endpoint *map_all;
 
-	/* Answers any tunnel itself, nothing is dialed (--server): an HTTP request with the
-	 * destination that was asked for, everything else with itself. */
+	/* Dials nothing and serves every tunnel itself (--server): answers HTTP requests with their
+	 * destination, and echoes all other bytes. */
 	bool server;
 
-	/* Test double: the status of every answer (--status), 0: what is right. From 300 on
-	 * nothing is dialed; a 2xx takes the place of 200. */
+	/* Test double: the status of every answer (--status); 0: the true one. From 300 on nothing
+	 * is dialed. A 2xx takes the place of 200. */
 	int status;
-	/* Test double: ms to wait before any answer (--delay-ms). */
+	/* Test double: time to wait before each answer, in ms (--delay). */
 	unsigned int delay_ms;
-	/* Test double: answers what is not HTTP, and closes (--garbage). */
+	/* Test double: answers with bytes that are not HTTP, and closes (--garbage). */
 	bool garbage;
 
-	/* One JSON object per CONNECT on standard output, when its answer is known (--log):
-	 * "destination", "source" (X-Forwarded-For), "sni", "hostname" (each null when the header
-	 * was not there), "user_agent", "proto" and "status" (number). */
+	/* Prints a JSON object for each CONNECT on standard output, once its status is known
+	 * (--log). Its texts are "destination", "source" (X-Forwarded-For), "sni", "hostname",
+	 * "user_agent" and "proto", each null when the request had no such header. Its number is
+	 * "status". */
 	bool log;
 
-	/* Called once when all listeners are open, or NULL. */
+	/* Called once, when all listeners are open. May be NULL. */
 	void (*listening)(void *context, const struct gateway_listening *listening);
 	void *context;
-	/* Readable: stop, as with SIGTERM. 0 and below: none. Stays the caller's. */
+	/* When readable, the gateway stops as with SIGTERM. 0 and below: none. Stays the caller's.
+	 */
 	int stop_fd;
 };
 
 /*
- * Runs until SIGTERM or SIGINT arrives in the calling thread (both are blocked meanwhile) or
- * stop_fd is readable; tunnels that are open are cut then. A target that refuses the connection is
- * answered 400, one that cannot be reached 502, a bad request 400. Returns 0 or negative errno,
- * logged.
+ * Runs until SIGTERM or SIGINT arrives in the calling thread, or stop_fd is readable. Both signals
+ * are blocked meanwhile. Open tunnels are reset at the end.
+ *
+ * A target that refuses the connection is answered 400, an unreachable one 502, a bad request 400.
+ * Returns 0 or negative errno, logged.
  */
 int gateway_run(const struct gateway_config *config);
 

@@ -3,61 +3,52 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "gateway/gateway_server.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proto/tunnel.h"
 
+/* Time limits for the request, and for the connection to the target. */
 #define HEAD_MS 30000
 #define DIAL_MS 10000
 
 struct gateway_client {
-	struct gateway *gateway;
-	struct gateway_client *next, *previous;
-	struct relay relay;		/* side 0: client, 1: target */
-	struct tunnel_request *request; /* until the answer is sent */
-	struct gateway_server *server;	/* instead of a target */
+	struct gateway_clients *clients;
+	struct list_link link;
+	struct relay relay;		/* side 0: the client, side 1: the target */
+	struct tunnel_request *request; /* NULL once it is answered */
+	bool asked;			/* the request is complete; nothing is read meanwhile */
+	struct gateway_server *server;	/* NULL: there is a target */
+	bool ended;			/* with a server: the client sent FIN */
 	struct endpoint target;
-	int status; /* of the answer, 0: not known yet */
-	bool ended; /* the client said EOF (server) */
+	struct dial dial;
+	int status; /* of the answer; 0: not known yet */
 	struct loop_timer timer;
 	struct loop_task release;
 };
-
-void gateway_client_setup(struct gateway *gateway)
-{
-	loop_timer_class_init(gateway->loop, &gateway->head_class, HEAD_MS);
-	loop_timer_class_init(gateway->loop, &gateway->dial_class, DIAL_MS);
-	loop_timer_class_init(gateway->loop, &gateway->delay_class, gateway->config->delay_ms);
-}
 
 static void client_release(struct loop_task *task)
 {
 	free(container_of(task, struct gateway_client, release));
 }
 
+/* Closes the connection. Its memory is freed once the batch of events in progress is over. */
 static void client_end(struct gateway_client *client, bool reset)
 {
-	struct gateway *gateway = client->gateway;
-
+	dial_cancel(&client->dial);
 	relay_close(&client->relay, reset);
 	loop_timer_stop(&client->timer);
 	free(client->request);
 	if (client->server)
 		gateway_server_clear(client->server);
 	free(client->server);
-	if (client->next)
-		client->next->previous = client->previous;
-	if (client->previous)
-		client->previous->next = client->next;
-	else
-		gateway->clients = client->next;
-	gateway->client_count--;
+	list_remove(&client->link);
+	client->clients->count--;
 	client->release.run = client_release;
-	loop_defer(gateway->loop, &client->release);
+	loop_defer(client->clients->loop, &client->release);
 }
 
 static void set_text(json_t *object, const char *key, const struct tunnel_request *request,
@@ -91,12 +82,12 @@ static void client_log(const struct gateway_client *client)
 	json_decref(object);
 }
 
-/* Sends what the server has to say and reads on, for as long as both go. */
+/* Sends the server's answers and reads on, until the socket can do neither. */
 static void serve(struct gateway_client *client)
 {
 	struct gateway_server *server = client->server;
 	struct loop_handler *side = &client->relay.side[0];
-	char *buffer = client->gateway->pool->buffer;
+	char *buffer = client->clients->pool->buffer;
 
 	for (;;) {
 		ssize_t size;
@@ -151,7 +142,7 @@ static void relay_finished(struct relay *relay, bool reset)
 	client_end(container_of(relay, struct gateway_client, relay), reset);
 }
 
-/* Hands the bytes that are kept for the target to the server instead. */
+/* Gives the server the bytes that were kept for a target. */
 static void serve_start(struct gateway_client *client)
 {
 	struct relay_direction *direction = &client->relay.direction[0];
@@ -171,20 +162,20 @@ static void answer_send(struct gateway_client *client)
 	char text[128];
 	int size;
 
-	if (client->gateway->config->garbage)
+	if (client->clients->config->garbage)
 		size = snprintf(text, sizeof(text), "220 this is not an HTTP server\r\n\r\n");
 	else
 		size = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\n%s\r\n", client->status,
 				client->status < 300 ? "OK" : "Refused",
 				client->status < 300 ? "" : "Content-Length: 0\r\n");
-	if (client->gateway->config->log)
+	if (client->clients->config->log)
 		client_log(client);
 	/* The first bytes of a connection always fit its send buffer. */
 	if (send(fd, text, (size_t)size, MSG_NOSIGNAL) != size) {
 		client_end(client, true);
 		return;
 	}
-	if (client->gateway->config->garbage || client->status >= 300) {
+	if (client->clients->config->garbage || client->status >= 300) {
 		client_end(client, false);
 		return;
 	}
@@ -205,71 +196,41 @@ static void delay_expired(struct loop_timer *timer)
 
 static void answer(struct gateway_client *client, int status)
 {
-	const struct gateway_config *config = client->gateway->config;
+	const struct gateway_config *config = client->clients->config;
 
 	client->status = config->status && (config->status >= 300 || status < 300) ? config->status
 										   : status;
-	loop_timer_stop(&client->timer);
 	if (config->delay_ms == 0) {
 		answer_send(client);
 		return;
 	}
 	client->timer.expired = delay_expired;
-	loop_timer_start(client->gateway->loop, &client->gateway->delay_class, &client->timer);
+	loop_timer_start(client->clients->loop, &client->clients->delay_class, &client->timer);
 }
 
-static void dial_failed(struct gateway_client *client, int error)
+static void dial_done(struct dial *dial, int error)
 {
-	loop_close(&client->relay.side[1]);
-	answer(client, error == ECONNREFUSED ? 400 : 502);
-}
+	struct gateway_client *client = container_of(dial, struct gateway_client, dial);
 
-static void dial_expired(struct loop_timer *timer)
-{
-	dial_failed(container_of(timer, struct gateway_client, timer), ETIMEDOUT);
-}
-
-static void target_ready(struct loop_handler *handler, uint32_t events)
-{
-	struct gateway_client *client = container_of(handler, struct gateway_client, relay.side[1]);
-	int error = 0;
-	socklen_t size = sizeof(error);
-
-	if (client->status != 0)
-		return;
-	if (events & (EPOLLERR | EPOLLHUP)) {
-		(void)getsockopt(handler->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-		dial_failed(client, error ? error : ECONNABORTED);
-	} else if (events & EPOLLOUT) {
+	if (error == 0)
 		answer(client, 200);
-	}
+	else
+		answer(client, error == -ECONNREFUSED ? 400 : 502);
 }
 
-static void dial(struct gateway_client *client)
+static void dial_target(struct gateway_client *client)
 {
-	struct gateway *gateway = client->gateway;
+	static const struct dial_announcer nobody;
 	const struct sockaddr *target = (const struct sockaddr *)&client->target.address;
-	static const int one = 1;
-	int fd = socket(target->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error;
+	int fd = dial_socket(&nobody, target);
+	int error = fd;
 
-	if (fd < 0) {
-		dial_failed(client, errno);
-		return;
-	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	client->relay.side[1].ready = target_ready;
-	error = connect(fd, target, endpoint_size(&client->target)) < 0 ? errno : 0;
-	if ((error == 0 || error == EINPROGRESS) &&
-	    loop_add(gateway->loop, &client->relay.side[1], fd, RELAY_EVENTS) < 0)
-		error = errno;
-	if (error != 0 && error != EINPROGRESS) {
-		(void)close(fd);
-		dial_failed(client, error);
-		return;
-	}
-	client->timer.expired = dial_expired;
-	loop_timer_start(gateway->loop, &gateway->dial_class, &client->timer);
+	client->dial.done = dial_done;
+	if (fd >= 0)
+		error = dial_start(&client->dial, &client->clients->dialer, &client->relay.side[1],
+				   fd, target, endpoint_size(&client->target));
+	if (error < 0)
+		dial_done(&client->dial, error);
 }
 
 static const struct endpoint *target_map(const struct gateway_config *config,
@@ -289,7 +250,7 @@ static const struct endpoint *target_map(const struct gateway_config *config,
 
 static void request_complete(struct gateway_client *client)
 {
-	const struct gateway_config *config = client->gateway->config;
+	const struct gateway_config *config = client->clients->config;
 	const char *text = tunnel_request_value(client->request, TUNNEL_TARGET);
 	struct endpoint asked;
 
@@ -310,7 +271,7 @@ static void request_complete(struct gateway_client *client)
 		gateway_server_init(client->server, text);
 		answer(client, 200);
 	} else {
-		dial(client);
+		dial_target(client);
 	}
 }
 
@@ -322,17 +283,16 @@ static void head_expired(struct loop_timer *timer)
 static void client_ready(struct loop_handler *handler, uint32_t events)
 {
 	struct gateway_client *client = container_of(handler, struct gateway_client, relay.side[0]);
-	char *buffer = client->gateway->pool->buffer;
+	char *buffer = client->clients->pool->buffer;
 
 	if (events & EPOLLERR) {
 		client_end(client, true);
 		return;
 	}
-	/* While the answer is being worked on nothing is read. */
-	while (client->status == 0 && client->relay.side[1].fd < 0 &&
-	       (handler->latched & EPOLLIN)) {
-		/* No more than a head in all, so that what is behind it can be kept. */
+	while (!client->asked && (handler->latched & EPOLLIN)) {
+		/* Never more than a head, so that the relay can keep the bytes behind it. */
 		ssize_t size = recv(handler->fd, buffer, HTTP_HEAD_MAX, 0);
+		enum http_verdict verdict;
 		size_t used;
 
 		if (size < 0 && errno == EAGAIN) {
@@ -343,46 +303,42 @@ static void client_ready(struct loop_handler *handler, uint32_t events)
 			client_end(client, size < 0);
 			return;
 		}
-		switch (tunnel_request_feed(client->request, buffer, (size_t)size, &used)) {
-		case HTTP_MORE:
+		verdict = tunnel_request_feed(client->request, buffer, (size_t)size, &used);
+		if (verdict == HTTP_MORE)
 			continue;
-		case HTTP_REFUSED:
+		client->asked = true;
+		loop_timer_stop(&client->timer);
+		if (verdict == HTTP_REFUSED) {
 			log_warning("request refused: %s", client->request->head.reason);
 			answer(client, 400);
-			return;
-		case HTTP_COMPLETE:
-			break;
-		}
-		if (relay_queue(&client->relay, 0, buffer + used, (size_t)size - used) < 0)
+		} else if (relay_queue(&client->relay, 0, buffer + used, (size_t)size - used) < 0) {
 			client_end(client, true);
-		else
+		} else {
 			request_complete(client);
+		}
 		return;
 	}
 }
 
-void gateway_client_accept(struct gateway *gateway, int fd)
+void gateway_client_accept(struct gateway_clients *clients, int fd)
 {
 	_cleanup_free_ struct gateway_client *client = calloc(1, sizeof(*client));
 
 	if (client)
 		client->request = malloc(sizeof(*client->request));
-	if (!client || !client->request || gateway->client_count >= GATEWAY_CLIENTS_MAX)
+	if (!client || !client->request || clients->count >= GATEWAY_CLIENTS_MAX)
 		goto refuse;
-	client->gateway = gateway;
-	relay_init(&client->relay, gateway->pool);
+	client->clients = clients;
+	relay_init(&client->relay, clients->pool);
 	client->relay.side[0].ready = client_ready;
 	client->relay.side[0].latched = EPOLLOUT;
-	if (loop_add(gateway->loop, &client->relay.side[0], fd, RELAY_EVENTS) < 0)
+	if (loop_add(clients->loop, &client->relay.side[0], fd, RELAY_EVENTS) < 0)
 		goto refuse;
 	tunnel_request_init(client->request);
 	client->timer.expired = head_expired;
-	loop_timer_start(gateway->loop, &gateway->head_class, &client->timer);
-	client->next = gateway->clients;
-	if (client->next)
-		client->next->previous = client;
-	gateway->clients = client;
-	gateway->client_count++;
+	loop_timer_start(clients->loop, &clients->head_class, &client->timer);
+	list_append(&clients->all, &client->link);
+	clients->count++;
 	(void)TAKE_PTR(client);
 	return;
 refuse:
@@ -392,8 +348,18 @@ refuse:
 	(void)close(fd);
 }
 
-void gateway_client_reset_all(struct gateway *gateway)
+void gateway_client_setup(struct gateway_clients *clients)
 {
-	while (gateway->clients)
-		client_end(gateway->clients, true);
+	list_init(&clients->all);
+	loop_timer_class_init(clients->loop, &clients->head_class, HEAD_MS);
+	loop_timer_class_init(clients->loop, &clients->delay_class, clients->config->delay_ms);
+	dialer_init(&clients->dialer, clients->loop, DIAL_MS);
+}
+
+void gateway_client_reset_all(struct gateway_clients *clients)
+{
+	struct list_link *link;
+
+	while ((link = list_first(&clients->all)))
+		client_end(container_of(link, struct gateway_client, link), true);
 }

@@ -1,32 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One client of the gateway: reads the CONNECT, dials or not, answers, then relays or serves. */
+/*
+ * The clients of the reference gateway. Each one's CONNECT is read and answered; then its tunnel is
+ * relayed to the target, or served by gateway_server.h.
+ */
 #ifndef SIDESTEP_GATEWAY_CLIENT_H
 #define SIDESTEP_GATEWAY_CLIENT_H
 
 #include "gateway/gateway.h"
-#include "gateway/gateway_server.h"
+#include "lib/list.h"
+#include "stream/dial.h"
 #include "stream/loop.h"
 #include "stream/relay.h"
 
-struct gateway_client;
-
-/* What the clients of one gateway share. */
-struct gateway {
+/* Shared by the clients of one gateway. */
+struct gateway_clients {
 	const struct gateway_config *config;
 	struct loop *loop;
 	struct relay_pool *pool;
-	struct loop_timer_class head_class, dial_class, delay_class;
-	struct gateway_client *clients;
-	unsigned int client_count;
+	struct dialer dialer;
+	struct loop_timer_class head_class, delay_class;
+	struct list_link all;
+	unsigned int count;
 };
 
-/* Sets up the timer classes; loop, pool and config are set. */
-void gateway_client_setup(struct gateway *gateway);
+/* Sets up list and timer classes. The owner has set config, loop and pool. */
+void gateway_client_setup(struct gateway_clients *clients);
 
 /* Takes over an accepted, nonblocking socket. */
-void gateway_client_accept(struct gateway *gateway, int fd);
+void gateway_client_accept(struct gateway_clients *clients, int fd);
 
-/* Resets all clients; their memory goes with loop_flush(). */
-void gateway_client_reset_all(struct gateway *gateway);
+/* Resets all clients. loop_flush() frees their memory. */
+void gateway_client_reset_all(struct gateway_clients *clients);
 
 #endif

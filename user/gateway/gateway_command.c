@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `sidestep gateway`: the command line of the reference gateway. */
+/* The command line of `sidestep gateway`, the reference gateway. */
 #include <errno.h>
 #include <string.h>
 
@@ -31,13 +31,14 @@ static const struct option_entry entries[] = {
 	 .type = OPTION_STRINGS,
 	 FIELD(listen),
 	 .default_note = DEFAULT_LISTEN,
-	 .help = "IP:PORT, [IPv6]:PORT or unix:/PATH. May be repeated, with one path at most."},
+	 .help = "Listen on IP:PORT, [IPv6]:PORT or unix:/PATH. May be repeated, with one path at "
+		 "most."},
 	{.section = "Where tunnels lead",
 	 .name = "server",
 	 .type = OPTION_BOOL,
 	 FIELD(server),
-	 .help = "Dial nothing: answer HTTP requests with the destination that was asked for, and "
-		 "everything else with itself."},
+	 .help = "Dial nothing. Answer HTTP requests with the destination that was asked for, and "
+		 "echo everything else."},
 	{.name = "map",
 	 .argument = "FROM=TO",
 	 .type = OPTION_STRINGS,
@@ -55,8 +56,8 @@ static const struct option_entry entries[] = {
 	 FIELD(status),
 	 .maximum = 599,
 	 .default_text = "0",
-	 .default_note = "what is right",
-	 .help = "Answer every CONNECT with this status; from 300 on nothing is dialed."},
+	 .default_note = "the true one",
+	 .help = "Answer every CONNECT with this status. From 300 on nothing is dialed."},
 	{.name = "delay",
 	 .argument = "MS",
 	 .type = OPTION_UNSIGNED,
@@ -67,7 +68,7 @@ static const struct option_entry entries[] = {
 	{.name = "garbage",
 	 .type = OPTION_BOOL,
 	 FIELD(garbage),
-	 .help = "Answer what is not HTTP."},
+	 .help = "Answer with bytes that are not HTTP, and close."},
 	{.section = "Output",
 	 .name = "log",
 	 .type = OPTION_BOOL,
@@ -76,13 +77,13 @@ static const struct option_entry entries[] = {
 };
 
 static const struct option_example examples[] = {
-	{"See what arrives, without the internet:", "sidestep gateway --server --log"},
-	{"With everything at its default, as a container's only setting:", "SERVER=1 sidestep"},
+	{"Watch the tunnels, without the internet:", "sidestep gateway --server --log"},
+	{"The same, as the only setting of a container:", "SERVER=1 sidestep"},
 };
 
 static const struct option_status statuses[] = {
 	{STATUS_OK, "ended by SIGTERM or SIGINT"},
-	{STATUS_FAILED, "could not listen; the log says why"},
+	{STATUS_FAILED, "could not listen (the log says why)"},
 	{STATUS_USAGE, "wrong command line"},
 };
 
@@ -172,7 +173,7 @@ int command_gateway(int argc, char **argv)
 	error = options_parse(&command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
-	/* SERVER=1 and nothing else: see main(). */
+	/* Without arguments, as with SERVER=1 (see main()), the gateway serves and logs. */
 	if (argc < 2)
 		options.server = options.log = true;
 	status = run(&options);

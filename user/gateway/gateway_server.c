@@ -70,7 +70,7 @@ static bool looks_like_http(const char *data, size_t size)
 
 int gateway_server_feed(struct gateway_server *server, const char *data, size_t size)
 {
-	/* Clients send a request line in one piece; what comes in less is echoed. */
+	/* Clients send a request line in one piece. A shorter piece is echoed. */
 	if (server->mode == SERVER_UNDECIDED && size > 0)
 		server->mode = looks_like_http(data, size) ? SERVER_HTTP : SERVER_ECHO;
 	if (server->mode == SERVER_ECHO)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the gateway says by itself at the end of a tunnel: HTTP/1.1 requests get a page that names
- * the destination, other bytes come back as they are. Bytes in, bytes out, no sockets.
+ * The gateway's own server at the end of a tunnel. It answers HTTP/1.1 requests with a page that
+ * names the destination, and echoes other bytes. Bytes in, bytes out, no sockets.
  */
 #ifndef SIDESTEP_GATEWAY_SERVER_H
 #define SIDESTEP_GATEWAY_SERVER_H
@@ -19,19 +19,19 @@ struct gateway_server {
 		SERVER_ECHO
 	} mode;
 	char destination[ADDRESS_TEXT_MAX];
-	char *out; /* to be sent: [begin, end); the sender advances begin */
+	char *out; /* to be sent: [begin, end). The sender advances begin. */
 	size_t begin, end, capacity;
-	bool close; /* once @out is sent */
+	bool close; /* after @out is sent */
 	llhttp_t parser;
 };
 
 void gateway_server_init(struct gateway_server *server, const char *destination);
 
-/* Takes what the client sent and appends the answer to @out, which must be sent before the next
- * call: that bounds it. Returns 0 or negative errno. */
+/* Takes bytes of the client and appends the answer to @out. The caller sends it before the next
+ * call, which bounds it. Returns 0 or negative errno. */
 int gateway_server_feed(struct gateway_server *server, const char *data, size_t size);
 
-/* Releases what the server holds, not the server. */
+/* Frees @out, not the server. */
 void gateway_server_clear(struct gateway_server *server);
 
 #endif
