@@ -6,6 +6,8 @@
 #ifndef SIDESTEP_TEST_TWO_NETNS_H
 #define SIDESTEP_TEST_TWO_NETNS_H
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -61,6 +63,25 @@ static inline void set_up(const char *link, const char *ipv4, const char *ipv6)
 	add_address(link, ipv6, 64);
 }
 
+/* The kernel adds the local route of a new IPv6 address from a work queue, some ms later. Until
+ * then a SYN leaves through the device. With it, a closed port refuses at once. */
+static inline void wait_for_route(const char *ipv6)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+	static const struct timeval limit = {.tv_usec = 10000};
+	int tries, error = 0;
+
+	assert_int_equal(inet_pton(AF_INET6, ipv6, &address.sin6_addr), 1);
+	for (tries = 0; error != ECONNREFUSED; tries++) {
+		int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		assert_true(tries < 200);
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)), 0);
+		error = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
+		close(fd);
+	}
+}
+
 /* For cmocka_run_group_tests(). */
 static inline int make_namespaces(void **state)
 {
@@ -74,7 +95,9 @@ static inline int make_namespaces(void **state)
 	set_up("eth0", HOME_IPV4, HOME_IPV6);
 	enter_netns(far_netns);
 	set_up("far0", FAR_IPV4, FAR_IPV6);
+	wait_for_route(FAR_IPV6);
 	enter_netns(home_netns);
+	wait_for_route(HOME_IPV6);
 	return 0;
 }
 
