@@ -78,7 +78,7 @@ intercepted() {
 	dk exec "$1" /bin/peer connect $NOWHERE 443 --send hello --expect hello
 }
 
-# breaks_out CONTAINER ROUTER - reaches the world directly, by the means of a process with NET_ADMIN: it
+# breaks_out CONTAINER ROUTER - reaches the world directly, by the means of a process with NET_ADMIN. It
 # makes the world's address a neighbour at the router's MAC, and neighbours are left alone.
 breaks_out() {
 	local device mac

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""1 to 200 namespaces on one agent: how long each takes, what each costs in memory."""
+"""1 to 200 namespaces on one agent: the time and the memory that each takes."""
 
 import contextlib
 import signal
@@ -15,7 +15,7 @@ CLAIMS = ("agent-attach", "agent-memory")
 
 COUNTS = (1, 20, 200)
 LIMIT_S = 60
-# Of those that come one by one: is the last as quick as the first?
+# These come one by one. Is the last as quick as the first?
 PART = 20
 # Links come 100 ms apart, four for each.
 SETTLE_COUNT = 5
@@ -35,7 +35,7 @@ def container(box, number):
 
 
 def wait_served(process):
-    """Until it says that it has the agent; looked for more often than a load is."""
+    """Waits until the sidecar reports the agent, with more frequent looks than for a load."""
     end = time.monotonic() + LIMIT_S
     while SERVED not in process.text():
         if time.monotonic() > end:
@@ -45,7 +45,7 @@ def wait_served(process):
 
 @contextlib.contextmanager
 def live_sidecars(count):
-    """A box with so many sidecars in containers of their own, steering with nftables."""
+    """Makes a box with this many sidecars in containers of their own, steering with nftables."""
     with Box("agent", False) as box:
         box.host.ip("address add 172.31.0.1/16 dev br0")
         command = without_rights(sidecar_command(box, "--agent-wait", "0", "--threads", "1"))
@@ -55,14 +55,14 @@ def live_sidecars(count):
                 process.wait_line(LIVE, LIMIT_S)
             yield box, sidecars
         finally:
-            # Killed together: one after another they would each take leave of the agent.
+            # They are killed together. One after another, each would first detach from the agent.
             for process in sidecars:
                 process.popen.kill()
 
 
 def burst(count):
-    """All of them at once: (seconds from the agent's exec until all are served, its memory then).
-    What the sidecars themselves do for it is in it."""
+    """Serves all at once. Returns the seconds from the agent's exec until all are served, and its
+    memory then. The time includes the sidecars' own work."""
     with live_sidecars(count) as (box, sidecars):
         start = time.monotonic()
         served_by = agent(box, sidecars)
@@ -72,9 +72,9 @@ def burst(count):
 
 
 def one_by_one(count):
-    """Seconds that each one takes, in turn: from when the sidecar finds the agent's offer until it
-    says that the agent's programs steer. They are stopped while the agent meets them, so that
-    nothing else goes on."""
+    """Returns the seconds that each one takes, in turn. They begin when the sidecar finds the
+    agent's offer, and end when it says that the agent's programs steer. The sidecars are stopped
+    while the agent meets them, so nothing else runs."""
     with live_sidecars(count) as (box, sidecars):
         for process in sidecars:
             process.popen.send_signal(signal.SIGSTOP)
@@ -91,7 +91,7 @@ def one_by_one(count):
 
 
 def settling(count):
-    """Seconds until links have taken the place of all filters."""
+    """Returns the seconds until links have taken the place of all filters."""
     with live_sidecars(count) as (box, sidecars):
         served_by = agent(box, sidecars, "--log-level", "debug")
         for process in sidecars:

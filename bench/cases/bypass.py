@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is stepped aside for: the connected bridge, with Sidestep in the container and without. How
+"""Bypassed traffic: the connected bridge, with Sidestep in the container and without. Counts how
 often, and for how long, BPF programs run for each packet of it."""
 
 from competitors import routing
@@ -13,9 +13,9 @@ CLAIMS = ("bypass-ratio", "bypass-bpf")
 
 CASE = "bypass"
 WITHOUT, AGAIN, WITH = "without sidestep", "without sidestep again", "with sidestep"
-# What is left without any program: the bound.
+# The bound: the rate without any program.
 RULES = "routing rules alone"
-# (name, load, options, metric, is more better)
+# (name, load, options, metric, whether more is better)
 WORKLOADS = (
     ("connections", "connect", {"clients": 32}, "rate", True),
     ("bulk up", "upload", {}, "gbit_s", True),
@@ -51,7 +51,7 @@ def claim(bench):
                 bound = bench.ratio(CASE, workload, metric, RULES, WITHOUT, mode)
                 bounds[ratio] = bound if more else 1 / bound
             detail[f"{workload}, {mode}"] = round(ratio, 3)
-        # A twin's box differs by luck as well: that is the floor here.
+        # A twin's box differs by chance too, which is the noise floor here.
         floor = bench.ratio(CASE, workload, metric, AGAIN, WITHOUT)
         noises += [max(abs(floor - 1), bench.spread_of_ratio(CASE, workload, metric, AGAIN,
                                                              WITHOUT))]
@@ -62,7 +62,7 @@ def claim(bench):
 
 
 def bpf(bench, box):
-    """A run of its own, for counting costs time itself."""
+    """Takes a run of its own, because counting costs time itself."""
     worst = 0.0
     for workload, load, options, _, _ in WORKLOADS:
         with bpf_stats.counting() as stats:
@@ -84,8 +84,8 @@ def bpf(bench, box):
 
 
 def packets(box):
-    """Sent and received by the container's device; what is segmented later counts once, as a BPF
-    program sees it."""
+    """Counts packets sent and received by the container's device. A packet that is segmented later
+    counts once, as a BPF program sees it."""
     line = next(line for line in box.container.run("cat", "/proc/net/dev").splitlines()
                 if line.strip().startswith("eth0:"))
     numbers = line.split(":")[1].split()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """1, 100, 10000 concurrent connections through the relay. At any moment 100 requests are under way
-(1 on one connection), in turn over all connections, so that nothing but their number differs; and,
-not in a quick run, all 10000 at once."""
+(1 on one connection), in turn over all connections. So only the number of connections differs. A
+full run also has all 10000 requests at once."""
 
 import contextlib
 import json
@@ -19,13 +19,13 @@ CLAIMS = ("many-errors", "many-rate")
 
 MOST = 10000
 WINDOW = 100
-# What the relay needs beside two descriptors for each connection: listeners, maps, pipes.
+# The relay's descriptors beside two for each connection: listeners, maps, pipes.
 SPARE = 400
 
 
 @contextlib.contextmanager
 def hold(box, connections):
-    """Keeps so many idle connections open, each after one answer; yields their number."""
+    """Keeps this many idle connections open, each after one answer. Yields their number."""
     process = subprocess.Popen(
         [CLIENT, "keepalive", "--target", box.target, "--addresses", "100", "--clients",
          str(connections), "--hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -50,7 +50,7 @@ def run(bench):
     errors, facts = 0, {}
     with Box("many", False) as box, Box("loopback", False) as loopback:
         process = sidecar(box)
-        # What so many sockets cost without any relay: the bound.
+        # The bound: the cost of as many sockets without any relay.
         competitors.loopback.start_steer(loopback)
         subjects = [("sidestep", box), (LIMIT, loopback)]
         for number in range(bench.rounds):
@@ -58,7 +58,8 @@ def run(bench):
                 for subject, place in subjects:
                     if count == 1 and subject == LIMIT:
                         continue
-                    # So long that the first burst of them all is only a part of it.
+                    # The time must be long enough that the first burst of all requests is only a
+                    # part of it.
                     values = bench.sample("many", name[count], subject, "unpinned", number, place,
                                           "keepalive", clients=count,
                                           seconds=max(bench.seconds, 1.0),
@@ -94,7 +95,7 @@ def run(bench):
 
 
 def bound(bench, name, most):
-    """The same ratio without a relay."""
+    """Returns the same ratio without a relay."""
     found = statistics.ratios(*(bench.values("many", name[count], LIMIT, "unpinned", "rate")
                                 for count in (most, 100)))
     return round(statistics.quantile(found, 0.5), 3) if found else None

@@ -11,7 +11,7 @@ CLAIMS = ("loopback-connections", "loopback-bulk", "loopback-pingpong", "iptable
 
 MANY = 32
 
-# (name, load, options). What an accepted connection costs shows only where nobody dials on.
+# (name, load, options). The cost of an accepted connection shows only if nobody dials on.
 STEER = (
     ("connections, 1 client", "connect", {}),
     ("connections, many clients", "connect", {"clients": MANY}),
@@ -33,8 +33,8 @@ ROUTING = "policy routing alone (steer)"
 BRIDGE = "plain bridge (relay)"
 _STEER_US, _RELAY_US = f"{US} (steer)", f"{US} (relay)"
 
-# The halves of a relay that copies nothing itself, for the bound of bulk: (name, load, options, in
-# whose box). The ports: LOAD_DROP and LOAD_PAGES in bench/load/load.h.
+# The halves of a relay that copies nothing itself, for the bound of bulk: (name, load, options,
+# box). The ports: LOAD_DROP and LOAD_PAGES in bench/load/load.h.
 HALVES = {
     "bulk up": (
         ("bulk up, received without a copy", "upload", {"extra": ("--port", 8006)}, _STEER_US),
@@ -46,7 +46,7 @@ HALVES = {
 
 
 def start_all(bench, mode):
-    """[(name, box, what it does)]; the limit plays both roles in one box."""
+    """Returns [(name, box, role)]. The limit plays both roles in one box."""
     subjects = []
     for role, workloads in (("steer", STEER), ("relay", RELAY)):
         for module in bench.with_role(role):
@@ -71,7 +71,7 @@ def run(bench):
         # Bounds are of all work done, on one processor.
         halves = sum(HALVES.values(), ()) if mode == "pinned" else ()
         try:
-            # One by one, as interleave() does: not everybody does everything.
+            # Runs one by one, as interleave() does, because no competitor plays every role.
             for number in range(bench.rounds):
                 for workload, load, options in workloads:
                     for name, box, does in subjects:
@@ -99,19 +99,19 @@ _PINGPONG = (("ping-pong", "p50_us"),)
 
 
 def nothing(bench, workload, metric, base):
-    """The bound of steering: nothing in between, plain loopback. (Not of bulk: larger packets than
-    the kernel's default can be had.)"""
+    """Returns the bound of steering: plain loopback, with nothing in between. (It is no bound for
+    bulk, because packets larger than the kernel's default are possible.)"""
     return bench.ratio("matrix", workload, metric, LIMIT, base)
 
 
 def routing(bench, workload, metric, base):
-    """The bound of steering by routing: the rules, and nobody who decides."""
+    """Returns the bound of steering by routes: the rules, without a program behind them."""
     return bench.ratio("matrix", workload, metric, ROUTING, base)
 
 
 def one_after_the_other(bench, metric, first, second, base):
-    """What two steps, each (workload, subject), take together on one processor, as a ratio to the
-    base's; None when one was not measured."""
+    """Returns the time of two steps, each (workload, subject), together on one processor, as a
+    ratio to the base's. None if one was not measured."""
     first, second, other = (bench.values("matrix", workload, subject, "pinned", metric)
                             for workload, subject in (first, second, base))
     found = statistics.ratios(statistics.together(metric, first, second), other)
@@ -119,15 +119,15 @@ def one_after_the_other(bench, metric, first, second, base):
 
 
 def two_hops(bench, workload, metric, base):
-    """The bound of a relay: a connection over loopback and one over the bridge, and no time at all
-    in between."""
+    """Returns the bound of a relay: a connection over loopback and one over the bridge, without any
+    time in between."""
     return one_after_the_other(bench, metric, (workload, LIMIT), (workload, BRIDGE),
                                (workload, base))
 
 
 def two_halves(bench, workload, metric, base):
-    """The bound of a relay's bulk. Each byte passes TCP on two hops, of which we steer the one over
-    lo, and gets from one to the other without copies or by two; the better of these ways counts."""
+    """Returns the bound of a relay's bulk. Each byte passes TCP on two hops, and we steer the one
+    over lo. It gets from one hop to the other without copies or with two. The better way counts."""
     hops = (_STEER_US, BRIDGE) if workload == "bulk up" else (BRIDGE, _STEER_US)
     ways = ([(half[0], half[3]) for half in HALVES[workload]], [(workload, hop) for hop in hops])
     found = [bound for way in ways
@@ -135,7 +135,7 @@ def two_halves(bench, workload, metric, base):
     return (min if metric == "cpu_s_gb" else max)(found, default=None)
 
 
-# claim, (workload, metric) of which the worst counts, who, against whom, the bound
+# claim, (workload, metric) of which the worst counts, subject, its opponent, the bound
 PAIRS = (
     ("loopback-connections", _CONNECTIONS, _STEER_US, LIMIT, routing),
     ("loopback-bulk", _BULK, _STEER_US, LIMIT, None),
@@ -154,8 +154,8 @@ PAIRS = (
 
 
 def claim(bench, key, figures, subject, base, bound):
-    """The worst of the figures, pinned; beside it all of them, the same unpinned, and the bound of
-    the worst."""
+    """Claims the worst of the pinned figures. Beside it stand all of them, the same unpinned, and
+    the bound of the worst."""
     sense = bench.claims.by_key[key].sense
     worst = min if sense == ">=" else max
     detail, noises, bounds = {}, [], {}

@@ -29,7 +29,7 @@ def run(bench):
                                "program and its libraries")
     with Box("memory", False) as box:
         process = sidecar(box)
-        # What the first connections allocate once is not a connection's.
+        # The first connections also allocate memory that is needed only once.
         box.client("http", clients=32, seconds=0.2)
         idle = process.memory()["VmRSS"]
         with hold(box, CONNECTIONS) as held:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What our BPF programs cost where traffic is steered: ns per run, runs per packet."""
+"""The cost of our BPF programs for steered traffic: ns per run, runs per packet."""
 
 from harness import bpf_stats
 from harness.place import Box
@@ -29,7 +29,7 @@ def run(bench):
 
 
 def packets(box):
-    """That lo carried: what is sent there is received there."""
+    """Counts the packets that lo carried. Each one sent there is also received there."""
     line = next(line for line in box.container.run("cat", "/proc/net/dev").splitlines()
                 if line.strip().startswith("lo:"))
     return int(line.split(":")[1].split()[1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From exec to interception, and whether a process was made on the way."""
+"""The time from exec to interception, and whether a process was made on the way."""
 
 import json
 import re
@@ -18,8 +18,8 @@ RUNS = 11
 def run(bench):
     live = []
     with Box("start", False) as box:
-        # Without interception this address answers, too; only a port of nobody's shows who did.
-        # So the route to the world is taken away: what is answered came through the gateway.
+        # Without interception this address would answer too. So the route to the world is removed,
+        # and each answer came through the gateway.
         box.host.ip("route del local 192.0.2.0/24 dev lo")
         box.host.ip("route add unreachable 192.0.2.0/24")
         for number in range(RUNS if bench.quick else 2 * RUNS):
@@ -35,9 +35,10 @@ def run(bench):
 
 
 def children(bench, box):
-    """strace -f sees every clone: threads share the address space, a process would not."""
+    """Counts child processes. strace -f sees every clone: threads share the address space, a
+    process does not."""
     trace = f"{box.directory}/trace"
-    # setpriv: strace leaves what it runs alone when it is told to stop.
+    # setpriv ends the program with strace, which leaves it running otherwise.
     process = box.spawn(find_program("strace"), "-f", "-qq", "-o", trace, "-e",
                         "trace=clone,clone3,fork,vfork,execve", find_program("setpriv"),
                         "--pdeathsig", "KILL", "--", *sidecar_command(box))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What more bypass subnets cost: 1, 10, 100, 1000 of them, steering alone."""
+"""The cost of more bypass subnets: 1, 10, 100, 1000 of them, steering alone."""
 
 from harness.place import Box
 
@@ -11,7 +11,7 @@ COUNTS = (1, 10, 100, 1000)
 
 
 def subnets(count):
-    """Of mixed lengths, none of which the traffic goes to."""
+    """Returns subnets of mixed lengths. The traffic goes to none of them."""
     return [f"10.{number // 250}.{number % 250}.0/24" for number in range(count)]
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS interception: handshakes with names seen before and new ones, and a stream, against
-`openssl s_server` on the same core with the same type of key (P-256)."""
+"""TLS interception against `openssl s_server`: handshakes with known and with new names, and a
+stream. Both have the same core and the same type of key (P-256)."""
 
 from harness.place import Box, find_program
 from harness.sidestep import sidecar
@@ -14,7 +14,7 @@ SERVER, AGAIN, OURS = "openssl s_server", "openssl s_server again", "sidestep"
 
 
 def server(box):
-    """s_server on the container's loopback, with a self-signed P-256 certificate."""
+    """Runs s_server on the container's loopback, with a self-signed P-256 certificate."""
     openssl = find_program("openssl")
     key, certificate = f"{box.directory}/key.pem", f"{box.directory}/certificate.pem"
     box.container.run(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",

@@ -7,7 +7,7 @@ TITLE = "map updates under load"
 ORDER = 51
 CLAIMS = ()
 
-# Addresses that come and go for as long as it runs; each is a change that Sidestep follows.
+# Adds and removes addresses as long as it runs. Sidestep follows each change.
 CHURN = """n=0
 while :; do
     n=$(( (n + 1) % 200 ))

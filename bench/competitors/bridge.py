@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing is steered, nothing relayed: the receiver on the host, reached over the bridge. It is the
-second hop of every relay; with plain loopback, which is the first, it bounds what one can do."""
+"""Nothing is steered or relayed, and the receiver is on the host, over the bridge. This is the
+second hop of every relay. Together with plain loopback, the first hop, it bounds every relay."""
 
 NAME = "plain bridge"
 ROLES = ("relay",)

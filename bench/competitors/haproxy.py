@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """HAProxy in TCP mode with splicing behind iptables TPROXY: the best relay there is. It dials the
-original destination itself (no CONNECT), where the same sink serves."""
+original destination itself (no CONNECT), and the same sink serves there."""
 
 import subprocess
 import time

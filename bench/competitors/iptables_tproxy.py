@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""iptables TPROXY for traffic of the namespace's own, with rules of the incumbent's shape: OUTPUT
-marks what is to be taken, a routing rule brings it to lo, PREROUTING hands it over.
-DIVERT as in Documentation/networking/tproxy.rst of the kernel."""
+"""iptables TPROXY for the namespace's own traffic, with rules of the incumbent's shape. OUTPUT
+marks the traffic to take, a routing rule leads it to lo, and PREROUTING hands it over. DIVERT is as
+in Documentation/networking/tproxy.rst of the kernel."""
 
 import subprocess
 
@@ -13,12 +13,13 @@ QUICK = True
 ORDER = 10
 
 BYPASS = ("127.0.0.0/8", "172.30.0.0/24")
-# The receiver's user, where a proxy dials on: its own connections are left alone.
+# The user of a receiver that dials on. Its own connections are left alone.
 PROXY_USER = 65534
 
 
 def install(box):
-    """The rules, in the box's container; what arrives is given to port box.TRANSPARENT_PORT."""
+    """Installs the rules in the box's container. Packets that arrive go to port
+    box.TRANSPARENT_PORT."""
     returns_in = "\n".join(f"-A PREROUTING -d {subnet} -j RETURN" for subnet in BYPASS)
     returns_out = "\n".join(f"-A OUTPUT -d {subnet} -j RETURN" for subnet in BYPASS)
     rules = f"""*mangle

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing is steered, nothing relayed: the receiver on the container's own loopback. The limit."""
+"""The limit: nothing is steered or relayed, and the receiver is on the container's own loopback."""
 
 NAME = "plain loopback"
 ROLES = ("steer", "relay")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """iptables REDIRECT and redsocks in http-connect mode: the same job end to end, to the same CONNECT
-gateway. Its configuration as its README has it, the log off and splice(2) on."""
+gateway. The configuration is that of its README, with the log off and splice(2) on."""
 
 import subprocess
 

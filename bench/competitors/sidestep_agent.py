@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours, sidecar mode, with CAP_NET_ADMIN alone and the host's agent: its BPF programs, so steering
-alone is that of sidestep_bpf.py; here the relay."""
+"""Ours, sidecar mode, with CAP_NET_ADMIN alone and the host's agent. The agent has the BPF programs
+of sidestep_bpf.py, so only the relay is measured here."""
 
 from harness.sidestep import LIVE, SERVED, agent, sidecar_command, without_rights
 

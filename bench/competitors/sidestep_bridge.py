@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours, bridge mode: on the host, nothing in the container. Between application and proxy lies a
-veth, so this is the cost of a container's own device, too."""
+"""Ours, bridge mode: on the host, with nothing in the container. Between application and proxy is a
+veth, so the figures include the cost of a container's own device."""
 
 from harness.sidestep import sidecar
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours, sidecar mode, nftables datapath: where neither CAP_BPF nor an agent is to be had."""
+"""Ours, sidecar mode, nftables datapath, for use without CAP_BPF and without an agent."""
 
 from harness.sidestep import sidecar
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a case works with: competitors, rounds, samples, ratios, claims."""
+"""The tools of a case: competitors, rounds, samples, ratios, claims."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ def log(text):
 
 
 def load_modules(folder):
-    """The modules of bench/FOLDER in the order of their ORDER, then name."""
+    """Returns the modules of bench/FOLDER in the order of their ORDER, then name."""
     path = os.path.join(REPO, "bench", folder)
     names = sorted(module.name for module in pkgutil.iter_modules([path]))
     modules = [importlib.import_module(f"{folder}.{name}") for name in names]
@@ -26,14 +26,14 @@ def load_modules(folder):
 
 
 class Bench:
-    """One run. @rounds and @seconds (of one sample) are what cases should use."""
+    """One run. Cases should use @rounds and @seconds (of one sample)."""
 
     def __init__(self, quick, rounds, seconds, only=()):
         self.quick = quick
         self.rounds = rounds
         self.seconds = seconds
         self.only = only
-        # The modes to run: pinned is what claims are made of, unpinned stands beside it.
+        # The modes to run. Claims are made of pinned figures, and unpinned ones stand beside them.
         self.modes = ("pinned",) if quick else ("pinned", "unpinned")
         self.competitors = load_modules("competitors")
         self.samples = []
@@ -46,23 +46,23 @@ class Bench:
     # Subjects -------------------------------------------------------------------------------
 
     def competitor(self, key):
-        """The competitor in the file of this name."""
+        """Returns the competitor in the file of this name."""
         return next(module for module in self.competitors if module.__name__.endswith("." + key))
 
     def with_role(self, role):
-        """The competitors that can play a role: "steer" (hand connections to a receiver in the
-        container) or "relay" (carry them to the gateway or the destination on the host). In a
-        quick run only those that claims need."""
+        """Returns the competitors that can play a role. "steer" hands connections to a receiver in
+        the container, "relay" carries them to the gateway or the destination on the host. A quick
+        run has only those that claims need."""
         return [module for module in self.competitors
                 if role in module.ROLES and (not self.quick or getattr(module, "QUICK", False))]
 
     def start(self, module, role, pinned):
-        """A box in which the competitor plays the role; None, with the reason kept, when it cannot
-        be had here."""
+        """Returns a box in which the competitor plays the role. None, with the reason kept, if that
+        is not possible here."""
         box = Box(f"{module.NAME}/{role}", pinned)
         try:
             getattr(module, f"start_{role}")(box)
-            # The first connection is nobody's measurement; it also shows that it works.
+            # The first connection is not measured. It also shows that the box works.
             box.client("http", seconds=0.01)
             return box
         except (Unavailable, HarnessError) as error:
@@ -77,14 +77,14 @@ class Bench:
     # Samples --------------------------------------------------------------------------------
 
     def record(self, case, workload, subject, mode, number, values):
-        """Keeps what one sample found; @values is a dictionary of figures."""
+        """Keeps the figures of one sample. @values is a dictionary of them."""
         self.samples.append({"case": case, "workload": workload, "subject": subject, "mode": mode,
                              "round": number, **values})
         if values.get("errors"):
             log(f"  {subject}, {workload}: {values['errors']} errors")
 
     def sample(self, case, workload, subject, mode, number, box, load, **options):
-        """Runs a load in a box and keeps the result; a run that failed is kept as its error."""
+        """Runs a load in a box and keeps the result. A failed run is kept as its error."""
         options.setdefault("seconds", self.seconds)
         try:
             values = box.client(load, **options)
@@ -94,7 +94,7 @@ class Bench:
         return values
 
     def interleave(self, case, subjects, workloads, mode, rounds=None):
-        """A B C A B C ...: each round runs each workload on each subject once.
+        """Runs each workload on each subject once in each round: A B C A B C ...
         @subjects: [(name, box)]; @workloads: [(name, load, options)]."""
         for number in range(rounds or self.rounds):
             for workload, load, options in workloads:
@@ -112,27 +112,27 @@ class Bench:
         return statistics.quantile(found, 0.5) if found else None
 
     def ratio(self, case, workload, metric, subject, base, mode="pinned"):
-        """The median of the rounds' ratios; None when one was not measured."""
+        """Returns the median of the rounds' ratios. None if one was not measured."""
         found = statistics.ratios(self.values(case, workload, subject, mode, metric),
                                   self.values(case, workload, base, mode, metric))
         return statistics.quantile(found, 0.5) if found else None
 
     def spread_of_ratio(self, case, workload, metric, subject, base, mode="pinned"):
-        """Half the distance between the quartiles of the rounds' ratios."""
+        """Returns half the distance between the quartiles of the rounds' ratios."""
         found = statistics.ratios(self.values(case, workload, subject, mode, metric),
                                   self.values(case, workload, base, mode, metric))
         _, low, high = statistics.spread(found)
         return (high - low) / 2
 
     def subjects(self, case, workload, mode, metric):
-        """Who was measured, in the order of the first round."""
+        """Returns the subjects that were measured, in the order of the first round."""
         return list(dict.fromkeys(sample["subject"] for sample in self.samples
                                   if (sample["case"], sample["workload"], sample["mode"]) ==
                                   (case, workload, mode) and metric in sample))
 
     def floor(self, case, workload, metric, mode="pinned"):
-        """The noise floor: subjects against their twins ("NAME again"), the worst of them. None
-        where no twin ran."""
+        """Returns the noise floor: the worst ratio of a subject to its twin ("NAME again"). None if
+        no twin ran."""
         floors = []
         for twin in self.subjects(case, workload, mode, metric):
             if " again" in twin:
@@ -145,7 +145,7 @@ class Bench:
     # Plots ----------------------------------------------------------------------------------
 
     def bars(self, case, workload, metric, mode, title):
-        """A bar for each subject: median, with the quartiles as a whisker."""
+        """Plots a bar for each subject: the median, with the quartiles as a whisker."""
         rows = [(name, statistics.spread(list(self.values(case, workload, name, mode,
                                                           metric).values())))
                 for name in self.subjects(case, workload, mode, metric)]
@@ -170,8 +170,8 @@ class Bench:
     # Running --------------------------------------------------------------------------------
 
     def run_case(self, module):
-        """One file of bench/cases. What goes wrong in it is the reason that its claims stand as
-        not measured; it stops nothing else. True when it came to its end."""
+        """Runs one file of bench/cases. A failure becomes the reason that its claims were not
+        measured, and stops nothing else. True if the case came to its end."""
         name = module.__name__.split(".")[-1]
         if self.only and name not in self.only:
             return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs and run time of BPF programs (kernel.bpf_stats_enabled), as bpftool shows them."""
+"""Reads runs and run time of BPF programs (kernel.bpf_stats_enabled), as bpftool shows them."""
 
 import contextlib
 import ctypes
@@ -32,7 +32,7 @@ class Stats:
         self.tool = bpftool()
 
     def programs(self):
-        """{id: (name, runs, ns)} of every program on the machine."""
+        """Returns {id: (name, runs, ns)} of every program on the machine."""
         text = subprocess.run([self.tool, "-j", "prog", "show"], capture_output=True, text=True,
                               check=True).stdout
         return {program["id"]: (program.get("name", str(program["id"])), program.get("run_cnt", 0),
@@ -41,7 +41,7 @@ class Stats:
 
 @contextlib.contextmanager
 def counting():
-    """Counts while it is open; the switch is put back as it was."""
+    """Counts while it is open. close() restores the switch."""
     stats = Stats()
     try:
         with open(SWITCH, encoding="ascii") as switch:
@@ -58,7 +58,7 @@ def counting():
 
 
 def difference(before, after):
-    """{name: {runs, ns, ns_per_run}} of what ran in between."""
+    """Returns {name: {runs, ns, ns_per_run}} of the programs that ran in between."""
     found = {}
     for number, (name, runs, nanoseconds) in after.items():
         _, runs_before, ns_before = before.get(number, (name, 0, 0))
@@ -84,7 +84,7 @@ def _bpf(command, attributes):
 
 
 def floor(repeat=200000):
-    """What counting itself takes: ns for each run of a program that does nothing."""
+    """Returns the cost of counting itself: ns for each run of a program that does nothing."""
     instructions = struct.pack("=QQ", 0xb7, 0x95)  # r0 = 0; exit
     code = ctypes.create_string_buffer(instructions, len(instructions))
     licence = ctypes.create_string_buffer(b"GPL")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must be shown. One entry for each figure of each line; a case reports what it measured with
-bench.claim(KEY, ...). What no case reports stands as not measured, with the reason."""
+"""The claims that must be shown, with one entry for each figure of each line. A case reports its
+figure with bench.claim(KEY, ...). A claim without a report counts as not measured, with the reason."""
 
 from collections import namedtuple
 
-# @line is the line of the table, @figure which figure of it; @bar is compared by @sense.
+# @line is the line of the table, @figure one figure of it. @bar is compared by @sense.
 Claim = namedtuple("Claim", "key line figure sense bar unit digits", defaults=("", 2))
 
 _LOOPBACK = "steering alone, against plain loopback"
@@ -53,7 +53,7 @@ def holds(claim, measured):
 
 
 def distance(claim, measured):
-    """From the bar, as a fraction of it."""
+    """Returns the distance from the bar, as a fraction of it."""
     return abs(measured - claim.bar) / claim.bar if claim.bar else float("inf")
 
 
@@ -66,8 +66,8 @@ class Claims:
         self.reasons = {}
 
     def set(self, key, measured, noise=None, **also):
-        """@measured: the figure, None with a reason= when there is none; @noise: the floor that
-        belongs to it, as a fraction. @also is kept beside it: detail=, unpinned= ..."""
+        """@measured is the figure, or None with a reason=. @noise is its floor, as a fraction.
+        @also is kept beside it: detail=, unpinned= ..."""
         if key not in self.by_key:
             raise KeyError(f"no claim {key}; harness/claims.py lists them")
         self.found[key] = {"measured": measured, "noise": noise, **also}

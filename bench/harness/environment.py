@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures depend on: kernel, processor, programs, settings."""
+"""The environment of the figures: kernel, processor, programs, settings."""
 
 import os
 import platform

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things run: network namespaces, processes in them, and the box, which is a container and
-its host.
+"""The place of a measurement: network namespaces, processes in them, and the box, which is a
+container and its host.
 
-A namespace lives as long as this process holds its descriptor, and a process here ends when this
-one does (PR_SET_PDEATHSIG), or is found by the next run (sweep())."""
+A namespace lives as long as this process holds its descriptor. A process here ends with this one
+(PR_SET_PDEATHSIG), or the next run finds it (sweep())."""
 
 import ctypes
 import json
@@ -26,13 +26,13 @@ TOOLS = os.path.join(BUILD, "bench-tools", "bin")
 
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
-# Whatever the machine has set: bbr, for one, paces even on loopback, and what is then measured is
-# its timers. Nothing is lost on these paths, so all others behave alike; reno is the one that every
-# namespace may choose.
+# The machine's setting does not matter. bbr paces even on loopback, and its timers would then be
+# measured. Nothing is lost on these paths, so all others behave alike. Every namespace may choose
+# reno.
 CONGESTION_CONTROL = "reno"
 ALL_CPUS = sorted(os.sched_getaffinity(0))
 
-# Of each box's folder; the harness's process number follows.
+# The begin of each box's folder name. The harness's process number follows.
 PREFIX = "sidestep-bench-"
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -47,7 +47,8 @@ class Unavailable(Exception):
 
 
 def find_program(name):
-    """The path of a program: ours that was unpacked, else the machine's. Unavailable without."""
+    """Returns the path of a program: the unpacked one, else the machine's. Raises Unavailable
+    without one."""
     path = shutil.which(name, path=TOOLS + ":" + os.environ["PATH"] + ":/usr/sbin:/sbin")
     if not path:
         raise Unavailable(f"{name} is not there; run: tests/deps.sh bench")
@@ -55,7 +56,7 @@ def find_program(name):
 
 
 def descriptor_limit():
-    """How many files a process here may have open."""
+    """Returns the number of files that a process here may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
@@ -66,7 +67,7 @@ def _check(result, what):
 
 
 class Namespace:
-    """A network namespace with lo up. Everything of it goes with close()."""
+    """A network namespace with lo up. close() removes everything in it."""
 
     def __init__(self, name):
         self.name = name
@@ -96,7 +97,7 @@ class Namespace:
         self.ip("link set lo up")
 
     def enter_in_child(self, cpus, user_setup=None):
-        """What subprocess calls between fork and exec."""
+        """Returns the function that subprocess calls between fork and exec."""
         parent = os.getpid()
 
         def enter():
@@ -111,7 +112,7 @@ class Namespace:
         return enter
 
     def run(self, *command, text=None, cpus=None, timeout=60):
-        """Runs a command to its end and returns what it printed; HarnessError when it failed."""
+        """Runs a command to its end and returns its output. Raises HarnessError if it failed."""
         result = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout,
                                 preexec_fn=self.enter_in_child(cpus or ALL_CPUS), check=False)
         if result.returncode != 0:
@@ -120,7 +121,7 @@ class Namespace:
         return result.stdout
 
     def ip(self, commands):
-        """ip(8) commands, one a line."""
+        """Runs ip(8) commands, one a line."""
         self.run("ip", "-batch", "-", text=commands + "\n")
 
     def sysctl(self, **values):
@@ -135,7 +136,7 @@ class Namespace:
 
 
 class Process:
-    """A process in a namespace; all it prints goes to a file that wait_line() reads."""
+    """A process in a namespace. Its output goes to a file that wait_line() reads."""
 
     def __init__(self, namespace, command, cpus, stdin):
         self.command = command
@@ -152,8 +153,8 @@ class Process:
         return self.popen.poll() is None
 
     def wait_line(self, pattern, seconds=10):
-        """Waits for a line that matches; returns the match. Unavailable when the process ends
-        first or the time is over: its last words are the reason."""
+        """Waits for a line that matches, and returns the match. Raises Unavailable if the process
+        ends first or the time is over, with its last words as the reason."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             ended = not self.alive()
@@ -174,11 +175,11 @@ class Process:
             return []
 
     def cpu_seconds(self):
-        """On the processor until now, all threads that live."""
+        """Returns the time on the processor until now, of all threads that live."""
         return sum(task_seconds(self.pid, task) for task in self.tasks())
 
     def memory(self):
-        """Of /proc/PID/status, in bytes: VmRSS, RssAnon, VmHWM ..."""
+        """Returns a field of /proc/PID/status in bytes: VmRSS, RssAnon, VmHWM ..."""
         found = {}
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
             for line in status:
@@ -202,8 +203,8 @@ class Process:
 
 
 def sweep():
-    """Removes what a harness that was killed left: its folders, and the processes that name them.
-    (A process that changes its user, as redsocks and HAProxy do, survives its parent's death.)"""
+    """Removes the remains of a killed harness: its folders, and the processes that name them. (A
+    process that changes its user, as redsocks and HAProxy do, survives its parent's death.)"""
     for name in os.listdir(tempfile.gettempdir()):
         match = re.fullmatch(PREFIX + r"(\d+)-\w+", name)
         if not match or os.path.exists(f"/proc/{match.group(1)}"):
@@ -244,15 +245,15 @@ KSOFTIRQDS = _ksoftirqds()
 
 
 def system_seconds():
-    """What the whole machine has spent on anything but idling (in ticks, so coarse)."""
+    """Returns the time that the whole machine was not idle (in ticks, so coarse)."""
     with open("/proc/stat", encoding="ascii") as stat:
         user, nice, system, _, _, irq, softirq, steal = map(int, stat.readline().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_quiet(seconds=5.0):
-    """Until the machine idles: the kernel goes on clearing away what was ended before (namespaces,
-    maps, sockets), which is nobody's measurement. At most so long, on a machine that never does."""
+    """Waits until the machine is idle. The kernel still removes ended namespaces, maps and sockets,
+    which must not be measured. The wait is limited, for a machine that is never idle."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         start, busy = time.monotonic(), system_seconds()
@@ -306,7 +307,7 @@ class Box:
         self.container.ip("""address add 172.30.0.2/24 dev eth0
             link set eth0 up
             route add default via 172.30.0.1""")
-        # Servers close first here: their TIME_WAITs would fill memory over many rounds.
+        # Servers close first here, and their TIME_WAITs would fill memory over many rounds.
         for namespace in self.namespaces:
             namespace.sysctl(net__ipv4__tcp_max_tw_buckets=8192,
                              net__ipv4__ip_local_port_range="10000 65000",
@@ -327,7 +328,7 @@ class Box:
         return process
 
     def sink(self, *arguments, where=None):
-        """The receiver (bench/load/sink.c), ready."""
+        """Starts the receiver (bench/load/sink.c) and waits until it is ready."""
         process = self.spawn(SINK, *arguments, where=where)
         process.wait_line("^ready$")
         return process
@@ -345,8 +346,8 @@ class Box:
 
     def client(self, load, *, clients=1, seconds=1.0, target=None, addresses=None, extra=(),
                where=None):
-        """One run of the load generator (bench/load/client.c): its JSON object, with the
-        processor time of all that took part, client, competitor and sink."""
+        """Runs the load generator (bench/load/client.c) once. Returns its JSON object, with the
+        processor time of client, competitor and sink."""
         command = [CLIENT, load, "--target", target or self.target, "--addresses",
                    str(addresses or self.ADDRESSES), "--clients", str(clients), "--seconds",
                    f"{seconds:.3f}", *map(str, extra)]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SVG plots, large type, for a page or a talk. No library: a plot is a few rectangles."""
+"""Draws SVG plots in large type, for a page or a talk. A plot is a few rectangles, so no library is
+needed."""
 
 import math
 from html import escape
@@ -17,7 +18,7 @@ def colour(name):
 
 
 def number(value):
-    """At most three digits that count."""
+    """Returns the number with at most three significant digits."""
     if value == 0:
         return "0"
     if abs(value) >= 1000:
@@ -26,7 +27,7 @@ def number(value):
 
 
 def ticks(most):
-    """About five round numbers from 0 on; the last is @most or more."""
+    """Returns about five round numbers from 0 on. The last is @most or more."""
     power = 10 ** math.floor(math.log10(most / 4))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power * 4 >= most)
     return [step * count for count in range(math.ceil(most / step) + 1)]

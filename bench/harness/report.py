@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""results.json, results.md, the plots, and the table of claims on the terminal."""
+"""Writes results.json, results.md and the plots, and prints the table of claims."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from harness import statistics
 from harness.claims import CLAIMS as CLAIM_ENTRIES
 from harness.plot import number
 
-# What of a sample is shown in the tables, with its heading.
+# The metrics of a sample that the tables show, with their headings.
 METRICS = (
     ("rate", "per second"), ("gbit_s", "Gbit/s"), ("cpu_s_gb", "CPU s/GB"), ("p50_us", "p50 us"),
     ("p99_us", "p99 us"), ("live_ms", "live ms"), ("first_ms", "first connection ms"),
@@ -20,7 +20,7 @@ METRICS = (
 
 
 def groups(bench):
-    """{(case, mode, workload): {subject: {metric: values}}} in the order they came."""
+    """Returns {(case, mode, workload): {subject: {metric: values}}} in their order."""
     found = {}
     for sample in bench.samples:
         key = (sample["case"], sample["mode"], sample["workload"])
@@ -52,7 +52,7 @@ def summary(bench):
 
 
 def noise(bench):
-    """The floor of everything that has a twin."""
+    """Returns the floor of each subject that has a twin."""
     rows = []
     for case, mode, workload in groups(bench):
         for metric, _ in METRICS:
@@ -64,7 +64,7 @@ def noise(bench):
 
 
 def comparisons(bench):
-    """Everybody against the first subject of the group, with what noise hides."""
+    """Compares each subject with the first of its group, and says what noise hides."""
     rows = []
     for (case, mode, workload), subjects in groups(bench).items():
         base = next(iter(subjects))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting the product in a box."""
+"""Starts the product in a box."""
 
 import os
 
 from harness.place import SIDESTEP, find_program
 
 LIVE = "interception is live"
-# What a sidecar says when it has an agent.
+# A sidecar's message once it has an agent.
 SERVED = "the host's agent steers"
 
 
@@ -16,7 +16,8 @@ def sidecar_command(box, *arguments):
 
 
 def sidecar(box, *arguments, where=None):
-    """`sidestep sidecar` with the box's gateway, live. Unavailable, with its own words, if not."""
+    """Starts `sidestep sidecar` with the box's gateway, until it is live. Raises Unavailable, with
+    its own words, if it is not."""
     process = box.spawn(*sidecar_command(box, *arguments), where=where)
     process.wait_line(LIVE)
     box.relay = process
@@ -24,13 +25,13 @@ def sidecar(box, *arguments, where=None):
 
 
 def without_rights(command):
-    """The command with CAP_NET_ADMIN alone, as workerd's sidecar has it."""
+    """Returns the command with CAP_NET_ADMIN alone, as workerd's sidecar has it."""
     return [find_program("setpriv"), "--bounding-set=-all,+net_admin", "--inh-caps=-all", *command]
 
 
 def agent(box, processes, *arguments):
-    """`sidestep agent` on the box's host, for these sidecars. Its pins are on a bpffs in a mount
-    namespace of its own, which goes when it does."""
+    """Starts `sidestep agent` on the box's host, for these sidecars. Its pins are on a bpffs in a
+    mount namespace of its own, which ends with it."""
     directory = os.path.join(box.directory, "bpf")
     os.makedirs(directory, exist_ok=True)
     pids = [word for process in processes for word in ("--pid", str(process.pid))]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Medians, quartiles, and what noise hides."""
+"""Medians, quartiles and noise."""
 
 
 def quantile(values, fraction):
-    """Linear between the neighbours (as spreadsheets do)."""
+    """Returns a quantile, linear between the neighbours (as spreadsheets do)."""
     ordered = sorted(values)
     position = (len(ordered) - 1) * fraction
     low = int(position)
@@ -17,14 +17,15 @@ def spread(values):
 
 
 def ratios(numerators, denominators):
-    """Of each round, paired by the round's number; a round that lacks one is left out."""
+    """Returns the ratio of each round, paired by the round's number. A round that lacks one is left
+    out."""
     return [numerators[number] / denominators[number]
             for number in sorted(set(numerators) & set(denominators)) if denominators[number]]
 
 
 def together(metric, first, second):
-    """{round: value} of what does the first, then the second, from the same of both: times and costs
-    add up, rates do as their inverses."""
+    """Returns {round: value} of a job that does the first, then the second. Times and costs add up,
+    and so do the inverses of rates."""
     rounds = set(first) & set(second)
     if metric in ("rate", "gbit_s"):
         return {number: 1 / (1 / first[number] + 1 / second[number]) for number in rounds}
@@ -32,14 +33,14 @@ def together(metric, first, second):
 
 
 def noise_floor(values):
-    """How far from 1 the ratio of a thing to itself lies: the median's distance or half the
-    distance between the quartiles, whichever is larger."""
+    """Returns the distance from 1 of the ratio of a thing to itself. It is the median's distance or
+    half the distance between the quartiles, whichever is larger."""
     median, low, high = spread(values)
     return max(abs(median - 1), (high - low) / 2)
 
 
 def hidden(ratio, noise):
-    """A sentence when @noise hides how far @ratio is from 1, else None."""
+    """Returns a sentence if @noise hides the distance of @ratio from 1, else None."""
     difference = abs(ratio - 1)
     if noise is None or difference >= noise:
         return None

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The load generator: one thread, one kind of load for some time, one JSON object on stdout.
- * `client` without arguments lists what there is.
+ * `client` without arguments lists the loads.
  */
 #include "client.h"
 

@@ -19,7 +19,7 @@ struct client_options {
 	char **command;	    /* start: what to run */
 };
 
-/* What a run found; each prints one JSON object and returns the exit status. */
+/* Each of these prints the result of a run as one JSON object, and returns the exit status. */
 int client_connect(const struct client_options *options);
 int client_http(const struct client_options *options);
 int client_keepalive(const struct client_options *options);

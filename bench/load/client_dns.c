@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* DNS queries over UDP: a socket for each that may be under way. */
+/* Sends DNS queries over UDP, with a socket for each that may be under way. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static bool query_send(struct query *query)
 	return send(query->fd, data, sizeof(data), 0) == sizeof(data);
 }
 
-/* Is the answer to the current query there? */
+/* Tells whether the answer to the current query is there. */
 static bool query_answered(const struct query *query)
 {
 	unsigned char data[512];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Many short connections (connect, http) and many long ones (keepalive): a slot for each concurrent
- * connection, driven by epoll.
+ * Opens many short connections (connect, http) or many long ones (keepalive). epoll drives a slot
+ * for each concurrent connection.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -18,7 +18,7 @@ static const char request_close[] = REQUEST_HEAD "Connection: close\r\n\r\n";
 static const char request_keep[] = REQUEST_HEAD "\r\n";
 
 #define EVENTS 256
-/* Connections that are being opened at the same time while many are set up. */
+/* The number of connections that are opened at the same time, while many are set up. */
 #define OPENING_MAX 128
 /* Nothing here waits longer. */
 #define STALL_MS 5000
@@ -78,7 +78,7 @@ static bool over(const struct run *run)
 	return now_ns() >= run->end;
 }
 
-/* One unit of work is done: count it and begin the next. */
+/* Counts a unit of work that is done, and begins the next. */
 static void slot_again(struct run *run, struct slot *slot)
 {
 	run->result.count++;
@@ -93,7 +93,7 @@ static void slot_fail(struct run *run, struct slot *slot)
 {
 	run->result.errors++;
 	slot_close(run, slot);
-	/* In a row they are no measurement any more. */
+	/* Many failures in a row are no measurement. */
 	if (run->result.errors > 1000 && run->result.count == 0)
 		die("nothing but errors");
 	if (!run->keepalive && !over(run))
@@ -112,7 +112,8 @@ static bool send_request(struct run *run, struct slot *slot)
 	return send(slot->fd, request, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
-/* The next request: on the same connection, or with a window on the one whose turn it is. */
+/* Sends the next request, on the same connection, or with a window on the next connection in
+ * turn. */
 static bool send_next(struct run *run, struct slot *slot)
 {
 	unsigned int tries;
@@ -147,7 +148,7 @@ static bool slot_connected(struct run *run, struct slot *slot)
 	return !run->http || send_request(run, slot);
 }
 
-/* Returns false when the answer is not the one that was to come. */
+/* Returns false if the answer is not the expected one. */
 static bool slot_read(struct run *run, struct slot *slot)
 {
 	static const char answer[] = LOAD_ANSWER;
@@ -192,7 +193,7 @@ static void slot_event(struct run *run, struct slot *slot, uint32_t events)
 		slot_fail(run, slot);
 }
 
-/* Handles what there is; returns false when nothing happened for too long. */
+/* Handles the events that are there. Returns false if nothing happened for too long. */
 static bool step(struct run *run)
 {
 	struct epoll_event events[EVENTS];
@@ -232,7 +233,7 @@ static int short_connections(struct run *run)
 	run->end = start + (uint64_t)(run->options->seconds * 1e9);
 	for (i = 0; i < run->options->clients; i++)
 		slot_open(run, &run->slots[i]);
-	/* What was under way at the end is counted, and so is its time. */
+	/* Requests under way at the end are counted, and so is their time. */
 	while (run->open > 0) {
 		if (!step(run)) {
 			run->result.errors += run->open;
@@ -270,8 +271,8 @@ static void hold(struct run *run)
 }
 
 /*
- * All connections are opened, and have had an answer, before the time begins; then each has one
- * request under way at any moment, or with a window so many of them have, in turn.
+ * All connections are opened, and have had an answer, before the time begins. Then each has one
+ * request under way at any moment. With a window only so many have, in turn.
  */
 int client_keepalive(const struct client_options *options)
 {

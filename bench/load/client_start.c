@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Runs a program and tells how long after exec it says a line (--until), and when the first HTTP
- * request to --target is answered, tried every 0.1 ms from exec on: without that pause the tries
- * would keep a processor from the program. Ends the program by SIGTERM and waits for it.
+ * Measures the start of a program, from exec to a line of its log (--until), and to the first
+ * HTTP answer from --target. The request is tried every 0.1 ms, because tries
+ * without a pause would keep a processor from the program. Ends the program by SIGTERM and waits
+ * for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +19,12 @@
 
 #include "client.h"
 
-/* A try whose packets were dropped is given up after this long, ms; the whole after this, ns. */
+/* A try whose packets were dropped ends after TRY_MS, the whole after LIMIT. */
 #define TRY_MS	 2
 #define PAUSE_NS 100000
 #define LIMIT_NS 10000000000ULL
 
-/* Everything the program said until now; is the line in it? */
+/* Reads the program's output until now. Tells whether the line is in it. */
 static bool said(int fd, const char *line)
 {
 	static char text[16384];
@@ -37,7 +38,7 @@ static bool said(int fd, const char *line)
 	return strstr(text, line) != NULL;
 }
 
-/* One connection and request, within TRY_MS for each step. */
+/* Tries one connection and request, within TRY_MS for each step. */
 static bool answered(const struct client_options *options, uint64_t number)
 {
 	static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -56,7 +57,7 @@ static bool answered(const struct client_options *options, uint64_t number)
 	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error ||
 	    send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
 		goto out;
-	/* Connected means steered: whatever it takes now is part of the answer's time. */
+	/* A connected socket is a steered one: all further time is part of the answer's. */
 	event.events = POLLIN;
 	ok = poll(&event, 1, 1000) == 1 && recv(fd, answer, sizeof(answer), 0) > 12 &&
 	     memcmp(answer, "HTTP/1.1 200", 12) == 0;
@@ -65,7 +66,7 @@ out:
 	return ok;
 }
 
-/* Its standard error goes into @ret_fd; it dies with this process. */
+/* Starts the program. Its standard error goes into @ret_fd, and it dies with this process. */
 static pid_t run(char **command, int *ret_fd)
 {
 	int pipe_fds[2];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One connection: a message there and back, or as many bytes as it takes. */
+/* Uses one connection, for messages there and back or for as many bytes as it takes. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 
 static char buffer[LOAD_BUFFER];
 
-/* How much of the time a download is given to get going before it is counted. */
+/* The part of the time that a download has before it is counted. */
 #define WARM_UP 0.1
 
 static void read_exactly(int fd, void *data, size_t size)
@@ -34,7 +34,7 @@ int client_pingpong(const struct client_options *options)
 	uint64_t start, now, end;
 
 	result.mss = client_mss(fd);
-	/* Once before the clock runs: the tunnel behind it is there then. */
+	/* One message goes before the clock runs, so the tunnel behind it exists. */
 	if (send(fd, buffer, options->size, MSG_NOSIGNAL) != (ssize_t)options->size)
 		die("cannot send");
 	read_exactly(fd, buffer, options->size);
@@ -70,7 +70,7 @@ int client_upload(const struct client_options *options)
 			die("cannot send");
 		result.bytes += (uint64_t)count;
 	} while (now_ns() < end);
-	/* The clock stops when the last byte was read at the other end, wherever it was queued. */
+	/* The clock stops when the other end has read the last byte, so no queue hides one. */
 	if (shutdown(fd, SHUT_WR) < 0)
 		die("shutdown");
 	read_exactly(fd, &counted, sizeof(counted));

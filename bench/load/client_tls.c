@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * TLS: full handshakes one after another, each with a connection of its own, and a stream. Nothing
- * is verified: that is the client's work, which is the same whoever answers.
+ * TLS: full handshakes one after another, each with a connection of its own, and a stream.
+ * Nothing is verified, because verifying is the client's work and the same for all servers.
  */
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -63,11 +63,11 @@ int client_handshake(const struct client_options *options)
 	static struct histogram latency;
 	struct client_result result = {.latency = &latency};
 	SSL_CTX *ctx = context();
-	/* Names that no run before this one asked for. */
+	/* Names that no earlier run asked for. */
 	uint64_t number = now_ns();
 	uint64_t start, now, end;
 
-	/* Not counted: what only the first one needs. */
+	/* The first one is not counted, because it needs more. */
 	close_tls(open_tls(ctx, options, number++));
 	start = now = now_ns();
 	end = start + (uint64_t)(options->seconds * 1e9);

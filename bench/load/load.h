@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the load generator (client*.c) and the receiver (sink*.c) share: the ports and what is said
- * on them, time, a histogram.
+ * Shared by the load generator (client*.c) and the receiver (sink*.c): ports and their protocols,
+ * time, a histogram.
  */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* What a receiver does with a connection, by the destination port, be it the socket's own or the
- * one that a CONNECT request names. */
+/* The receiver's behaviour, by the destination port: the socket's own, or the one that a CONNECT
+ * request names. */
 enum load_port {
 	LOAD_CLOSE = 8001, /* closes at once */
 	LOAD_HTTP = 8002,  /* answers requests; closes after one with "Connection: close" */
@@ -30,19 +30,18 @@ enum load_port {
 #define LOAD_BUFFER (256 * 1024)
 
 /*
- * Half a relay each, for what a relay cannot do without: receiving and sending with no copy between
- * kernel and process. load_drop() takes bytes off a TCP socket as recv(2) would (tcp(7):
- * MSG_TRUNC).
+ * Each is half of the least relay: receiving, or sending, without a copy between kernel and
+ * process. load_drop() takes bytes off a TCP socket as recv(2) would (tcp(7): MSG_TRUNC).
  */
 ssize_t load_drop(int fd);
 
-/* Pages in a pipe, which are sent again and again; they are as a TCP socket has them. */
+/* Pages in a pipe, which are sent again and again. They lie as a TCP socket's pages do. */
 struct pages;
 
-/* Ends the process when it cannot. pages_free() takes NULL. */
+/* Ends the process if it fails. pages_free() takes NULL. */
 struct pages *pages_new(void);
-/* As many as the socket takes at once, at most LOAD_PAGES_SIZE; blocks if the socket does. Bytes,
- * or -1 with errno. */
+/* Sends as many bytes as the socket takes at once, at most LOAD_PAGES_SIZE. Blocks if the socket
+ * does. Returns their number, or -1 with errno. */
 ssize_t pages_send(struct pages *pages, int fd);
 void pages_free(struct pages *pages);
 
@@ -55,13 +54,14 @@ void pages_free(struct pages *pages);
 
 uint64_t now_ns(void);
 
-/* Prints what failed, with errno where it is set, and ends with status 1. */
+/* Prints the failure, with errno if it is set, and ends with status 1. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* As many file descriptors as the machine allows. */
+/* Raises the limit of file descriptors as far as the machine allows. */
 void raise_file_limit(void);
 
-/* Log-linear: 128 steps for each power of two, so 0.8 % at worst. Values are nanoseconds. */
+/* A log-linear histogram: 128 steps for each power of two, so an error of 0.8 % at worst. Values
+ * are nanoseconds. */
 #define HISTOGRAM_STEPS	  128
 #define HISTOGRAM_BUCKETS (HISTOGRAM_STEPS * 40)
 struct histogram {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Receiving and sending without a copy. */
+/* Receives and sends without a copy. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static void open_pipe(int ends[2])
 {
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		die("pipe");
-	/* The kernel's default is fine where this is refused. */
+	/* The kernel's default is fine if this is refused. */
 	(void)fcntl(ends[1], F_SETPIPE_SZ, LOAD_PAGES_SIZE);
 }
 
@@ -38,7 +38,7 @@ struct pages *pages_new(void)
 		die("out of memory");
 	open_pipe(pages->full);
 	open_pipe(pages->rest);
-	/* Through a socket, whose pages lie together by 32 KiB, as those that a relay receives. */
+	/* The pages come through a socket, where they lie together by 32 KiB, as a relay's do. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
 		die("socketpair");
 	while (filled < LOAD_PAGES_SIZE) {

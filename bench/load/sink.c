@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The receiver at the end of everything that is measured: a plain server, a CONNECT gateway that is
- * the server itself (no third hop), and what a steering hands its connections to. One thread,
- * epoll. What it does with a connection: enum load_port.
+ * The receiver of all measurements: a plain server, a CONNECT gateway that is the server itself
+ * (no third hop), or the process behind a steering. It has one thread and uses epoll. enum
+ * load_port lists its behaviours.
  */
 #include "sink.h"
 
@@ -75,13 +75,13 @@ static void source_close(struct source *source)
 	free(source);
 }
 
-/* Half-closed by the reader's will, or all was said: both end the connection here. */
+/* A reader that has enough, and a sender that is done, both end the connection here. */
 static bool send_all(struct source *source, const void *data, size_t size)
 {
 	return send(source->fd, data, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
-/* Sends what it takes; false: the connection is over. */
+/* Sends as much as the socket takes. Returns false if the connection is over. */
 static bool source_bytes(struct source *source)
 {
 	int round;
@@ -93,7 +93,7 @@ static bool source_bytes(struct source *source)
 
 		if (sent < 0 && errno != EAGAIN)
 			return false;
-		/* Fewer pages may be all that was left of the pipe. */
+		/* Fewer pages may have been left in the pipe. */
 		if (sent < (source->pages ? 0 : (ssize_t)sizeof(zeros))) {
 			if (!source->writing) {
 				source->writing = true;
@@ -109,7 +109,7 @@ static bool source_bytes(struct source *source)
 	return true;
 }
 
-/* The port in "CONNECT 1.2.3.4:PORT HTTP/1.1", 0 when it is something else. */
+/* Returns the port in "CONNECT 1.2.3.4:PORT HTTP/1.1", or 0 for anything else. */
 static int connect_port(const char *head, size_t length)
 {
 	const char *colon;
@@ -120,7 +120,7 @@ static int connect_port(const char *head, size_t length)
 	return colon ? atoi(colon + 1) : 0;
 }
 
-/* Answers each complete head in @data. Returns false when the connection is over. */
+/* Answers each complete head in @data. Returns false if the connection is over. */
 static bool http_bytes(struct source *source, const char *data, size_t size)
 {
 	while (size > 0) {
@@ -169,7 +169,8 @@ static bool end_of_input(struct source *source)
 	return false;
 }
 
-/* The head of a CONNECT request, at once or in pieces; what follows it belongs to the tunnel. */
+/* Reads the head of a CONNECT request, at once or in pieces. Bytes behind it belong to the
+ * tunnel. */
 static bool gateway_bytes(struct source *source, const char *data, size_t size)
 {
 	static const char established[] = "HTTP/1.1 200 OK\r\n\r\n";
@@ -235,7 +236,7 @@ static void accept_some(const struct source *listener)
 
 		if (fd < 0)
 			return;
-		/* Asked for each connection, whichever way it came, so that all pay the same. */
+		/* This is asked for each connection, however it came, so that all pay the same. */
 		if (getsockname(fd, (struct sockaddr *)&local, &length) < 0)
 			die("getsockname");
 		mode = ntohs(local.sin_port);
@@ -250,7 +251,7 @@ static void accept_some(const struct source *listener)
 	}
 }
 
-/* Turns each query into an answer without records: enough for who relays it. */
+/* Turns each query into an answer without records, which is enough for a relay. */
 static void answer_dns(const struct source *source)
 {
 	struct sockaddr_in peer;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* See sink.h. Does what user/sidecar/sidecar.c does, without its proxy. */
+/* Steers as user/sidecar/sidecar.c does, without its proxy; see sink.h. */
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ struct steer *steer_new(const char *how, const char *pin)
 		steer->nft = strcmp(how, "nft") == 0;
 		config.mode = SIDESTEP_MODE_SIDECAR;
 		config.netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-		/* Held to the end, as the process holds it. */
+		/* It is held to the end of the process. */
 		if (anchor_open(&steer->anchor_ifindex) < 0)
 			steer->anchor_ifindex = 1;
 	} else {
