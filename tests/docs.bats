@@ -130,6 +130,11 @@ arrived() {
 examples/wrangler/run" ]
 	grep -q '/examples/workerd/run"' tests/workerd.bats
 	grep -q '/examples/wrangler/run"' tests/workerd.bats
+	# tests/distros/check.sh takes these from README and runs them.
+	grep -q 'make (demo|check)' tests/distros/check.sh
+	[ "$(sed -nE 's/^    sudo (apt-get|make (demo|check))( .*)?$/\1/p' README.md)" = "apt-get
+make demo
+make check" ]
 }
 
 @test "a sidecar, then the application in its namespace, with a published port" {
