@@ -215,7 +215,7 @@ no_helper() {
 @test "workers-sdk 13082, 15257, 15394: a gateway that cannot be reached is named, with the remedy" {
 	side
 	# Before the application has tried anything.
-	engine_wait_line side "preflight: the gateway 172.17.0.1:8080 cannot be reached.*: nothing listens there; start the gateway, and have it listen on an address that containers reach"
+	engine_wait_line side "preflight: the gateway 172.17.0.1:8080 cannot be reached.*: nothing listens there; start the gateway on an address that containers reach"
 	run dk exec side sidestep doctor --http-egress-port 8080
 	is "exit status of doctor" "$status" 4
 	like "doctor" "$output" "failed  gateway: 172.17.0.1:8080 cannot be reached: nothing listens there; start the gateway"

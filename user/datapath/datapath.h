@@ -23,6 +23,11 @@ struct datapath;
 /* One way to steer. Each function as the datapath_ function of its name below. */
 struct datapath_ops {
 	const char *name; /* "bpf", "agent", "nft" */
+	/* Mark of packets that it lets out, for struct plan_input; 0: it marks none. */
+	uint32_t out_mark;
+	/* It cannot mark the proxy's connections to the gateway cheaply: the gateway's address
+	 * must be bypassed. */
+	bool gateway_by_address;
 	void (*free)(struct datapath *datapath);
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
 	int (*set_gateway)(struct datapath *datapath, const char *gateway);

@@ -260,6 +260,7 @@ static void agent_free(struct datapath *base)
 
 static const struct datapath_ops ops = {
 	.name = "agent",
+	.gateway_by_address = true,
 	.free = agent_free,
 	.set_listener = agent_set_listener,
 	.set_gateway = agent_set_gateway,

@@ -406,6 +406,8 @@ static void nft_flow_close(struct datapath *base, const struct flow *flow)
 
 static const struct datapath_ops nft_ops = {
 	.name = "nft",
+	.out_mark = DATAPATH_NFT_OUT_MARK,
+	.gateway_by_address = true,
 	.free = nft_free,
 	.set_listener = nft_set_listener,
 	.set_gateway = nft_set_gateway,

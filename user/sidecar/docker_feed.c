@@ -10,7 +10,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* What the steering needs of a network. */
+/* The part of a network that steering needs. */
 struct feed_network {
 	char name[256];
 	char interface[IF_NAMESIZE];
@@ -19,7 +19,7 @@ struct feed_network {
 struct docker_feed {
 	struct docker_networks *watch;
 	int event_fd;
-	pthread_mutex_t lock; /* guards what follows */
+	pthread_mutex_t lock; /* guards the members below */
 	struct prefix *prefixes;
 	size_t prefix_count;
 	struct feed_network *networks;
@@ -65,8 +65,9 @@ static void on_connected(bool connected, const char *reason, void *context)
 	if (connected)
 		log_info("connected to Docker");
 	else
-		log_warning("no connection to Docker: %s; what it said last stays in force",
-			    reason);
+		log_warning(
+			"no connection to Docker: %s; the networks that it listed last stay bypassed",
+			reason);
 }
 
 static const struct docker_networks_handler handler = {
@@ -110,7 +111,7 @@ int docker_feed_fd(const struct docker_feed *feed)
 	return feed->event_fd;
 }
 
-/* The interface of the network so named; else @name is an interface itself. */
+/* Returns the interface of the network of that name. Otherwise @name is an interface itself. */
 static const char *interface_of(const struct docker_feed *feed, const char *name)
 {
 	size_t i;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One connection to the gateway, judged. */
 #include "sidecar/preflight.h"
 
 #include <errno.h>
@@ -16,7 +15,7 @@
 #include "lib/socket_address.h"
 #include "lib/util.h"
 
-/* A unix socket whose queue is full wakes nobody who waits for room. */
+/* No event tells that the full queue of a unix socket has room again, so connect() is repeated. */
 #define RETRY_MS 20
 
 struct preflight {
@@ -38,21 +37,21 @@ static const struct {
 	{ECONNREFUSED,
 	 false,
 	 {"nothing listens there",
-	  "start the gateway, and have it listen on an address that containers reach (0.0.0.0 or "
-	  "the Docker bridge's), not only on the host's 127.0.0.1; on Docker Desktop "
-	  "host.docker.internal must lead to the machine on which it runs"}},
+	  "start the gateway on an address that containers reach (0.0.0.0 or the Docker bridge's), "
+	  "not only on the host's 127.0.0.1. On Docker Desktop host.docker.internal must lead to "
+	  "the gateway's machine"}},
 	{EHOSTUNREACH,
 	 false,
 	 {"no host answers at that address",
 	  "start the container that owns the network namespace with --add-host "
-	  "host.docker.internal:host-gateway, or give the right --gateway-ip; else a firewall "
-	  "rejects: let the port in from the Docker bridge"}},
+	  "host.docker.internal:host-gateway, or give the right --gateway-ip. If a firewall "
+	  "rejects, let the port in from the Docker bridge"}},
 	{ENETUNREACH,
 	 false,
 	 {"no route leads there",
 	  "connect the container that owns the network namespace to a network (not --network none) "
-	  "and start it with --add-host host.docker.internal:host-gateway; for an IPv6 gateway the "
-	  "network needs IPv6"}},
+	  "and start it with --add-host host.docker.internal:host-gateway. An IPv6 gateway needs a "
+	  "network with IPv6"}},
 	{ETIMEDOUT,
 	 false,
 	 {"no answer within the limit: a firewall between container and host drops packets, or the "
@@ -69,11 +68,11 @@ static const struct {
 	{ECONNREFUSED,
 	 true,
 	 {"the socket is there, but nobody listens on it",
-	  "start the gateway again; mount the socket's directory, not the socket: a new one would "
-	  "not be seen"}},
+	  "start the gateway again. Mount the socket's directory, not the socket, or a new socket "
+	  "stays invisible"}},
 	{ETIMEDOUT,
 	 true,
-	 {"it listens, but accepts nothing", "is the gateway overloaded, or does it hang?"}},
+	 {"it listens, but accepts nothing", "check whether the gateway is overloaded or hangs"}},
 };
 
 struct preflight_advice preflight_explain(const struct socket_address *gateway, int error)
@@ -94,7 +93,7 @@ struct preflight_advice preflight_explain(const struct socket_address *gateway, 
 					  "check the gateway's address"};
 }
 
-/* Until @fd has its answer, or the time is over (-ETIMEDOUT). */
+/* Waits until @fd is writable. Returns 0, -ETIMEDOUT, -ECANCELED or another negative errno. */
 static int await(int fd, int stop_fd, int64_t deadline)
 {
 	struct pollfd events[] = {{.fd = fd, .events = POLLOUT}, {.fd = stop_fd, .events = POLLIN}};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Can the gateway be reached from here, and if not: why, and what is to be done about it? Found out
- * before an application's first connection is reset.
+ * Checks whether the gateway can be reached from here, and explains a failure, before an
+ * application's first connection is reset.
  */
 #ifndef SIDESTEP_PREFLIGHT_H
 #define SIDESTEP_PREFLIGHT_H
@@ -9,13 +9,13 @@
 #include "lib/socket_address.h"
 #include "proxy/proxy.h"
 
-/* How long the gateway's host has for its answer, ms. */
+/* The time that the gateway's host has for its answer, ms. */
 #define PREFLIGHT_LIMIT_MS 2000
 
 struct preflight_config {
 	unsigned int limit_ms;
 	struct dial_announcer announcer; /* told of a TCP socket before it connects */
-	int stop_fd; /* readable: the check ends with -ECANCELED. Negative: none */
+	int stop_fd; /* becomes readable to end the check with -ECANCELED; negative: none */
 };
 
 struct preflight_advice {
@@ -23,22 +23,22 @@ struct preflight_advice {
 	const char *remedy;
 };
 
-/* Connects to the gateway and closes; nothing is sent. Returns 0 or negative errno, not logged;
- * -ETIMEDOUT: no answer within the limit. */
+/* Connects to the gateway and closes, without sending anything. Returns 0 or negative errno, not
+ * logged. -ETIMEDOUT: no answer within the limit. */
 int preflight_check(const struct preflight_config *config, const struct socket_address *gateway);
 
-/* What an @error of preflight_check() means for that gateway. The texts are constants, but for
- * errors of unknown cause, whose text is valid in the calling thread until the next call. */
+/* Explains an @error of preflight_check() for that gateway. The texts are constants, except for an
+ * unknown cause, whose text is valid in the calling thread until the next call. */
 struct preflight_advice preflight_explain(const struct socket_address *gateway, int error);
 
-/* A thread that checks in the background and logs the outcome: once, until it is another one. */
+/* A thread that checks in the background. It logs each outcome that differs from the last one. */
 struct preflight;
 
-/* Starts the thread; stop_fd is ignored. Returns 0 or negative errno, logged. */
+/* Starts the thread. Ignores stop_fd. Returns 0 or negative errno, logged. */
 int preflight_new(const struct preflight_config *config, struct preflight **ret_preflight);
 
-/* Has @gateway checked soon. Thread safe, does not block. A request that is still waiting gives
- * way: only the newest gateway matters. */
+/* Requests a check of @gateway, in place of a request that still waits. Thread safe; does not
+ * block. */
 void preflight_request(struct preflight *preflight, const struct socket_address *gateway);
 
 /* Ends a running check and the thread. NULL is allowed. */

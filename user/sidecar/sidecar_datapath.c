@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which datapath a sidecar uses, and how one takes another's place while it runs. */
+#include "sidecar/sidecar_datapath.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 
@@ -13,166 +13,217 @@
 #include "lib/netns.h"
 #include "lib/privileges.h"
 #include "lib/util.h"
-#include "sidecar/sidecar.h"
 #include "steering/inbound_seed.h"
 
-/* Connections to the gateway are bypassed by its address where they cannot be marked cheaply. */
-static bool goes_to_gateway(const struct sidecar *sidecar, const struct sockaddr *destination)
+static bool goes_to_gateway(const struct sidecar_datapath *datapath,
+			    const struct sockaddr *destination)
 {
-	const struct sockaddr *gateway = (const struct sockaddr *)&sidecar->gateway.address;
 	uint8_t a[16], b[16];
 
-	if (!sidecar->gateway_bypassed || !destination || gateway->sa_family == AF_UNIX ||
-	    destination->sa_family == AF_UNIX)
+	if (!destination || destination->sa_family == AF_UNIX)
 		return false;
-	address_from_sockaddr(gateway, a);
+	address_from_sockaddr((const struct sockaddr *)&datapath->gateway.address, a);
 	address_from_sockaddr(destination, b);
 	return memcmp(a, b, sizeof(a)) == 0;
 }
 
-int sidecar_own_socket(void *context, int fd, const struct sockaddr *destination)
+int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *destination)
 {
-	struct sidecar *sidecar = context;
+	struct sidecar_datapath *datapath = context;
 	int error;
 
-	if (goes_to_gateway(sidecar, destination))
+	if (datapath->gateway_bypassed && goes_to_gateway(datapath, destination))
 		return 0;
-	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
-	error = datapath_own_socket(sidecar->datapath, fd, destination);
-	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	error = datapath_own_socket(datapath->current, fd, destination);
+	(void)pthread_rwlock_unlock(&datapath->lock);
 	return error;
 }
 
-void sidecar_flow_update(void *context, const struct flow *flow)
+void sidecar_datapath_flow_update(void *context, const struct flow *flow)
 {
-	struct sidecar *sidecar = context;
+	struct sidecar_datapath *datapath = context;
 
-	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
-	datapath_flow_update(sidecar->datapath, flow);
-	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	datapath_flow_update(datapath->current, flow);
+	(void)pthread_rwlock_unlock(&datapath->lock);
 }
 
-void sidecar_flow_close(void *context, const struct flow *flow)
+void sidecar_datapath_flow_close(void *context, const struct flow *flow)
 {
-	struct sidecar *sidecar = context;
+	struct sidecar_datapath *datapath = context;
 
-	/* Most live for less than a second: they cost no system call. */
+	/* Most flows live for less than a second. They cost no system call. */
 	if (!flow->updated)
 		return;
-	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
-	datapath_flow_close(sidecar->datapath, flow);
-	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	datapath_flow_close(datapath->current, flow);
+	(void)pthread_rwlock_unlock(&datapath->lock);
 }
 
-static int open_bpf(struct sidecar *sidecar)
+static int open_bpf(struct sidecar_datapath *datapath)
 {
-	bool alone = sidecar->bridge_mode;
+	const struct sidecar_options *options = datapath->options;
 	struct datapath_bpf_config config = {
-		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
-		.way = sidecar->options.attach,
-		.udp_pass = sidecar->options.udp == 1,
-		.quiet = !alone, /* there are other ways */
-		.veth_ifindex = sidecar->bridge.veth_ifindex,
-		.pin = sidecar->options.pin,
+		.mode = SIDESTEP_MODE_SIDECAR,
+		.way = options->attach,
+		.udp_pass = options->udp == 1,
+		.quiet = true, /* a failure leads to another mechanism */
+		.pin = options->pin,
 	};
 
-	if (!sidecar->bridge_mode) {
-		sidecar->netns_fd = netns_open_own();
-		if (sidecar->netns_fd < 0)
-			return log_errno(sidecar->netns_fd, "cannot open the network namespace");
+	if (datapath->bridge) {
+		config.mode = SIDESTEP_MODE_BRIDGE;
+		config.quiet = false;
+		config.veth_ifindex = datapath->bridge->veth_ifindex;
+		config.netns_fd = datapath->bridge->netns_fd;
+		return datapath_bpf_new(&config, &datapath->current);
 	}
-	config.netns_fd = sidecar->bridge_mode ? sidecar->bridge.netns_fd : sidecar->netns_fd;
-	return datapath_bpf_new(&config, &sidecar->datapath);
+	datapath->netns_fd = netns_open_own();
+	if (datapath->netns_fd < 0)
+		return log_errno(datapath->netns_fd, "cannot open the network namespace");
+	config.netns_fd = datapath->netns_fd;
+	return datapath_bpf_new(&config, &datapath->current);
 }
 
-static int open_nft(struct sidecar *sidecar)
+static int open_nft(struct sidecar_datapath *datapath)
 {
-	const struct datapath_nft_config config = {.udp_pass = sidecar->options.udp == 1};
+	const struct datapath_nft_config config = {.udp_pass = datapath->options->udp == 1};
 
-	return datapath_nft_new(&config, &sidecar->datapath);
+	return datapath_nft_new(&config, &datapath->current);
 }
 
-/* The agent, if it comes in time. */
-static int open_agent(struct sidecar *sidecar)
+int sidecar_datapath_accept(struct sidecar_datapath *datapath, struct datapath **ret_agent)
 {
-	struct pollfd event = {.fd = sidecar->rendezvous_fd, .events = POLLIN};
-	int session;
+	int session = rendezvous_accept(datapath->rendezvous_fd), error;
 
-	/* A signal that is to end the process is blocked, and found afterwards. */
-	if (poll(&event, 1, (int)sidecar->options.agent_wait_ms) <= 0)
-		return -ETIMEDOUT;
-	session = rendezvous_accept(sidecar->rendezvous_fd);
 	if (session < 0)
 		return session;
-	return datapath_agent_new(session, sidecar->options.udp == 1, &sidecar->datapath);
+	error = datapath_agent_new(session, datapath->options->udp == 1, ret_agent);
+	if (error < 0)
+		(void)safe_close(session);
+	return error;
 }
 
-static int open_without_rights(struct sidecar *sidecar)
+/* Waits for the host's agent. */
+static int open_agent(struct sidecar_datapath *datapath)
 {
-	enum sidecar_mechanism wanted = sidecar->options.datapath;
+	struct pollfd event = {.fd = datapath->rendezvous_fd, .events = POLLIN};
 	int error;
 
-	sidecar->rendezvous_fd = rendezvous_open();
-	if (sidecar->rendezvous_fd < 0)
+	/* SIGTERM is blocked here. The main loop finds it later. */
+	if (poll(&event, 1, (int)datapath->options->agent_wait_ms) <= 0)
+		return -ETIMEDOUT;
+	error = sidecar_datapath_accept(datapath, &datapath->current);
+	datapath->agent = error == 0;
+	return error;
+}
+
+static int open_without_rights(struct sidecar_datapath *datapath)
+{
+	int error;
+
+	datapath->rendezvous_fd = rendezvous_open();
+	if (datapath->rendezvous_fd < 0)
 		log_warning("the host's agent cannot be met: %s; is the limit of open files above "
 			    "%d?",
-			    strerror(-sidecar->rendezvous_fd), AGENT_RENDEZVOUS_FD);
-	/* The table is there in a few milliseconds, with the agent or without; the agent takes over
-	 * when it comes. So nobody who has none waits for it. */
-	if (wanted != SIDECAR_MECHANISM_BPF) {
+			    strerror(-datapath->rendezvous_fd), AGENT_RENDEZVOUS_FD);
+	/* A table takes a few milliseconds, and an agent takes over when it comes. So a host
+	 * without an agent need not wait for one. */
+	if (datapath->options->datapath != SIDECAR_MECHANISM_BPF) {
 		log_info("no rights for BPF programs: an nftables table steers until the host's "
 			 "agent comes (sidestep agent)");
-		return open_nft(sidecar);
+		return open_nft(datapath);
 	}
-	error = sidecar->rendezvous_fd < 0 ? sidecar->rendezvous_fd : open_agent(sidecar);
+	error = datapath->rendezvous_fd < 0 ? datapath->rendezvous_fd : open_agent(datapath);
 	if (error < 0)
 		return log_errno(error,
-				 "no way to steer by BPF (--datapath bpf): this process lacks "
-				 "CAP_BPF, or its seccomp profile refuses bpf(2), and the host's "
-				 "agent (sidestep agent) has not come within %u ms (--agent-wait)",
-				 sidecar->options.agent_wait_ms);
+				 "no way to steer by BPF (--datapath bpf): the host's agent "
+				 "(sidestep agent) has not come within %u ms (--agent-wait). This "
+				 "process lacks CAP_BPF, or its seccomp profile refuses bpf(2)",
+				 datapath->options->agent_wait_ms);
 	log_info("the host's agent steers with its BPF programs");
 	return 0;
 }
 
-int sidecar_datapath_open(struct sidecar *sidecar)
+static int open_any(struct sidecar_datapath *datapath)
 {
-	enum sidecar_mechanism wanted = sidecar->options.datapath;
 	int error;
 
-	if (wanted == SIDECAR_MECHANISM_NFT && sidecar->bridge_mode) {
-		log_error("--datapath nft does not go with --bridge: bridge mode needs BPF");
-		return -EINVAL;
-	}
-	if (wanted == SIDECAR_MECHANISM_NFT)
-		return open_nft(sidecar);
-	if (!sidecar->bridge_mode && !privileges_have_bpf())
-		return open_without_rights(sidecar);
-	error = open_bpf(sidecar);
-	/* The capability is there, but seccomp says no. */
-	if (error == -EPERM && !sidecar->bridge_mode)
-		return open_without_rights(sidecar);
+	if (datapath->options->datapath == SIDECAR_MECHANISM_NFT)
+		return open_nft(datapath);
+	if (!datapath->bridge && !privileges_have_bpf())
+		return open_without_rights(datapath);
+	error = open_bpf(datapath);
+	/* The process has the capability, but seccomp refuses the call. */
+	if (error == -EPERM && !datapath->bridge)
+		return open_without_rights(datapath);
 	return error;
 }
 
-struct steering_way sidecar_datapath_way(struct sidecar *sidecar)
+void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidecar_options *options,
+			   const struct bridge_netns *bridge, const struct socket_address *gateway)
 {
-	bool nft = strcmp(sidecar->datapath->ops->name, "nft") == 0;
-	bool agent = datapath_agent_fd(sidecar->datapath) >= 0;
-	struct steering_way way = {.out_mark = nft ? DATAPATH_NFT_OUT_MARK : 0};
+	*datapath = (struct sidecar_datapath) {
+		.options = options,
+		.bridge = bridge,
+		.gateway = *gateway,
+		.netns_fd = -1,
+		.rendezvous_fd = -1,
+		.lock = PTHREAD_RWLOCK_INITIALIZER,
+	};
+	(void)socket_address_format(gateway, datapath->gateway_text);
+}
 
-	/* These cannot mark the proxy's connections one by one at the price of own programs. */
-	if ((nft || agent) && sidecar->gateway.address.ss_family != AF_UNIX) {
-		way.has_gateway = true;
-		address_from_sockaddr((const struct sockaddr *)&sidecar->gateway.address,
-				      way.gateway.address);
-		way.gateway.length = 128;
-	}
-	sidecar->gateway_bypassed = way.has_gateway;
+int sidecar_datapath_open(struct sidecar_datapath *datapath)
+{
+	int error = open_any(datapath);
+
+	if (error < 0)
+		return error;
+	datapath->gateway_bypassed = datapath->current->ops->gateway_by_address &&
+				     datapath->gateway.address.ss_family != AF_UNIX;
+	return 0;
+}
+
+void sidecar_datapath_close(struct sidecar_datapath *datapath)
+{
+	datapath_free(datapath->current);
+	datapath->current = NULL;
+	datapath->rendezvous_fd = safe_close(datapath->rendezvous_fd);
+	datapath->netns_fd = safe_close(datapath->netns_fd);
+}
+
+struct steering_way sidecar_datapath_way(const struct sidecar_datapath *datapath)
+{
+	struct steering_way way = {.out_mark = datapath->current->ops->out_mark};
+
+	if (!datapath->gateway_bypassed)
+		return way;
+	way.has_gateway = true;
+	way.gateway.length = 128;
+	address_from_sockaddr((const struct sockaddr *)&datapath->gateway.address,
+			      way.gateway.address);
 	return way;
 }
 
-int sidecar_datapath_listeners(const struct sidecar *sidecar, struct datapath *datapath)
+void sidecar_datapath_swap(struct sidecar_datapath *datapath, struct datapath *next, bool agent,
+			   struct steering *steering)
+{
+	uint32_t former_mark = datapath->current->ops->out_mark;
+	struct steering_way way;
+
+	(void)pthread_rwlock_wrlock(&datapath->lock);
+	datapath->current = next;
+	(void)pthread_rwlock_unlock(&datapath->lock);
+	datapath->agent = agent;
+	way = sidecar_datapath_way(datapath);
+	if (way.out_mark == 0)
+		way.out_mark = former_mark;
+	steering_set_datapath(steering, next, &way);
+}
+
+int sidecar_datapath_listeners(struct datapath *target, const struct proxy *proxy)
 {
 	static const struct {
 		enum sidestep_listener slot;
@@ -188,140 +239,48 @@ int sidecar_datapath_listeners(const struct sidecar *sidecar, struct datapath *d
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(slots); i++) {
-		int fd = proxy_listener(sidecar->proxy, slots[i].family, slots[i].type,
-					slots[i].lo);
+		int fd = proxy_listener(proxy, slots[i].family, slots[i].type, slots[i].lo);
 		int error;
 
 		if (fd < 0)
 			continue;
-		error = datapath_set_listener(datapath, slots[i].slot, fd);
+		error = datapath_set_listener(target, slots[i].slot, fd);
 		if (error < 0)
 			return log_errno(error, "cannot give the proxy's listener to the datapath");
 	}
 	return 0;
 }
 
-int sidecar_datapath_describe(struct sidecar *sidecar, struct datapath *datapath)
+int sidecar_datapath_describe(struct sidecar_datapath *datapath, struct datapath *target)
 {
-	char text[sizeof(sidecar->gateway_text)];
+	char text[sizeof(datapath->gateway_text)];
 
-	(void)pthread_rwlock_rdlock(&sidecar->datapath_lock);
-	memcpy(text, sidecar->gateway_text, sizeof(text));
-	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
-	return datapath_set_gateway(datapath, text);
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	memcpy(text, datapath->gateway_text, sizeof(text));
+	(void)pthread_rwlock_unlock(&datapath->lock);
+	return datapath_set_gateway(target, text);
 }
 
-void sidecar_datapath_seed(struct sidecar *sidecar)
+void sidecar_datapath_set_gateway(struct sidecar_datapath *datapath,
+				  const struct socket_address *gateway)
 {
-	int count = sidecar->bridge_mode ? inbound_seed_conntrack(sidecar->steering)
-					 : inbound_seed_sockets(sidecar->steering);
+	(void)pthread_rwlock_wrlock(&datapath->lock);
+	(void)socket_address_format(gateway, datapath->gateway_text);
+	(void)pthread_rwlock_unlock(&datapath->lock);
+}
 
-	if (count >= 0)
-		(void)datapath_commit(sidecar->datapath);
-	if (count < 0)
+void sidecar_datapath_seed(struct sidecar_datapath *datapath, struct steering *steering)
+{
+	int count = datapath->bridge ? inbound_seed_conntrack(steering)
+				     : inbound_seed_sockets(steering);
+
+	if (count < 0) {
 		log_warning("cannot list the connections that are open already: %s; their replies "
 			    "will not pass",
 			    strerror(-count));
-	else if (count > 0)
+		return;
+	}
+	(void)datapath_commit(datapath->current);
+	if (count > 0)
 		log_info("%d connections from outside were open already", count);
-}
-
-static void swap_datapath(struct sidecar *sidecar, struct datapath *datapath)
-{
-	struct steering_way way;
-
-	(void)pthread_rwlock_wrlock(&sidecar->datapath_lock);
-	sidecar->datapath = datapath;
-	(void)pthread_rwlock_unlock(&sidecar->datapath_lock);
-	way = sidecar_datapath_way(sidecar);
-	/* While the old one steers, too, it needs the rule that its mark goes by. */
-	if (way.out_mark == 0 && !sidecar->agent_gone)
-		way.out_mark = DATAPATH_NFT_OUT_MARK;
-	steering_set_datapath(sidecar->steering, datapath, &way);
-}
-
-/* Everything that the old datapath has, in the order of start(); both steer for a moment. */
-static int take_over(struct sidecar *sidecar, struct datapath *datapath)
-{
-	int error = sidecar_datapath_listeners(sidecar, datapath);
-
-	if (error == 0)
-		error = sidecar_datapath_describe(sidecar, datapath);
-	if (error < 0)
-		return error;
-	swap_datapath(sidecar, datapath);
-	error = steering_prepare(sidecar->steering);
-	if (error == 0)
-		error = proxy_announce(sidecar->proxy);
-	if (error < 0)
-		return error;
-	sidecar_datapath_seed(sidecar);
-	return datapath_attach(datapath);
-}
-
-/* Ends a datapath that another one has replaced. */
-static void retire(struct sidecar *sidecar, struct datapath *old)
-{
-	struct steering_way way = sidecar_datapath_way(sidecar);
-
-	if (datapath_agent_fd(old) >= 0)
-		datapath_agent_forget(old);
-	else
-		datapath_free(old);
-	steering_set_datapath(sidecar->steering, sidecar->datapath, &way);
-	(void)steering_sync(sidecar->steering);
-}
-
-void sidecar_datapath_agent_came(struct sidecar *sidecar)
-{
-	struct datapath *old = sidecar->datapath, *new = NULL;
-	int session = rendezvous_accept(sidecar->rendezvous_fd), error;
-
-	if (session < 0)
-		return;
-	if (datapath_agent_new(session, sidecar->options.udp == 1, &new) < 0) {
-		(void)safe_close(session);
-		return;
-	}
-	/* An agent that comes while another one's session stands replaces it. */
-	if (datapath_agent_fd(old) >= 0)
-		sidecar->agent_gone = true;
-	error = take_over(sidecar, new);
-	if (error < 0) {
-		(void)log_errno(error,
-				"the host's agent has come but could not take over: %s goes "
-				"on",
-				old->ops->name);
-		if (sidecar->datapath == new)
-			swap_datapath(sidecar, old);
-		datapath_agent_forget(new);
-		return;
-	}
-	log_info("the host's agent steers with its BPF programs, in place of %s",
-		 sidecar->agent_gone ? "an earlier agent" : "the nftables table");
-	retire(sidecar, old);
-	sidecar->agent_gone = false;
-}
-
-void sidecar_datapath_agent_left(struct sidecar *sidecar)
-{
-	if (sidecar->agent_gone)
-		return;
-	sidecar->agent_gone = true;
-	log_warning("the host's agent is gone: its programs go on steering, but new addresses, "
-		    "routes and bypassed subnets wait until it is back (sidestep agent)");
-}
-
-int sidecar_datapath_await_agent(struct sidecar *sidecar, int error)
-{
-	struct pollfd event = {.fd = sidecar->rendezvous_fd, .events = POLLIN};
-
-	if (sidecar->rendezvous_fd < 0)
-		return error;
-	log_warning("nftables cannot steer here: the host's agent is waited for, up to %u ms "
-		    "(--agent-wait)",
-		    sidecar->options.agent_wait_ms);
-	if (poll(&event, 1, (int)sidecar->options.agent_wait_ms) > 0)
-		sidecar_datapath_agent_came(sidecar);
-	return datapath_agent_fd(sidecar->datapath) >= 0 ? 0 : error;
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `sidestep sidecar`: checks its command line and runs the sidecar. */
+#include <errno.h>
+
+#include "commands.h"
+#include "lib/log.h"
+#include "sidecar/sidecar.h"
+#include "sidecar/sidecar_options.h"
+
+static bool covers_everything(const struct prefix *prefix)
+{
+	return prefix->length <= (address_is_ipv4(prefix->address) ? 96 : 0);
+}
+
+/* Refuses a prefix that covers everything, because nothing would be intercepted. */
+static int check_bypass(const struct sidecar_options *options)
+{
+	bool everything = options->docker_gateway_cidr.given &&
+			  covers_everything(&options->docker_gateway_cidr.prefix);
+	size_t i;
+
+	for (i = 0; i < options->bypass.count; i++)
+		everything |= covers_everything(&options->bypass.values[i]);
+	if (!everything)
+		return 0;
+	log_error("a bypassed prefix of length 0 (--bypass, --docker-gateway-cidr) would leave "
+		  "nothing to intercept: give the subnets that are to be left alone");
+	return -EINVAL;
+}
+
+static int check_bridge_mode(const struct sidecar_options *options)
+{
+	if (options->bridges.count == 0)
+		return 0;
+	if (options->datapath == SIDECAR_MECHANISM_NFT) {
+		log_error("--datapath nft does not go with --bridge: bridge mode needs BPF");
+		return -EINVAL;
+	}
+	if (options->ingress_address.address.ss_family == AF_UNSPEC)
+		return 0;
+	log_error("--http-ingress-address does not go with --bridge: the control API is a "
+		  "container's own, and refuses clients in its network namespace, here the host");
+	return -EINVAL;
+}
+
+static int run(const struct sidecar_options *options)
+{
+	struct socket_address gateway;
+	int error;
+
+	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0 ||
+	    sidecar_options_gateway(options, &gateway) < 0)
+		return STATUS_USAGE;
+	error = sidecar_run(options, &gateway);
+	if (error == -EADDRINUSE)
+		return STATUS_BUSY;
+	return error < 0 ? STATUS_FAILED : STATUS_OK;
+}
+
+int command_sidecar(int argc, char **argv)
+{
+	struct sidecar_options options;
+	int first, error, status;
+
+	error = options_parse(&sidecar_options_command, argc, argv, &options, &first);
+	if (error != 0)
+		return error < 0 ? STATUS_USAGE : STATUS_OK;
+	log_set_level(options.log_level);
+	status = run(&options);
+	options_release(&sidecar_options_command, &options);
+	return status;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chooses a sidecar's datapath, and stands between it and the parts that use it. */
+#ifndef SIDESTEP_SIDECAR_DATAPATH_H
+#define SIDESTEP_SIDECAR_DATAPATH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "datapath/datapath.h"
+#include "lib/socket_address.h"
+#include "proxy/proxy.h"
+#include "sidecar/sidecar_options.h"
+#include "steering/bridge_netns.h"
+#include "steering/steering.h"
+
+/* Belongs to the main thread, except where a function says otherwise. */
+struct sidecar_datapath {
+	const struct sidecar_options *options;
+	const struct bridge_netns *bridge; /* NULL: sidecar mode */
+	struct socket_address gateway;	   /* the first one */
+	struct datapath *current;
+	bool agent;	       /* @current is a session with the host's agent */
+	bool gateway_bypassed; /* by its address; constant from the open on */
+	int netns_fd;
+	int rendezvous_fd;     /* the host's agent arrives there; -1: it is not wanted */
+	pthread_rwlock_t lock; /* held to change @current and @gateway_text */
+	char gateway_text[SOCKET_ADDRESS_TEXT_MAX]; /* the latest gateway */
+};
+
+/* Needs no close before the open. */
+void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidecar_options *options,
+			   const struct bridge_netns *bridge, const struct socket_address *gateway);
+
+/* Makes the datapath that --datapath, the process's rights and the host's agent allow. Returns 0 or
+ * negative errno, logged. */
+int sidecar_datapath_open(struct sidecar_datapath *datapath);
+
+/* Removes what the datapath installed. Idempotent. */
+void sidecar_datapath_close(struct sidecar_datapath *datapath);
+
+/* Accepts the host's agent at the rendezvous and makes its datapath. Returns 0 or negative errno.
+ */
+int sidecar_datapath_accept(struct sidecar_datapath *datapath, struct datapath **ret_agent);
+
+/* Makes @next the current datapath and @steering's. While the former one steers as well, the rule
+ * for its mark stays. */
+void sidecar_datapath_swap(struct sidecar_datapath *datapath, struct datapath *next, bool agent,
+			   struct steering *steering);
+
+/* Returns the part of the steering's plan that depends on the current datapath. */
+struct steering_way sidecar_datapath_way(const struct sidecar_datapath *datapath);
+
+/* Gives the proxy's listeners to a datapath. Returns 0 or negative errno, logged. */
+int sidecar_datapath_listeners(struct datapath *target, const struct proxy *proxy);
+
+/* Tells a datapath the latest gateway, for `sidestep status`. Returns 0 or negative errno. */
+int sidecar_datapath_describe(struct sidecar_datapath *datapath, struct datapath *target);
+
+/* Stores the gateway for the next sidecar_datapath_describe(). Thread safe. */
+void sidecar_datapath_set_gateway(struct sidecar_datapath *datapath,
+				  const struct socket_address *gateway);
+
+/* Records the inbound connections that are older than the datapath. */
+void sidecar_datapath_seed(struct sidecar_datapath *datapath, struct steering *steering);
+
+/* An announcer and hooks for the proxy and the control API. Their @context is the struct
+ * sidecar_datapath. Thread safe. */
+int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *destination);
+void sidecar_datapath_flow_update(void *context, const struct flow *flow);
+void sidecar_datapath_flow_close(void *context, const struct flow *flow);
+
+#endif

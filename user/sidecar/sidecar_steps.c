@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/sidecar_steps.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "control/control.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/memory.h"
+#include "lib/privileges.h"
+#include "lib/process.h"
+#include "lib/util.h"
+#include "net/anchor.h"
+#include "net/instance_lock.h"
+#include "net/netlink.h"
+#include "proxy/policy.h"
+#include "proxy/proxy.h"
+#include "sidecar/docker_feed.h"
+#include "sidecar/preflight.h"
+#include "steering/steering.h"
+#include "tls/tls_authority.h"
+
+#define LOOPBACK_IFINDEX 1
+
+static int open_signals(struct sidecar *sidecar)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	sidecar->signal_fd = process_open_signals(NULL);
+	if (sidecar->signal_fd < 0)
+		return log_errno(sidecar->signal_fd, "cannot open a signalfd");
+	return 0;
+}
+
+static void close_signals(struct sidecar *sidecar)
+{
+	sidecar->signal_fd = safe_close(sidecar->signal_fd);
+}
+
+static int take_lock(struct sidecar *sidecar)
+{
+	sidecar->lock_fd = instance_lock();
+	return sidecar->lock_fd < 0 ? sidecar->lock_fd : 0;
+}
+
+static void release_lock(struct sidecar *sidecar)
+{
+	sidecar->lock_fd = safe_close(sidecar->lock_fd);
+}
+
+static int open_monitor(struct sidecar *sidecar)
+{
+	sidecar->monitor_fd = netlink_monitor_open();
+	if (sidecar->monitor_fd < 0)
+		return log_errno(sidecar->monitor_fd, "cannot watch the network namespace");
+	return 0;
+}
+
+static void close_monitor(struct sidecar *sidecar)
+{
+	sidecar->monitor_fd = safe_close(sidecar->monitor_fd);
+}
+
+static int open_bridge(struct sidecar *sidecar)
+{
+	return sidecar->bridge_mode ? bridge_netns_open(&sidecar->bridge) : 0;
+}
+
+static void close_bridge(struct sidecar *sidecar)
+{
+	if (sidecar->bridge_mode)
+		bridge_netns_close(&sidecar->bridge);
+}
+
+static int open_anchor(struct sidecar *sidecar)
+{
+	if (sidecar->bridge_mode)
+		return 0;
+	sidecar->anchor_fd = anchor_open(&sidecar->anchor_ifindex);
+	if (sidecar->anchor_fd < 0)
+		log_warning("no TUN device (%s): should this process be killed, IPv4 connections "
+			    "will time out instead of failing at once (docker run --device "
+			    "/dev/net/tun)",
+			    strerror(-sidecar->anchor_fd));
+	return 0;
+}
+
+static void close_anchor(struct sidecar *sidecar)
+{
+	sidecar->anchor_fd = safe_close(sidecar->anchor_fd);
+}
+
+static int make_policy(struct sidecar *sidecar)
+{
+	int error = policy_new(&sidecar->policy);
+
+	return error < 0 ? log_errno(error, "cannot create the DNS policy") : 0;
+}
+
+static void free_policy(struct sidecar *sidecar)
+{
+	policy_free(sidecar->policy);
+}
+
+static int make_authority(struct sidecar *sidecar)
+{
+	if (!sidecar->options->tls_intercept)
+		return 0;
+	return tls_authority_new(sidecar->options->ca_directory, &sidecar->tls);
+}
+
+static void free_authority(struct sidecar *sidecar)
+{
+	tls_authority_free(sidecar->tls);
+}
+
+static int open_datapath(struct sidecar *sidecar)
+{
+	sidecar_datapath_init(&sidecar->datapath, sidecar->options,
+			      sidecar->bridge_mode ? &sidecar->bridge : NULL, sidecar->gateway);
+	return sidecar_datapath_open(&sidecar->datapath);
+}
+
+static void close_datapath(struct sidecar *sidecar)
+{
+	sidecar_datapath_close(&sidecar->datapath);
+}
+
+static unsigned int thread_count(const struct sidecar_options *options)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (options->threads)
+		return options->threads;
+	return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned int)cores;
+}
+
+static int make_listeners(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+	const struct proxy_config config = {
+		.threads = thread_count(options),
+		.max_connections = options->max_connections,
+		.peek_ms = options->peek_ms,
+		.connect_ms = options->connect_ms,
+		.answer_ms = options->answer_ms,
+		.ipv6 = !options->disable_ipv6,
+		.sni_hint = options->sni_hint || options->tls_intercept,
+		.dns = options->dns,
+		.refuse_direct = true,
+		.gateway = *sidecar->gateway,
+		.policy = sidecar->policy,
+		.tls = sidecar->tls,
+		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
+		.hooks = {.context = &sidecar->datapath,
+			  .flow_update = sidecar_datapath_flow_update,
+			  .flow_close = sidecar_datapath_flow_close},
+	};
+	int error;
+
+	if (sidecar->bridge_mode && bridge_netns_enter(&sidecar->bridge) < 0)
+		return -EIO;
+	error = proxy_new(&config, &sidecar->proxy);
+	if (sidecar->bridge_mode && bridge_netns_leave(&sidecar->bridge) < 0)
+		return -EIO;
+	return error;
+}
+
+static int make_proxy(struct sidecar *sidecar)
+{
+	struct datapath *datapath = sidecar->datapath.current;
+	int error = make_listeners(sidecar);
+
+	if (error == 0)
+		error = sidecar_datapath_listeners(datapath, sidecar->proxy);
+	if (error < 0)
+		return error;
+	error = sidecar_datapath_describe(&sidecar->datapath, datapath);
+	if (error < 0)
+		return log_errno(error, "cannot describe this instance in its map");
+	return proxy_open_resolvers(sidecar->proxy);
+}
+
+static void free_proxy(struct sidecar *sidecar)
+{
+	proxy_free(sidecar->proxy);
+}
+
+static int make_steering(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+	struct datapath *datapath = sidecar->datapath.current;
+	struct steering_config config = {
+		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
+		.datapath = datapath,
+		.ipv6_refused = options->disable_ipv6,
+		.anchor_ifindex = sidecar->anchor_ifindex,
+	};
+	const struct steering_way way = sidecar_datapath_way(&sidecar->datapath);
+	_cleanup_free_ struct prefix *prefixes = NULL;
+	int error;
+
+	prefixes = calloc(options->bypass.count + 1, sizeof(*prefixes));
+	if (!prefixes)
+		return -ENOMEM;
+	if (options->bypass.count)
+		memcpy(prefixes, options->bypass.values, options->bypass.count * sizeof(*prefixes));
+	config.options = prefixes;
+	config.option_count = options->bypass.count;
+	if (options->docker_gateway_cidr.given)
+		prefixes[config.option_count++] = options->docker_gateway_cidr.prefix;
+	error = steering_new(&config, &sidecar->steering);
+	if (error < 0)
+		return error;
+	steering_set_datapath(sidecar->steering, datapath, &way);
+	sidecar->takeover = (struct sidecar_takeover) {
+		.datapath = &sidecar->datapath,
+		.steering = sidecar->steering,
+		.proxy = sidecar->proxy,
+	};
+	return steering_set_bridges(sidecar->steering, options->bridges.values,
+				    options->bridges.count);
+}
+
+static void free_steering(struct sidecar *sidecar)
+{
+	steering_free(sidecar->steering);
+}
+
+/* Fills the maps and attaches devices. Tries without CAP_BPF first: if that works (Linux 5.19 and
+ * newer), the capability goes for good. Returns in *@ret_dropped whether it does. */
+static int prepare_steering(struct sidecar *sidecar, bool *ret_dropped)
+{
+	int error;
+
+	*ret_dropped = privileges_set_bpf(false) == 0;
+	error = steering_prepare(sidecar->steering);
+	if (error != -EPERM || !*ret_dropped)
+		return error;
+	log_info("this kernel wants CAP_BPF at run time: keeping it");
+	*ret_dropped = false;
+	(void)privileges_set_bpf(true);
+	return steering_prepare(sidecar->steering);
+}
+
+/*
+ * Steers from here on. In sidecar mode: first maps and devices, then the older connections, then
+ * the programs that judge by the maps, and routes last. In bridge mode the programs come first,
+ * because the proxy's own namespace has no traffic yet.
+ */
+static int intercept(struct sidecar *sidecar)
+{
+	struct datapath *datapath = sidecar->datapath.current;
+	bool dropped;
+	int error;
+
+	error = sidecar->bridge_mode ? datapath_attach(datapath) : 0;
+	if (error < 0)
+		return error;
+	error = prepare_steering(sidecar, &dropped);
+	if (error < 0)
+		return error;
+	sidecar_datapath_seed(&sidecar->datapath, sidecar->steering);
+	if (!sidecar->bridge_mode)
+		error = datapath_attach(datapath);
+	if (error < 0)
+		error = sidecar_takeover_await(&sidecar->takeover, error);
+	if (error == 0)
+		error = steering_sync(sidecar->steering);
+	return error < 0 ? error : privileges_drop(!dropped);
+}
+
+/* After a failed start a killed predecessor's routes stay, because they let nothing out. */
+static void end_interception(struct sidecar *sidecar)
+{
+	if (!sidecar->bridge_mode && (sidecar->live || !steering_inherited(sidecar->steering)))
+		steering_clear(sidecar->steering);
+}
+
+static int start_proxy(struct sidecar *sidecar)
+{
+	return proxy_start(sidecar->proxy);
+}
+
+/* Lets running connections end. After a failed start there are none. */
+static void drain_proxy(struct sidecar *sidecar)
+{
+	struct proxy_counters counters;
+
+	if (!sidecar->live)
+		return;
+	log_info("stopping: running connections have up to %u ms", sidecar->options->drain_ms);
+	proxy_stop(sidecar->proxy, sidecar->options->drain_ms);
+	proxy_counters(sidecar->proxy, &counters);
+	log_info("relayed %llu connections, %llu bytes out, %llu in",
+		 (unsigned long long)counters.relayed, (unsigned long long)counters.bytes_sent,
+		 (unsigned long long)counters.bytes_received);
+}
+
+static int start_docker(struct sidecar *sidecar)
+{
+	if (!sidecar->options->docker_socket)
+		return 0;
+	return docker_feed_new(sidecar->options->docker_socket, &sidecar->feed);
+}
+
+static void stop_docker(struct sidecar *sidecar)
+{
+	docker_feed_free(sidecar->feed);
+}
+
+/* The check runs in the background and only logs, so it delays nothing. */
+static int start_preflight(struct sidecar *sidecar)
+{
+	const struct preflight_config config = {
+		.limit_ms = PREFLIGHT_LIMIT_MS,
+		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
+	};
+	int error = preflight_new(&config, &sidecar->preflight);
+
+	if (error == 0)
+		preflight_request(sidecar->preflight, sidecar->gateway);
+	return error;
+}
+
+static void stop_preflight(struct sidecar *sidecar)
+{
+	preflight_free(sidecar->preflight);
+}
+
+/* Runs in the control API's thread. The main thread tells the datapath, in sidecar.c. */
+static void gateway_changed(void *context, const struct socket_address *gateway)
+{
+	struct sidecar *sidecar = context;
+
+	preflight_request(sidecar->preflight, gateway);
+	sidecar_datapath_set_gateway(&sidecar->datapath, gateway);
+	(void)eventfd_write(sidecar->gateway_fd, 1);
+}
+
+static int start_control(struct sidecar *sidecar)
+{
+	const struct control_config config = {
+		.address = sidecar->options->ingress_address,
+		.proxy = sidecar->proxy,
+		.policy = sidecar->policy,
+		.tls = sidecar->tls,
+		.gateway = *sidecar->gateway,
+		.context = sidecar,
+		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
+		.gateway_changed = gateway_changed,
+	};
+
+	if (config.address.address.ss_family == AF_UNSPEC)
+		return 0;
+	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (sidecar->gateway_fd < 0)
+		return log_errno(-errno, "cannot make an eventfd");
+	/* -EADDRINUSE would mean another instance, but here it is another program's port. */
+	return control_new(&config, &sidecar->control) < 0 ? -EIO : 0;
+}
+
+static void stop_control(struct sidecar *sidecar)
+{
+	control_free(sidecar->control);
+	sidecar->gateway_fd = safe_close(sidecar->gateway_fd);
+}
+
+/*
+ * The steps of the start, in an order in which no traffic passes unintercepted. They are undone in
+ * reverse. A stop must cope with a start that failed halfway. The control API comes last, because a
+ * client that gets an answer relies on everything else.
+ */
+static const struct {
+	const char *name;
+	int (*start)(struct sidecar *sidecar); /* 0 or negative errno, logged */
+	void (*stop)(struct sidecar *sidecar);
+} steps[] = {
+	{"signals", open_signals, close_signals},
+	{"instance lock", take_lock, release_lock},
+	{"monitor", open_monitor, close_monitor},
+	{"bridge namespace", open_bridge, close_bridge},
+	{"anchor", open_anchor, close_anchor},
+	{"DNS policy", make_policy, free_policy},
+	{"TLS authority", make_authority, free_authority},
+	{"datapath", open_datapath, close_datapath},
+	{"proxy", make_proxy, free_proxy},
+	{"steering", make_steering, free_steering},
+	{"interception", intercept, end_interception},
+	{"proxy threads", start_proxy, drain_proxy},
+	{"Docker", start_docker, stop_docker},
+	{"preflight", start_preflight, stop_preflight},
+	{"control API", start_control, stop_control},
+};
+
+/* Warns of bridges that are missing. A bridge may come later, but often its name is wrong. */
+static void check_bridges(const struct sidecar *sidecar)
+{
+	size_t found = steering_device_count(sidecar->steering);
+	size_t wanted = sidecar->options->bridges.count;
+
+	if (sidecar->bridge_mode && !sidecar->feed && found < wanted)
+		log_warning("%zu of %zu bridges (--bridge) are there; the others are intercepted "
+			    "when they come. Docker networks go by name only with --docker-socket",
+			    found, wanted);
+}
+
+void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *options,
+			const struct socket_address *gateway)
+{
+	*sidecar = (struct sidecar) {
+		.options = options,
+		.gateway = gateway,
+		.bridge_mode = options->bridges.count > 0,
+		.signal_fd = -1,
+		.lock_fd = -1,
+		.monitor_fd = -1,
+		.anchor_fd = -1,
+		.anchor_ifindex = LOOPBACK_IFINDEX,
+		.gateway_fd = -1,
+		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
+	};
+}
+
+int sidecar_steps_start(struct sidecar *sidecar)
+{
+	uint64_t begin_ns = clock_ns();
+	size_t i;
+	int error;
+
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		sidecar->steps_begun = i + 1;
+		error = steps[i].start(sidecar);
+		if (error < 0)
+			return error;
+		log_debug("start: %s after %.1f ms", steps[i].name,
+			  (double)(clock_ns() - begin_ns) / 1e6);
+	}
+	sidecar->live = true;
+	check_bridges(sidecar);
+	memory_trim();
+	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
+		 (double)(clock_ns() - begin_ns) / 1e6,
+		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",
+		 sidecar->datapath.current->ops->name, sidecar->datapath.gateway_text,
+		 thread_count(sidecar->options));
+	return 0;
+}
+
+void sidecar_steps_stop(struct sidecar *sidecar)
+{
+	while (sidecar->steps_begun > 0)
+		steps[--sidecar->steps_begun].stop(sidecar);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lets the host's agent take over from another datapath while the sidecar runs. */
+#ifndef SIDESTEP_SIDECAR_TAKEOVER_H
+#define SIDESTEP_SIDECAR_TAKEOVER_H
+
+#include <stdbool.h>
+
+#include "proxy/proxy.h"
+#include "sidecar/sidecar_datapath.h"
+#include "steering/steering.h"
+
+/* Nothing in it is owned. */
+struct sidecar_takeover {
+	struct sidecar_datapath *datapath;
+	struct steering *steering;
+	struct proxy *proxy;
+	bool agent_gone; /* the session has ended: nothing can be changed until the next one */
+};
+
+/* Returns a descriptor that hangs up when the agent goes; -1: no session stands. */
+int sidecar_takeover_session(const struct sidecar_takeover *takeover);
+
+/* Handles the arrival of the agent at the rendezvous: its programs replace the current datapath.
+ * After a failure, logged, the current one stays in force. */
+void sidecar_takeover_agent_came(struct sidecar_takeover *takeover);
+
+/* Handles the end of the session. Everything in force stays. */
+void sidecar_takeover_agent_left(struct sidecar_takeover *takeover);
+
+/* Waits for the agent after the nftables table failed with @error. Returns 0 when the agent's
+ * programs steer, or @error. */
+int sidecar_takeover_await(struct sidecar_takeover *takeover, int error);
+
+#endif
