@@ -24,7 +24,7 @@ struct recalled {
 	__u32 padding[3];	  /* fills a cache line */
 };
 
-/* The last entry, RECALL_SEEN, holds no pair: its generation is the one that the last run saw that
+/* The last entry, RECALL_SEEN, holds no pair. Its generation is the one that a run saw when it last
  * asked the tries. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -354,7 +354,7 @@ int dev_ingress(struct __sk_buff *skb)
 	if (!packet)
 		return TC_NEXT;
 	source = bypass_lookup(netns, packet, packet->source);
-	/* The kernel would drop it if accept_local were off (user/steering/steering.c). */
+	/* The kernel would drop it if accept_local were off (user/net/device_settings.h). */
 	if (bypass_sources(source) & SIDESTEP_FROM_LOCAL) {
 		count(netns, SIDESTEP_SPOOFED);
 		return TC_ACT_SHOT;

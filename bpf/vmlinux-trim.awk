@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Keeps, of the C that `bpftool btf dump ... format c` prints, the definitions named in the variable
-# `roots` and those that they hold by value; what is only pointed at is declared by its use.
-# Called twice on the same input: awk -v roots="..." -f vmlinux-trim.awk full.h full.h
+# Trims the C that `bpftool btf dump ... format c` prints. It keeps the definitions that the variable
+# `roots` names, and the types that these hold by value. A pointer's use declares its target.
+# It reads the same input twice: awk -v roots="..." -f vmlinux-trim.awk full.h full.h
 
 function define(kind_and_name) {
 	block[kind_and_name] = text
@@ -24,7 +24,7 @@ function finish(  line, words) {
 	text = ""
 }
 
-# First pass: split into blocks. A block ends at the first line that closes at column 0.
+# The first pass splits the input into blocks. A block ends at the first line that closes at column 0.
 NR == FNR {
 	if (text == "" && $0 !~ /^(typedef|struct|union|enum)/)
 		next

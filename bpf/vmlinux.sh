@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Prints vmlinux.h for the running kernel, trimmed to what the programs use. `make vmlinux`.
+# Prints vmlinux.h for the running kernel, trimmed to the types that the programs use (`make vmlinux`).
 set -eu
 
 here=$(dirname "$0")
-# Only types of the stable user-space ABI: their layout is fixed, so nothing is relocated (CO-RE).
-# The types that bpf/*.c name, and those that the helpers' prototypes need complete.
+# These are the types that bpf/ names, and those that the helpers' prototypes need complete. All are
+# of the stable user-space ABI. Their layout is fixed, so nothing is relocated (CO-RE).
 roots="__be16,__be32,__s64,__wsum,__sum16,bool,enum bpf_map_type,enum sk_action,struct __sk_buff"
 roots="$roots,struct bpf_sk_lookup,struct bpf_sock,struct iphdr,struct ipv6hdr"
 roots="$roots,struct bpf_redir_neigh,struct bpf_sock_tuple"

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "docker/docker_api.h"
 #include "docker/docker_networks.h"
 #include "support/docker_fake.h"
 

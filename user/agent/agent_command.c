@@ -4,7 +4,7 @@
 
 #include "agent/agent.h"
 #include "commands.h"
-#include "docker/docker_sidecars.h"
+#include "docker/docker_label.h"
 #include "lib/log.h"
 #include "lib/option_entries.h"
 #include "lib/util.h"

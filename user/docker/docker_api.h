@@ -17,6 +17,12 @@
 
 #include "docker/docker_json.h"
 
+#define DOCKER_SOCKET_DEFAULT "/var/run/docker.sock"
+
+/* A longer answer or event is refused. */
+#define DOCKER_ANSWER_MAX (16U << 20) /* bytes of one answer */
+#define DOCKER_EVENT_MAX  (1U << 20)  /* bytes of one event */
+
 /* The time limit of an answer. The caller limits how long a stream takes to become .open. */
 #define DOCKER_ANSWER_TIMEOUT_MS 10000
 #define DOCKER_REQUESTS_MAX	 16    /* at the same time */

@@ -8,10 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "docker/docker_networks.h"
+#include "docker/docker_network.h"
 #include "lib/util.h"
 
 #define DOCKER_REASON_MAX 256
+
+/* The engine's answer is refused if it has more networks. */
+#define DOCKER_NETWORKS_MAX 4096
 
 /* Combines the answers to GET /networks and GET /containers/json; since API 1.28 the former lists
  * no containers. Returns 0, or -EBADMSG, -E2BIG or -ENOMEM with the text and its place in @reason.

@@ -13,50 +13,10 @@
 #ifndef SIDESTEP_DOCKER_NETWORKS_H
 #define SIDESTEP_DOCKER_NETWORKS_H
 
-#include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "lib/address.h"
-
-#define DOCKER_SOCKET_DEFAULT "/var/run/docker.sock"
-
-/* An answer beyond these limits counts as malformed. */
-#define DOCKER_ANSWER_MAX     (16U << 20) /* bytes of one answer */
-#define DOCKER_EVENT_MAX      (1U << 20)  /* bytes of one event */
-#define DOCKER_NETWORKS_MAX   4096
-#define DOCKER_RETRY_FIRST_MS 100  /* the first pause before a new connection; it doubles ... */
-#define DOCKER_RETRY_LAST_MS  5000 /* ... up to this one */
-
-/* IPAM.Config of a network. */
-struct docker_subnet {
-	struct prefix prefix;
-	bool has_gateway;
-	uint8_t gateway[16]; /* as in lib/address.h */
-};
-
-/* A running container on a network. A container that shares the network namespace of another one
- * (--network container:...) is on no network itself. */
-struct docker_container {
-	char *id; /* 64 hexadecimal digits */
-	char *name;
-	bool has_ipv4, has_ipv6;
-	uint8_t ipv4[16]; /* as in lib/address.h */
-	uint8_t ipv6[16];
-};
-
-/* A network of driver "bridge" and scope "local". */
-struct docker_network {
-	char *id;
-	char *name;
-	char *driver;
-	char interface[IF_NAMESIZE]; /* the bridge's name on the host */
-	struct docker_subnet *subnets;
-	size_t subnet_count;
-	struct docker_container *containers;
-	size_t container_count;
-};
+#include "docker/docker_network.h"
 
 struct docker_networks_handler {
 	/* Gets the whole state, ordered by id, after each possible change; two equal states in a
@@ -74,9 +34,9 @@ struct docker_networks;
 /*
  * Starts the watcher. It connects by itself, also after a loss, so an engine that does not run
  * (yet) is no error. The watcher's thread calls the handler, one call at a time, with all signals
- * blocked;
- * *@handler must outlive the watcher. @socket_path may start with "unix://", as DOCKER_HOST does.
- * NULL: DOCKER_SOCKET_DEFAULT.
+ * blocked. The caller keeps *@handler until docker_networks_free(). @socket_path may start with
+ * "unix://", as DOCKER_HOST does.
+ * NULL: DOCKER_SOCKET_DEFAULT (docker_api.h).
  *
  * Returns 0, -ENAMETOOLONG, -EINVAL (another scheme), -ENOMEM or -EAGAIN (no thread), logged.
  */

@@ -16,6 +16,10 @@
 #include "docker/docker_api.h"
 #include "docker/docker_json.h"
 
+/* The first pause before a new connection. It doubles up to the last one. */
+#define DOCKER_RETRY_FIRST_MS 100
+#define DOCKER_RETRY_LAST_MS  5000
+
 /* Requests whose answers make up the whole state, at most. */
 #define DOCKER_STATE_PATHS 2
 

@@ -17,9 +17,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* The label that makes a container a sidecar; the container or its image has it. */
-#define DOCKER_SIDECAR_LABEL "dev.sidestep.role"
-#define DOCKER_SIDECAR_ROLE  "sidecar"
+#include "docker/docker_label.h"
 
 /* An answer beyond this limit counts as malformed. */
 #define DOCKER_SIDECARS_MAX 4096

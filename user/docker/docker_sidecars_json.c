@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "docker/docker_sidecars.h"
+#include "docker/docker_label.h"
 
 #define LIST_PATH	"GET /containers/json"
 #define INSPECTION_PATH "GET /containers/ID/json"

@@ -21,7 +21,6 @@
 #include "lib/privileges.h"
 #include "lib/util.h"
 #include "programs/programs_load.h"
-#include "programs/programs_maps.h"
 #include "programs/programs_private.h"
 #include "shared.skel.h"
 #include "sidestep.skel.h"

@@ -49,11 +49,6 @@ static int lpm_remove(const struct programs *programs, uint32_t netns, const str
 	return error == -ENOENT ? 0 : error;
 }
 
-void programs_bypass_changed(const struct programs *programs)
-{
-	(void)__atomic_add_fetch(&programs->generation->bypass, 1, __ATOMIC_SEQ_CST);
-}
-
 int programs_namespace_set(const struct programs *programs, uint32_t netns,
 			   const struct sidestep_namespace *value)
 {

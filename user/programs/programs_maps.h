@@ -31,10 +31,6 @@ int programs_bypass_set(const struct programs *programs, uint32_t netns,
 int programs_bypass_remove(const struct programs *programs, uint32_t netns,
 			   const struct prefix *prefix);
 
-/* Invalidates the answers of `bypass4` and `bypass6` that the programs have cached. The functions
- * above call it. */
-void programs_bypass_changed(const struct programs *programs);
-
 /* Set and delete an entry of `route4` or `route6`. A missing entry is no error. @value's gateway is
  * in the form of lib/address.h. */
 int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shows struct programs to programs.c, programs_attach.c, programs_maps.c and the unit tests. */
+/* Shows struct programs to the files of user/programs and to the unit tests. */
 #ifndef SIDESTEP_PROGRAMS_PRIVATE_H
 #define SIDESTEP_PROGRAMS_PRIVATE_H
 
@@ -32,6 +32,12 @@ struct programs {
 	struct sidestep_generation *generation; /* the map's memory; NULL: not loaded */
 	int programs[PROGRAMS];			/* -1: not of this kind */
 };
+
+/* Invalidates the answers of `bypass4` and `bypass6` that the programs have cached. */
+static inline void programs_bypass_changed(const struct programs *programs)
+{
+	(void)__atomic_add_fetch(&programs->generation->bypass, 1, __ATOMIC_SEQ_CST);
+}
 
 /* Opens and configures the programs of a kind without loading them. The caller closes the object.
  * Returns NULL with errno set. */
