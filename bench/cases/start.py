@@ -6,11 +6,11 @@ import re
 
 from harness import statistics
 from harness.place import ALL_CPUS, CLIENT, Box, HarnessError, find_program, wait_quiet
-from harness.sidestep import LIVE, sidecar_command
+from harness.sidestep import LIVE, sidecar_command, without_rights
 
 TITLE = "exec to interception"
 ORDER = 20
-CLAIMS = ("start-live", "start-children")
+CLAIMS = ("start-live", "start-children", "start-nft-2", "start-nft-32")
 
 RUNS = 11
 
@@ -23,15 +23,38 @@ def run(bench):
         box.host.ip("route del local 192.0.2.0/24 dev lo")
         box.host.ip("route add unreachable 192.0.2.0/24")
         for number in range(RUNS if bench.quick else 2 * RUNS):
-            wait_quiet()
-            found = json.loads(box.container.run(
-                CLIENT, "start", "--target", box.INTERNET, "--addresses", "100", "--until", LIVE,
-                "--", *sidecar_command(box, "--drain", "0"), cpus=ALL_CPUS))
+            found = start(box, sidecar_command(box, "--drain", "0"))
             bench.record("start", "exec to interception", "sidestep", "unpinned", number, found)
             live.append(found["live_ms"])
         bench.claim("start-live", statistics.quantile(live, 0.5),
                     detail="median; the line \"interception is live\", seen from outside")
         children(bench, box)
+        for threads in (2, 32):
+            against_bpf(bench, box, threads)
+
+
+def start(box, command):
+    """Starts and ends one sidecar. Returns the client's figures."""
+    wait_quiet()
+    return json.loads(box.container.run(
+        CLIENT, "start", "--target", box.INTERNET, "--addresses", "100", "--until", LIVE,
+        "--", *command, cpus=ALL_CPUS))
+
+
+def against_bpf(bench, box, threads):
+    """Starts with nftables and with BPF in turn. The claim is the ratio of the medians."""
+    live = {"nft": [], "bpf": []}
+    for number in range(RUNS if bench.quick else 2 * RUNS):
+        for datapath, times in live.items():
+            command = sidecar_command(box, "--drain", "0", "--datapath", datapath,
+                                      "--threads", str(threads))
+            found = start(box, without_rights(command) if datapath == "nft" else command)
+            bench.record("start", f"exec to interception, {threads} threads",
+                         f"sidestep {datapath}", "unpinned", number, found)
+            times.append(found["live_ms"])
+    medians = {datapath: statistics.quantile(times, 0.5) for datapath, times in live.items()}
+    bench.claim(f"start-nft-{threads}", medians["nft"] / medians["bpf"],
+                detail=f"medians of {medians['nft']:.1f} and {medians['bpf']:.1f} ms")
 
 
 def children(bench, box):
