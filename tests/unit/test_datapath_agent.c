@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a sidecar says to the agent, and what it waits for. Replies lie there before they are asked
- * for: nobody is needed at the other end. */
+/* Checks a sidecar's requests to the agent, and for which replies it waits. Replies are there
+ * before it asks, so nobody is needed at the other end. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +44,7 @@ static void will_reply(uint32_t sequence, int error)
 	assert_int_equal(rendezvous_send(agent, &reply, sizeof(reply), -1, 0), 0);
 }
 
-/* The next request, and whether a socket came with it. */
+/* Reads the next request, and tells whether a socket came with it. */
 static void assert_said(enum agent_request_type type, uint32_t sequence, bool socket)
 {
 	struct agent_request request;
@@ -66,11 +66,11 @@ static void test_before_attaching_nothing_waits(void **state)
 	assert_said(AGENT_LISTENER, 0, true);
 	assert_said(AGENT_NAMESPACE, 0, false);
 	assert_said(AGENT_OWN_SOCKET, 0, true);
-	/* What went wrong comes with the first reply. */
+	/* The first reply has the error. */
 	will_reply(1, -EBADF);
 	assert_int_equal(datapath_attach(datapath), -EBADF);
 	assert_said(AGENT_ATTACH, 1, false);
-	/* Nothing is attached, so this still does not wait. */
+	/* Nothing is attached, so this does not wait either. */
 	assert_int_equal(datapath_own_socket(datapath, agent, NULL), 0);
 	assert_said(AGENT_OWN_SOCKET, 0, true);
 }

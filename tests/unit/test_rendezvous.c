@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Both ends in one process (a pidfd of oneself will do), and in two where descriptors pass. */
+/* Tests both ends in one process, by a pidfd of its own, and in two where descriptors pass. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -66,7 +66,7 @@ static int offer(struct agent_hello *greeting)
 	return rendezvous_offer(self_pidfd, greeting);
 }
 
-/* A rendezvous as another program would make it: @greeting lies at the agent's end. Returns the
+/* Makes a rendezvous as another program would, with @greeting at the agent's end. Returns the
  * sidecar's end. */
 static int open_by_hand(int type, const void *greeting, size_t size)
 {
@@ -80,8 +80,8 @@ static int open_by_hand(int type, const void *greeting, size_t size)
 	return pair[0];
 }
 
-/* The sidecar's side of the good path: takes a session, sends a pipe's end over it, and says "done"
- * on it when it has got the answer. Its exit status names the step that failed. */
+/* Plays the sidecar's side of the good path. It takes a session, sends a pipe's end over it, and
+ * says "done" when it has the answer. Its exit status names the step that failed. */
 static int sidecar_process(int ready)
 {
 	struct agent_request request = {.type = AGENT_OWN_SOCKET, .sequence = 7};
@@ -145,7 +145,7 @@ static void test_session_between_processes(void **state)
 
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
-	/* The sidecar's end is told, and so is that the process is no more. */
+	/* The sidecar's end is told. Later the agent learns that the process is gone. */
 	assert_int_equal(rendezvous_receive(session, &request, sizeof(request), &fd, 0), -EPIPE);
 	assert_int_equal(rendezvous_send(session, &reply, sizeof(reply), -1, 0), -EPIPE);
 	assert_int_equal(rendezvous_offer(pidfd, &greeting), -ESRCH);
@@ -183,7 +183,7 @@ static void test_nothing_opened(void **state)
 	assert_int_equal(offer(&greeting), -EAGAIN);
 }
 
-/* @greeting is another version's: the agent has it told, and tells its own, without a session. */
+/* Offers to a sidecar of another version: it is told ours, and gets no session. */
 static void refused_by_agent(const struct agent_hello *other)
 {
 	int own = open_by_hand(SOCK_SEQPACKET, other, sizeof(*other)), fd;
@@ -214,12 +214,12 @@ static void test_agent_refuses_another_version(void **state)
 	other = fitting;
 	other.abi_version++;
 	refused_by_agent(&other);
-	/* A version without an end is not read past. */
+	/* A version without a NUL is not read past its end. */
 	memset(other.version, 'x', sizeof(other.version));
 	refused_by_agent(&other);
 }
 
-/* What the sidecar says to @hello, which comes with or without a descriptor. */
+/* Sends @hello with or without a descriptor. Returns the result of the sidecar's side. */
 static int accept_of(const void *hello, size_t size, bool with_session)
 {
 	int own = rendezvous_open(), pair[2], result;
@@ -231,7 +231,7 @@ static int accept_of(const void *hello, size_t size, bool with_session)
 			 0);
 	assert_int_equal(close(pair[1]), 0);
 	result = rendezvous_accept(own);
-	/* What is refused is closed as well. */
+	/* A refused descriptor is closed. */
 	if (result < 0)
 		assert_int_equal(recv(pair[0], &(char) {0}, 1, MSG_DONTWAIT), 0);
 	else
@@ -291,7 +291,7 @@ static void test_something_else_is_there(void **state)
 	assert_int_equal(offer(&greeting), -ENOTSUP);
 	assert_int_equal(close(fd), 0);
 
-	/* Silent, or one that says something else: it does not wait, and takes nothing away. */
+	/* A silent peer, or one with another greeting: the agent neither waits nor takes it. */
 	fd = open_by_hand(SOCK_SEQPACKET, NULL, 0);
 	assert_int_equal(offer(&greeting), -ENOTSUP);
 	assert_int_equal(close(fd), 0);

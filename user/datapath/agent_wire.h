@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the host's agent and a sidecar without rights say to each other.
+ * The protocol between the host's agent and a sidecar without rights.
  *
  * They meet at a socket pair of the sidecar's. The agent takes one end out of that process by
- * pidfd_getfd(2), which only a process may that could just as well trace it: so the sidecar knows
- * that whoever speaks there is the host's, and the agent knows whom it speaks to. Nothing of it can
- * be reached from the network namespace, which the application shares.
+ * pidfd_getfd(2). Only a process that may trace the sidecar can do so. The sidecar therefore knows
+ * that its peer is the host's, and the agent knows its peer. The application shares the network
+ * namespace, from which nothing of this can be reached.
  *
- *	sidecar	greeting	lies at the agent's end from the start, and stays there
+ *	sidecar	greeting	waits at the agent's end from the start, and stays there
  *	agent	hello		with one end of a session's socket pair (SCM_RIGHTS)
- *	sidecar	requests	on the session, each followed by a reply where it asks for one
+ *	sidecar	requests	on the session, each followed by a reply if it asks for one
  *
- * A session ends when one side closes it; what was attached stays until AGENT_DETACH or until the
- * namespace is gone. Both sides are on one machine: integers as the machine has them.
+ * A session ends when one side closes it. Attached programs stay until AGENT_DETACH or until the
+ * namespace is gone. Both sides are on one machine, so integers are in its byte order.
  */
 #ifndef SIDESTEP_AGENT_WIRE_H
 #define SIDESTEP_AGENT_WIRE_H
@@ -38,7 +38,7 @@ struct agent_hello {
 
 enum agent_request_type {
 	AGENT_LISTENER,	  /* .slot, and the socket */
-	AGENT_NAMESPACE,  /* .namespace; its name is the agent's to set */
+	AGENT_NAMESPACE,  /* .namespace; the agent sets its name */
 	AGENT_BYPASS_SET, /* .prefix, .bypass */
 	AGENT_BYPASS_REMOVE,
 	AGENT_ROUTE_SET, /* .prefix, .route */
@@ -57,7 +57,7 @@ enum agent_request_type {
 
 struct agent_request {
 	uint32_t type; /* enum agent_request_type */
-	/* Not 0: a reply is wanted. The first error since the last reply is its error. */
+	/* Not 0: asks for a reply, which has the first error since the last reply. */
 	uint32_t sequence;
 	union {
 		uint32_t slot; /* enum sidestep_listener */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What steers packets to the proxy's listeners, whichever way it does: BPF programs that this
- * process loads (datapath_bpf.h), those of the host's agent (datapath_agent.h), or an nftables
- * table (datapath_nft.h). The rest of the process knows a datapath by these calls alone.
+ * The interface of a datapath, which steers packets to the proxy's listeners. There are three: BPF
+ * programs that this process loads (datapath_bpf.h), those of the host's agent (datapath_agent.h),
+ * and an nftables table (datapath_nft.h). The rest of the process uses only these calls.
  *
- * Routes and rules bring the traffic to lo and are not the datapath's (user/steering/steering.c).
- * All calls from one thread, but for datapath_own_socket(), datapath_flow_update() and
- * datapath_flow_close(), which are thread safe.
+ * Routes and rules bring the traffic to lo. They are not the datapath's
+ * (user/steering/steering.c). One thread makes all calls, except for datapath_own_socket(),
+ * datapath_flow_update() and datapath_flow_close(), which are thread safe.
  */
 #ifndef SIDESTEP_DATAPATH_H
 #define SIDESTEP_DATAPATH_H
@@ -20,7 +20,7 @@
 
 struct datapath;
 
-/* One way to steer. Each function as the datapath_ function of its name below. */
+/* One way to steer: its traits, and the functions behind the datapath_ calls below. */
 struct datapath_ops {
 	const char *name; /* "bpf", "agent", "nft" */
 	/* Mark of packets that it lets out, for struct plan_input; 0: it marks none. */
@@ -42,7 +42,7 @@ struct datapath_ops {
 	int (*route_remove)(struct datapath *datapath, const struct prefix *prefix);
 	int (*inbound_add)(struct datapath *datapath, const struct sidestep_flow_key *key);
 	int (*commit)(struct datapath *datapath);
-	void (*settle)(struct datapath *datapath); /* NULL: nothing is put off */
+	void (*settle)(struct datapath *datapath); /* NULL: nothing is deferred */
 	int (*own_socket)(struct datapath *datapath, int fd, const struct sockaddr *destination);
 	void (*flow_update)(struct datapath *datapath, const struct flow *flow);
 	/* For flows that flow_update() was called for. */
@@ -54,10 +54,10 @@ struct datapath {
 	const struct datapath_ops *ops;
 };
 
-/* The flow as the maps know it; netns 0. */
+/* Converts a flow to the key of the maps, with netns 0. */
 void datapath_flow_key(const struct flow *flow, struct sidestep_flow_key *ret_key);
 
-/* Detaches, removes what it installed, frees. NULL is allowed. */
+/* Detaches, removes everything that it installed, and frees. NULL is allowed. */
 static inline void datapath_free(struct datapath *datapath)
 {
 	if (datapath)
@@ -65,9 +65,9 @@ static inline void datapath_free(struct datapath *datapath)
 }
 
 /*
- * Where steered packets go: a listening (TCP) or bound (UDP) transparent socket of the proxy's for
- * each slot; it stays the caller's. Other sockets of its SO_REUSEPORT group, and so of its port,
- * serve as well. A slot that is never set refuses. Returns 0 or negative errno.
+ * Sets the target of steered packets: for each slot a listening (TCP) or bound (UDP) transparent
+ * socket of the proxy's, which stays the caller's. Other sockets of its SO_REUSEPORT group, and so
+ * of its port, serve as well. A slot that is never set refuses. Returns 0 or negative errno.
  */
 static inline int datapath_set_listener(struct datapath *datapath, enum sidestep_listener slot,
 					int fd)
@@ -75,23 +75,23 @@ static inline int datapath_set_listener(struct datapath *datapath, enum sidestep
 	return datapath->ops->set_listener(datapath, slot, fd);
 }
 
-/* The gateway's name, for `sidestep status`. Returns 0 or negative errno. */
+/* Sets the gateway's name for `sidestep status`. Returns 0 or negative errno. */
 static inline int datapath_set_gateway(struct datapath *datapath, const char *gateway)
 {
 	return datapath->ops->set_gateway(datapath, gateway);
 }
 
-/* Starts to judge what reaches lo, by what was set and committed before. Returns 0 or negative
- * errno, logged. */
+/* Starts to judge the packets that reach lo, by the state that was committed before. Returns 0 or
+ * negative errno, logged. */
 static inline int datapath_attach(struct datapath *datapath)
 {
 	return datapath->ops->attach(datapath);
 }
 
 /*
- * Guards a device (bridge mode: steers what comes from it): outbound packets that walked around
- * the steering are dropped, and what comes in from outside the bypassed subnets is remembered, so
- * that its replies pass. Attaching twice does nothing. -ENODEV: the device is gone.
+ * Guards a device; in bridge mode steers the packets from it. Outbound packets that walked around
+ * the steering are dropped. Connections from outside the bypassed subnets are remembered, so that
+ * their replies pass. Attaching twice does nothing. -ENODEV: the device is gone.
  */
 static inline int datapath_attach_device(struct datapath *datapath, uint32_t ifindex)
 {
@@ -103,8 +103,8 @@ static inline void datapath_detach_device(struct datapath *datapath, uint32_t if
 	datapath->ops->detach_device(datapath, ifindex);
 }
 
-/* Subnets to step aside for. An IPv4 prefix is ::ffff:a.b.c.d/(96+n), as everywhere in user/.
- * Setting replaces; removing what is not there is no error. In force after datapath_commit(). */
+/* Sets or removes a bypassed subnet. An IPv4 prefix is ::ffff:a.b.c.d/(96+n), as everywhere in
+ * user/. Setting replaces. Removing a missing one is no error. In force after datapath_commit(). */
 static inline int datapath_bypass_set(struct datapath *datapath, const struct prefix *prefix,
 				      const struct sidestep_bypass *value)
 {
@@ -116,7 +116,7 @@ static inline int datapath_bypass_remove(struct datapath *datapath, const struct
 	return datapath->ops->bypass_remove(datapath, prefix);
 }
 
-/* The main routing table's routes; likewise. @value's gateway as in address.h. */
+/* Likewise for a route of the main routing table. @value's gateway is as in address.h. */
 static inline int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
 				     const struct sidestep_route *value)
 {
@@ -136,14 +136,14 @@ static inline int datapath_inbound_add(struct datapath *datapath,
 	return datapath->ops->inbound_add(datapath, key);
 }
 
-/* What was set and removed since the last commit is in force, all of it, when this returns 0. After
- * an error the caller sets all of it again. Returns 0 or negative errno, logged. */
+/* Puts all changes since the last commit in force. After an error the caller sets all of them
+ * again. Returns 0 or negative errno, logged. */
 static inline int datapath_commit(struct datapath *datapath)
 {
 	return datapath->ops->commit(datapath);
 }
 
-/* Does what was put off so as to be in force sooner. */
+/* Does the work that was deferred to be in force sooner. */
 static inline void datapath_settle(struct datapath *datapath)
 {
 	if (datapath->ops->settle)

@@ -30,10 +30,10 @@ static const struct datapath_ops ops;
 
 static struct datapath_agent *self(struct datapath *base)
 {
-	return (struct datapath_agent *)base;
+	return container_of(base, struct datapath_agent, base);
 }
 
-/* The reply to @sequence; earlier ones, which nobody waited for any more, are skipped. */
+/* Waits for the reply to @sequence. Earlier ones are skipped: nobody waits for them any more. */
 static int wait_reply(struct datapath_agent *agent, uint32_t sequence)
 {
 	struct pollfd event = {.fd = agent->session, .events = POLLIN};
@@ -72,7 +72,7 @@ static int request(struct datapath_agent *agent, struct agent_request *request, 
 	return error == -EPIPE ? -ENOTCONN : error;
 }
 
-/* Told, not asked for: what goes wrong comes with the reply to the next commit. */
+/* Sends a request without a reply. The reply to the next commit has its error. */
 static int tell(struct datapath_agent *agent, struct agent_request *what)
 {
 	agent->uncommitted = true;
@@ -80,10 +80,10 @@ static int tell(struct datapath_agent *agent, struct agent_request *what)
 }
 
 /*
- * Likewise before anything is attached, when what goes wrong comes with the reply to that: many of
- * these are sent in a row then, and a reply to each would be most of what a takeover waits for.
- * Later it has happened on return. With more sockets on their way than the user may have
- * (ETOOMANYREFS, unix(7)) the agent takes those that were sent first.
+ * Does likewise before anything is attached; the reply to the attachment has the error. Many of
+ * these are sent in a row, and waiting for each reply would be most of a takeover's time. Later the
+ * request has been done on return. With more sockets in flight than the user may have
+ * (ETOOMANYREFS, unix(7)) the agent first takes those that were sent before.
  */
 static int give(struct datapath_agent *agent, struct agent_request *what, int fd)
 {
@@ -208,12 +208,12 @@ static int agent_own_socket(struct datapath *base, int fd, const struct sockaddr
 	struct agent_request own = {.type = AGENT_OWN_SOCKET};
 	int error = give(self(base), &own, fd);
 
-	/* Without an agent: unmarked it reaches what is bypassed, the application's own ports say,
-	 * and goes by the gateway else. */
+	/* Without an agent the socket is unmarked. It still reaches bypassed subnets, such as the
+	 * application's own ports. Other connections go to the gateway. */
 	return destination && error == -ENOTCONN ? 0 : error;
 }
 
-/* For people only: dropped where the agent does not keep up. */
+/* Reports a flow, for people only: dropped where the agent does not keep up. */
 static void tell_flow(struct datapath_agent *agent, struct agent_request *flow)
 {
 	(void)rendezvous_send(agent->session, flow, sizeof(*flow), -1, MSG_DONTWAIT);

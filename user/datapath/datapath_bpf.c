@@ -33,7 +33,7 @@ struct datapath_bpf {
 
 static struct datapath_bpf *self(struct datapath *base)
 {
-	return (struct datapath_bpf *)base;
+	return container_of(base, struct datapath_bpf, base);
 }
 
 static int bpf_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
@@ -93,9 +93,9 @@ static int bpf_attach_device(struct datapath *base, uint32_t ifindex)
 	if (find_device(datapath, ifindex))
 		return 0;
 	if (datapath->device_count == MAX_DEVICES)
-		return log_errno(-ENOSPC, "cannot attach to a further device: %d are the limit",
+		return log_errno(-ENOSPC, "cannot attach to another device: %d is the limit",
 				 MAX_DEVICES);
-	/* What comes in is remembered before anything that goes out is judged. */
+	/* Inbound connections are remembered before any outbound packet is judged. */
 	error = programs_attach_tc(datapath->programs,
 				   bridge ? PROGRAM_BRIDGE_EGRESS : PROGRAM_DEV_INGRESS, ifindex,
 				   &device.ingress);
@@ -163,7 +163,7 @@ static int bpf_inbound_add(struct datapath *base, const struct sidestep_flow_key
 	return programs_inbound_add(self(base)->programs, self(base)->netns, key);
 }
 
-/* Everything is in force as it is set. */
+/* Each change is in force at once. */
 static int bpf_commit(struct datapath *base)
 {
 	(void)base;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The datapath of BPF programs that this process loads, attaches and fills the maps of. Links
- * belong to the process and go with it.
+ * The datapath of BPF programs: this process loads and attaches them and fills their maps. Links
+ * belong to the process and end with it.
  */
 #ifndef SIDESTEP_DATAPATH_BPF_H
 #define SIDESTEP_DATAPATH_BPF_H
@@ -15,11 +15,11 @@ struct datapath_bpf_config {
 	bool udp_pass;
 	bool quiet;	       /* do not log that the rights are missing (-EPERM) */
 	uint32_t veth_ifindex; /* bridge mode: the host's end */
-	int netns_fd;	 /* where the listeners are; the caller's, read by datapath_attach() */
-	const char *pin; /* directory below a bpffs for the maps, or NULL */
+	int netns_fd;	       /* of the listeners; the caller's, read by datapath_attach() */
+	const char *pin;       /* directory below a bpffs for the maps, or NULL */
 };
 
-/* As programs_load(). */
+/* Loads the programs. Returns as programs_load() does. */
 int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath);
 
 #endif

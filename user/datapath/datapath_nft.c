@@ -23,13 +23,13 @@
 
 #define MAX_DEVICES 256
 
-/* How long the port of a socket that is about to connect is known, seconds. From its first packet
- * on conntrack knows the connection. */
+/* Seconds for which the table knows the port of a socket that is about to connect. From its first
+ * packet on conntrack knows the connection. */
 #define CLAIM_S 10
 
 struct datapath_nft {
 	struct datapath base;
-	pthread_mutex_t lock;	    /* everything below; own_socket() is called by any thread */
+	pthread_mutex_t lock;	    /* of everything below: any thread calls own_socket() */
 	struct mnl_socket *socket;  /* opened by attach */
 	struct nft_failure failure; /* of the last transaction */
 	struct nft_rules rules;
@@ -49,7 +49,7 @@ struct datapath_nft {
 
 static struct datapath_nft *self(struct datapath *base)
 {
-	return (struct datapath_nft *)base;
+	return container_of(base, struct datapath_nft, base);
 }
 
 static void unlock(pthread_mutex_t **lock)
@@ -151,7 +151,7 @@ static void nft_free(struct datapath *base)
 	free(datapath);
 }
 
-/* The address that the socket is bound to, and its port in host byte order, or negative errno. */
+/* Reads the socket's own address. Returns its port in host byte order, or negative errno. */
 static int local_address(int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
 {
 	const struct sockaddr_in6 *address6 = (const struct sockaddr_in6 *)ret_address;
@@ -258,7 +258,7 @@ static int bypass_remove(struct datapath *base, const struct prefix *prefix)
 	return 0;
 }
 
-/* The kernel's own main table is asked, by rule. */
+/* A routing rule asks the main table itself. */
 static int nft_route_set(struct datapath *base, const struct prefix *prefix,
 			 const struct sidestep_route *value)
 {
@@ -301,7 +301,7 @@ static int nft_commit(struct datapath *base)
 	int error;
 
 	LOCK(datapath);
-	/* Until then nothing judges, and attaching takes all of it. */
+	/* Before attaching nothing judges, and attaching installs all of it. */
 	if (!datapath->attached ||
 	    (!datapath->bypass_changed && !datapath->devices_changed && !datapath->inbound_count))
 		return 0;
@@ -316,7 +316,7 @@ static int nft_commit(struct datapath *base)
 			 : 0;
 }
 
-/* Has the kernel give the socket a port that nobody else gets while it is held. */
+/* Binds the socket to a port, which nobody else gets while the socket holds it. */
 static int claim_port(int fd, struct nft_own *ret_own)
 {
 	struct sockaddr_storage address;
@@ -341,7 +341,8 @@ static int claim_port(int fd, struct nft_own *ret_own)
 	return -EADDRINUSE;
 }
 
-/* A socket without @destination keeps its port until the process ends. */
+/* Remembers the port of a socket that lives as long as the process. Returns 0, 1 where it is known
+ * already, or -ENOSPC. */
 static int keep(struct datapath_nft *datapath, const struct nft_own *own)
 {
 	size_t i;
@@ -357,9 +358,9 @@ static int keep(struct datapath_nft *datapath, const struct nft_own *own)
 }
 
 /*
- * The port is the proxy's alone while the socket holds it. The mark tells its packets from what a
- * raw socket may send from the same port: a number that is known here and to who may list the
- * table, which takes CAP_NET_ADMIN.
+ * The port is the proxy's alone while the socket holds it. A raw socket may send from the same
+ * port, so the packets also need a secret mark. It is known here, and to processes that may list
+ * the table, which takes CAP_NET_ADMIN.
  */
 static int own_socket(struct datapath *base, int fd, const struct sockaddr *destination)
 {

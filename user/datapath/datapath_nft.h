@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The datapath of an nftables table in this network namespace, for a process that has CAP_NET_ADMIN
- * and nothing else. Sidecar mode only.
+ * and no other rights. It exists in sidecar mode only.
  *
- * Routes and rules bring the traffic to lo as with BPF (user/steering/plan.c), and one rule more
- * (plan_input.out_mark) sends by the main table what the table lets out. The mark means nothing on
- * a packet that comes in, so source validation is as without it, and an application that sets it
- * gains nothing: the table clears it. The table outlives a process that is killed, on purpose: it
- * refuses what nobody listens for, and lets nothing out but replies. See docs/ARCHITECTURE.md.
+ * Routes and rules bring the traffic to lo as with BPF (user/steering/plan.c). One more rule
+ * (plan_input.out_mark) sends packets that the table lets out by the main routing table. Inbound
+ * packets do not carry the mark, so source validation is unchanged. An application that sets the
+ * mark gains nothing, because the table clears it.
+ *
+ * The table outlives a killed process on purpose. It then refuses connections, as nobody listens,
+ * and lets out replies only. See docs/ARCHITECTURE.md.
  */
 #ifndef SIDESTEP_DATAPATH_NFT_H
 #define SIDESTEP_DATAPATH_NFT_H
 
 #include "datapath/datapath.h"
 
-/* Mark of packets that may leave, for struct plan_input. */
+/* Mark of packets that may leave (plan_input.out_mark). */
 #define DATAPATH_NFT_OUT_MARK 0x51de57e9
 
 struct datapath_nft_config {
 	bool udp_pass;
 };
 
-/* Nothing is installed before datapath_attach(), which also replaces what a killed predecessor
- * left. Returns 0 or negative errno, logged. */
+/* Makes the datapath. datapath_attach() installs the tables, in place of those that a killed
+ * predecessor left. Returns 0 or negative errno, logged. */
 int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath);
 
 /* Asks whether nf_tables is there and may be used by this process. Returns 0 or negative errno, not

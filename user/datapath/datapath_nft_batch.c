@@ -42,7 +42,7 @@ static int reserve(struct nft_batch *batch)
 	return 0;
 }
 
-/* Where the next message begins; NULL after an error. */
+/* Returns the place of the next message, or NULL after an error. */
 static char *next(struct nft_batch *batch)
 {
 	if (batch->error == 0)
@@ -88,8 +88,8 @@ int nft_socket_open(struct mnl_socket **ret_socket)
 		nft_socket_close(socket);
 		return error;
 	}
-	/* Refusals without a copy of the message; a batch that is larger than the usual buffer.
-	 * Both only matter to large batches, and both need no more rights than the batch does. */
+	/* Refusals come without a copy of the message, and a batch may exceed the usual buffer.
+	 * Both matter to large batches only. Neither needs more rights than the batch. */
 	(void)mnl_socket_setsockopt(socket, NETLINK_CAP_ACK, &on, sizeof(on));
 	(void)setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_SNDBUFFORCE, &size,
 			 sizeof(size));
@@ -133,7 +133,7 @@ static const struct nlmsghdr *find(const struct nft_batch *batch, uint32_t seque
 	return NULL;
 }
 
-/* Reads one answer. The first error counts: those behind it are mostly its consequences. */
+/* Reads one answer. The first error counts, as later ones are mostly its consequences. */
 static void read_answer(const struct nft_batch *batch, const struct nlmsghdr *answer, bool *done,
 			struct nft_failure *failure)
 {
@@ -164,7 +164,7 @@ static void read_answers(struct mnl_socket *socket, const struct nft_batch *batc
 		int left = (int)got;
 
 		if (got < 0 && (errno == EINTR || errno == ENOBUFS))
-			continue; /* what did not fit are refusals behind the first ones */
+			continue; /* answers that did not fit are later refusals */
 		if (got < 0)
 			break;
 		for (; mnl_nlmsg_ok(answer, left); answer = mnl_nlmsg_next(answer, &left))

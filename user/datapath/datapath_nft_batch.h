@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datapath/datapath_nft_failure.h"
 #include "lib/util.h"
 
 /* Room that nft_batch_message() leaves for one message, bytes. */
@@ -28,15 +29,6 @@ struct nft_batch {
 	struct nlmsghdr *last;
 	uint32_t sequence;
 	int error; /* the first negative errno: nothing is added any more */
-};
-
-/* The reason for which the kernel refused a transaction. */
-struct nft_failure {
-	int error;	  /* negative errno */
-	uint8_t family;	  /* of the table; NFPROTO_UNSPEC: the transaction as a whole */
-	char object[128]; /* "chain guard", "the expression tproxy in chain arrive" */
-	/* The modules and kernel options that it needs; NULL: nothing special. */
-	const char *needs;
 };
 
 /* Begins a transaction. Errors are told by nft_batch_commit(). */
@@ -72,13 +64,5 @@ int nft_socket_probe(struct mnl_socket *socket);
  * filled. */
 int nft_batch_commit(struct mnl_socket *socket, struct nft_batch *batch,
 		     struct nft_failure *ret_failure);
-
-/* Fills @ret_failure with the names of what @message is about. */
-void nft_failure_describe(const struct nlmsghdr *message, int error,
-			  struct nft_failure *ret_failure);
-
-/* Logs that nftables has refused to do @action ("install ..."), and the remedy. Returns the
- * failure's errno. */
-int nft_failure_log(const struct nft_failure *failure, const char *action);
 
 #endif

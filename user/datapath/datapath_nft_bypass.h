@@ -18,7 +18,7 @@ struct nft_bypass {
 	uint32_t sources; /* enum sidestep_bypass_source */
 };
 
-/* Sorted by address, then length; no duplicates. */
+/* Sorted by address and length, without duplicates. */
 struct nft_bypass_list {
 	struct nft_bypass *items;
 	size_t count, room;
@@ -29,8 +29,8 @@ int nft_bypass_set(struct nft_bypass_list *list, const struct prefix *prefix, ui
 void nft_bypass_remove(struct nft_bypass_list *list, const struct prefix *prefix);
 bool nft_bypass_has(const struct nft_bypass_list *list, const uint8_t address[16]);
 
-/* The first prefix from @index on that has one of @sources, is of the family, and is not contained
- * in @previous (NULL: none); NULL behind the last one. @index becomes that of the next. */
+/* Finds the first prefix from @index on that has one of @sources and is of the family. Prefixes
+ * within @previous (NULL: none) are skipped. Returns NULL behind the last one. @index moves on. */
 const struct prefix *nft_bypass_next(const struct nft_bypass_list *list, bool ipv4,
 				     uint32_t sources, const struct prefix *previous,
 				     size_t *index);

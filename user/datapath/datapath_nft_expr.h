@@ -90,7 +90,7 @@ struct nft_expr {
 
 #define LOAD_VALUE(member_, value_) LOAD_VALUE_AT(0, member_, value_)
 
-/* Compares register 0 with a value of the width of @member_; the rule ends where it is not so. */
+/* Compares register 0 with a value of the width of @member_. A mismatch ends the rule. */
 #define COMPARE(op_, member_, value_)                                                              \
 	{                                                                                          \
 		.kind = NFT_EXPR_COMPARE, .op = (op_),                                             \

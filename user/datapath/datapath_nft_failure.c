@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * Which object of a transaction the kernel refused, and the remedy. The kernel says no more than a
- * message's number and an errno, and ENOENT is also its word for a module that it lacks.
- */
+#include "datapath/datapath_nft_failure.h"
+
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +9,6 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-#include "datapath/datapath_nft_batch.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -56,8 +52,7 @@ static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)
 	return NULL;
 }
 
-/* The first expression of a rule that a module provides. Our rules have one at most that matters.
- */
+/* Finds the first expression of a rule that a module provides. */
 static void describe_rule(const struct nlmsghdr *message, const char *chain,
 			  struct nft_failure *failure)
 {
@@ -88,7 +83,7 @@ void nft_failure_describe(const struct nlmsghdr *message, int error,
 	size_t i;
 
 	*ret_failure = (struct nft_failure) {.error = error, .object = "the transaction"};
-	/* NFNL_MSG_BATCH_BEGIN: before anything was looked at. */
+	/* NFNL_MSG_BATCH_BEGIN: the kernel refused before it read the rest. */
 	if (!message || NFNL_SUBSYS_ID(message->nlmsg_type) != NFNL_SUBSYS_NFTABLES) {
 		ret_failure->needs = message ? NF_TABLES : NULL;
 		return;
@@ -112,7 +107,7 @@ void nft_failure_describe(const struct nlmsghdr *message, int error,
 	}
 }
 
-/* The kernel's ways to say that it lacks something. */
+/* Whether the kernel lacks something. */
 static bool is_missing(int error)
 {
 	return error == -ENOENT || error == -EOPNOTSUPP || error == -EAFNOSUPPORT ||

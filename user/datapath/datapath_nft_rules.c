@@ -110,7 +110,7 @@ static void add_counter(const struct nft_table *table, size_t index)
 	nft_counter_add(table, counters[index].name, counters[index].comment);
 }
 
-/* All chains, before the first rule: a rule can only go to a chain that is there. */
+/* Adds all chains before the first rule, because a rule can only go to an existing chain. */
 static void add_chains(const struct nft_table *table)
 {
 	static const struct {
@@ -135,7 +135,7 @@ static void add_chains(const struct nft_table *table)
 		nft_chain_add(table, chains[i].name, &chains[i].hook);
 }
 
-/* The proxy answers from its listener's port. Before conntrack, which knows the question. */
+/* The proxy answers from its listener's port. This runs before conntrack, which knows the query. */
 static void add_answers(const struct nft_table *table, const struct nft_rules *rules)
 {
 	static const char chain[] = "dns_answers";
@@ -151,7 +151,7 @@ static void add_answers(const struct nft_table *table, const struct nft_rules *r
 			       LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
 }
 
-/* The ends of judging. */
+/* The outcomes of judging. */
 static void add_outcomes(const struct nft_table *table, const struct nft_rules *rules)
 {
 	COMMENTED_RULE("let_out", "to the main routing table", SET_MARK(rules->out_mark), ACCEPT);
@@ -240,7 +240,7 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, COUNT(DENY_PROTOCOL), DROP);
 }
 
-/* The last look, behind all routing. */
+/* The last check, behind all routing. */
 static void add_guard(const struct nft_table *table, const struct nft_rules *rules)
 {
 	static const char chain[] = "guard";
@@ -317,7 +317,7 @@ static void add_arrivals(const struct nft_table *table, const struct nft_rules *
 	RULE(chain, DROP);
 }
 
-/* The table's comment, as nft(8) can read it back. */
+/* Makes the table's comment, in characters that nft(8) can read back. */
 static void describe(const struct nft_rules *rules, char *text, size_t size)
 {
 	char *character;

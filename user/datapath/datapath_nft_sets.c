@@ -8,7 +8,7 @@
 
 #include "lib/util.h"
 
-/* Where the four bytes of an IPv4 address stand in an address of 16 bytes (lib/address.h). */
+/* Offset of an IPv4 address in an address of 16 bytes (lib/address.h), bytes. */
 #define IPV4_AT 12
 
 /* Two elements for each prefix, and two more. */
@@ -42,7 +42,7 @@ static const struct nft_set own_set = {
 	.size = NFT_OWN_MAX,
 };
 
-/* The bypass sets: those with one of @sources. */
+/* The bypass sets. Each has the prefixes with one of its sources. */
 static const struct {
 	const char *names[2]; /* IPv6, IPv4 */
 	const char *comment;
@@ -78,7 +78,7 @@ void nft_sets_add_connections(const struct nft_table *table)
 	nft_set_add(table, &own_set);
 }
 
-/* The first address behind the prefix. Returns false where there is none. */
+/* Computes the first address behind the prefix. Returns false where there is none. */
 static bool address_behind(const struct prefix *prefix, uint8_t ret_address[16])
 {
 	int first = address_is_ipv4(prefix->address) ? IPV4_AT : 0, at;
@@ -148,7 +148,7 @@ void nft_sets_put_bypass(const struct nft_table *table, const struct nft_bypass_
 		}
 }
 
-/* A port as a part of a key: two bytes in network byte order, and two of padding. */
+/* Appends a port to a key: two bytes in network byte order, and two of padding. */
 static uint8_t *put_port(uint8_t *key, uint16_t port)
 {
 	key[0] = (uint8_t)(port >> 8);
@@ -200,7 +200,7 @@ void nft_sets_put_inbound(const struct nft_table *table, const struct sidestep_f
 	}
 }
 
-/* One message that adds or deletes ports. */
+/* Adds or deletes ports, in one message if they fit. */
 static void put_own(const struct nft_table *table, uint16_t type, const struct nft_own *own,
 		    size_t count, unsigned int timeout_s)
 {

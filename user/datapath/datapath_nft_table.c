@@ -24,7 +24,7 @@ static struct nlmsghdr *message(const struct nft_table *table, uint16_t type, ui
 	return nft_batch_message(table->batch, type, table->family, flags);
 }
 
-/* The comment alone as user data; NULL: none, or no memory, which is not worth an error. */
+/* Makes user data of a comment. Returns NULL without one, and without memory: it may be missing. */
 static struct nftnl_udata_buf *comment_data(uint8_t type, const char *comment)
 {
 	struct nftnl_udata_buf *data = comment ? nftnl_udata_buf_alloc(USER_DATA_ROOM) : NULL;
@@ -85,8 +85,7 @@ void nft_counter_add(const struct nft_table *table, const char *name, const char
 		nftnl_obj_set_str(object, NFTNL_OBJ_TABLE, NFT_TABLE_NAME);
 		nftnl_obj_set_str(object, NFTNL_OBJ_NAME, name);
 		nftnl_obj_set_u32(object, NFTNL_OBJ_TYPE, NFT_OBJECT_COUNTER);
-		/* Without a value libnftnl leaves out the object's data, which the kernel asks for.
-		 */
+		/* Without values libnftnl leaves out the data, which the kernel needs. */
 		nftnl_obj_set_u64(object, NFTNL_OBJ_CTR_PKTS, 0);
 		nftnl_obj_set_u64(object, NFTNL_OBJ_CTR_BYTES, 0);
 		if (data)
@@ -192,7 +191,7 @@ void nft_elements_end(struct nft_elements *elements)
 	elements->message = NULL;
 }
 
-/* Says that an interval has no end: nft(8)'s way, without which it lists no prefix. */
+/* Marks an interval without an end for nft(8), which lists it as a prefix only then. */
 static void put_open(struct nftnl_set_elem *object)
 {
 	struct nftnl_udata_buf *data = nftnl_udata_buf_alloc(USER_DATA_ROOM);

@@ -20,7 +20,7 @@ int rendezvous_send(int session, const void *message, size_t size, int fd, int f
 	struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1};
 	ssize_t sent;
 
-	/* sendmsg(2) does not write there. */
+	/* sendmsg(2) does not write to it. */
 	memcpy(&data.iov_base, &message, sizeof(message));
 
 	if (fd >= 0) {
@@ -96,7 +96,7 @@ int rendezvous_open(void)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	own = pair[0];
-	/* The greeting lies there before the descriptor does. */
+	/* An agent that finds the descriptor finds the greeting, too. */
 	error = rendezvous_send(own, &own_hello, sizeof(own_hello), -1, 0);
 	high = error == 0 ? dup3(pair[1], AGENT_RENDEZVOUS_FD, O_CLOEXEC) : -1;
 	if (error == 0 && high < 0)
@@ -114,7 +114,7 @@ int rendezvous_accept(int fd)
 	if (size < 0)
 		return size;
 	if (size != sizeof(hello) || hello.magic != AGENT_WIRE_MAGIC)
-		return log_errno(-EBADMSG, "what came from the host's agent is not understood");
+		return log_errno(-EBADMSG, "the message from the host's agent is not understood");
 	if (!fits(&hello))
 		return log_errno(
 			-EPROTO,
@@ -125,7 +125,7 @@ int rendezvous_accept(int fd)
 	return session < 0 ? -EBADMSG : TAKE_FD(session);
 }
 
-/* The agent's end, out of the other process. */
+/* Takes the agent's end out of the other process. */
 static int take_end(int pidfd)
 {
 	int domain = 0, type = 0;
@@ -148,7 +148,7 @@ int rendezvous_offer(int pidfd, struct agent_hello *ret_greeting)
 
 	if (end < 0)
 		return end;
-	/* Left where it lies, for the agent that may come after this one. */
+	/* It stays there for an agent that comes after this one. */
 	if (recv(end, &greeting, sizeof(greeting), MSG_PEEK | MSG_DONTWAIT) !=
 		    (ssize_t)sizeof(greeting) ||
 	    greeting.magic != AGENT_WIRE_MAGIC)
