@@ -1,8 +1,8 @@
-# The image for whoever wants `docker build`: what `make image` put together, and nothing from outside.
+# Builds the container image from the files that `make image` collects, for users of `docker build`:
 #
 #	make image && docker build -t sidestep .
 #
-# `make image` itself needs no Docker and writes the same image to build/image/sidestep.tar.
+# `make image` alone writes the same image to build/image/sidestep.tar, without Docker.
 FROM scratch
 ARG ROOTFS=build/image/rootfs
 COPY ${ROOTFS}/ /

@@ -1,7 +1,8 @@
-# Sidestep. `make help` lists the targets.
-# Everything that is built, unpacked or written goes below build/.
+# SPDX-License-Identifier: Apache-2.0
+# Builds and tests Sidestep; `make help` lists the targets. All output goes below build/.
 
 BUILD  ?= build
+JOBS   ?= $(shell nproc)
 ifeq ($(origin CC),default)
 CC     := gcc
 endif
@@ -27,15 +28,14 @@ LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)
-USER_SOURCES := $(wildcard user/*/*.c)
-USER_OBJECTS := $(USER_SOURCES:user/%.c=$(BUILD)/user/%.o)
+USER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/*/*.c))
+MAIN_OBJECT  := $(BUILD)/user/main.o
 VERSION_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(shell grep -ls SIDESTEP_VERSION user/*.c user/*/*.c))
 # Debian 12 packages llhttp as C sources (node-llhttp), newer releases as a library (libllhttp-dev).
 LLHTTP_SOURCES := $(wildcard /usr/share/llhttp/*.c)
 LLHTTP_OBJECTS := $(LLHTTP_SOURCES:/usr/share/llhttp/%.c=$(BUILD)/llhttp/%.o)
-UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
-UNIT_TESTS   := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
-UNIT_SUPPORT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%.o,$(wildcard tests/unit/support/*.c))
+UNIT_TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/unit/support/*.c))
 
 # V=1 shows the commands.
 ifneq ($(V),1)
@@ -74,12 +74,12 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-# The libraries to link with, in a file for the compiler. An archive is taken where all of it links: the
-# dynamic linker's work at each start, and the memory of a dozen libraries, cost more than the program's
-# own (docs/PERFORMANCE.md). A library stands behind those that it needs.
+# Writes the libraries to link with into a file for the compiler. A library stands behind those that need it.
+# An archive is taken if all of it links, because shared libraries make each start slower and take more memory
+# than the program itself (docs/PERFORMANCE.md).
 LIBRARIES := zstd z jansson cap crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
 $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
-	links() { echo 'int main(void) { return 0; }' | $(CC) -x c - -x none -o $@.try "$$@" 2>/dev/null; }; \
+	links() { echo 'int main(void) { return 0; }' | $(CC) -x c - -o $@.try "$$@" 2>/dev/null; }; \
 	behind=-lmnl; \
 	for name in $(LIBRARIES); do \
 		if links -Wl,--whole-archive -l:lib$$name.a -Wl,--no-whole-archive $$behind; then \
@@ -90,26 +90,23 @@ $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 	rm -f $@.try; \
 	echo "$$behind" > $@
 
-$(BUILD)/sidestep: $(BUILD)/user/main.o $(BUILD)/libsidestep.a $(BUILD)/libraries
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter-out %/libraries,$^) @$(BUILD)/libraries -o $@
+LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^)
+$(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries
+	$(LINK) @$(BUILD)/libraries -o $@
 
-# What one unit test alone needs: ldns is the oracle of our own codec, and what nftables says it has.
+# Libraries of single unit tests: the oracles for the DNS codec and for the nftables table.
 LIBS_test_dns_message := -lldns
 LIBS_test_nft := -lnftables
 
-# The unit tests share these: scripted peers and beds.
-$(BUILD)/tests/support/%.o: tests/unit/support/%.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -MMD -MP -c $< -o $@
-
+# Unit tests share scripted peers and beds.
+$(UNIT_SUPPORT) $(UNIT_TESTS): private CPPFLAGS += -Itests/unit -Ibpf
 $(BUILD)/tests/support.a: $(UNIT_SUPPORT)
 	rm -f $@
 	$(AR) rcs $@ $^
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/support.a $(BUILD)/libsidestep.a $(BUILD)/libraries
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -Ibpf -MMD -MP $< $(BUILD)/tests/support.a $(BUILD)/libsidestep.a \
-		$(LDFLAGS) @$(BUILD)/libraries $(LIBS_$*) -lcmocka -o $@
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $< $(filter %.a,$^) $(LDFLAGS) @$(BUILD)/libraries $(LIBS_$*) \
+		-lcmocka -o $@
 
 IMAGE_ARCH ?= $(shell dpkg --print-architecture)
 .PHONY: image image-tree
@@ -119,67 +116,72 @@ image:
 image-tree: $(BUILD)/sidestep
 	BUILD=$(BUILD) image/build.sh $(IMAGE_ARCH)
 
-# The traffic generator and checker of the tests: static, so that it runs in an empty image.
+# The tests' traffic generator and checker is static, so that it runs in an empty image.
 PEER_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/peer/*.c))
 $(BUILD)/peer: $(PEER_OBJECTS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -static $^ -lcrypto -lz -lzstd -o $@
+	$(LINK) -static -lcrypto -lz -lzstd -o $@
 
-# The benchmark's load generator and receiver (bench/README.md). The receiver has the product's own
-# steering in it.
+# The benchmark's load generator and receiver (bench/README.md). The receiver contains Sidestep's steering.
 BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/load/*.c))
 BENCH_COMMON  := $(BUILD)/bench/load/load.o $(BUILD)/bench/load/pages.o
 $(BUILD)/bench/client: $(filter $(BUILD)/bench/load/client%,$(BENCH_OBJECTS)) $(BENCH_COMMON)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -lssl -lcrypto -o $@
+	$(LINK) -lssl -lcrypto -o $@
 
-$(BUILD)/bench/sink: $(BUILD)/bench/load/sink.o $(BUILD)/bench/load/steer.o $(BENCH_COMMON) $(BUILD)/libsidestep.a $(BUILD)/libraries
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter-out %/libraries,$^) @$(BUILD)/libraries -o $@
+$(BUILD)/bench/sink: $(BUILD)/bench/load/sink.o $(BUILD)/bench/load/steer.o $(BENCH_COMMON) \
+		$(BUILD)/libsidestep.a $(BUILD)/libraries
+	$(LINK) @$(BUILD)/libraries -o $@
 
 .PHONY: bench bench-quick
 bench bench-quick: deps
 	tests/deps.sh bench
-	$(MAKE) all $(BUILD)/bench/client $(BUILD)/bench/sink
+	$(MAKE) -j$(JOBS) all $(BUILD)/bench/client $(BUILD)/bench/sink
 	BUILD=$(BUILD) bench/run $(if $(filter bench-quick,$@),--quick)
 
 .PHONY: help
 help:
-	@echo "make deps     install what building and testing need (Debian 12, Ubuntu 24.04; as root)"
-	@echo "make          build $(BUILD)/sidestep"
-	@echo "make demo     run the main job on a real Docker engine and show it (as root)"
-	@echo "make image    write a container image to $(BUILD)/image/sidestep.tar; IMAGE_ARCH=arm64"
-	@echo "make check    build and run all tests (as root)"
-	@echo "make check-kernels  the datapaths under Debian's other kernels (as root; an hour)"
-	@echo "make bench    measure against what else there is, into bench/out (as root; 15 minutes)"
-	@echo "make bench-quick  the same claims in 5 minutes"
-	@echo "make units    build the unit tests; SANITIZE=1: with ASan and UBSan"
-	@echo "make lint     format and static analysis"
-	@echo "make vmlinux  renew vmlinux.h from the running kernel"
-	@echo "make install  copy the program to $(DESTDIR)$(PREFIX)/bin"
+	@echo "make                build $(BUILD)/sidestep"
+	@echo "make deps           install the packages for building and testing (Debian 12, 13, Ubuntu 24.04; as root)"
+	@echo "make demo           show the main job on a real Docker engine (as root)"
+	@echo "make image          write a container image to $(BUILD)/image/sidestep.tar; for the other platform IMAGE_ARCH=arm64"
+	@echo "make install        copy the program to $(DESTDIR)$(PREFIX)/bin"
+	@echo "make check          build and run all tests (as root)"
+	@echo "make units          build the unit tests; with ASan and UBSan: SANITIZE=1"
+	@echo "make lint           check format, structure and prose, and analyse the C code"
+	@echo "make format         format the C code"
+	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie"
+	@echo "make check-distros  run README's commands in bare Debian 12, 13 and forky (as root; an hour); DISTROS=trixie"
+	@echo "make bench          compare with other programs; results go to bench/out (as root; 15 minutes)"
+	@echo "make bench-quick    the same in 5 minutes"
+	@echo "make vmlinux        write vmlinux.h from the running kernel"
+	@echo "make clean          remove $(BUILD)"
+	@echo "V=1 shows the commands. BUILD=FOLDER builds there."
 
-# Installs only what is missing; quick when nothing is.
+# Takes a moment when nothing is missing.
 .PHONY: deps
 deps:
 	tests/deps.sh build test
 
 .PHONY: demo
 demo: deps
-	$(MAKE) all $(BUILD)/peer
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer
 	tests/demo.sh
 
-# Unit tests run twice: as built, and with ASan and UBSan.
+# Unit tests run as built, and again with ASan and UBSan.
 .PHONY: check
 check: deps
-	$(MAKE) all $(BUILD)/peer units
-	$(MAKE) SANITIZE=1 units
+	tests/deps.sh lint >/dev/null
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer units
+	$(MAKE) -j$(JOBS) SANITIZE=1 units
 	tests/run.sh tests/lint.sh $(sort $(UNIT_TESTS)) \
 		$(sort $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/sanitize/%)) $(sort $(wildcard tests/*.bats))
 
-# The datapaths under Debian's other kernels, in virtual machines: an hour.
+# Tests the datapaths under other kernels of Debian's in virtual machines.
 .PHONY: check-kernels
 check-kernels: deps
-	$(MAKE) all $(BUILD)/peer units
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer units
 	BUILD=$(BUILD) tests/kernels/check.sh $(KERNELS)
 
-# README's commands in bare systems of Debian's releases.
+# Runs README's commands in bare systems of other Debian releases.
 .PHONY: check-distros
 check-distros:
 	BUILD=$(BUILD) tests/distros/check.sh $(DISTROS)
@@ -193,7 +195,7 @@ lint: $(SKELETONS)
 
 .PHONY: format
 format:
-	clang-format -i user/*.[ch] user/*/*.[ch] tests/unit/*.[ch] tests/unit/support/*.[ch] tests/peer/*.[ch] bench/load/*.[ch] bpf/*.[ch] include/*.h
+	tests/lint.sh --format
 
 PREFIX ?= /usr/local
 .PHONY: install
@@ -209,4 +211,4 @@ vmlinux:
 clean:
 	rm -rf $(BUILD)
 
--include $(patsubst %.o,%.d,$(USER_OBJECTS) $(BUILD)/user/main.o $(PEER_OBJECTS) $(BENCH_OBJECTS) $(UNIT_SUPPORT)) $(UNIT_TESTS:=.d)
+-include $(patsubst %.o,%.d,$(USER_OBJECTS) $(MAIN_OBJECT) $(UNIT_SUPPORT) $(PEER_OBJECTS) $(BENCH_OBJECTS)) $(UNIT_TESTS:=.d)

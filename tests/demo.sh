@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# `sudo make demo`: what sidestep does, shown on a real Docker engine in a network of its own.
-# Every row of the table is checked where the connection arrived: in the log of the gateway or of the
-# server. Exit status 0 when all rows are as expected.
+# Shows Sidestep's main job on a real Docker engine in a network of its own (`sudo make demo`). Each row of the
+# table is checked at the place where the connection arrived, in the log of the gateway or of the server. Exit
+# status 0 when all rows are as expected.
 set -u
 
 # shellcheck source=tests/lib/testbed.bash
@@ -10,7 +10,7 @@ set -u
 cd "$BED_REPO" || exit 1
 
 NEW_ADDRESS=192.0.2.77 NEW_ADDRESS6=2001:db8:dead::1 # nobody has them
-NAMED=192.0.2.7					     # what the resolver on 1.1.1.1 answers
+NAMED=192.0.2.7					     # the answer of the resolver on 1.1.1.1
 PIN=/sys/fs/bpf/sidestep/demo
 MEGABYTES=10
 rows=0 good=0
@@ -22,10 +22,10 @@ die() {
 	exit 1
 }
 
-# quietly SECONDS COMMAND... - waits for it; its status.
+# quietly SECONDS COMMAND... - waits until the command succeeds, and returns its status.
 quietly() { bed_until "$@" 2>/dev/null; }
 
-# row CASE VERDICT ARRIVED SEEN STATUS [DETAIL] - one line of the table. DETAIL explains a failure.
+# row CASE VERDICT ARRIVED SEEN STATUS [DETAIL] - prints a line of the table. DETAIL explains a failure.
 row() {
 	local word=ok
 	rows=$((rows + 1))
@@ -55,19 +55,19 @@ endpoint() {
 	if [[ $1 == *:* ]]; then echo "[$1]:$2"; else echo "$1:$2"; fi
 }
 
-# gateway_has SOURCE [DESTINATION] - whether the gateway logged a CONNECT of this client.
+# gateway_has SOURCE [DESTINATION] - whether the gateway logged a CONNECT from this client.
 gateway_has() {
 	grep -F "\"source\":\"$1\"" "$BED_DIR/gateway.log" |
 		grep -qF "\"destination\":\"${2:-}"
 }
 
-# server_has NAME PEER - whether this server (a container's, or a spawned process) accepted it.
+# server_has NAME PEER - whether the server (in a container, or a process of the bed) accepted this peer.
 server_has() {
 	if [ -f "$BED_DIR/$1.log" ]; then bed_log "$1"; else dk logs "$1"; fi 2>&1 |
 		grep -qF "accept peer=$2 "
 }
 
-# connect_from CONTAINER HOST PORT - sends a line and wants it back; sets line, source and seen.
+# connect_from CONTAINER HOST PORT - sends a line and expects it back; sets line, status, source and seen.
 connect_from() {
 	line=$(in_container "$1" connect "$2" "$3" --send "hello from $1" --expect "hello from $1" \
 		--timeout 5)
@@ -78,8 +78,8 @@ connect_from() {
 	seen=${seen:-none}
 }
 
-# intercepted CASE CONTAINER HOST PORT [ADDRESS=HOST] - must arrive at the gateway as CONNECT
-# ADDRESS:PORT from this very socket, while the socket believes that it talks to ADDRESS:PORT.
+# intercepted CASE CONTAINER HOST PORT [ADDRESS=HOST] - the gateway must get CONNECT ADDRESS:PORT for this very
+# socket, and getpeername() must say ADDRESS:PORT.
 intercepted() {
 	local wanted arrived=nowhere
 	wanted=$(endpoint "${5:-$3}" "$4")
@@ -93,14 +93,14 @@ intercepted() {
 	row "$1" intercepted "$arrived" "$seen" "$status" "$line"
 }
 
-# passed CASE CONTAINER HOST PORT SERVER SOURCE-ADDRESS - must arrive at the server itself with the
+# passed CASE CONTAINER HOST PORT SERVER SOURCE-ADDRESS - the connection must arrive at the server with the
 # client's own address, and not at the gateway.
 passed() {
 	local arrived=nowhere
 	connect_from "$2" "$3" "$4"
 	if quietly 2 server_has "$5" "$source"; then
 		arrived="$5, from ${source%:*}"
-		# The column has room for one of the two.
+		# The column is too narrow for an IPv6 address with its name and port.
 		[[ $source != \[* ]] || arrived="$5, ${6//[][]/}"
 	else
 		status=1
@@ -112,8 +112,8 @@ passed() {
 	row "$1" passed "$arrived" "$seen" "$status" "$line"
 }
 
-# from_outside CASE CLIENT-COMMAND... - a client reaches the app's server through the published port
-# with 10 MB each way; the replies must not be taken for connections of the app.
+# from_outside CASE CLIENT-COMMAND... - a client transfers 10 MB each way with the app's server through the
+# published port. The replies must not be taken for the app's own connections.
 from_outside() {
 	local name=$1 before line status arrived=nowhere peer=none
 	shift
@@ -133,7 +133,7 @@ from_outside() {
 	row "$name" "from outside" "$arrived" "${peer:-none}" "$status" "$line"
 }
 
-# Whether anything that the app's server sent (it listens on 8080) came to the gateway.
+# Whether the gateway got anything from the app's server, which listens on 8080.
 gateway_replies() {
 	grep -qE '"source":"[^"]*:8080"' "$BED_DIR/gateway.log"
 }
@@ -145,7 +145,7 @@ dns_row() {
 	status=$?
 	seen=$(bed_value from "$line")
 	[ "$seen" = 1.1.1.1:53 ] && [ "$(bed_value data "$line")" = "$NAMED" ] || status=1
-	# The query is the relay's own, from another port than the app's.
+	# The relay sends a query of its own, from another port than the app's.
 	if quietly 2 resolver_has $((queries + 1)); then
 		arrived="resolver 1.1.1.1, relayed"
 	else
@@ -175,8 +175,8 @@ udp_row() {
 		"error: $(bed_value result "$line")" "$status" "$line"
 }
 
-# At the end: what the line to the internet carried for the addresses that were to be intercepted.
-# The sniffer's addresses: 192.0.2.0/24, 203.0.113.0/24 and 2001:db8::/32.
+# leak_row - the last row: no packet to or from the intercepted addresses may have been on the line to the
+# internet. The sniffer counts 192.0.2.0/24, 203.0.113.0/24 and 2001:db8::/32.
 leak_row() {
 	local line status=0 count
 	bed_kill sniffer
@@ -210,7 +210,7 @@ start_sidecar() {
 		engine_wait_line sidecar "interception is live"
 }
 
-# Another network while the app runs.
+# second_network - connects the running app to another network.
 second_network() {
 	dk network create --subnet 172.29.0.0/24 second &&
 		dk run -d --name neighbour2 --network second demo /bin/peer serve 80 &&
@@ -254,10 +254,10 @@ say "  app        container $app, its server published as port 8081"
 say "  neighbour  container $neighbour on the same bridge"
 say "  sidecar    docker run --network container:app --privileged ... sidestep sidecar"
 say "             $(sed 's/.*info: //' "$BED_DIR/sidecar.line")"
-say "  gateway    sidestep gateway --server --log, on the machine: answers in the place of the internet"
+say "  gateway    sidestep gateway --server --log on the machine, which answers instead of the internet"
 say ""
-say "Connections to the outside must arrive at the gateway although the app believes to talk to the"
-say "address it asked for. Bridge traffic, and replies to who came from outside, must not be touched."
+say "Connections to the outside must arrive at the gateway, while the app still sees the address that it asked"
+say "for. Traffic on the bridge, and replies to clients from outside, must not be touched."
 
 heading
 intercepted "app -> $NEW_ADDRESS:80, nobody has it" app "$NEW_ADDRESS" 80
@@ -300,12 +300,12 @@ else
 fi
 
 say ""
-say "Did anything reach the internet that should not have?"
+say "Did anything reach the internet that must not?"
 heading
 leak_row
 
 say ""
-say "The subnets that the BPF programs step aside for, and what they counted:"
+say "The subnets that the BPF programs leave alone, and their counters:"
 show_maps || die "could not read the maps"
 
 say ""

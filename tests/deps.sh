@@ -1,28 +1,32 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What the project needs from the distribution (Debian 12, Ubuntu 24.04).
+# Installs the packages that building and testing need, or unpacks them below build/ (Debian 12, 13, Ubuntu
+# 24.04).
 #
-#   tests/deps.sh build test   installs those package groups where something is missing
-#   tests/deps.sh bench        what `make bench` needs beyond that. Packages that would start services
-#                              (haproxy, redsocks) are unpacked into build/bench-tools instead
-#   tests/deps.sh engine       finds a Docker engine, else unpacks one into build/docker without
-#                              installing it; prints the folder to put into PATH
-#   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx, on this machine's libc
-#   tests/deps.sh compose      prints the path of Debian 13's Compose, unpacked into build/compose
-#   tests/deps.sh wrangler     node, npm and curl, and Debian's docker-registry, unpacked into
-#                              build/registry; prints the folder to put into PATH
-#   tests/deps.sh sysroot-ARCH the cross compiler for arm64 or amd64, and the libraries to link with,
-#                              unpacked into build/sysroot-ARCH; prints that folder
-#   tests/deps.sh kernel-SUITE QEMU, and the kernel of that suite of Debian's (amd64), unpacked into
-#                              build/kernels/SUITE with an initial RAM disk; prints that folder
+#   tests/deps.sh build test   installs what is missing of these groups
+#   tests/deps.sh bench        likewise for `make bench`. haproxy and redsocks would start services, so they are
+#                              unpacked into build/bench-tools
+#   tests/deps.sh distros      likewise for tests/distros/check.sh
+#   tests/deps.sh lint         prints the folder of the tools of tests/lint.sh in Debian 12's versions; where the
+#                              machine has others, they are unpacked into build/lint-tools
+#   tests/deps.sh engine       prints the folder of a Docker engine; without one on the machine, it is unpacked
+#                              into build/docker
+#   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx
+#   tests/deps.sh compose      unpacks Debian 13's Compose into build/compose and prints its path
+#   tests/deps.sh wrangler     installs node, npm and curl; unpacks docker-registry into build/registry and
+#                              prints its folder
+#   tests/deps.sh sysroot-ARCH installs the cross compiler for arm64 or amd64; unpacks the libraries to link
+#                              with into build/sysroot-ARCH and prints that folder
+#   tests/deps.sh kernel-SUITE installs QEMU; unpacks that Debian release's kernel (amd64) into
+#                              build/kernels/SUITE with an initial RAM disk and prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
 #   tests/deps.sh bpftool-tcx  the same for one whose `net` lists TCX; where the machine's is older, Debian
 #                              13's is unpacked into build/bpftool
-#   tests/deps.sh e2e          node, npm, curl and others, and the workerd that tests/e2e/package-lock.json pins,
-#                              in build/e2e; prints the path of workerd
+#   tests/deps.sh e2e          installs node, npm and curl, and into build/e2e the workerd of
+#                              tests/e2e/package-lock.json; prints the path of workerd
 #
-# Quick and quiet when nothing is missing: apt is asked only about what dpkg does not have.
-# Package sources are whatever the machine's own apt configuration says.
+# Each folder is for PATH. When nothing is missing, a call is quick and quiet: apt is asked only about packages
+# that dpkg does not have. Packages come from the machine's own apt configuration.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -33,7 +37,7 @@ build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev l
 	libjansson-dev libcap-dev libssl-dev libzstd-dev libnftnl-dev"
 test_packages="git libcmocka-dev libldns-dev libnftables-dev bats iproute2 nftables iptables procps util-linux
 	busybox-static kmod libcap2-bin curl nodejs openssl python3"
-# The versions that tests/lint.sh is written for are Debian 12's.
+# tests/lint.sh is written for Debian 12's versions.
 lint_packages="clang-format-14 clang-tidy-14 cppcheck shellcheck"
 lint_dir=$here/build/lint-tools
 image_packages="coreutils binutils"
@@ -58,7 +62,7 @@ flock -w 600 9 || true
 say() { printf 'deps: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# missing PACKAGE... - prints those that dpkg does not have installed.
+# missing PACKAGE... - prints those that are not installed.
 missing() {
 	for package; do
 		status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || status=
@@ -75,7 +79,7 @@ update() {
 }
 
 install_packages() {
-	# shellcheck disable=SC2046 # a list of words is what is wanted
+	# shellcheck disable=SC2046 # a list of words
 	set -- $(missing "$@")
 	[ $# -gt 0 ] || return 0
 	if [ "$(id -u)" != 0 ]; then
@@ -89,12 +93,13 @@ install_packages() {
 
 # has_package PACKAGE - whether the machine's package sources have it.
 has_package() {
-	[ -n "$(apt-cache show "$1" 2>/dev/null)" ] || { update && [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
+	apt-cache show "$1" >/dev/null 2>&1
 }
 
-# need_llhttp - installs llhttp as the Makefile finds it: a library, or C sources in a package for Node.
+# need_llhttp - installs llhttp: a library from Debian 13 on, before that C sources in a package for Node.
 need_llhttp() {
 	[ ! -e /usr/share/llhttp/llhttp.c ] && [ ! -e /usr/include/llhttp.h ] || return 0
+	has_package node-llhttp || update
 	if has_package libllhttp-dev; then
 		install_packages libllhttp-dev
 	else
@@ -139,8 +144,8 @@ need_lint() {
 	printf '%s\n' "$lint_dir/bin"
 }
 
-# find_bpftool - prints a bpftool that answers. Ubuntu's /usr/sbin/bpftool is a wrapper which
-# refuses when no package matches the running kernel; any version of the real one serves here.
+# find_bpftool - prints a bpftool that runs. Ubuntu's /usr/sbin/bpftool is a wrapper that refuses when no
+# package matches the running kernel. Any version of the real program works here.
 find_bpftool() {
 	for tool in "$(command -v bpftool || true)" /usr/sbin/bpftool \
 		/usr/lib/linux-tools-*/bpftool /usr/lib/linux-tools/*/bpftool; do
@@ -163,14 +168,14 @@ need_bpftool() {
 	find_bpftool >/dev/null || die "no bpftool that runs here; install the package that has it"
 }
 
-# lists_tcx TOOL - bpftool does from 7.3 on.
+# lists_tcx TOOL - whether this bpftool lists TCX, as it does from 7.3 on.
 lists_tcx() {
 	version=$("$1" version | sed -n 's/^[^ ]* v\([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
 	[ -n "$version" ] && [ $((${version% *} * 100 + ${version#* })) -ge 703 ]
 }
 
-# need_bpftool_tcx - the unpacked one needs a newer libc than this machine may have, so that comes with
-# it, and is called by its own loader.
+# need_bpftool_tcx - prints a bpftool that lists TCX. The unpacked one may need a newer libc than this
+# machine's, so it comes with its own libc and loader.
 need_bpftool_tcx() {
 	tool=$(find_bpftool) && lists_tcx "$tool" && {
 		printf '%s\n' "$tool"
@@ -201,7 +206,7 @@ need_bpftool_tcx() {
 	printf '%s\n' "$here/build/bpftool/bpftool"
 }
 
-# engine_on_machine - prints the folder of dockerd when everything it needs is in PATH.
+# engine_on_machine - prints the folder of dockerd if all programs of an engine are in PATH.
 engine_on_machine() {
 	for tool in dockerd docker containerd containerd-shim-runc-v2 runc; do
 		command -v "$tool" >/dev/null || return 1
@@ -209,8 +214,8 @@ engine_on_machine() {
 	dirname "$(command -v dockerd)"
 }
 
-# unpack FOLDER PACKAGE... - the packages, and what apt would install with them, unpacked there.
-# bin/ holds wrappers that find the shared libraries which came with them.
+# unpack FOLDER PACKAGE... - unpacks the packages, and those that apt would install with them, into
+# FOLDER/root. FOLDER/bin gets wrappers by which the programs find their shared libraries.
 unpack() {
 	folder=$1
 	stage=$1.stage.$$
@@ -224,7 +229,7 @@ unpack() {
 	fi
 	wanted=$(apt-get -qq --simulate --no-install-recommends install "$@" |
 		sed -n 's/^Inst \([^ ]*\).*/\1/p')
-	# What is installed already is not simulated; its files are wanted all the same.
+	# Apt names no package that is installed already. The files of those asked for are needed all the same.
 	[ -n "$wanted" ] || wanted=$*
 	# shellcheck disable=SC2086
 	(cd "$stage/deb" && apt-get -qq -o Acquire::Retries=3 -o APT::Sandbox::User=root \
@@ -239,7 +244,7 @@ unpack() {
 	finish_engine "$folder"
 }
 
-# finish_engine FOLDER - makes the wrappers for what is in $stage/root and moves it to FOLDER.
+# finish_engine FOLDER - writes wrappers for the programs in $stage/root and moves $stage to FOLDER.
 finish_engine() {
 	rm -rf "$stage/root/usr/share"
 	for path in "$stage"/root/usr/sbin/* "$stage"/root/usr/bin/* "$stage"/root/sbin/*; do
@@ -255,9 +260,9 @@ finish_engine() {
 	trap - EXIT
 }
 
-# unpack_engine_of SUITE - the engine of another Debian release into $engine_dir-SUITE. What comes
-# with it is what runs on this machine's libc: its programs are Go. runc is not, so that, iptables
-# and the shared libraries are those of the machine's own release.
+# unpack_engine_of SUITE - unpacks the engine of another Debian release into $engine_dir-SUITE. Only its Go
+# programs are taken, because they run with this machine's libc. runc, iptables and the shared libraries are
+# those of the machine's own release.
 unpack_engine_of() {
 	[ "$(. /etc/os-release && echo "${ID:-}")" = debian ] || die "an engine of $1 needs Debian"
 	stage=$engine_dir-$1.stage.$$
@@ -307,8 +312,7 @@ need_engine() {
 	printf '%s\n' "$engine_dir/bin"
 }
 
-# What examples/wrangler/run calls, but for wrangler itself. The registry is one program, of the
-# machine's release.
+# need_wrangler_tools - installs the programs that examples/wrangler/run calls, except wrangler itself.
 need_wrangler_tools() {
 	for tool in node:nodejs npm:npm curl:curl; do
 		command -v "${tool%:*}" >/dev/null || install_packages "${tool#*:}"
@@ -326,7 +330,7 @@ need_wrangler_tools() {
 	printf '%s\n' "$here/build/registry/usr/bin"
 }
 
-# need_compose - Docker's plugin is a Go program that runs on any libc.
+# need_compose - prints the path of Docker's Compose plugin, a Go program that runs with any libc.
 need_compose() {
 	plugin=usr/libexec/docker/cli-plugins/docker-compose
 	if [ ! -d "$here/build/compose" ]; then
@@ -341,7 +345,7 @@ need_compose() {
 	printf '%s\n' "$here/build/compose/$plugin"
 }
 
-# need_sysroot ARCHITECTURE
+# need_sysroot ARCHITECTURE - prints the folder to cross compile with.
 need_sysroot() {
 	case $1 in
 	arm64) install_packages gcc-aarch64-linux-gnu ;;
@@ -356,7 +360,8 @@ need_sysroot() {
 		# shellcheck disable=SC2046,SC2086 # lists of words
 		(
 			apt_open "$here/build/apt/$own-$1" "$own" "$1" &&
-				apt_unpack "$sysroot.new" $(apt_closure $sysroot_packages)
+				apt_unpack "$sysroot.new" $(apt_closure $sysroot_packages \
+					$(has_package libllhttp-dev && echo libllhttp-dev))
 		) || die "cannot get the libraries of $1 from the machine's package sources"
 		printf '%s\n' "$sysroot_packages" >"$sysroot.new/packages"
 		rm -rf "$sysroot"
@@ -365,7 +370,7 @@ need_sysroot() {
 	printf '%s\n' "$sysroot"
 }
 
-# need_engine_of SUITE - prints its folder and, for runc and iptables, that of the usual engine.
+# need_engine_of SUITE - prints the folder of that engine and, for runc and iptables, of the usual one.
 need_engine_of() {
 	if [ ! -e "$engine_dir-$1/packages" ]; then
 		say "unpacking the Docker engine of $1 into $engine_dir-$1 (nothing is installed)"
@@ -375,8 +380,8 @@ need_engine_of() {
 	printf '%s\n' "$engine_dir-$1/bin${usual:+:$usual}"
 }
 
-# need_workerd - what the lock file says, unpacked by npm. workerd's program is in a package of its
-# own for each platform; no install script is run.
+# need_workerd - prints the path of workerd, which npm unpacks as the lock file says. Each platform's program is
+# in a package of its own. No install script runs.
 need_workerd() {
 	for tool in node:nodejs npm:npm curl:curl strace:strace openssl:openssl; do
 		command -v "${tool%:*}" >/dev/null || install_packages "${tool#*:}"
@@ -394,7 +399,7 @@ need_workerd() {
 	done
 }
 
-# need_kernel SUITE - for tests/kernels/check.sh.
+# need_kernel SUITE - prints the folder of a kernel for tests/kernels/check.sh.
 need_kernel() {
 	folder=$here/build/kernels/$1
 	# shellcheck disable=SC2086 # a list of words
@@ -436,7 +441,6 @@ for group; do
 	test)
 		# shellcheck disable=SC2086
 		install_packages $test_packages
-		need_lint >/dev/null
 		;;
 	lint) need_lint ;;
 	image)
@@ -458,6 +462,6 @@ for group; do
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test image bench engine engine-trixie compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test lint image bench distros engine engine-trixie compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done

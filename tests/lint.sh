@@ -14,6 +14,8 @@
 #   cppcheck     user/
 #   tidy         clang-tidy on user/; needs the built skeletons (make lint builds them)
 #
+# tests/lint.sh --format formats these files.
+#
 # A file passes clang-tidy once: the result is kept below $BUILD/lint until the file, a header, the options
 # or the tool changes. With CI=true every file is checked.
 set -u -o pipefail
@@ -126,6 +128,12 @@ if [ "${1:-}" = --tidy ]; then
 	tidy "$2"
 	exit
 fi
+tools=$(tests/deps.sh lint) || { echo "Bail out! no tools"; exit 1; }
+export PATH=$tools:$PATH
+if [ "${1:-}" = --format ]; then
+	files '*.c' '*.h' | xargs "$CLANG_FORMAT" -i
+	exit
+fi
 for name; do
 	[[ " ${checks[*]} " == *" $name "* ]] || { echo "lint: no check $name; there are ${checks[*]}" >&2; exit 2; }
 done
@@ -135,8 +143,6 @@ if ! git rev-parse --is-inside-work-tree >/dev/null; then
 	echo "Bail out! git does not list the files"
 	exit 1
 fi
-tools=$(tests/deps.sh lint) || { echo "Bail out! no tools"; exit 1; }
-export PATH=$tools:$PATH
 status=0 number=0
 for name in "${checks[@]}"; do
 	number=$((number + 1))

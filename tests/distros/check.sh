@@ -4,27 +4,27 @@
 #
 #   tests/distros/check.sh [SUITE...]   default: bookworm trixie forky
 #
-# $PART says what runs there:
-#   all        README's commands as written, in a new system (the default)
-#   check      only those up to and with `make check`;  demo: the same with `make demo`
-#   FILE...    tests/run.sh with these files, in the system of the last run: unit programs below
-#              build/tests, .bats files and tests/lint.sh. "units": all unit programs
+# $PART chooses the commands:
+#   all          README's commands as written, in a new system (the default)
+#   demo, check  in a new system only README's command of that name, and the one before both
+#   units        all unit tests, in the system of the last run
+#   FILE...      tests/run.sh with these files, in the system of the last run
 #
-# The committed tree is tested. Packages come from this machine's own sources, npm's from its registry.
-# A system runs in its own mount and process namespaces, which end with this script. Below $BUILD/distros,
-# SUITE.base is the system as debootstrap makes it, SUITE the one in use, and SUITE.log what was printed.
+# The committed tree is tested. Packages come from this machine's sources, and npm's from its registry. Each
+# system runs in mount and process namespaces that end with this script. Below $BUILD/distros, SUITE.base is the
+# system as debootstrap makes it, SUITE is the one in use, and SUITE.log has the output.
 # The last line is: N passed, N failed, N skipped.
 set -u
 
 limit=${LIMIT:-7200} # seconds for one system
 cd "$(dirname "$0")/../.." || exit 1
 repo=$PWD folder=$(realpath -m "${BUILD:-build}/distros") part=${PART:-all}
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 child=
 
 # shellcheck source=tests/lib/apt.sh
 . tests/lib/apt.sh
 
-# make_base SUITE - debootstrap's minimal system in $folder/SUITE.base, with this machine's sources.
+# make_base SUITE - makes $folder/SUITE.base, debootstrap's smallest system with this machine's sources.
 make_base() {
 	local suite=$1 base=$folder/$1.base script=$1 mirror component
 	[ ! -d "$base" ] || return 0
@@ -32,7 +32,7 @@ make_base() {
 		printf 'this machine has no package source of its own release\n'
 		return 1
 	fi
-	# A debootstrap older than the suite knows it by its rolling name.
+	# An older debootstrap does not know the newest suite's name, but its rolling one.
 	[ -e "/usr/share/debootstrap/scripts/$suite" ] || script=sid
 	rm -rf "$base.new"
 	debootstrap --variant=minbase "--keyring=$(apt_keyring)" "--components=${component// /,}" "$suite" \
@@ -42,12 +42,12 @@ make_base() {
 	mv "$base.new" "$base"
 }
 
-# make_root SUITE - the system in use, with the committed tree in /root/sidestep.
+# make_root SUITE - makes or updates $folder/SUITE, with the committed tree in /root/sidestep.
 make_root() {
-	local base=$folder/$1.base root=$folder/$1
-	if [[ ! -d $root || $part =~ ^(all|check|demo)$ ]]; then
-		rm -rf --one-file-system "$root.new" "$root" &&
-			cp -a --reflink=auto "$base" "$root.new" &&
+	local root=$folder/$1
+	if [[ $part =~ ^(all|check|demo)$ || ! -d $root ]]; then
+		rm -rf "$root.new" "$root"
+		cp -a --reflink=auto "$root.base" "$root.new" &&
 			git clone --quiet --no-local . "$root.new/root/sidestep" && mv "$root.new" "$root" || return
 	else
 		git bundle create --quiet "$root/root/head.bundle" HEAD &&
@@ -55,16 +55,16 @@ make_root() {
 			git -C "$root/root/sidestep" reset --quiet --hard FETCH_HEAD || return
 	fi
 	# Names and certificates are the machine's.
-	cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-	cp -L /etc/hosts "$root/etc/hosts"
-	if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
-		mkdir -p "$root/etc/ssl/certs"
-		cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/machine.crt"
-	fi
+	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+	[ ! -e /etc/ssl/certs/ca-certificates.crt ] ||
+		install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/machine.crt"
+	chroot "$root" apt-get -qq update
 }
 
-# commands - prints what is to be run in /root/sidestep, one command a line.
+# commands - prints the commands to run in /root/sidestep, one a line.
 commands() {
+	# shellcheck disable=SC2016 # for the shell in the system
+	local units='$(ls build/{,sanitize/}tests/test_* | grep -v "[.]d$")'
 	case $part in
 	all) readme_commands 'apt-get|make (demo|check)' ;;
 	check | demo) readme_commands "apt-get|make $part" ;;
@@ -72,8 +72,8 @@ commands() {
 		readme_commands apt-get
 		echo "make deps"
 		echo "make all build/peer units"
-		# shellcheck disable=SC2016 # for the shell in the system
-		echo "tests/run.sh ${part/#units/'$(basename -as .c tests/unit/test_*.c | sed s,^,build/tests/,)'}"
+		[ "$part" != units ] || echo "make SANITIZE=1 units"
+		echo "tests/run.sh ${part/#units/$units}"
 		;;
 	esac
 }
@@ -83,52 +83,63 @@ readme_commands() {
 	sed -nE "s/^ *sudo (($1)( [^#]*)?)(#.*)?\$/\\1/p" README.md
 }
 
-# run_in ROOT - runs the commands; the first process of the namespace is the one that is killed.
+# run_in ROOT - runs the commands there, and returns the status of the one that failed.
 run_in() {
-	local registry cafile
-	registry=$(npm config get registry 2>/dev/null) && [ -n "$registry" ] ||
-		registry=
+	local registry cafile=
+	registry=$(npm config get registry 2>/dev/null) || registry=
 	[ ! -e "$1/etc/ssl/machine.crt" ] || cafile=/etc/ssl/machine.crt
-	commands | setpriv --pdeathsig KILL -- unshare --mount --pid --fork --kill-child -- \
+	# Everything ends when unshare does, and that when this script does.
+	setpriv --pdeathsig KILL -- unshare --mount --pid --fork --kill-child -- \
 		env -i "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" HOME=/root LC_ALL=C.UTF-8 \
 		${registry:+"npm_config_registry=$registry"} ${cafile:+"npm_config_cafile=$cafile"} \
-		${CI:+"CI=$CI"} "$repo/tests/distros/inside.sh" "$1" "$limit"
+		${CI:+"CI=$CI"} "$repo/tests/distros/inside.sh" "$1" "$limit" < <(commands) &
+	child=$!
+	wait "$child"
 }
 
-# count LOG STATUS - adds the last line of tests/run.sh, the demo, and what ended before either.
+# count LOG STATUS - adds the totals of tests/run.sh and of the demo. A STATUS that they do not explain is one
+# more failure.
 count() {
-	local line found=
+	local line explained=
 	while read -r line; do
 		if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
 			passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
 			skipped=$((skipped + BASH_REMATCH[3]))
-			[ "${BASH_REMATCH[2]}" = 0 ] || found=1
+			[ "${BASH_REMATCH[2]}" = 0 ] || explained=1
 		elif [[ $line =~ ^([0-9]+)\ of\ ([0-9]+)\ rows\ as\ expected ]]; then
 			passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2] - BASH_REMATCH[1]))
-			[ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ] || found=1
+			[ "${BASH_REMATCH[1]}" = "${BASH_REMATCH[2]}" ] || explained=1
 		fi
 	done <"$1"
-	[ "$2" = 0 ] || [ -n "$found" ] || failed=$((failed + 1))
+	[ "$2" = 0 ] || [ -n "$explained" ] || failed=$((failed + 1))
 }
 
-[ "$(id -u)" = 0 ] || {
-	echo "check-distros: needs root: sudo make check-distros" >&2
+if [ "$(id -u)" != 0 ]; then
+	echo "check-distros needs root: sudo make check-distros" >&2
 	exit 1
-}
+fi
 tests/deps.sh distros || exit 1
 mkdir -p "$folder"
+trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null' EXIT
+trap 'exit 130' INT TERM
 [ $# -gt 0 ] || set -- bookworm trixie forky
 for suite; do
-	log=$folder/$suite.log
+	log=$folder/$suite.log started=$SECONDS
 	printf '# %s\n' "$suite"
 	if { make_base "$suite" && make_root "$suite"; } >"$log" 2>&1; then
-		run_in "$folder/$suite" 2>&1 | tee -a "$log"
-		count "$log" "${PIPESTATUS[0]}"
+		exec 3> >(tee -a "$log")
+		tee=$!
+		run_in "$folder/$suite" >&3 2>&1
+		status=$? child=
+		exec 3>&-
+		wait "$tee"
+		count "$log" "$status"
 	else
 		tail -n 20 "$log"
 		printf 'FAILED  %s: no system\n' "$suite"
 		failed=$((failed + 1))
 	fi
+	printf '# %s: %d s\n' "$suite" $((SECONDS - started))
 done
 printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ]

@@ -1,19 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The first process of a system that check.sh runs: mounts what an init would have, and runs commands.
+# Mounts the file systems that an init mounts, and runs commands: the first process of a system of check.sh.
 #
 #   tests/distros/inside.sh ROOT SECONDS <COMMANDS
 #
-# Reads one command a line, prints each with its time, and ends at the first that fails with its status.
-# The root is entered by pivot_root: who joins the mount namespace later (nsenter) must arrive there too.
+# Reads one command a line and prints each with its time. Ends with the status of the first one that fails.
 set -u
 
+# enter ROOT - makes ROOT the root of the mount namespace. chroot would not do, because nsenter leaves it.
 enter() {
 	mount --bind "$1" "$1" && cd "$1" || return
 	mount -t proc proc proc
 	mount --rbind /sys sys
 	mount --rbind /dev dev
-	# Of its own: pins, sockets and shared memory meet nobody else's.
+	# Pins, sockets and shared memory are separate from the machine's.
 	mount -t bpf bpf sys/fs/bpf
 	mount -t tmpfs -o mode=755 run run
 	mount -t tmpfs shm dev/shm

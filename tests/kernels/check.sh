@@ -1,12 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tests/kernels/check.sh [SUITE...] - runs the tests of the datapaths under the kernels of Debian's
-# suites (default: all of $suites), each in a virtual machine that has no network, sees this machine's
-# files read-only and keeps what it writes in memory. Emulated (TCG), so that it runs where nested
-# virtualisation does not: an hour in all. Ends with one line: N passed, N failed, N skipped.
+# Runs the tests of the datapaths under the kernels of other Debian releases.
+#
+#   tests/kernels/check.sh [SUITE...]   default: all of $suites
+#
+# Each kernel runs in a virtual machine that has no network, reads this machine's files and writes to memory. The
+# machines are emulated (TCG), so that they run without nested virtualisation. All together take an hour. The last
+# line is: N passed, N failed, N skipped.
 set -u
 
-suites=(bullseye bookworm trixie forky) # Linux 5.10, 6.1, 6.12 and what is next
+suites=(bullseye bookworm trixie forky) # Linux 5.10, 6.1, 6.12 and newer
 limit=2400				# seconds for one machine
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -23,7 +26,7 @@ for suite in "${@:-${suites[@]}}"; do
 		failed=$((failed + 1))
 		continue
 	fi
-	# Below $TMPDIR, which the machine sees, too.
+	# The virtual machine reads this file below $TMPDIR.
 	cat >"$log.run" <<-SCRIPT
 		uname -r
 		"$repo/tests/kernels/inside.sh" "$kernel/root" ${tests[*]}

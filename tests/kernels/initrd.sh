@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tests/kernels/initrd.sh ROOT OUTPUT - writes the initial RAM disk for the kernel that is unpacked in
-# ROOT: busybox, init, and the modules by which it reaches the machine's file system.
+# Writes the initial RAM disk for a kernel: busybox, init, and the modules to mount the host's file system.
+#
+#   tests/kernels/initrd.sh ROOT OUTPUT   ROOT is where the kernel's package is unpacked
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -9,7 +10,7 @@ root=$(CDPATH='' cd -- "$1" && pwd)
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
-# Newer packages have their modules below /usr, where everything looks for /lib.
+# Newer packages have their modules below /usr/lib, and depmod and modprobe look in /lib.
 [ -e "$root/lib" ] || ln -s usr/lib "$root/lib"
 version=$(ls "$root/lib/modules")
 /sbin/depmod -b "$root" "$version"

@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# tests/kernels/inside.sh ROOT FILE... - the virtual machine's part of check.sh: what an init would
-# have mounted, then tests/run.sh with these files. ROOT is where the kernel's package is unpacked.
+# Runs tests inside a virtual machine of check.sh, after mounting the file systems that an init mounts.
+#
+#   tests/kernels/inside.sh ROOT FILE...   ROOT is where the kernel's package is unpacked; the files are for
+#                                          tests/run.sh
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 root=$1
 shift
@@ -17,7 +19,7 @@ ln -sfn /proc/self/fd /dev/fd
 ln -sfn fd/0 /dev/stdin
 ln -sfn fd/1 /dev/stdout
 ln -sfn fd/2 /dev/stderr
-# Its device node comes with it; a machine with an init has both.
+# The module brings /dev/net/tun, which a machine with an init has.
 modprobe tun
 ip link set lo up
 tests/run.sh --light "$@"
