@@ -15,16 +15,17 @@
 #include "tls/tls_cache.h"
 #include "tls/tls_certificate.h"
 
-/* A cached leaf is not handed out any more this long before its end: seconds. */
+/* A cached leaf is replaced so many seconds before its end. */
 #define RENEW_S 3600
 
 struct tls_authority {
 	X509 *certificate;
 	EVP_PKEY *key;
-	/* One key for all leaves: making one costs as much as a signature, and whoever could read
-	 * it out of this process could read the authority's key beside it. */
+	/* One key serves all leaves. A key costs as much as a signature, and an attacker who reads
+	 * it out of this process can read the authority's key as well. */
 	EVP_PKEY *leaf_key;
-	/* Of all connections, which differ in the leaf only: making one costs a millisecond. */
+	/* One context serves all connections, which differ only in the leaf. It costs a
+	 * millisecond. */
 	SSL_CTX *context;
 	char *pem;
 	size_t pem_size;
@@ -38,7 +39,7 @@ static int key_new(EVP_PKEY **ret_key)
 	return *ret_key ? 0 : -EIO;
 }
 
-/* What a BIO in memory holds, as a string of its own. */
+/* Copies the contents of a memory BIO to a string. */
 static int text_take(BIO *bio, char **ret_text, size_t *ret_size)
 {
 	char *data, *text;
@@ -91,8 +92,8 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-/* Under another name first: readers see the old file or the new one, and nobody ever sees a key
- * with more rights than @mode. */
+/* Writes under another name and renames, so that readers see the old file or the new one. The file
+ * never has more rights than @mode. */
 static int write_file(int directory, const char *name, mode_t mode, const char *data, size_t size)
 {
 	_cleanup_close_ int fd = -1;
@@ -106,7 +107,7 @@ static int write_file(int directory, const char *name, mode_t mode, const char *
 	if (fd < 0)
 		return -errno;
 	error = write_all(fd, data, size);
-	/* The umask has no say in it. */
+	/* Overrides the umask. */
 	if (error == 0 &&
 	    (fchmod(fd, mode) < 0 || renameat(directory, temporary, directory, name) < 0))
 		error = -errno;
@@ -140,7 +141,7 @@ static int write_files(const struct tls_authority *authority, const char *path)
 	return 0;
 }
 
-/* The cached leaf, or a new one. NULL: logged. */
+/* Returns the cached leaf, or a new one. NULL: logged. */
 static X509 *leaf_for(struct tls_authority *authority, const struct tls_name *name)
 {
 	time_t now = time(NULL);
@@ -151,8 +152,8 @@ static X509 *leaf_for(struct tls_authority *authority, const struct tls_name *na
 	(void)pthread_mutex_unlock(&authority->lock);
 	if (leaf)
 		return leaf;
-	/* Not under the lock: others shall not wait for a signature. Two threads may make the same
-	 * one; the first that is done is kept. */
+	/* Signs without the lock, so that nobody waits for it. Two threads may make the same leaf;
+	 * the first one is kept. */
 	leaf = tls_certificate_leaf(authority->certificate, authority->key, authority->leaf_key,
 				    name, now);
 	if (!leaf) {
@@ -162,7 +163,7 @@ static X509 *leaf_for(struct tls_authority *authority, const struct tls_name *na
 	(void)pthread_mutex_lock(&authority->lock);
 	other = tls_cache_find(authority->cache, name->text, now);
 	if (!other)
-		/* For want of memory it is used, and not kept. */
+		/* Without memory the leaf is used but not kept. */
 		(void)tls_cache_add(authority->cache, name->text, leaf, now + TLS_LEAF_S - RENEW_S);
 	(void)pthread_mutex_unlock(&authority->lock);
 	if (!other)
@@ -172,9 +173,9 @@ static X509 *leaf_for(struct tls_authority *authority, const struct tls_name *na
 }
 
 /*
- * RFC 7301 section 3.2. The other side of the tunnel speaks HTTP/1.1, if it speaks HTTP. A client
- * that has HTTP/2 but not that could only fail later, and less clearly: it gets the alert. Names of
- * other protocols are left unanswered: what is in the tunnel is between the two ends.
+ * Selects the protocol (ALPN, RFC 7301 section 3.2). If the gateway's side speaks HTTP, it speaks
+ * HTTP/1.1. A client with HTTP/2 alone gets the alert, because it could only fail later and less
+ * clearly. Names of other protocols stay unanswered, because only the two ends know them.
  */
 static int select_protocol(SSL *ssl, const unsigned char **ret_name, unsigned char *ret_size,
 			   const unsigned char *offered, unsigned int size, void *context)
@@ -200,7 +201,7 @@ static int select_protocol(SSL *ssl, const unsigned char **ret_name, unsigned ch
 	return verdict;
 }
 
-/* A ClientHello that was not complete when the leaf was picked may name another host. */
+/* Replaces the leaf if the ClientHello names another host: it may have been incomplete before. */
 static int check_server_name(SSL *ssl, int *alert, void *context)
 {
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
@@ -216,8 +217,7 @@ static int check_server_name(SSL *ssl, int *alert, void *context)
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* Both ends are on one machine: the cheaper cipher goes first, the client's order does not count.
- */
+/* Prefers the cheaper cipher over the client's order, because both ends are on one machine. */
 static bool set_ciphers(SSL_CTX *context)
 {
 	return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
@@ -232,13 +232,12 @@ static void set_behaviour(struct tls_authority *authority, SSL_CTX *context)
 {
 	(void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 						   SSL_OP_CIPHER_SERVER_PREFERENCE);
-	/* The chain is the leaf alone. Without NO_AUTO_CHAIN every handshake would look for more.
-	 */
+	/* The chain is the leaf alone. NO_AUTO_CHAIN saves each handshake the search for more. */
 	(void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
-	/* One recv(2) takes header and record. */
+	/* One recv(2) reads header and record. */
 	SSL_CTX_set_read_ahead(context, 1);
-	/* Tickets resume without a table here; a second one serves only clients that open several
-	 * connections at the same time, and costs each handshake. */
+	/* Tickets resume sessions without a table here. A second ticket would cost each handshake,
+	 * and serve only clients that open several connections at once. */
 	(void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);

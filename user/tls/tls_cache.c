@@ -2,17 +2,21 @@
 #include "tls/tls_cache.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "lib/list.h"
+#include "lib/util.h"
+
 #define TLS_CACHE_SLOTS (2 * TLS_CACHE_MAX)
 _Static_assert((TLS_CACHE_SLOTS & (TLS_CACHE_SLOTS - 1)) == 0, "slots are picked by a mask");
 
 struct entry {
-	struct entry *chain;	     /* next in the slot */
-	struct entry *newer, *older; /* by use */
+	struct entry *chain; /* next in the slot */
+	struct list_link use;
 	X509 *leaf;
 	time_t expires;
 	char name[];
@@ -20,7 +24,7 @@ struct entry {
 
 struct tls_cache {
 	struct entry *slots[TLS_CACHE_SLOTS];
-	struct entry *newest, *oldest;
+	struct list_link by_use; /* least recently used first */
 	size_t count;
 	uint64_t seed;
 };
@@ -29,10 +33,12 @@ struct tls_cache *tls_cache_new(void)
 {
 	struct tls_cache *cache = calloc(1, sizeof(*cache));
 
-	/* The names are the application's to choose; where they land is not. Without randomness
-	 * chains could be made long, which TLS_CACHE_MAX bounds. */
-	if (cache)
-		(void)!getrandom(&cache->seed, sizeof(cache->seed), GRND_NONBLOCK);
+	if (!cache)
+		return NULL;
+	list_init(&cache->by_use);
+	/* The application chooses the names, but must not choose their slots. Without randomness it
+	 * could make long chains, which TLS_CACHE_MAX bounds. */
+	(void)!getrandom(&cache->seed, sizeof(cache->seed), GRND_NONBLOCK);
 	return cache;
 }
 
@@ -46,29 +52,6 @@ static struct entry **slot_of(struct tls_cache *cache, const char *name)
 	return &cache->slots[(hash ^ hash >> 32) & (TLS_CACHE_SLOTS - 1)];
 }
 
-static void list_remove(struct tls_cache *cache, struct entry *entry)
-{
-	if (entry->newer)
-		entry->newer->older = entry->older;
-	else
-		cache->newest = entry->older;
-	if (entry->older)
-		entry->older->newer = entry->newer;
-	else
-		cache->oldest = entry->newer;
-}
-
-static void list_push(struct tls_cache *cache, struct entry *entry)
-{
-	entry->newer = NULL;
-	entry->older = cache->newest;
-	if (entry->older)
-		entry->older->newer = entry;
-	else
-		cache->oldest = entry;
-	cache->newest = entry;
-}
-
 static void entry_drop(struct tls_cache *cache, struct entry *entry)
 {
 	struct entry **link = slot_of(cache, entry->name);
@@ -76,18 +59,29 @@ static void entry_drop(struct tls_cache *cache, struct entry *entry)
 	while (*link != entry)
 		link = &(*link)->chain;
 	*link = entry->chain;
-	list_remove(cache, entry);
+	list_remove(&entry->use);
 	cache->count--;
 	X509_free(entry->leaf);
 	free(entry);
+}
+
+/* Drops the least recently used entry. Returns false when there is none. */
+static bool oldest_drop(struct tls_cache *cache)
+{
+	struct list_link *link = list_first(&cache->by_use);
+
+	if (!link)
+		return false;
+	entry_drop(cache, container_of(link, struct entry, use));
+	return true;
 }
 
 void tls_cache_free(struct tls_cache *cache)
 {
 	if (!cache)
 		return;
-	while (cache->oldest)
-		entry_drop(cache, cache->oldest);
+	while (oldest_drop(cache))
+		;
 	free(cache);
 }
 
@@ -106,8 +100,8 @@ X509 *tls_cache_find(struct tls_cache *cache, const char *name, time_t now)
 
 	if (!entry || entry->expires <= now)
 		return NULL;
-	list_remove(cache, entry);
-	list_push(cache, entry);
+	list_remove(&entry->use);
+	list_append(&cache->by_use, &entry->use);
 	(void)X509_up_ref(entry->leaf);
 	return entry->leaf;
 }
@@ -115,7 +109,7 @@ X509 *tls_cache_find(struct tls_cache *cache, const char *name, time_t now)
 int tls_cache_add(struct tls_cache *cache, const char *name, X509 *leaf, time_t expires)
 {
 	size_t size = strlen(name) + 1;
-	struct entry *entry = malloc(sizeof(*entry) + size), *same = entry_find(cache, name);
+	struct entry *entry = calloc(1, sizeof(*entry) + size), *same = entry_find(cache, name);
 	struct entry **slot = slot_of(cache, name);
 
 	if (!entry)
@@ -123,14 +117,14 @@ int tls_cache_add(struct tls_cache *cache, const char *name, X509 *leaf, time_t 
 	if (same)
 		entry_drop(cache, same);
 	else if (cache->count >= TLS_CACHE_MAX)
-		entry_drop(cache, cache->oldest);
+		(void)oldest_drop(cache);
 	memcpy(entry->name, name, size);
 	entry->expires = expires;
 	entry->leaf = leaf;
 	(void)X509_up_ref(leaf);
 	entry->chain = *slot;
 	*slot = entry;
-	list_push(cache, entry);
+	list_append(&cache->by_use, &entry->use);
 	cache->count++;
 	return 0;
 }

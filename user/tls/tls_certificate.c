@@ -56,7 +56,7 @@ static bool set_serial(X509 *certificate)
 
 	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
 		return false;
-	/* Positive, and of full length. */
+	/* Makes it positive and of full length. */
 	bytes[0] = (unsigned char)((bytes[0] & 0x3f) | 0x40);
 	number = BN_bin2bn(bytes, sizeof(bytes), NULL);
 	done = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
@@ -70,7 +70,7 @@ static bool set_common_name(X509_NAME *subject, const char *text)
 					  (const unsigned char *)text, -1, -1, 0) == 1;
 }
 
-/* @value in the words of x509v3_config(5). */
+/* @value has the syntax of x509v3_config(5). */
 static bool add_extension(X509 *certificate, X509 *issuer, int nid, const char *value)
 {
 	X509_EXTENSION *extension;
@@ -84,7 +84,7 @@ static bool add_extension(X509 *certificate, X509 *issuer, int nid, const char *
 	return added;
 }
 
-/* Not by x509v3_config(5), whose syntax would see more in a name than a name. */
+/* Avoids x509v3_config(5), because a name could contain its syntax. */
 static bool add_name(X509 *certificate, const struct tls_name *name, bool critical)
 {
 	GENERAL_NAMES *names = GENERAL_NAMES_new();
@@ -116,7 +116,7 @@ out:
 	return added;
 }
 
-/* What both kinds have, but for names and extensions. */
+/* Makes the part that both kinds have, without names and extensions. */
 static X509 *certificate_new(EVP_PKEY *key, time_t now, long valid_s)
 {
 	_cleanup_x509_ X509 *certificate = X509_new();
@@ -137,7 +137,8 @@ X509 *tls_certificate_authority(EVP_PKEY *key, time_t now)
 	char name[COMMON_NAME_MAX + 1];
 	unsigned char id[4];
 
-	/* Stores that find issuers by name must not mix up the authorities of two sidecars. */
+	/* The id keeps the authorities of two sidecars apart in stores that find issuers by name.
+	 */
 	if (!certificate || RAND_bytes(id, sizeof(id)) != 1)
 		return NULL;
 	(void)snprintf(name, sizeof(name), "Sidestep TLS interception %02x%02x%02x%02x", id[0],
@@ -160,7 +161,7 @@ X509 *tls_certificate_leaf(X509 *authority, EVP_PKEY *authority_key, EVP_PKEY *k
 			   const struct tls_name *name, time_t now)
 {
 	_cleanup_x509_ X509 *certificate = certificate_new(key, now, TLS_LEAF_S);
-	/* A longer one has no place there: an empty subject, and then the SAN is critical (RFC 5280
+	/* A longer name does not fit the subject. An empty subject makes the SAN critical (RFC 5280
 	 * section 4.2.1.6). */
 	bool short_name = strlen(name->text) <= COMMON_NAME_MAX;
 

@@ -8,8 +8,8 @@
 
 #include "lib/util.h"
 
-/* A direction yields to the other connections after this many bytes: a quarter of the plain relay's
- * budget, as a byte here costs about four times as much. */
+/* A direction yields to the other flows after so many bytes. This is a quarter of the plain relay's
+ * budget, because a byte costs about four times as much here. */
 #define TLS_BUDGET (256 * 1024)
 
 enum {
@@ -23,7 +23,7 @@ struct tls_relay_pool *tls_relay_pool_new(struct relay_pool *relays, unsigned in
 
 	if (!pool)
 		return NULL;
-	/* The scratch is left alone: its pages come with use. */
+	/* The scratch is not cleared, so that its pages come with use. */
 	memset(pool, 0, offsetof(struct tls_relay_pool, scratch));
 	pool->scratch.size = 0;
 	pool->relays = relays;
@@ -46,14 +46,14 @@ static void relay_finish(struct tls_relay *tls, bool reset)
 	relay->finish(relay, reset);
 }
 
-/* The application gets the alert that OpenSSL wrote, and a FIN; the gateway, which was promised a
- * stream, a RST. */
+/* Sends the application OpenSSL's alert and a FIN. The gateway was promised a stream and gets a
+ * RST. */
 static void handshake_failed(struct tls_relay *tls, int error)
 {
 	struct tls_failure failure = {.error = error};
 
-	/* A client that closes before it has read all is reset by its kernel, right behind the
-	 * alert that tells why (curl does so). */
+	/* A client may close before it has read everything, as curl does. Its kernel then resets,
+	 * right behind the alert that gives the reason. */
 	if (error == -ECONNRESET || error == -EPIPE) {
 		tls->relay->side[0].latched |= EPOLLIN;
 		if (tls_stream_accept(&tls->stream) == -EPROTO)
@@ -73,7 +73,7 @@ static void handshake_expired(struct loop_timer *timer)
 	handshake_failed(container_of(timer, struct tls_relay, handshake_timer), -ETIMEDOUT);
 }
 
-/* True when the handshake is done; false when it goes on, or when the relay is gone. */
+/* Returns true when the handshake is done, false when it continues or the relay is gone. */
 static bool handshake_pump(struct tls_relay *tls)
 {
 	int result, flushed;
@@ -102,7 +102,7 @@ static void pump_later(struct tls_relay *tls)
 	loop_defer(tls->pool->relays->loop, &tls->again);
 }
 
-/* Moves what can be moved to the gateway. 0 or negative errno. */
+/* Moves bytes to the gateway until a side blocks. Returns 0 or negative errno. */
 static int decrypt_pump(struct tls_relay *tls)
 {
 	struct relay *relay = tls->relay;
@@ -141,12 +141,12 @@ static int decrypt_pump(struct tls_relay *tls)
 	if (tls->truncated)
 		return -ECONNRESET;
 	direction->closed = true;
-	/* Fails only when the target is gone, which its own event tells. */
+	/* Fails only when the gateway is gone, and then its own event follows. */
 	(void)shutdown(relay->side[1].fd, SHUT_WR);
 	return 0;
 }
 
-/* What came with the gateway's answer. */
+/* Encrypts the bytes that came with the gateway's answer. */
 static int encrypt_queued(struct tls_relay *tls)
 {
 	struct relay_direction *direction = &tls->relay->direction[ENCRYPT];
@@ -160,7 +160,7 @@ static int encrypt_queued(struct tls_relay *tls)
 	return error;
 }
 
-/* One read(2) from the gateway, encrypted. As direction_copy() of the relay. */
+/* Encrypts the bytes of one recv(2) from the gateway, as direction_copy() of the relay. */
 static ssize_t encrypt_copy(struct tls_relay *tls)
 {
 	struct relay *relay = tls->relay;
@@ -187,7 +187,7 @@ static ssize_t encrypt_copy(struct tls_relay *tls)
 	return error < 0 ? error : size;
 }
 
-/* Moves what can be moved to the application. 0 or negative errno. */
+/* Moves bytes to the application until a side blocks. Returns 0 or negative errno. */
 static int encrypt_pump(struct tls_relay *tls)
 {
 	struct relay *relay = tls->relay;
@@ -195,7 +195,7 @@ static int encrypt_pump(struct tls_relay *tls)
 	size_t budget = TLS_BUDGET;
 	int flushed, error;
 
-	/* Also when closed: answers to what was read may be waiting. */
+	/* Even when closed, TLS answers to received records may be waiting. */
 	while ((flushed = tls_stream_flush(&tls->stream)) > 0 && !direction->closed) {
 		ssize_t size = 0;
 
@@ -238,7 +238,7 @@ static void relay_pump(struct tls_relay *tls)
 	if (!tls->established && !handshake_pump(tls))
 		return;
 	error = decrypt_pump(tls);
-	/* Also then: an alert may have been written. */
+	/* After an error, too: OpenSSL may have written an alert. */
 	if (error < 0)
 		(void)tls_stream_flush(&tls->stream);
 	else
@@ -278,7 +278,8 @@ struct tls_relay *tls_relay_new(struct relay *relay, struct tls_relay_pool *pool
 	return tls;
 }
 
-/* As relay_start() and relay_event() do: no further event will announce what these did. */
+/* No further event will announce the bytes behind these, so they count as readable until EAGAIN, as
+ * in the relay. */
 static void side_latch(struct relay *relay, int side, uint32_t events)
 {
 	if (!(events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)))
@@ -295,7 +296,7 @@ void tls_relay_start(struct tls_relay *tls)
 	side_latch(relay, 0, relay->side[0].latched);
 	side_latch(relay, 1, relay->side[1].latched);
 	if (relay->direction[DECRYPT].ended) {
-		/* Not by TLS: the stream has to see for itself. */
+		/* The stream has not seen this EOF and must read it itself. */
 		relay->direction[DECRYPT].ended = false;
 		relay->side[0].latched |= EPOLLIN;
 	}

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Bytes from before the stream, then the socket's. @ret_size: 0 at EOF. 0 or negative errno. */
+/* Returns the first bytes, later those of the socket; @ret_size is 0 at EOF. 0 or negative errno.
+ */
 static int stream_receive(struct tls_stream *stream, char *data, size_t size, size_t *ret_size)
 {
 	struct loop_handler *socket = stream->socket;
@@ -34,7 +35,7 @@ static int stream_receive(struct tls_stream *stream, char *data, size_t size, si
 	} while (received < 0 && errno == EINTR);
 	if (received < 0 && errno != EAGAIN)
 		return -errno;
-	/* As in the relay: a short read ends it unless an event said that more comes. */
+	/* As in the relay, a short read empties the socket, unless an event announced more. */
 	if (received < 0 ||
 	    ((size_t)received < size && !(socket->latched & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI))))
 		socket->latched &= ~(uint32_t)EPOLLIN;
@@ -60,7 +61,7 @@ static int bio_read(BIO *bio, char *data, int size)
 	return error < 0 ? -1 : (int)received;
 }
 
-/* Appends to what is kept. 0, -ENOBUFS or -ENOMEM. */
+/* Appends @data to the kept bytes. Returns 0, -ENOBUFS or -ENOMEM. */
 static int stream_keep(struct tls_stream *stream, const char *data, size_t size)
 {
 	size_t kept = stream->kept ? stream->kept_end - stream->kept_begin : 0;
@@ -98,7 +99,7 @@ static int bio_write(BIO *bio, const char *data, int size)
 	return size;
 }
 
-/* Nothing is buffered behind the write. EOF is told by stream->ended alone. */
+/* A flush has nothing to do here. Only stream->ended reports EOF. */
 static long bio_control(BIO *bio, int command, long number, void *pointer)
 {
 	(void)bio;
@@ -161,7 +162,7 @@ void tls_stream_release(struct tls_stream *stream)
 	stream->kept = NULL;
 }
 
-/* Why a call of OpenSSL returned @result. */
+/* Returns the reason why a call of OpenSSL returned @result. */
 static int stream_error(struct tls_stream *stream, int result)
 {
 	switch (SSL_get_error(stream->ssl, result)) {
@@ -187,7 +188,7 @@ int tls_stream_accept(struct tls_stream *stream)
 	if (result == 1)
 		return 1;
 	error = stream_error(stream, result);
-	/* A close_notify before the end of the handshake. */
+	/* close_notify came before the end of the handshake. */
 	if (error == 0)
 		return -ENODATA;
 	return error == -EAGAIN ? 0 : error;
@@ -199,7 +200,7 @@ ssize_t tls_stream_read(struct tls_stream *stream, char *buffer, size_t size)
 	int result = 0;
 
 	ERR_clear_error();
-	/* One record a call. Those that are there go on together. */
+	/* Each call reads one record. Return all that are there together. */
 	while (used < size) {
 		size_t part;
 
@@ -223,7 +224,7 @@ int tls_stream_write(struct tls_stream *stream, const char *data, size_t size)
 	if (result == 1)
 		return 0;
 	error = stream_error(stream, result);
-	/* The BIO takes all, and there is no renegotiation: it cannot wait for anything. */
+	/* The BIO takes everything and renegotiation is off, so a write never waits. */
 	return error == 0 || error == -EAGAIN ? -EPROTO : error;
 }
 
@@ -238,7 +239,7 @@ int tls_stream_shutdown(struct tls_stream *stream)
 	return result >= 0 ? 0 : stream_error(stream, result);
 }
 
-/* Sends from @data until the socket takes no more; @ret_sent is valid then, too. */
+/* Sends @data until the socket takes no more. @ret_sent is valid on failure, too. */
 static int stream_send(const struct tls_stream *stream, const char *data, size_t size,
 		       size_t *ret_sent)
 {
