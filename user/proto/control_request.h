@@ -2,10 +2,12 @@
 /*
  * One HTTP/1.x request to the control API, parsed as it arrives.
  *
- * The parser (http_head.h) is strict. Refused besides: a repeated Host, X-Dst-Addr,
- * Transfer-Encoding or Expect; an HTTP/1.1 request without Host; a Transfer-Encoding other than
- * "chunked", or together with Content-Length; a CONNECT with a body. A CONNECT needs no Host,
- * because workerd sends none.
+ * The parser (http_head.h) is strict. In addition these are refused:
+ *
+ * - a Host, X-Dst-Addr, Transfer-Encoding or Expect that comes twice
+ * - an HTTP/1.1 request without Host, except CONNECT, because workerd sends none there
+ * - a Transfer-Encoding other than "chunked", or together with Content-Length
+ * - a CONNECT with a body
  */
 #ifndef SIDESTEP_CONTROL_REQUEST_H
 #define SIDESTEP_CONTROL_REQUEST_H

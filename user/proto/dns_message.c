@@ -23,12 +23,12 @@
 
 #define LABEL_MAX   63
 #define NAME_OCTETS 255
-/* The two upper bits of a length octet: 11 is a pointer, 01 and 10 are nothing any more. */
+/* The two upper bits of a length octet. 11 is a pointer; 01 and 10 are obsolete. */
 #define LABEL_KIND    0xc0
 #define LABEL_POINTER 0xc0
-/* Type, class, TTL and the length of the data, behind a record's name. */
+/* Type, class, TTL and data length follow a record's name. */
 #define RECORD_FIXED 10
-/* Bytes that pass on any link without fragments (DNS flag day 2020). */
+/* A message of this size passes any link without fragments (DNS flag day 2020). Bytes. */
 #define EDNS_SIZE 1232
 #define EDNS_DO	  0x8000
 #define TTL	  60
@@ -48,7 +48,7 @@ static uint8_t *put16(uint8_t *at, uint16_t value)
 	return at + 2;
 }
 
-/* The octets of the uncompressed name at the start of @at, or 0. */
+/* Returns the octets of the uncompressed name at @at, or 0. */
 static size_t name_size(const uint8_t *at, size_t room)
 {
 	size_t size = 0;
@@ -63,7 +63,7 @@ static size_t name_size(const uint8_t *at, size_t room)
 	return 0;
 }
 
-/* The same for a name that may end in a pointer, which is not followed. */
+/* The same for a name that may end in a pointer. The pointer is not followed. */
 static size_t owner_size(const uint8_t *at, size_t room)
 {
 	size_t size = 0;
@@ -80,7 +80,7 @@ static size_t owner_size(const uint8_t *at, size_t room)
 	return 0;
 }
 
-/* Reads the OPT record, of which there may be one, and its name is the root. */
+/* Reads the OPT record. There may be only one, and its name is the root. */
 static int read_opt(struct dns_question *question, const uint8_t *fixed, size_t owner)
 {
 	if (question->edns || owner != 1)
@@ -91,8 +91,9 @@ static int read_opt(struct dns_question *question, const uint8_t *fixed, size_t 
 	return 0;
 }
 
-/* Walks the records behind the question, whose last @additional are the additional section, where
- * an OPT record has its place. Each takes at least 11 bytes: the message bounds the walk. */
+/* Walks the records behind the question. The last @additional of them are the additional section,
+ * which may have an OPT record. Each record has at least 11 bytes, so the message bounds the walk.
+ */
 static int walk_records(struct dns_question *question, const uint8_t *at, size_t room,
 			unsigned int records, unsigned int additional)
 {
@@ -173,7 +174,7 @@ void dns_question_name(const struct dns_question *question, char text[DNS_NAME_T
 	*end = '\0';
 }
 
-/* Length octets are below the letters, so a name can be compared like text. */
+/* Length octets are smaller than letters, so names compare like text. */
 static bool names_equal(const uint8_t *a, const uint8_t *b, size_t size)
 {
 	size_t i;
@@ -217,7 +218,7 @@ void dns_set_id(void *message, uint16_t id)
 	(void)put16(message, id);
 }
 
-/* The header but for its counts, and the question. Returns the end. */
+/* Writes the header, except three of its counts, and the question. Returns the end. */
 static uint8_t *write_start(const struct dns_question *question, uint16_t flags,
 			    enum dns_rcode rcode, uint8_t *message)
 {
@@ -247,7 +248,7 @@ static uint8_t *write_opt(const struct dns_question *question, enum dns_rcode rc
 	return put16(at, 0);
 }
 
-/* A record whose name is the question's. */
+/* Writes an address record with the question's name. Returns the end. */
 static uint8_t *write_address(uint8_t *at, uint16_t type, const uint8_t *address, uint16_t size)
 {
 	at = put16(at, LABEL_POINTER << 8 | DNS_HEADER_SIZE);

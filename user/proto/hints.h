@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds the destination's name in a client's first bytes: the server name of a TLS ClientHello
- * (RFC 6066 section 3), or the Host of an HTTP/1.x request (RFC 9112 section 3.2).
+ * Finds the destination's name in a client's first bytes. That is the server name of a TLS
+ * ClientHello (RFC 6066 section 3), or the Host of an HTTP/1.x request (RFC 9112 section 3.2).
  *
  * The bytes are hostile. A name is reported only when hostname.h calls it valid, so it is safe in a
  * header.

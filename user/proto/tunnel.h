@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Both ends of the HTTP/1.1 CONNECT exchange that opens a tunnel (RFC 9110 section 9.3.6): the
- * proxy writes the request and reads the answer, the gateway reads the request.
+ * Both ends of the HTTP/1.1 CONNECT exchange that opens a tunnel (RFC 9110 section 9.3.6). The
+ * proxy writes the request and reads the answer. The gateway reads the request.
  */
 #ifndef SIDESTEP_TUNNEL_H
 #define SIDESTEP_TUNNEL_H
