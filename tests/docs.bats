@@ -112,6 +112,10 @@ arrived() {
 	tests/docs.py messages
 }
 
+@test "docs/DEVELOPING.md has the rooms of user/LAYERS" {
+	tests/docs.py rooms
+}
+
 @test "links between pages lead somewhere, and paths of the source exist" {
 	tests/docs.py links
 }

@@ -5,7 +5,8 @@
 tests/docs.py options PROGRAM   docs/OPTIONS.md against the --help of each command
 tests/docs.py messages          docs/TROUBLESHOOTING.md against the strings in user/
 tests/docs.py walks             the walks of docs/DEVELOPING.md against the functions in user/
-tests/docs.py links             links between pages, and paths of the source that pages name
+tests/docs.py rooms             its table of rooms against user/LAYERS
+tests/docs.py links             links between pages, and paths and functions of the source in them
 tests/docs.py block HEADING N   prints the Nth block of commands below that heading of README.md
 tests/docs.py blocks            prints "HEADING<tab>N" for each block of commands in README.md
 
@@ -173,7 +174,7 @@ def check_messages():
 def check_walks():
     """Each step is "N. `function()` `user/ROOM/file.c` ...", and a line with *loop* ends a stretch."""
     page = (ROOT / "docs/DEVELOPING.md").read_text()
-    walks = re.findall(r"^### (Walk: .*)\n(.*?)(?=^#|\Z)", page, re.S | re.M)
+    walks = re.findall(r"^### (Walk: [^\n]*)\n(.*?)(?=^#|\Z)", page, re.S | re.M)
     if len(walks) < 2:
         yield f"docs/DEVELOPING.md has {len(walks)} walks"
     for title, text in walks:
@@ -208,6 +209,19 @@ def check_walks():
             yield f"{title}: no steps"
 
 
+# Rooms
+
+
+def check_rooms():
+    """The table of rooms in docs/DEVELOPING.md against user/LAYERS."""
+    lines = (ROOT / "user/LAYERS").read_text().splitlines()
+    layers = [tuple(part.strip() for part in line.split(":")) for line in lines if line and line[0] != "#"]
+    page = section((ROOT / "docs/DEVELOPING.md").read_text(), "The rooms of `user/`")
+    table = [(cells[0].strip("`"), cells[1]) for cells in rows(page)]
+    for room in sorted(set(layers) ^ set(table)):
+        yield f"{room[0]}: {room[1]}: only in {'user/LAYERS' if room in layers else 'the page'}"
+
+
 # Links
 
 
@@ -217,6 +231,9 @@ def anchors(text):
 
 
 def check_links():
+    sources = [path for suffix in ("[ch]", "py", "bash") for path in ROOT.glob(f"[!.b]*/**/*.{suffix}")]
+    sources += [path for folder in ("bpf", "bench") for path in ROOT.glob(f"{folder}/**/*.[chp]*")]
+    words = set(re.findall(r"\b\w+\b", "\n".join(path.read_text() for path in sources)))
     for page in PAGES:
         text = page.read_text()
         name = page.relative_to(ROOT)
@@ -231,8 +248,11 @@ def check_links():
             elif anchor and anchor not in anchors(path.read_text()):
                 yield f"{name}: no heading for {target}"
         for path in re.findall(r"`((?:user|bpf|include|tests|bench|image|examples|docs)/[\w./*-]+)`", prose):
-            if not path.startswith("bench/out/") and not list(ROOT.glob(path.rstrip("/"))):
+            if not path.startswith("bench/out/") and not list(ROOT.glob(path.rstrip("/").replace("NAME", "*"))):
                 yield f"{name}: no {path}"
+        for function in re.findall(r"`([a-z]\w*)\(\)`", prose):
+            if function not in words:
+                yield f"{name}: the source has no {function}()"
 
 
 # Blocks of commands
@@ -260,7 +280,13 @@ def print_blocks(arguments):
     return 1 if arguments else 0
 
 
-CHECKS = {"options": check_options, "messages": check_messages, "walks": check_walks, "links": check_links}
+CHECKS = {
+    "options": check_options,
+    "messages": check_messages,
+    "walks": check_walks,
+    "rooms": check_rooms,
+    "links": check_links,
+}
 
 
 def main(arguments):
