@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The subcommands. Each gets its own name as argv[0] and returns the exit status. */
+/* The subcommands and exit statuses. A subcommand gets its own name as argv[0], and returns the
+ * exit status. */
 #ifndef SIDESTEP_COMMANDS_H
 #define SIDESTEP_COMMANDS_H
 
 enum exit_status {
 	STATUS_OK = 0,
-	STATUS_FAILED = 1,  /* could not do it; the log says why */
+	STATUS_FAILED = 1,  /* failed; the log has the reason */
 	STATUS_USAGE = 2,   /* the command line is wrong */
 	STATUS_BUSY = 3,    /* another instance is running here */
 	STATUS_GATEWAY = 4, /* the gateway cannot be reached (doctor) */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The entry point: chooses the subcommand. */
 #include <string.h>
 
 #include "commands.h"
@@ -10,12 +11,13 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
-	{"sidecar", command_sidecar, "intercept outbound connections, here or of a Docker bridge"},
-	{"agent", command_agent, "the host's agent, for sidecars that may not load programs"},
-	{"gateway", command_gateway, "the reference HTTP CONNECT gateway"},
-	{"demo", command_demo, "the main job in private network namespaces, without Docker"},
-	{"status", command_status, "what running instances intercept, bypass and count"},
-	{"doctor", command_doctor, "what is missing here, and what to do about it"},
+	{"sidecar", command_sidecar,
+	 "intercept outbound connections, of this namespace or of a Docker bridge"},
+	{"agent", command_agent, "steer for sidecars that may not load BPF programs"},
+	{"gateway", command_gateway, "run the reference HTTP CONNECT gateway"},
+	{"demo", command_demo, "show the main job in private network namespaces, without Docker"},
+	{"status", command_status, "show what running instances intercept, bypass and count"},
+	{"doctor", command_doctor, "find out what a sidecar would lack here"},
 };
 
 static void print_usage(FILE *stream)
@@ -24,14 +26,15 @@ static void print_usage(FILE *stream)
 
 	(void)fprintf(stream,
 		      "Usage: sidestep COMMAND [OPTIONS]\n\n"
-		      "Intercepts the outbound connections of Docker containers with eBPF and "
-		      "hands them\nto a gateway; steps aside for the containers' own bridge "
+		      "Intercepts the outbound connections of Docker containers with eBPF, and\n"
+		      "hands them to a gateway. Steps aside for the containers' own bridge "
 		      "traffic.\n\nCommands:\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		(void)fprintf(stream, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	(void)fprintf(stream, "\n\"sidestep COMMAND --help\" explains each. Without a command, "
-			      "options are the sidecar's.\nWith SERVER=1 in the environment and no "
-			      "arguments it is the gateway.\n");
+	(void)fprintf(stream,
+		      "\n\"sidestep COMMAND --help\" explains each. Without a command, the\n"
+		      "options are the sidecar's. With SERVER=1 in the environment and no\n"
+		      "arguments, sidestep is the gateway.\n");
 }
 
 int main(int argc, char **argv)
@@ -50,7 +53,7 @@ int main(int argc, char **argv)
 		(void)printf("sidestep %s\n", SIDESTEP_VERSION);
 		return STATUS_OK;
 	}
-	/* So that it can stand in for an image whose ENTRYPOINT takes only options. */
+	/* It can replace an image whose ENTRYPOINT takes only options. */
 	if (argv[1][0] == '-')
 		return command_sidecar(argc, argv);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)

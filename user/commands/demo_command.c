@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * `sidestep demo`: the main job in two private network namespaces, without Docker. A "container"
- * with the sidecar in it, and a "host" with the bridge's address, a neighbour's service and the
- * reference gateway. Nothing of it is seen outside, and all of it goes with the processes.
+ * `sidestep demo`: the main job in two private network namespaces, without Docker. The "container"
+ * has the sidecar in it. The "host" has the bridge's address, a neighbour's service and the
+ * reference gateway. Nothing is visible outside, and everything ends with the processes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,8 +36,8 @@
 #define STEP_MS 5000
 
 static const struct option_status statuses[] = {
-	{STATUS_OK, "every row was as expected"},
-	{STATUS_FAILED, "a row was not, or the namespaces could not be made"},
+	{STATUS_OK, "every row is as expected"},
+	{STATUS_FAILED, "a row is not, or the namespaces could not be made"},
 	{STATUS_USAGE, "wrong command line"},
 };
 
@@ -45,18 +45,18 @@ static const struct options_command command = {
 	.name = "sidestep demo",
 	.summary = "Shows the main job in private network namespaces, without Docker.",
 	.description =
-		"Makes a container's network, starts the sidecar and the reference gateway "
-		"in it, opens connections and prints where each arrived. Needs root. Nothing "
-		"is left behind.",
+		"Makes a container's network with the sidecar and the reference gateway, opens "
+		"connections, and prints where each one arrived. Needs root. Leaves nothing "
+		"behind.",
 	.statuses = statuses,
 	.status_count = ARRAY_SIZE(statuses),
 };
 
-/* What is connected to, and what answers. */
+/* The rows: a connection's target, and the expected answer. */
 static const struct demo_case {
 	const char *what;
 	const char *target; /* as endpoint_parse() takes it */
-	const char *answer; /* in the first line of what comes back */
+	const char *answer; /* part of the expected reply */
 	const char *verdict;
 } cases[] = {
 	{"an address that does not exist", "192.0.2.77:80", "destination 192.0.2.77:80",
@@ -72,7 +72,7 @@ struct demo {
 	pid_t gateway, service, sidecar;
 };
 
-/* Brings up @name with an address of each family and, for the container, default routes. */
+/* Sets a link up with an address of each family. With @vias it also gets default routes. */
 static int configure(const char *name, const char *const addresses[2], const char *const vias[2])
 {
 	static const int lengths[] = {24, 64};
@@ -128,7 +128,7 @@ static int make_networks(struct demo *demo)
 	return error;
 }
 
-/* Forks into the namespace; the child ends with its parent. 0 in the child. */
+/* Forks a child into the namespace, which ends with its parent. Returns 0 in the child. */
 static pid_t fork_into(int netns)
 {
 	pid_t pid = fork();
@@ -141,7 +141,7 @@ static pid_t fork_into(int netns)
 	return 0;
 }
 
-/* The neighbour's service: says who connected. */
+/* Runs the neighbour's service, which tells each client the client's address. */
 static void serve(void)
 {
 	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(SERVICE_PORT)};
@@ -172,7 +172,7 @@ static void serve(void)
 	}
 }
 
-/* Runs a subcommand as if typed; its messages go to @log_fd. */
+/* Runs a subcommand in a child. Its messages go to @log_fd. */
 static pid_t start(int netns, int (*run)(int, char **), const char *const *arguments, int log_fd)
 {
 	pid_t pid = fork_into(netns);
@@ -183,11 +183,11 @@ static pid_t start(int netns, int (*run)(int, char **), const char *const *argum
 	(void)dup2(log_fd, STDERR_FILENO);
 	while (arguments[count])
 		count++;
-	/* As main() has them: nobody writes to them. */
+	/* main()'s arguments are not const, but no command writes to them. */
 	_exit(run(count, (char **)arguments));
 }
 
-/* A connection to @target, answered: a negative errno, or 0 with what came back. */
+/* Connects to @target and reads its reply. Returns 0 or negative errno. */
 static int ask_once(const struct endpoint *target, char *answer, size_t size)
 {
 	static const char request[] = "GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n";
@@ -208,7 +208,7 @@ static int ask_once(const struct endpoint *target, char *answer, size_t size)
 	return got < 0 ? -errno : 0;
 }
 
-/* The gateway and the service may still be starting: until they listen they refuse. */
+/* Asks until gateway and service, which may still be starting, no longer refuse. */
 static int ask(const char *text, char *answer, size_t size)
 {
 	struct endpoint target;
@@ -308,7 +308,7 @@ int command_demo(int argc, char **argv)
 	error = options_parse(&command, argc, argv, &unused, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
-	/* A child that ends must not take us along when we write to it. */
+	/* Writing to a child that has ended must be an error, not a signal. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	error = make_networks(&demo);
 	if (error < 0)

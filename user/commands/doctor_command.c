@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `sidestep doctor`: looks at what the sidecar needs, changes nothing. */
+/* `sidestep doctor`: checks for everything that the sidecar needs, and changes nothing. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -28,31 +28,32 @@ enum finding {
 };
 
 struct doctor {
-	struct sidecar_options options; /* of which it reads the gateway's */
+	struct sidecar_options options; /* only the gateway's */
+	bool bpf;			/* this process can load BPF programs */
 	bool failed;
 	bool gateway_failed;
 };
 
 static const struct option_example examples[] = {
-	{"What does a sidecar lack in an application container's network namespace?",
+	{"Check for a sidecar in an application container's network namespace:",
 	 "docker run --rm --network container:app --cap-add NET_ADMIN IMAGE doctor --gateway "
 	 "172.17.0.1:8080"},
 };
 
 static const struct option_status statuses[] = {
-	{STATUS_OK, "all is well, or there are only warnings"},
-	{STATUS_FAILED, "something failed that the sidecar needs"},
+	{STATUS_OK, "no check failed; there may be warnings"},
+	{STATUS_FAILED, "a check failed that the sidecar needs"},
 	{STATUS_USAGE, "wrong command line"},
-	{STATUS_GATEWAY, "the gateway cannot be reached, whatever else failed"},
+	{STATUS_GATEWAY, "the gateway cannot be reached; other checks may have failed, too"},
 };
 
 static const struct options_command command = {
 	.name = "sidestep doctor",
-	.summary = "Finds out what a sidecar would lack here, and what to do about it.",
-	.description = "Prints a line for each check: ok, warning or failed, what was looked at, "
-		       "what was found, and the remedy. Run it where the sidecar is to run, with "
-		       "the same rights. It connects to the gateway and closes; nothing is sent, "
-		       "and nothing is changed.",
+	.summary = "Finds out what a sidecar would lack here, and prints remedies.",
+	.description = "Prints a line for each check: ok, warning or failed, the subject, the "
+		       "finding, and the remedy. Run it in the sidecar's network namespace with "
+		       "the sidecar's rights. It connects to the gateway and closes. It sends and "
+		       "changes nothing.",
 	.entries = sidecar_entries,
 	.entry_count = SIDECAR_GATEWAY_ENTRIES,
 	.examples = examples,
@@ -61,14 +62,14 @@ static const struct options_command command = {
 	.status_count = ARRAY_SIZE(statuses),
 };
 
-/* One line: "@finding @what: DETAIL; REMEDY". */
+/* Prints a line: "FINDING SUBJECT: DETAIL; REMEDY". */
 __attribute__((format(printf, 4, 5))) static void tell(struct doctor *doctor, enum finding finding,
-						       const char *what, const char *format, ...)
+						       const char *subject, const char *format, ...)
 {
 	static const char *const names[] = {"ok", "warning", "failed"};
 	va_list arguments;
 
-	(void)printf("%-7s %s: ", names[finding], what);
+	(void)printf("%-7s %s: ", names[finding], subject);
 	va_start(arguments, format);
 	(void)vprintf(format, arguments);
 	va_end(arguments);
@@ -111,8 +112,15 @@ static int check_gateway(struct doctor *doctor)
 	return 0;
 }
 
-/* Returns whether this process can load BPF programs. */
-static bool check_bpf(struct doctor *doctor)
+static void check_rights(struct doctor *doctor)
+{
+	if (privileges_have_net_admin())
+		tell(doctor, FINDING_OK, "CAP_NET_ADMIN", "held");
+	else
+		tell(doctor, FINDING_FAILED, "CAP_NET_ADMIN", "missing; --cap-add NET_ADMIN");
+}
+
+static void check_bpf(struct doctor *doctor)
 {
 	_cleanup_close_ int fd = -1;
 
@@ -120,19 +128,19 @@ static bool check_bpf(struct doctor *doctor)
 		tell(doctor, FINDING_OK, "CAP_BPF",
 		     "not held: an nftables table steers, until the host's agent (sidestep agent) "
 		     "comes; --cap-add BPF for own programs");
-		return false;
+		return;
 	}
 	tell(doctor, FINDING_OK, "CAP_BPF", "held");
 	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "doctor", sizeof(int), sizeof(int), 1, NULL);
 	if (fd < 0) {
 		tell(doctor, FINDING_WARNING, "bpf(2)",
-		     "%s; allow it in the seccomp profile (--security-opt seccomp=...), else an "
-		     "nftables table steers",
+		     "%s: an nftables table steers; allow it in the seccomp profile "
+		     "(--security-opt seccomp=...)",
 		     strerror(errno));
-		return false;
+		return;
 	}
 	tell(doctor, FINDING_OK, "bpf(2)", "allowed");
-	return true;
+	doctor->bpf = true;
 }
 
 static int print_nothing(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -143,7 +151,7 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
 	return 0;
 }
 
-static void check_kernel(struct doctor *doctor, bool bpf)
+static void check_kernel(struct doctor *doctor)
 {
 	unsigned int count = 0;
 	struct utsname name;
@@ -151,35 +159,36 @@ static void check_kernel(struct doctor *doctor, bool bpf)
 
 	if (uname(&name) == 0)
 		tell(doctor, FINDING_OK, "kernel", "Linux %s (%s)", name.release, name.machine);
-	if (!bpf)
+	if (!doctor->bpf)
 		return;
 	(void)libbpf_set_print(print_nothing);
 	lookup = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SK_LOOKUP, NULL);
 	if (lookup == 1)
-		tell(doctor, FINDING_OK, "sk_lookup", "there");
+		tell(doctor, FINDING_OK, "sk_lookup", "available");
 	else
 		tell(doctor, FINDING_FAILED, "sk_lookup",
-		     "%s; Linux 5.10 or newer with CONFIG_BPF_SYSCALL is needed for BPF, or "
+		     "%s; BPF needs Linux 5.10 or newer with CONFIG_BPF_SYSCALL; or use "
 		     "--datapath nft",
 		     lookup < 0 ? strerror(-lookup) : "the kernel lacks it");
 	if (bpf_prog_query(LOOPBACK_IFINDEX, (enum bpf_attach_type)ATTACH_TCX_INGRESS, 0, NULL,
 			   NULL, &count) == 0)
-		tell(doctor, FINDING_OK, "TCX", "there");
+		tell(doctor, FINDING_OK, "TCX", "available");
 	else
-		tell(doctor, FINDING_OK, "TCX", "not there (%s): clsact is used", strerror(errno));
+		tell(doctor, FINDING_OK, "TCX", "not available (%s): clsact is used",
+		     strerror(errno));
 }
 
-/* Where own programs steer, nftables is not needed. */
-static void check_nftables(struct doctor *doctor, bool bpf)
+/* Own programs do not need nftables. */
+static void check_nftables(struct doctor *doctor)
 {
 	if (datapath_nft_probe() == 0) {
 		tell(doctor, FINDING_OK, "nftables", "usable");
 		return;
 	}
-	tell(doctor, bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
-	     "the kernel refuses it; needs CAP_NET_ADMIN and nf_tables on the host (modprobe "
+	tell(doctor, doctor->bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
+	     "the kernel refuses it; it needs CAP_NET_ADMIN and nf_tables on the host (modprobe "
 	     "nf_tables)%s",
-	     bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
+	     doctor->bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
 }
 
 static void check_tun(struct doctor *doctor)
@@ -190,12 +199,12 @@ static void check_tun(struct doctor *doctor)
 		tell(doctor, FINDING_OK, "/dev/net/tun", "usable");
 	else
 		tell(doctor, FINDING_WARNING, "/dev/net/tun",
-		     "%s: should the sidecar be killed, IPv4 connections time out instead of "
-		     "failing at once; --device /dev/net/tun",
+		     "%s: if the sidecar is killed, IPv4 connections time out instead of failing "
+		     "at once; --device /dev/net/tun",
 		     strerror(errno));
 }
 
-/* A number from below /proc/sys/net, or -1. */
+/* Returns a number from /proc/sys/net, or -1. */
 static int read_setting(const char *name)
 {
 	_cleanup_fclose_ FILE *file = NULL;
@@ -226,26 +235,23 @@ static void check_network(struct doctor *doctor)
 		     holder);
 }
 
+static void (*const checks[])(struct doctor *doctor) = {
+	check_rights, check_bpf, check_kernel, check_nftables, check_tun, check_network,
+};
+
 int command_doctor(int argc, char **argv)
 {
 	struct doctor doctor = {.failed = false};
 	int first, error;
-	bool bpf;
+	size_t i;
 
 	error = options_parse(&command, argc, argv, &doctor.options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	if (check_gateway(&doctor) < 0)
 		return STATUS_USAGE;
-	if (privileges_have_net_admin())
-		tell(&doctor, FINDING_OK, "CAP_NET_ADMIN", "held");
-	else
-		tell(&doctor, FINDING_FAILED, "CAP_NET_ADMIN", "missing; --cap-add NET_ADMIN");
-	bpf = check_bpf(&doctor);
-	check_kernel(&doctor, bpf);
-	check_nftables(&doctor, bpf);
-	check_tun(&doctor);
-	check_network(&doctor);
+	for (i = 0; i < ARRAY_SIZE(checks); i++)
+		checks[i](&doctor);
 	if (doctor.gateway_failed)
 		return STATUS_GATEWAY;
 	return doctor.failed ? STATUS_FAILED : STATUS_OK;

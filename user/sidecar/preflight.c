@@ -84,7 +84,7 @@ struct preflight_advice preflight_explain(const struct socket_address *gateway, 
 	if (error == -ECONNREFUSED && !local && socket_address_is_loopback(gateway))
 		return (struct preflight_advice) {
 			"nothing listens there",
-			"start the gateway; in a container this is the container's own loopback: for a "
+			"start the gateway. In a container this is the container's own loopback. For a "
 			"gateway on the host give host.docker.internal's address"};
 	for (i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i].error == -error && known[i].local == local)

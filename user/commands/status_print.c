@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands/status_print.h"
+
+#include <stdio.h>
+
+/* At most so many flows are printed, and so many inbound connections. --json has all of them. */
+#define SHOWN_FLOWS 20
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+
+	return text ? text : "?";
+}
+
+static long long number_of(const json_t *object, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static void print_flow(const json_t *flow)
+{
+	(void)printf("    %-4s %s:%lld -> %s:%lld", text_of(flow, "protocol"),
+		     text_of(flow, "local"), number_of(flow, "local_port"), text_of(flow, "remote"),
+		     number_of(flow, "remote_port"));
+	if (json_object_get(flow, "verdict"))
+		(void)printf("  %s  %lld sent, %lld received", text_of(flow, "verdict"),
+			     number_of(flow, "bytes_sent"), number_of(flow, "bytes_received"));
+	(void)printf("\n");
+}
+
+static void print_flows(const char *title, const json_t *flows)
+{
+	size_t i, count = json_array_size(flows);
+
+	(void)printf("  %s: %zu\n", title, count);
+	for (i = 0; i < count && i < SHOWN_FLOWS; i++)
+		print_flow(json_array_get(flows, i));
+	if (count > SHOWN_FLOWS)
+		(void)printf("    ... and %zu more (--json lists all)\n", count - SHOWN_FLOWS);
+}
+
+/* @names: the agent's attachments, or NULL. */
+static void print_attached(const char *way, const json_t *names)
+{
+	const json_t *name;
+	size_t i;
+
+	if (json_array_size(names) == 0)
+		return;
+	(void)printf("  attached by %s:", way);
+	json_array_foreach (names, i, name)
+		(void)printf(" %s", json_string_value(name));
+	(void)printf("\n");
+}
+
+void status_print(const json_t *instance)
+{
+	const json_t *bypass = json_object_get(instance, "bypass");
+	json_t *counters = json_object_get(instance, "counters");
+	const char *name;
+	json_t *value, *entry;
+	size_t i, j;
+
+	name = text_of(instance, "name");
+	(void)printf("%s: %s%s%s, sidestep %s, process %lld, gateway %s\n",
+		     text_of(instance, "pin"), text_of(instance, "mode"), name[0] ? " " : "", name,
+		     text_of(instance, "version"), number_of(instance, "pid"),
+		     text_of(instance, "gateway"));
+	(void)printf("  bypassed:\n");
+	json_array_foreach (bypass, i, entry) {
+		const json_t *sources = json_object_get(entry, "sources");
+
+		(void)printf("    %-24s", text_of(entry, "prefix"));
+		json_array_foreach (sources, j, value)
+			(void)printf(" %s", json_string_value(value));
+		(void)printf("\n");
+	}
+	print_attached("links", json_object_get(instance, "links"));
+	print_attached("clsact filters", json_object_get(instance, "filters"));
+	print_flows("steered connections", json_object_get(instance, "flows"));
+	print_flows("connections from outside", json_object_get(instance, "inbound"));
+	(void)printf("  counters:");
+	json_object_foreach (counters, name, value) {
+		if (json_integer_value(value) > 0)
+			(void)printf(" %s=%lld", name, (long long)json_integer_value(value));
+	}
+	(void)printf("\n");
+}
