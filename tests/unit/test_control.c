@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,13 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "control/control.h"
 #include "lib/log.h"
 #include "lib/socket_address.h"
-#include "two_netns.h"
+#include "support/two_netns.h"
 
 #define CONTROL_AT "[::]:39001"
 

@@ -4,6 +4,7 @@
  * guarded, as the control API's is. Needs CAP_SYS_ADMIN and CAP_NET_ADMIN.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -12,12 +13,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "control/control_origin.h"
 #include "net/netlink_route.h"
-#include "two_netns.h"
+#include "support/two_netns.h"
 
 struct pair {
 	int client, accepted;

@@ -12,10 +12,11 @@
 
 #include <cmocka.h>
 
+#include "lib/address.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
 #include "sidecar/preflight.h"
-#include "two_netns.h"
+#include "support/two_netns.h"
 
 static struct socket_address tcp(const char *text)
 {
