@@ -59,18 +59,41 @@ static void test_connect_first(void **state)
 static void test_no_peek(void **state)
 {
 	(void)state;
-	RUN(CONNECTION_CONNECT, {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER});
+	RUN(CONNECTION_PEEK, {CONNECTION_NO_PEEK, CONNECTION_WAIT, CONNECTION_CONNECT},
+	    {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER});
+}
+
+static void test_redial(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_PEEK, {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_REDIAL, CONNECTION_DIAL, CONNECTION_PEEK},
+	    {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_CONNECT},
+	    {CONNECTION_REDIAL, CONNECTION_DIAL, CONNECTION_CONNECT},
+	    {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER},
+	    {CONNECTION_REDIAL, CONNECTION_DIAL, CONNECTION_CONNECT},
+	    {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER},
+	    {CONNECTION_ACCEPTED, CONNECTION_PASS, CONNECTION_RELAY},
+	    {CONNECTION_REDIAL, CONNECTION_WAIT, CONNECTION_RELAY});
+}
+
+static void test_state_names(void **state)
+{
+	(void)state;
+	assert_string_equal(connection_state_name(CONNECTION_PEEK), "peek");
+	assert_string_equal(connection_state_name(CONNECTION_DONE), "done");
 }
 
 static void test_failures(void **state)
 {
 	(void)state;
-	RUN(CONNECTION_PEEK, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE},
+	RUN(CONNECTION_PEEK, {CONNECTION_FAILED, CONNECTION_REFUSE, CONNECTION_DONE},
 	    {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_DONE},
 	    {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_DONE});
-	RUN(CONNECTION_CONNECT, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE});
-	RUN(CONNECTION_ANSWER, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE});
-	RUN(CONNECTION_ANSWER, {CONNECTION_ENDED, CONNECTION_RESET, CONNECTION_DONE});
+	RUN(CONNECTION_CONNECT, {CONNECTION_FAILED, CONNECTION_REFUSE, CONNECTION_DONE});
+	RUN(CONNECTION_ANSWER, {CONNECTION_FAILED, CONNECTION_REFUSE, CONNECTION_DONE});
+	RUN(CONNECTION_RELAY, {CONNECTION_FAILED, CONNECTION_RESET, CONNECTION_DONE});
+	RUN(CONNECTION_ANSWER, {CONNECTION_ENDED, CONNECTION_REFUSE, CONNECTION_DONE});
 }
 
 static void test_idle_cost(void **state)
@@ -83,8 +106,9 @@ static void test_idle_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peek_first), cmocka_unit_test(test_connect_first),
-		cmocka_unit_test(test_no_peek),	   cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_peek_first),  cmocka_unit_test(test_connect_first),
+		cmocka_unit_test(test_no_peek),	    cmocka_unit_test(test_redial),
+		cmocka_unit_test(test_state_names), cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_idle_cost),
 	};
 

@@ -28,8 +28,8 @@
 #define TYPE_ANY  255
 
 struct fixture {
-	struct connection_shared shared;
-	struct connection_worker worker;
+	struct worker_shared shared;
+	struct worker worker;
 	struct dns_relay *relay;
 	struct policy *policy;
 	int listener, client, resolver;

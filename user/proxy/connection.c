@@ -3,93 +3,42 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* A peek that got bytes, but not all that it wants, may last this many times peek_ms in all. */
-#define PEEK_TOTAL_FACTOR 10
-#define FLOW_MS		  1000
-
-enum connection_action connection_step(struct connection_machine *machine,
-				       enum connection_event event)
-{
-	enum connection_state state = machine->state;
-
-	if (state == CONNECTION_DONE)
-		return CONNECTION_WAIT;
-	switch (event) {
-	case CONNECTION_PEEKED:
-		if (state != CONNECTION_PEEK)
-			return CONNECTION_WAIT;
-		machine->state = machine->connected ? CONNECTION_ANSWER : CONNECTION_CONNECT;
-		return machine->connected ? CONNECTION_SEND : CONNECTION_WAIT;
-	case CONNECTION_CONNECTED:
-		machine->connected = true;
-		if (state != CONNECTION_CONNECT)
-			return CONNECTION_WAIT;
-		machine->state = CONNECTION_ANSWER;
-		return CONNECTION_SEND;
-	case CONNECTION_ACCEPTED:
-		if (state != CONNECTION_ANSWER)
-			return CONNECTION_WAIT;
-		machine->state = CONNECTION_RELAY;
-		return CONNECTION_PASS;
-	case CONNECTION_FAILED:
-		machine->state = CONNECTION_DONE;
-		return CONNECTION_RESET;
-	case CONNECTION_ENDED:
-		machine->state = CONNECTION_DONE;
-		return state == CONNECTION_RELAY ? CONNECTION_CLOSE : CONNECTION_RESET;
-	}
-	return CONNECTION_WAIT;
-}
-
-int connection_worker_init(struct connection_worker *worker)
-{
-	const struct proxy_config *config = &worker->shared->config;
-
-	loop_timer_class_init(worker->loop, &worker->peek_class, config->peek_ms);
-	loop_timer_class_init(worker->loop, &worker->peek_total_class,
-			      config->peek_ms * PEEK_TOTAL_FACTOR);
-	dialer_init(&worker->dialer, worker->loop, config->connect_ms);
-	loop_timer_class_init(worker->loop, &worker->answer_class, config->answer_ms);
-	loop_timer_class_init(worker->loop, &worker->flow_class, FLOW_MS);
-	/* One behind, so that the first connection fetches it. */
-	worker->generation = atomic_load(&worker->shared->generation) - 1;
-	if (!config->tls)
-		return 0;
-	worker->tls = tls_relay_pool_new(worker->pool, TLS_HANDSHAKE_MS);
-	return worker->tls ? 0 : -ENOMEM;
-}
-
-void connection_worker_release(struct connection_worker *worker)
-{
-	tls_relay_pool_free(worker->tls);
-	worker->tls = NULL;
-}
-
-void connection_handshake_free(struct connection *connection)
+static void dial_gateway(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
+	struct worker *worker = connection->worker;
+	static const int zero = 0;
+	const struct sockaddr *gateway;
+	int error, fd;
 
-	if (connection->machine.tls || !handshake)
+	handshake->gateway = *worker_gateway(worker);
+	handshake->generation = worker->generation;
+	gateway = (const struct sockaddr *)&handshake->gateway.address;
+	fd = dial_socket(&worker->shared->config.announcer, gateway);
+	if (fd < 0) {
+		connection_no_socket(connection, fd);
 		return;
-	connection->handshake = NULL;
-	loop_timer_stop(&handshake->peek_timer);
-	dial_cancel(&handshake->dial);
-	loop_timer_stop(&handshake->step_timer);
-	loop_cancel(&handshake->redial);
-	free(handshake->peeked);
-	free(handshake);
+	}
+	/* The request goes out with the acknowledgement of the gateway's SYN, as both come at once.
+	 * That state ends by itself (tcp_rcv_synsent_state_process, net/ipv4). */
+	if (gateway->sa_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
+	error = dial_start(&handshake->dial, &worker->dialer, &connection->relay.side[1], fd,
+			   gateway, handshake->gateway.size);
+	if (error < 0)
+		connection_not_connected(connection, error);
 }
 
-static void connection_release(struct loop_task *task)
+static void redial(struct loop_task *task)
 {
-	free(container_of(task, struct connection, release));
+	dial_gateway(container_of(task, struct connection_handshake, redial)->connection);
 }
 
 static void flow_count(struct connection *connection)
@@ -104,52 +53,6 @@ static void flow_count(struct connection *connection)
 	flow->received = moved[1];
 }
 
-/*
- * While the proxy drains, its end takes the steering away, and with it what the kernel still has to
- * deliver from a closed socket. So close(2) waits until the application's end has it all, on a
- * local path a moment (socket(7), SO_LINGER, in seconds).
- */
-static void linger_on_close(int fd)
-{
-	static const struct linger linger = {.l_onoff = 1, .l_linger = 1};
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-static void connection_end(struct connection *connection, bool reset)
-{
-	struct connection_worker *worker = connection->worker;
-	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
-
-	flow_count(connection);
-	if (connection->machine.tls) {
-		tls_relay_free(connection->tls);
-	} else if (connection->handshake && reset && connection->relay.side[0].fd >= 0) {
-		/* The gateway's side did nothing wrong, it gets a FIN. */
-		relay_reset_on_close(connection->relay.side[0].fd);
-		reset = false;
-	}
-	if (!reset && !connection->handshake && atomic_load(&worker->shared->draining) &&
-	    connection->relay.side[0].fd >= 0)
-		linger_on_close(connection->relay.side[0].fd);
-	relay_close(&connection->relay, reset);
-	connection_handshake_free(connection);
-	loop_timer_stop(&connection->flow_timer);
-	if (connection->next)
-		connection->next->previous = connection->previous;
-	if (connection->previous)
-		connection->previous->next = connection->next;
-	else
-		worker->connections = connection->next;
-	if (hooks->flow_close)
-		hooks->flow_close(hooks->context, &connection->flow);
-	connection->release.run = connection_release;
-	loop_defer(worker->loop, &connection->release);
-	(void)atomic_fetch_sub(&worker->shared->live, 1);
-	if (worker->ended)
-		worker->ended(worker);
-}
-
 static void flow_expired(struct loop_timer *timer)
 {
 	struct connection *connection = container_of(timer, struct connection, flow_timer);
@@ -162,146 +65,12 @@ static void flow_expired(struct loop_timer *timer)
 static void relay_progress(struct relay *relay)
 {
 	struct connection *connection = container_of(relay, struct connection, relay);
-	struct connection_worker *worker = connection->worker;
+	struct worker *worker = connection->worker;
 
 	flow_count(connection);
 	if (worker->shared->config.hooks.flow_update &&
 	    !loop_timer_running(&connection->flow_timer))
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
-}
-
-static void relay_finished(struct relay *relay, bool reset)
-{
-	struct connection *connection = container_of(relay, struct connection, relay);
-
-	connection_handle(connection, reset ? CONNECTION_FAILED : CONNECTION_ENDED);
-}
-
-/* From here on the connection costs what struct connection costs. */
-static void connection_relay(struct connection *connection)
-{
-	struct connection_handshake *handshake = connection->handshake;
-	struct relay *relay = &connection->relay;
-
-	counter_add(&connection->worker->counters.relayed, 1);
-	relay->progress = relay_progress;
-	relay->finish = relay_finished;
-	if (handshake->intercept != INTERCEPT_NEVER) {
-		connection_tls_start(connection);
-		return;
-	}
-	relay_queue_owned(relay, 0, TAKE_PTR(handshake->peeked), handshake->peeked_size);
-	connection_handshake_free(connection);
-	relay_start(relay);
-}
-
-void connection_handle(struct connection *connection, enum connection_event event)
-{
-	switch (connection_step(&connection->machine, event)) {
-	case CONNECTION_WAIT:
-		break;
-	case CONNECTION_SEND:
-		connection_send_request(connection);
-		break;
-	case CONNECTION_PASS:
-		connection_relay(connection);
-		break;
-	case CONNECTION_RESET:
-		connection_end(connection, true);
-		break;
-	case CONNECTION_CLOSE:
-		connection_end(connection, false);
-		break;
-	}
-}
-
-static void peek_over(struct connection *connection)
-{
-	loop_timer_stop(&connection->handshake->peek_timer);
-	connection_handle(connection, CONNECTION_PEEKED);
-}
-
-static void peek_expired(struct loop_timer *timer)
-{
-	struct connection_handshake *handshake = container_of(timer, struct connection_handshake,
-							      peek_timer);
-
-	peek_over(handshake->connection);
-}
-
-static int peek_append(struct connection_handshake *handshake, const char *data, size_t size)
-{
-	char *peeked = realloc(handshake->peeked, handshake->peeked_size + size);
-
-	if (!peeked)
-		return -ENOMEM;
-	memcpy(peeked + handshake->peeked_size, data, size);
-	handshake->peeked = peeked;
-	handshake->peeked_size += size;
-	return 0;
-}
-
-bool connection_peek(struct connection *connection, int *ret_error)
-{
-	struct connection_handshake *handshake = connection->handshake;
-	struct connection_worker *worker = connection->worker;
-	struct loop_handler *client = &connection->relay.side[0];
-	char *buffer = worker->pool->buffer;
-	bool first = handshake->peeked_size == 0;
-
-	*ret_error = 0;
-	while (client->latched & EPOLLIN) {
-		size_t room = HINTS_MAX - handshake->peeked_size;
-		ssize_t size = recv(client->fd, buffer, room, 0);
-
-		if (size < 0 && errno == EINTR)
-			continue;
-		if (size < 0 && errno == EAGAIN) {
-			client->latched &= ~(uint32_t)EPOLLIN;
-			break;
-		}
-		if (size < 0)
-			*ret_error = -errno;
-		if (size == 0)
-			relay_ended(&connection->relay, 0);
-		if (size <= 0)
-			return true;
-		/* As in the relay: a short read ends it unless an event said that more comes. */
-		if ((size_t)size < room && !(client->latched & (EPOLLRDHUP | EPOLLPRI)))
-			client->latched &= ~(uint32_t)EPOLLIN;
-		*ret_error = peek_append(handshake, buffer, (size_t)size);
-		if (*ret_error < 0)
-			return true;
-		handshake->final = hints_feed(&handshake->hints, (const uint8_t *)handshake->peeked,
-					      handshake->peeked_size);
-		if (handshake->final)
-			return true;
-	}
-	if (first && handshake->peeked_size > 0 && connection->machine.state == CONNECTION_PEEK)
-		loop_timer_start(worker->loop, &worker->peek_total_class, &handshake->peek_timer);
-	return false;
-}
-
-static void peek(struct connection *connection)
-{
-	int error;
-
-	if (!connection_peek(connection, &error))
-		return;
-	if (error < 0)
-		connection_handle(connection, CONNECTION_FAILED);
-	else
-		peek_over(connection);
-}
-
-static void client_ready(struct loop_handler *handler, uint32_t events)
-{
-	struct connection *connection = container_of(handler, struct connection, relay.side[0]);
-
-	if (events & EPOLLERR)
-		connection_handle(connection, CONNECTION_FAILED);
-	else if (connection->machine.state == CONNECTION_PEEK)
-		peek(connection);
 }
 
 static uint16_t destination_port(const struct sockaddr_storage *destination)
@@ -311,8 +80,7 @@ static uint16_t destination_port(const struct sockaddr_storage *destination)
 			     : ((const struct sockaddr_in *)destination)->sin_port);
 }
 
-/* Nothing that was steered here was sent to a loopback address: this came to the listener itself.
- */
+/* Steered packets never went to a loopback address: such a client has connected to the listener. */
 static bool is_loopback(const struct sockaddr_storage *address)
 {
 	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)address;
@@ -323,42 +91,67 @@ static bool is_loopback(const struct sockaddr_storage *address)
 	return ntohl(ipv4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-static struct connection *connection_new(struct connection_worker *worker, int fd,
+/* Allocates without zeroing the exchange's buffers. */
+static struct connection_handshake *handshake_new(struct connection *connection)
+{
+	struct connection_handshake *handshake = malloc(sizeof(*handshake));
+
+	if (!handshake)
+		return NULL;
+	memset(handshake, 0, offsetof(struct connection_handshake, exchange.answer));
+	handshake->connection = connection;
+	handshake->redial.run = redial;
+	handshake->dial.done = connection_dial_done;
+	handshake->peek.done = connection_peek_done;
+	handshake->exchange.done = connection_exchange_done;
+	return handshake;
+}
+
+void connection_handshake_free(struct connection *connection)
+{
+	struct connection_handshake *handshake = connection->handshake;
+
+	if (!handshake)
+		return;
+	connection->handshake = NULL;
+	peek_release(&handshake->peek);
+	dial_cancel(&handshake->dial);
+	exchange_cancel(&handshake->exchange);
+	loop_cancel(&handshake->redial);
+	free(handshake);
+}
+
+/* NULL: it is to be refused. */
+static struct connection *connection_new(struct worker *worker, int fd,
 					 const struct sockaddr_storage *source)
 {
 	_cleanup_free_ struct connection *connection = calloc(1, sizeof(*connection));
-	struct connection_handshake *handshake = malloc(sizeof(*handshake));
+	const struct proxy_config *config = &worker->shared->config;
 	socklen_t size = sizeof(connection->flow.destination);
 
-	if (!connection || !handshake) {
-		free(handshake);
-		errno = ENOMEM;
+	if (!connection)
 		return NULL;
-	}
 	if (getsockname(fd, (struct sockaddr *)&connection->flow.destination, &size) < 0 ||
-	    (worker->shared->config.refuse_direct && is_loopback(&connection->flow.destination))) {
-		free(handshake);
+	    (config->refuse_direct && is_loopback(&connection->flow.destination)))
 		return NULL;
-	}
-	memset(handshake, 0, offsetof(struct connection_handshake, answer));
-	memset(&handshake->request_size, 0,
-	       sizeof(*handshake) - offsetof(struct connection_handshake, request_size));
-	handshake->connection = connection;
-	handshake->peek_timer.expired = peek_expired;
-	connection->handshake = handshake;
+	connection->handshake = handshake_new(connection);
+	if (!connection->handshake)
+		return NULL;
 	connection->worker = worker;
 	connection->flow.source = *source;
 	connection->flow.start = loop_now(worker->loop) * 1000000;
 	connection->flow_timer.expired = flow_expired;
 	relay_init(&connection->relay, worker->pool);
-	connection->relay.side[0].ready = client_ready;
-	/* Worth a try each, before any event says so. */
-	connection->relay.side[0].latched = EPOLLIN | EPOLLOUT;
+	connection->relay.progress = relay_progress;
+	connection->relay.finish = connection_relay_finished;
+	if (loop_add(worker->loop, &connection->relay.side[0], fd, RELAY_EVENTS) < 0) {
+		free(connection->handshake);
+		return NULL;
+	}
 	return TAKE_PTR(connection);
 }
 
-void connection_refuse(struct connection_worker *worker, int fd,
-		       const struct sockaddr_storage *source)
+static void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source)
 {
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
 	struct flow flow = {.source = *source};
@@ -371,19 +164,15 @@ void connection_refuse(struct connection_worker *worker, int fd,
 		hooks->flow_close(hooks->context, &flow);
 }
 
-void connection_accept(struct connection_worker *worker, int fd,
-		       const struct sockaddr_storage *source)
+/* Counted in shared->live already. */
+static void connection_open(struct worker *worker, int fd, const struct sockaddr_storage *source)
 {
-	const struct proxy_config *config = &worker->shared->config;
 	struct connection *connection = connection_new(worker, fd, source);
+	const struct proxy_config *config = &worker->shared->config;
 	bool http;
 
 	counter_add(&worker->counters.accepted, 1);
-	if (!connection ||
-	    loop_add(worker->loop, &connection->relay.side[0], fd, RELAY_EVENTS) < 0) {
-		if (connection)
-			free(connection->handshake);
-		free(connection);
+	if (!connection) {
 		(void)atomic_fetch_sub(&worker->shared->live, 1);
 		connection_refuse(worker, fd, source);
 		return;
@@ -395,17 +184,99 @@ void connection_accept(struct connection_worker *worker, int fd,
 	if (config->hooks.flow_update)
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
 	http = destination_port(&connection->flow.destination) == 80;
-	hints_init(&connection->handshake->hints, config->sni_hint, http);
 	if (!http && !config->sni_hint)
-		connection->machine.state = CONNECTION_CONNECT;
-	connection_dial(connection);
-	if (connection->machine.state != CONNECTION_PEEK)
-		return;
-	loop_timer_start(worker->loop, &worker->peek_class, &connection->handshake->peek_timer);
-	peek(connection);
+		connection_handle(connection, CONNECTION_NO_PEEK);
+	dial_gateway(connection);
+	if (connection->machine.state != CONNECTION_DONE)
+		peek_start(&connection->handshake->peek, worker, &connection->relay.side[0],
+			   config->sni_hint, http);
 }
 
-void connection_reset_all(struct connection_worker *worker)
+void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
+{
+	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
+	struct worker_shared *shared = worker->shared;
+	unsigned int limit = shared->config.max_connections;
+	char suffix[COMPLAINT_SUFFIX_MAX];
+
+	if (atomic_load(&shared->draining)) {
+		connection_refuse(worker, fd, source);
+		return;
+	}
+	if (atomic_fetch_add(&shared->live, 1) < limit) {
+		connection_open(worker, fd, source);
+		return;
+	}
+	(void)atomic_fetch_sub(&shared->live, 1);
+	/* Counted before the client can know of it. */
+	counter_add(&worker->counters.refused_limit, 1);
+	connection_refuse(worker, fd, source);
+	if (complaint_due(&shared->complaints[COMPLAINT_LIMIT], suffix))
+		log_warning("connection reset: the limit of %u connections is reached; raise it or "
+			    "find who keeps them open%s",
+			    limit, suffix);
+}
+
+void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
+{
+	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
+
+	if (fd >= 0) {
+		counter_add(&worker->counters.refused_limit, 1);
+		connection_refuse(worker, fd, source);
+	}
+	worker_complain_descriptors(worker);
+}
+
+static void connection_release(struct loop_task *task)
+{
+	free(container_of(task, struct connection, release));
+}
+
+/*
+ * While the proxy drains, its end takes the steering away, and with it the bytes that the kernel
+ * still has to deliver from a closed socket. So close(2) waits until the application's end has them
+ * all, which takes a moment on a local path (socket(7), SO_LINGER, in seconds).
+ */
+static void linger_on_close(int fd)
+{
+	static const struct linger linger = {.l_onoff = 1, .l_linger = 1};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void connection_end(struct connection *connection, enum connection_action action)
+{
+	struct worker *worker = connection->worker;
+	struct worker_shared *shared = worker->shared;
+	const struct proxy_hooks *hooks = &shared->config.hooks;
+	int client = connection->relay.side[0].fd;
+
+	flow_count(connection);
+	intercept_free(connection->intercept);
+	if (client >= 0 && action == CONNECTION_REFUSE)
+		relay_reset_on_close(client);
+	else if (client >= 0 && action == CONNECTION_CLOSE && atomic_load(&shared->draining))
+		linger_on_close(client);
+	relay_close(&connection->relay, action == CONNECTION_RESET);
+	connection_handshake_free(connection);
+	loop_timer_stop(&connection->flow_timer);
+	if (connection->next)
+		connection->next->previous = connection->previous;
+	if (connection->previous)
+		connection->previous->next = connection->next;
+	else
+		worker->connections = connection->next;
+	if (hooks->flow_close)
+		hooks->flow_close(hooks->context, &connection->flow);
+	connection->release.run = connection_release;
+	loop_defer(worker->loop, &connection->release);
+	if (atomic_fetch_sub(&shared->live, 1) == 1 && atomic_load(&shared->draining) &&
+	    shared->drained)
+		shared->drained(shared);
+}
+
+void connection_reset_all(struct worker *worker)
 {
 	while (worker->connections)
 		connection_handle(worker->connections, CONNECTION_FAILED);

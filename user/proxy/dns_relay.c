@@ -35,7 +35,7 @@ struct dns_upstream {
 };
 
 struct dns_relay {
-	struct connection_worker *worker;
+	struct worker *worker;
 	struct dns_listener listener[2];
 	struct dns_upstream upstream[2 * DNS_UPSTREAMS]; /* IPv4, then IPv6 */
 	struct dns_table *table;
@@ -320,8 +320,8 @@ static void upstream_ready(struct loop_handler *handler, uint32_t events)
 	}
 }
 
-int dns_relay_new(struct connection_worker *worker, const int listeners[2],
-		  unsigned int queries_max, unsigned int limit_ms, struct dns_relay **ret_relay)
+int dns_relay_new(struct worker *worker, const int listeners[2], unsigned int queries_max,
+		  unsigned int limit_ms, struct dns_relay **ret_relay)
 {
 	struct dns_relay *relay = calloc(1, sizeof(*relay));
 	socklen_t size;
@@ -363,7 +363,7 @@ int dns_relay_new(struct connection_worker *worker, const int listeners[2],
 
 static int upstream_open(struct dns_upstream *upstream)
 {
-	const struct connection_worker *worker = upstream->relay->worker;
+	const struct worker *worker = upstream->relay->worker;
 	_cleanup_close_ int fd = dns_upstream_open(upstream->index < DNS_UPSTREAMS ? AF_INET
 										   : AF_INET6);
 	int error;

@@ -29,8 +29,8 @@
 #ifndef SIDESTEP_DNS_RELAY_H
 #define SIDESTEP_DNS_RELAY_H
 
-#include "proxy/connection.h"
 #include "proxy/dns_socket.h"
+#include "proxy/worker.h"
 
 /* Queries in flight of all relays of a proxy, at most; the oldest gives way, as if its resolver had
  * failed. About 400 bytes each, taken as they are needed. */
@@ -49,8 +49,8 @@ struct dns_relay;
  * counters are the worker's. @queries_max: 1 to DNS_QUERIES_MAX. Returns 0 or negative errno; what
  * *@ret_relay is set to is to be freed in either case.
  */
-int dns_relay_new(struct connection_worker *worker, const int listeners[2],
-		  unsigned int queries_max, unsigned int limit_ms, struct dns_relay **ret_relay);
+int dns_relay_new(struct worker *worker, const int listeners[2], unsigned int queries_max,
+		  unsigned int limit_ms, struct dns_relay **ret_relay);
 
 /*
  * Makes the sockets that queries leave from, for the families that have a listener, in the calling

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where a connection's TLS ends here: who decides it, which certificate, and what is said when it
- * fails. The bytes are the TLS relay's (tls_relay.h). */
+#include "proxy/intercept.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -13,7 +13,6 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proto/hostname.h"
-#include "proxy/connection.h"
 #include "tls/tls_authority.h"
 
 #define ALERT(number) (SSL_AD_REASON_OFFSET + (number))
@@ -69,8 +68,8 @@ static const char *failure_cause(const struct tls_failure *failure, char text[12
 
 static void handshake_over(struct relay *relay, const struct tls_failure *failure)
 {
-	struct connection *connection = container_of(relay, struct connection, relay);
-	struct connection_worker *worker = connection->worker;
+	struct intercept *intercept = relay->side[0].owner;
+	struct worker *worker = intercept->worker;
 	char source[ADDRESS_TEXT_MAX], destination[ADDRESS_TEXT_MAX], suffix[64], text[128];
 	const char *name;
 
@@ -81,9 +80,9 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 	counter_add(&worker->counters.tls_failures, 1);
 	if (!complaint_due(&worker->shared->complaints[COMPLAINT_TLS], suffix))
 		return;
-	endpoint_format((const struct sockaddr *)&connection->flow.source, source);
-	endpoint_format((const struct sockaddr *)&connection->flow.destination, destination);
-	name = SSL_get_servername(connection->tls->stream.ssl, TLSEXT_NAMETYPE_host_name);
+	endpoint_format((const struct sockaddr *)&intercept->flow->source, source);
+	endpoint_format((const struct sockaddr *)&intercept->flow->destination, destination);
+	name = SSL_get_servername(intercept->tls->stream.ssl, TLSEXT_NAMETYPE_host_name);
 	if (name && !hostname_valid(name, strlen(name)))
 		name = NULL;
 	log_warning("TLS handshake with %s for %s (%s) failed: %s; %s%s", source, destination,
@@ -92,81 +91,78 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 }
 
 /* The destination's address without its port. */
-static void address_text(const struct sockaddr_storage *destination, char text[INET6_ADDRSTRLEN])
+static void address_text(const struct sockaddr_storage *destination, char text[HINTS_NAME_MAX])
 {
 	const void *address =
 		destination->ss_family == AF_INET6
 			? (const void *)&((const struct sockaddr_in6 *)destination)->sin6_addr
 			: (const void *)&((const struct sockaddr_in *)destination)->sin_addr;
 
-	(void)inet_ntop(destination->ss_family, address, text, INET6_ADDRSTRLEN);
+	(void)inet_ntop(destination->ss_family, address, text, HINTS_NAME_MAX);
 }
 
-/* Terminates TLS with a leaf for @name. @first is handed over. */
-static void tls_start(struct connection *connection, const char *name, char *first,
-		      size_t first_size)
+/* The certificate is for the server name, or for the destination's address. */
+static void name_set(struct intercept *intercept, const struct hints *hints)
 {
-	struct connection_worker *worker = connection->worker;
-	SSL *ssl = tls_authority_accept(worker->shared->config.tls, name);
-	struct tls_relay *tls = NULL;
-
-	/* From here on a failure resets both sides: the gateway was promised a stream. */
-	connection_handshake_free(connection);
-	if (ssl)
-		tls = tls_relay_new(&connection->relay, worker->tls, ssl, first, first_size);
+	if (hints->kind == HINTS_SNI)
+		memcpy(intercept->name, hints->name, sizeof(intercept->name));
 	else
-		free(first);
-	if (!tls) {
+		address_text(&intercept->flow->destination, intercept->name);
+}
+
+static void tls_ready(struct loop_handler *side, uint32_t events)
+{
+	tls_relay_event(((struct intercept *)side->owner)->tls, 0, events);
+}
+
+static void tls_upstream_ready(struct loop_handler *side, uint32_t events)
+{
+	tls_relay_event(((struct intercept *)side->owner)->tls, 1, events);
+}
+
+static void tls_start(struct intercept *intercept)
+{
+	struct worker *worker = intercept->worker;
+	struct relay *relay = intercept->relay;
+	SSL *ssl = tls_authority_accept(worker->shared->config.tls, intercept->name);
+
+	if (ssl)
+		intercept->tls = tls_relay_new(relay, worker->tls, ssl, TAKE_PTR(intercept->first),
+					       intercept->first_size);
+	if (!intercept->tls) {
 		counter_add(&worker->counters.tls_failures, 1);
-		connection_handle(connection, CONNECTION_FAILED);
+		intercept->done(intercept, -ENOMEM);
 		return;
 	}
-	connection->machine.tls = true;
-	connection->tls = tls;
-	tls->handshaken = handshake_over;
-	tls_relay_start(tls);
+	intercept->tls->handshaken = handshake_over;
+	relay->side[0].ready = tls_ready;
+	relay->side[1].ready = tls_upstream_ready;
+	tls_relay_start(intercept->tls);
 }
 
-static void tls_ready(struct loop_handler *handler, uint32_t events)
+static bool has_spoken(const struct loop_handler *side)
 {
-	struct connection *connection = container_of(handler, struct connection, relay.side[0]);
-
-	tls_relay_event(connection->tls, 0, events);
+	return side->latched & (EPOLLIN | EPOLLRDHUP | EPOLLHUP);
 }
 
-static void tls_upstream_ready(struct loop_handler *handler, uint32_t events)
+/* The client speaks at last, and nobody has before: it may be TLS. */
+static void quiet_ready(struct loop_handler *side, uint32_t events)
 {
-	struct connection *connection = container_of(handler, struct connection, relay.side[1]);
-
-	tls_relay_event(connection->tls, 1, events);
-}
-
-static void intercept(struct connection *connection, const char *name, char *first,
-		      size_t first_size)
-{
-	connection->relay.side[0].ready = tls_ready;
-	connection->relay.side[1].ready = tls_upstream_ready;
-	tls_start(connection, name, first, first_size);
-}
-
-/* The application speaks at last, and nobody has before: is it TLS? */
-static void quiet_ready(struct loop_handler *handler, uint32_t events)
-{
-	struct connection *connection = container_of(handler, struct connection, relay.side[0]);
-	char *buffer = connection->worker->pool->buffer, address[INET6_ADDRSTRLEN];
+	struct intercept *intercept = side->owner;
+	char *buffer = intercept->worker->pool->buffer;
 	struct hints hints;
 	ssize_t size;
 
 	if (events & EPOLLERR) {
-		connection_handle(connection, CONNECTION_FAILED);
+		intercept->done(intercept, -ECONNRESET);
 		return;
 	}
-	if (!(handler->latched & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)))
+	if (!has_spoken(side))
 		return;
-	/* The bytes stay where they are. A ClientHello that is not complete yet has its name looked
-	 * at by the authority. */
+	/* The bytes stay in the socket. If the ClientHello is not complete yet, the authority will
+	 * look at its name. */
 	do {
-		size = recv(handler->fd, buffer, RELAY_BUFFER, MSG_PEEK);
+		size = recv(side->fd, buffer, RELAY_BUFFER, MSG_PEEK);
 	} while (size < 0 && errno == EINTR);
 	if (size < 0 && errno == EAGAIN)
 		return;
@@ -174,64 +170,72 @@ static void quiet_ready(struct loop_handler *handler, uint32_t events)
 	if (size > 0)
 		(void)hints_feed(&hints, (const uint8_t *)buffer, (size_t)size);
 	if (!hints.hello) {
-		relay_start(&connection->relay);
+		intercept->done(intercept, 0);
 		return;
 	}
-	address_text(&connection->flow.destination, address);
-	intercept(connection, hints.kind == HINTS_SNI ? hints.name : address, NULL, 0);
+	name_set(intercept, &hints);
+	tls_start(intercept);
 }
 
-/* The gateway is the first to speak, and it knows no TLS: bytes as they are. */
-static void quiet_upstream_ready(struct loop_handler *handler, uint32_t events)
+/* The gateway speaks first, and does not know of any TLS. */
+static void quiet_upstream_ready(struct loop_handler *side, uint32_t events)
 {
-	struct connection *connection = container_of(handler, struct connection, relay.side[1]);
+	struct intercept *intercept = side->owner;
 
 	if (events & EPOLLERR)
-		connection_handle(connection, CONNECTION_FAILED);
-	else if (handler->latched & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		relay_start(&connection->relay);
+		intercept->done(intercept, -ECONNRESET);
+	else if (has_spoken(side))
+		intercept->done(intercept, 0);
 }
 
-/*
- * The contract: 200 and a ClientHello. A client that was slow to begin may have done so meanwhile,
- * or may still do so: then the first byte decides, whichever side it comes from.
- */
-int connection_tls_decide(struct connection *connection, int status)
+int intercept_new(struct worker *worker, struct relay *relay, const struct flow *flow,
+		  struct peek *peek, void (*done)(struct intercept *intercept, int error),
+		  struct intercept **ret_intercept)
 {
-	struct connection_handshake *handshake = connection->handshake;
-	const struct relay *relay = &connection->relay;
-	int error;
+	int error = peek_more(peek);
+	struct intercept *intercept;
 
-	if (status != 200 || !connection->worker->tls)
+	*ret_intercept = NULL;
+	if (error < 0)
+		return error;
+	if (!peek->hints.hello && (peek->size > 0 || peek->ended || relay->direction[1].buffer ||
+				   has_spoken(&relay->side[1])))
 		return 0;
-	if (!handshake->final && !relay->direction[0].ended) {
-		(void)connection_peek(connection, &error);
-		if (error < 0)
-			return error;
+	intercept = calloc(1, sizeof(*intercept));
+	if (!intercept)
+		return -ENOMEM;
+	intercept->worker = worker;
+	intercept->relay = relay;
+	intercept->flow = flow;
+	intercept->done = done;
+	if (peek->hints.hello) {
+		name_set(intercept, &peek->hints);
+		intercept->first_size = peek->size;
+		intercept->first = TAKE_PTR(peek->bytes);
 	}
-	if (handshake->hints.hello)
-		handshake->intercept = INTERCEPT_TLS;
-	else if (handshake->peeked_size == 0 && !relay->direction[0].ended &&
-		 !relay->direction[1].buffer &&
-		 !(relay->side[1].latched & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)))
-		handshake->intercept = INTERCEPT_QUIET;
+	*ret_intercept = intercept;
 	return 0;
 }
 
-void connection_tls_start(struct connection *connection)
+void intercept_start(struct intercept *intercept)
 {
-	struct connection_handshake *handshake = connection->handshake;
-	char name[HINTS_NAME_MAX];
+	struct relay *relay = intercept->relay;
 
-	if (handshake->intercept == INTERCEPT_QUIET) {
-		connection_handshake_free(connection);
-		connection->relay.side[0].ready = quiet_ready;
-		connection->relay.side[1].ready = quiet_upstream_ready;
+	relay->side[0].owner = intercept;
+	relay->side[1].owner = intercept;
+	if (intercept->first) {
+		tls_start(intercept);
 		return;
 	}
-	if (handshake->hints.kind == HINTS_SNI)
-		memcpy(name, handshake->hints.name, sizeof(name));
-	else
-		address_text(&connection->flow.destination, name);
-	intercept(connection, name, TAKE_PTR(handshake->peeked), handshake->peeked_size);
+	relay->side[0].ready = quiet_ready;
+	relay->side[1].ready = quiet_upstream_ready;
+}
+
+void intercept_free(struct intercept *intercept)
+{
+	if (!intercept)
+		return;
+	tls_relay_free(intercept->tls);
+	free(intercept->first);
+	free(intercept);
 }

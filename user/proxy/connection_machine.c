@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/connection_machine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "proxy/connection.h"
+
+enum connection_action connection_step(struct connection_machine *machine,
+				       enum connection_event event)
+{
+	enum connection_state state = machine->state;
+
+	if (state == CONNECTION_DONE)
+		return CONNECTION_WAIT;
+	switch (event) {
+	case CONNECTION_NO_PEEK:
+	case CONNECTION_PEEKED:
+		if (state != CONNECTION_PEEK)
+			return CONNECTION_WAIT;
+		machine->state = machine->connected ? CONNECTION_ANSWER : CONNECTION_CONNECT;
+		return machine->connected ? CONNECTION_SEND : CONNECTION_WAIT;
+	case CONNECTION_CONNECTED:
+		machine->connected = true;
+		if (state != CONNECTION_CONNECT)
+			return CONNECTION_WAIT;
+		machine->state = CONNECTION_ANSWER;
+		return CONNECTION_SEND;
+	case CONNECTION_REDIAL:
+		if (state == CONNECTION_RELAY)
+			return CONNECTION_WAIT;
+		machine->connected = false;
+		if (state == CONNECTION_ANSWER)
+			machine->state = CONNECTION_CONNECT;
+		return CONNECTION_DIAL;
+	case CONNECTION_ACCEPTED:
+		if (state != CONNECTION_ANSWER)
+			return CONNECTION_WAIT;
+		machine->state = CONNECTION_RELAY;
+		return CONNECTION_PASS;
+	case CONNECTION_FAILED:
+		machine->state = CONNECTION_DONE;
+		return state == CONNECTION_RELAY ? CONNECTION_RESET : CONNECTION_REFUSE;
+	case CONNECTION_ENDED:
+		machine->state = CONNECTION_DONE;
+		return state == CONNECTION_RELAY ? CONNECTION_CLOSE : CONNECTION_REFUSE;
+	}
+	return CONNECTION_WAIT;
+}
+
+const char *connection_state_name(enum connection_state state)
+{
+	static const char *const names[] = {
+		[CONNECTION_PEEK] = "peek",	[CONNECTION_CONNECT] = "connect",
+		[CONNECTION_ANSWER] = "answer", [CONNECTION_RELAY] = "relay",
+		[CONNECTION_DONE] = "done",
+	};
+
+	return names[state];
+}
+
+static void state_log(const struct connection *connection, enum connection_state before)
+{
+	char source[ADDRESS_TEXT_MAX], destination[ADDRESS_TEXT_MAX];
+
+	log_debug("connection %s -> %s: %s, was %s",
+		  endpoint_format((const struct sockaddr *)&connection->flow.source, source),
+		  endpoint_format((const struct sockaddr *)&connection->flow.destination,
+				  destination),
+		  connection_state_name(connection->machine.state), connection_state_name(before));
+}
+
+/* Tells whether the proxy has another gateway than the one that was dialed. */
+static bool gateway_changed(const struct connection *connection)
+{
+	return atomic_load(&connection->worker->shared->generation) !=
+	       connection->handshake->generation;
+}
+
+void connection_peek_done(struct peek *peek, int error)
+{
+	struct connection_handshake *handshake = container_of(peek, struct connection_handshake,
+							      peek);
+
+	connection_handle(handshake->connection, error < 0 ? CONNECTION_FAILED : CONNECTION_PEEKED);
+}
+
+/* Counts and logs "@what the gateway ...: @why; @remedy", and ends the connection. */
+static void gateway_failed(struct connection *connection, enum worker_complaint complaint,
+			   const char *what, const char *why, const char *remedy)
+{
+	worker_complain(connection->worker, complaint, &connection->handshake->gateway,
+			&connection->flow, what, why, remedy);
+	connection_handle(connection, CONNECTION_FAILED);
+}
+
+void connection_no_socket(struct connection *connection, int error)
+{
+	struct worker *worker = connection->worker;
+	char text[128];
+
+	if (error == -EMFILE || error == -ENFILE) {
+		counter_add(&worker->counters.refused_limit, 1);
+		worker_complain_descriptors(worker);
+		connection_handle(connection, CONNECTION_FAILED);
+		return;
+	}
+	gateway_failed(connection, COMPLAINT_SOCKET, "cannot make a socket for",
+		       strerror_r(-error, text, sizeof(text)),
+		       "see the messages about the kernel side above");
+}
+
+void connection_not_connected(struct connection *connection, int error)
+{
+	char text[128];
+
+	if (gateway_changed(connection) && connection->handshake->exchange.sent == 0)
+		connection_handle(connection, CONNECTION_REDIAL);
+	else if (error == -ETIMEDOUT)
+		gateway_failed(connection, COMPLAINT_CONNECT_TIMEOUT, "cannot connect to",
+			       "no answer within the limit",
+			       "does a firewall between container and host drop packets?");
+	else
+		gateway_failed(
+			connection, COMPLAINT_CONNECT, "cannot connect to",
+			strerror_r(-error, text, sizeof(text)),
+			"is the gateway listening there, and on an address that containers reach?");
+}
+
+/* The gateway is connected, and the client is still peeked at. */
+static void gateway_ready(struct loop_handler *side, uint32_t events)
+{
+	if (events & EPOLLERR)
+		connection_not_connected(container_of(side, struct connection, relay.side[1]),
+					 -ECONNRESET);
+}
+
+void connection_dial_done(struct dial *dial, int error)
+{
+	struct connection *connection =
+		container_of(dial, struct connection_handshake, dial)->connection;
+
+	if (error < 0) {
+		connection_not_connected(connection, error);
+		return;
+	}
+	connection->relay.side[1].ready = gateway_ready;
+	connection_handle(connection, CONNECTION_CONNECTED);
+}
+
+void connection_exchange_done(struct exchange *exchange, enum exchange_result result)
+{
+	struct connection *connection =
+		container_of(exchange, struct connection_handshake, exchange)->connection;
+
+	if (result == EXCHANGE_UNSENT)
+		connection_not_connected(connection, exchange->error);
+	else if (result == EXCHANGE_FAILED ||
+		 (exchange->rest_size > 0 &&
+		  relay_queue(&connection->relay, 1, exchange->rest, exchange->rest_size) < 0))
+		connection_handle(connection, CONNECTION_FAILED);
+	else
+		connection_handle(connection, CONNECTION_ACCEPTED);
+}
+
+static void intercept_done(struct intercept *intercept, int error)
+{
+	struct connection *connection = container_of(intercept->relay, struct connection, relay);
+
+	if (error < 0) {
+		connection_handle(connection, CONNECTION_FAILED);
+		return;
+	}
+	intercept_free(intercept);
+	connection->intercept = NULL;
+	relay_start(&connection->relay);
+}
+
+static void request_send(struct connection *connection)
+{
+	struct connection_handshake *handshake = connection->handshake;
+
+	if (gateway_changed(connection))
+		connection_handle(connection, CONNECTION_REDIAL);
+	else
+		exchange_start(&handshake->exchange, connection->worker, &connection->relay.side[1],
+			       &handshake->gateway, &connection->flow, &handshake->peek.hints);
+}
+
+/* From here on the connection costs what struct connection costs, and its interception. */
+static void relay_pass(struct connection *connection)
+{
+	struct connection_handshake *handshake = connection->handshake;
+	struct worker *worker = connection->worker;
+	struct peek *peek = &handshake->peek;
+	int error = 0;
+
+	counter_add(&worker->counters.relayed, 1);
+	if (worker->tls && handshake->exchange.answer.status == 200)
+		error = intercept_new(worker, &connection->relay, &connection->flow, peek,
+				      intercept_done, &connection->intercept);
+	if (error < 0) {
+		connection_handle(connection, CONNECTION_FAILED);
+		return;
+	}
+	if (peek->ended)
+		relay_ended(&connection->relay, 0);
+	if (!connection->intercept)
+		relay_queue_owned(&connection->relay, 0, TAKE_PTR(peek->bytes), peek->size);
+	connection_handshake_free(connection);
+	if (connection->intercept)
+		intercept_start(connection->intercept);
+	else
+		relay_start(&connection->relay);
+}
+
+void connection_handle(struct connection *connection, enum connection_event event)
+{
+	enum connection_state before = connection->machine.state;
+	enum connection_action action = connection_step(&connection->machine, event);
+
+	if (connection->machine.state != before && log_enabled(LOG_DEBUG))
+		state_log(connection, before);
+	switch (action) {
+	case CONNECTION_WAIT:
+		break;
+	case CONNECTION_SEND:
+		request_send(connection);
+		break;
+	case CONNECTION_DIAL:
+		/* From a task, as the batch of events in progress may name the old socket. */
+		dial_cancel(&connection->handshake->dial);
+		exchange_cancel(&connection->handshake->exchange);
+		loop_close(&connection->relay.side[1]);
+		loop_defer(connection->worker->loop, &connection->handshake->redial);
+		break;
+	case CONNECTION_PASS:
+		relay_pass(connection);
+		break;
+	case CONNECTION_REFUSE:
+	case CONNECTION_RESET:
+	case CONNECTION_CLOSE:
+		connection_end(connection, action);
+		break;
+	}
+}
+
+void connection_relay_finished(struct relay *relay, bool reset)
+{
+	connection_handle(container_of(relay, struct connection, relay),
+			  reset ? CONNECTION_FAILED : CONNECTION_ENDED);
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/proxy_worker.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/address.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "proxy/connection.h"
+#include "proxy/dns_relay.h"
+
+#define WORKER_BACKLOG 4096
+/* A peek that got bytes, but not all that it needs, may last this many times peek_ms in all. */
+#define PEEK_TOTAL_FACTOR 10
+#define FLOW_MS		  1000
+
+static const int families[WORKER_FAMILIES] = {AF_INET, AF_INET6};
+
+/* A transparent socket of a SO_REUSEPORT group; port 0: the first of the group, the kernel picks.
+ * @device: bound to it, or NULL. Negative errno. */
+static int listener_socket(int family, int type, const char *device, in_port_t *port)
+{
+	static const int one = 1;
+	bool ipv6 = family == AF_INET6;
+	int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	struct sockaddr_in ipv4_address = {.sin_family = AF_INET,
+					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					   .sin_port = *port};
+	struct sockaddr_in6 ipv6_address = {.sin6_family = AF_INET6,
+					    .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+					    .sin6_port = *port};
+	struct sockaddr *address = ipv6 ? (struct sockaddr *)&ipv6_address
+					: (struct sockaddr *)&ipv4_address;
+	socklen_t size = ipv6 ? sizeof(ipv6_address) : sizeof(ipv4_address);
+	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error;
+
+	if (fd < 0 ||
+	    setsockopt(fd, level, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) <
+		    0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
+	    (ipv6 && setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
+	    (device &&
+	     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0))
+		return -errno;
+	if (type == SOCK_DGRAM) {
+		error = dns_listener_prepare(fd, family);
+		if (error < 0)
+			return error;
+	} else {
+		/* Accepted sockets inherit it. */
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	}
+	if (bind(fd, address, size) < 0 || getsockname(fd, address, &size) < 0)
+		return -errno;
+	if (type == SOCK_STREAM && listen(fd, WORKER_BACKLOG) < 0)
+		return -errno;
+	*port = ipv6 ? ipv6_address.sin6_port : ipv4_address.sin_port;
+	return TAKE_FD(fd);
+}
+
+static void drain_expired(struct loop_timer *timer)
+{
+	loop_stop(container_of(timer, struct worker, drain)->loop);
+}
+
+static void worker_woken(void *context)
+{
+	struct worker *worker = context;
+	const struct worker_shared *shared = worker->shared;
+
+	if (!atomic_load(&shared->draining))
+		return;
+	if (atomic_load(&shared->live) == 0 || shared->drain_ms == 0) {
+		loop_stop(worker->loop);
+	} else if (!loop_timer_running(&worker->drain)) {
+		worker->drain_class.duration_ms = shared->drain_ms;
+		loop_timer_start(worker->loop, &worker->drain_class, &worker->drain);
+	}
+}
+
+void proxy_worker_init(struct worker *worker, struct worker_shared *shared)
+{
+	int i;
+
+	worker->shared = shared;
+	worker->reserve.fd = -1;
+	for (i = 0; i < WORKER_FAMILIES; i++)
+		worker->udp[i] = -1;
+	for (i = 0; i < WORKER_LISTENERS; i++) {
+		worker->tcp[i].worker = worker;
+		worker->tcp[i].acceptor = (struct acceptor) {.listener.fd = -1,
+							     .accepted = connection_accepted,
+							     .exhausted = connection_exhausted};
+	}
+	/* One behind, so that the first connection fetches the gateway. */
+	worker->generation = atomic_load(&shared->generation) - 1;
+}
+
+/* Accepts from @fd; a negative @fd is an error to be passed on. */
+static int worker_watch(struct worker *worker, int listener, int fd)
+{
+	return fd < 0 ? fd : acceptor_start(&worker->tcp[listener].acceptor, &worker->reserve, fd);
+}
+
+static int worker_listen(struct worker *worker, struct worker_ports *ports)
+{
+	const struct proxy_config *config = &worker->shared->config;
+	int i, error, fd;
+
+	fd = listener_socket(AF_INET, SOCK_STREAM, "lo", &ports->tcp[WORKER_LISTENER_LO]);
+	/* Before Linux 5.7 it takes CAP_NET_RAW. Connections do without, they only cost more. */
+	if (fd != -EPERM && (error = worker_watch(worker, WORKER_LISTENER_LO, fd)) < 0)
+		return error;
+	for (i = 0; i < (config->ipv6 ? WORKER_FAMILIES : WORKER_IPV6); i++) {
+		fd = listener_socket(families[i], SOCK_STREAM, NULL, &ports->tcp[i]);
+		error = worker_watch(worker, i, fd);
+		if (error < 0)
+			return error;
+		if (!config->dns)
+			continue;
+		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, NULL, &ports->udp[i]);
+		if (worker->udp[i] < 0)
+			return worker->udp[i];
+		error = dial_announce(&config->announcer, worker->udp[i], NULL);
+		if (error < 0)
+			return error;
+	}
+	if (!config->dns)
+		return 0;
+	return dns_relay_new(worker, worker->udp, (DNS_QUERIES_MAX - 1) / config->threads + 1,
+			     DNS_LIMIT_MS, &worker->dns);
+}
+
+int proxy_worker_open(struct worker *worker, struct worker_ports *ports)
+{
+	const struct proxy_config *config = &worker->shared->config;
+	int error;
+
+	worker->loop = loop_new();
+	if (!worker->loop)
+		return -errno;
+	error = acceptor_reserve_open(&worker->reserve, worker->loop);
+	if (error < 0)
+		return error;
+	worker->pool = relay_pool_new(worker->loop);
+	if (!worker->pool)
+		return -ENOMEM;
+	if (config->tls) {
+		worker->tls = tls_relay_pool_new(worker->pool, TLS_HANDSHAKE_MS);
+		if (!worker->tls)
+			return -ENOMEM;
+	}
+	dialer_init(&worker->dialer, worker->loop, config->connect_ms);
+	loop_timer_class_init(worker->loop, &worker->peek_class, config->peek_ms);
+	loop_timer_class_init(worker->loop, &worker->peek_total_class,
+			      config->peek_ms * PEEK_TOTAL_FACTOR);
+	loop_timer_class_init(worker->loop, &worker->answer_class, config->answer_ms);
+	loop_timer_class_init(worker->loop, &worker->flow_class, FLOW_MS);
+	loop_timer_class_init(worker->loop, &worker->drain_class, 0);
+	worker->drain.expired = drain_expired;
+	loop_on_wake(worker->loop, worker_woken, worker);
+	return worker_listen(worker, ports);
+}
+
+static void *worker_run(void *context)
+{
+	struct worker *worker = context;
+	int error = loop_run(worker->loop);
+
+	if (error < 0)
+		(void)log_errno(error, "event loop of a proxy thread failed");
+	connection_reset_all(worker);
+	return NULL;
+}
+
+int proxy_worker_start(struct worker *worker)
+{
+	int error = -pthread_create(&worker->thread, NULL, worker_run, worker);
+
+	worker->running = error == 0;
+	return error;
+}
+
+void proxy_worker_join(struct worker *worker)
+{
+	if (worker->running)
+		(void)pthread_join(worker->thread, NULL);
+	worker->running = false;
+}
+
+void proxy_worker_free(struct worker *worker)
+{
+	int i;
+
+	if (worker->loop) {
+		dns_relay_free(worker->dns);
+		worker->dns = NULL;
+		loop_flush(worker->loop);
+	}
+	tls_relay_pool_free(worker->tls);
+	worker->tls = NULL;
+	relay_pool_free(worker->pool);
+	worker->pool = NULL;
+	for (i = 0; i < WORKER_LISTENERS; i++)
+		acceptor_close(&worker->tcp[i].acceptor);
+	for (i = 0; i < WORKER_FAMILIES; i++)
+		worker->udp[i] = safe_close(worker->udp[i]);
+	loop_free(worker->loop);
+	worker->loop = NULL;
+	acceptor_reserve_close(&worker->reserve);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One thread of the proxy: an event loop, its listeners, and what its connections share. Only the
+ * loop's thread uses it, unless a field says otherwise.
+ */
+#ifndef SIDESTEP_WORKER_H
+#define SIDESTEP_WORKER_H
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/complaint.h"
+#include "lib/socket_address.h"
+#include "proxy/proxy.h"
+#include "stream/acceptor.h"
+#include "stream/dial.h"
+#include "stream/flow.h"
+#include "stream/loop.h"
+#include "stream/relay.h"
+#include "tls/tls_relay.h"
+
+struct connection;
+struct dns_relay;
+
+/* Messages that may come often: each is logged at most once a second. */
+enum worker_complaint {
+	COMPLAINT_CONNECT,
+	COMPLAINT_CONNECT_TIMEOUT,
+	COMPLAINT_ANSWER_TIMEOUT,
+	COMPLAINT_ANSWER_EOF,
+	COMPLAINT_ANSWER_GARBAGE,
+	COMPLAINT_REFUSED,
+	COMPLAINT_SOCKET,
+	COMPLAINT_LIMIT,
+	COMPLAINT_DESCRIPTORS,
+	COMPLAINT_DNS,
+	COMPLAINT_TLS,
+	COMPLAINTS,
+};
+
+enum worker_family {
+	WORKER_IPV4,
+	WORKER_IPV6,
+	WORKER_FAMILIES,
+};
+
+/* The TCP listeners: one for each family, and one for IPv4 that is bound to lo. */
+enum {
+	WORKER_LISTENER_LO = WORKER_FAMILIES,
+	WORKER_LISTENERS,
+};
+
+/* Shared by the threads of one proxy. */
+struct worker_shared {
+	struct proxy_config config; /* constant, but for the gateway: that is below */
+	pthread_mutex_t gateway_lock;
+	struct socket_address gateway;
+	atomic_uint generation; /* of the gateway, counts its changes */
+	atomic_uint live;	/* connections of all threads */
+	atomic_bool draining;
+	unsigned int drain_ms; /* set before draining is */
+	/* The last connection ended while draining. From any of the threads. May be NULL. */
+	void (*drained)(struct worker_shared *shared);
+	struct complaint complaints[COMPLAINTS];
+};
+
+struct worker_listener {
+	struct acceptor acceptor;
+	struct worker *worker;
+};
+
+struct worker {
+	struct worker_shared *shared;
+	struct loop *loop;
+	struct relay_pool *pool;
+	struct tls_relay_pool *tls; /* NULL: TLS is relayed as it is */
+	struct dialer dialer;
+	struct loop_timer_class peek_class, peek_total_class, answer_class, flow_class;
+	struct socket_address gateway; /* this thread's copy */
+	unsigned int generation;
+	struct proxy_counters counters; /* other threads read them by atomic loads */
+	struct connection *connections;
+
+	struct worker_listener tcp[WORKER_LISTENERS];
+	int udp[WORKER_FAMILIES];
+	struct dns_relay *dns;
+	struct acceptor_reserve reserve;
+	struct loop_timer_class drain_class;
+	struct loop_timer drain;
+	pthread_t thread;
+	bool running;
+};
+
+/* Adds to one of worker->counters. */
+static inline void counter_add(uint64_t *counter, uint64_t number)
+{
+	__atomic_store_n(counter, *counter + number, __ATOMIC_RELAXED);
+}
+
+/* The current gateway. The pointer is valid until the next call. */
+const struct socket_address *worker_gateway(struct worker *worker);
+
+/* Counts a gateway's failure, and logs "@what the gateway G for S -> D: @why; @remedy" if the last
+ * such message is old enough. */
+void worker_complain(struct worker *worker, enum worker_complaint complaint,
+		     const struct socket_address *gateway, const struct flow *flow,
+		     const char *what, const char *why, const char *remedy);
+
+/* Logs that a connection was reset because no file descriptor was left. */
+void worker_complain_descriptors(struct worker *worker);
+
+#endif
