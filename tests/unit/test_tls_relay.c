@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "lib/log.h"
+#include "stream/relay_pump.h"
 #include "tls/tls_relay.h"
 #include "tls_client.h"
 

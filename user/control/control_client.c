@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proto/control_request.h"
+#include "stream/relay_pump.h"
 
 /* Bytes of one read(2). The part behind a CONNECT's head must fit the relay's buffer. */
 #define READ_SIZE 16384

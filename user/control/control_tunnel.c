@@ -2,6 +2,7 @@
 #include "control/control_tunnel.h"
 
 #include "lib/util.h"
+#include "stream/relay_pump.h"
 
 static void relay_finished(struct relay *relay, bool reset)
 {

@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proto/tunnel.h"
+#include "stream/relay_pump.h"
 
 /* Time limits for the request, and for the connection to the target. */
 #define HEAD_MS 30000

@@ -234,9 +234,9 @@ static void connection_release(struct loop_task *task)
 }
 
 /*
- * While the proxy drains, its end takes the steering away, and with it the bytes that the kernel
- * still has to deliver from a closed socket. So close(2) waits until the application's end has them
- * all, which takes a moment on a local path (socket(7), SO_LINGER, in seconds).
+ * After the drain the steering ends, and with it the delivery of bytes that a closed socket still
+ * has. So while draining close(2) waits until the application's end has them all. On a local path
+ * that takes a moment (socket(7), SO_LINGER, in seconds).
  */
 static void linger_on_close(int fd)
 {

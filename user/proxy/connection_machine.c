@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proxy/connection.h"
+#include "stream/relay_pump.h"
 
 enum connection_action connection_step(struct connection_machine *machine,
 				       enum connection_event event)

@@ -13,13 +13,13 @@
 #include "proxy/dns_table.h"
 #include "proxy/policy.h"
 
-/* Batches taken from one socket before others get their turn. */
+/* Batches taken from one socket before other handlers get their turn. */
 #define DNS_BURST 4
-/* How often a random socket and ID are drawn until they are free: with the table full one in 64
- * is taken, which makes eight in a row one in 2^48. */
+/* How often a random socket and ID are drawn until they are free. With a full table one draw in 64
+ * is taken, so eight in a row are one in 2^48. */
 #define DNS_DRAWS 8
-/* How often a send is tried: an ICMP error about an earlier query is reported to whoever calls
- * next, once. */
+/* How often a send is tried: an ICMP error about an earlier query makes the next call fail, once.
+ */
 #define DNS_SENDS 3
 
 struct dns_listener {
@@ -80,7 +80,7 @@ static void answer(struct dns_relay *relay, const void *data, size_t size,
 		   client);
 }
 
-/* Answers without the resolver's help, queued. */
+/* Queues an answer without the resolver's help. */
 static void answer_alone(struct dns_relay *relay, const struct dns_question *question,
 			 struct policy_verdict verdict, const union dns_address *resolver,
 			 const union dns_address *client)
@@ -116,7 +116,7 @@ static void query_end(struct dns_relay *relay, struct dns_query *query)
 	dns_table_remove(relay->table, query);
 }
 
-/* The answer is queued. */
+/* Queues the answer that the client gets instead, and ends the query. */
 static void query_fail(struct dns_query *query, const char *what, int error)
 {
 	struct dns_relay *relay = query->relay;
@@ -137,7 +137,7 @@ static void query_expired(struct loop_timer *timer)
 	flush(relay);
 }
 
-/* From the kernel's generator, 64 at a time. Returns 0 or negative errno. */
+/* Draws from the kernel's generator, 64 numbers at a time. Returns 0 or negative errno. */
 static int draw(struct dns_relay *relay, uint32_t *ret_bits)
 {
 	if (relay->random_left == 0) {
@@ -150,7 +150,7 @@ static int draw(struct dns_relay *relay, uint32_t *ret_bits)
 	return 0;
 }
 
-/* Takes a place in the table, with a random socket and ID. NULL: that was not possible. */
+/* Takes a place in the table, with a random socket and ID. NULL: there is none. */
 static struct dns_query *query_new(struct dns_relay *relay, bool ipv6)
 {
 	struct dns_query *query = NULL;
@@ -207,7 +207,7 @@ static void query_start(struct dns_relay *relay, const struct dns_question *ques
 		query_fail(query, "cannot ask", -error);
 }
 
-/* Sent to the listener itself, not steered there: asking that "resolver" would never end. */
+/* True if the query was sent to the listener itself. Relaying it there would never end. */
 static bool resolver_is_self(const struct dns_relay *relay, const union dns_address *resolver)
 {
 	return dns_address_equal(&relay->listener[0].address, resolver) ||
@@ -254,7 +254,8 @@ static void listener_ready(struct loop_handler *handler, uint32_t events)
 	}
 }
 
-/* The query that a resolver's datagram is about; NULL: none, or not from where it was sent to. */
+/* Finds the query that a resolver's datagram belongs to. NULL: none, or it asked another address.
+ */
 static struct dns_query *query_find(const struct dns_upstream *upstream, uint16_t id,
 				    const union dns_address *resolver)
 {
@@ -272,7 +273,7 @@ static void answer_take(struct dns_upstream *upstream, const struct dns_datagram
 	if (datagram->size < DNS_HEADER_SIZE)
 		return;
 	query = query_find(upstream, dns_id(datagram->data), &datagram->from);
-	/* Neither an answer nor a reason to stop waiting for it. */
+	/* Not its answer: the query waits on. */
 	if (!query || !dns_answers(datagram->data, datagram->size, &query->question))
 		return;
 	if (dns_rcode(datagram->data) == DNS_NXDOMAIN)
@@ -311,7 +312,7 @@ static void upstream_ready(struct loop_handler *handler, uint32_t events)
 
 	if (events & EPOLLERR)
 		errors_take(upstream);
-	/* Also without EPOLLIN: it takes an error that has no entry in the queue. */
+	/* Also without EPOLLIN: receiving takes an error that has no entry in the queue. */
 	for (burst = 0; burst < DNS_BURST && count == DNS_BATCH; burst++) {
 		count = dns_receive(relay->io, handler->fd, &datagrams);
 		for (i = 0; i < count; i++)

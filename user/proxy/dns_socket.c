@@ -11,8 +11,8 @@
 #include "lib/util.h"
 #include "proto/dns_message.h"
 
-/* What a burst of queries may take in a listener's queue, bytes; the kernel doubles it and accounts
- * 768 for each small datagram. Its default holds 277 of them. */
+/* A listener's queue, in bytes, to hold a burst of queries. The kernel doubles it, and accounts 768
+ * bytes for each small datagram. Its default holds 277 of them. */
 #define QUEUE_BYTES (1 << 20)
 
 union control {
@@ -32,13 +32,12 @@ struct dns_io {
 	union control controls[DNS_BATCH];
 	struct iovec parts[DNS_BATCH];
 	struct mmsghdr headers[DNS_BATCH];
-	uint8_t *buffers; /* DNS_BATCH of DNS_DATAGRAM_MAX; pages that nothing fills take no memory
-			   */
+	uint8_t *buffers; /* DNS_BATCH of DNS_DATAGRAM_MAX; unused pages take no memory */
 	struct answer answers[DNS_BATCH];
 	struct mmsghdr answer_headers[DNS_BATCH];
 	unsigned int queued, lost;
-	int listener; /* of what is queued */
-	int error;    /* why the last was lost */
+	int listener; /* sends the queued answers */
+	int error;    /* errno of the last lost answer */
 };
 
 socklen_t dns_address_size(const union dns_address *address)
@@ -148,7 +147,7 @@ static void send_from(struct msghdr *message, union control *control, const unio
 	}
 }
 
-/* sendmmsg(2) stops at the first that fails: that one is lost, the others get their turn. */
+/* sendmmsg(2) stops at the first failure: that answer is lost, and the others get their turn. */
 static void send_queued(struct dns_io *io)
 {
 	unsigned int done = 0;
@@ -206,7 +205,7 @@ unsigned int dns_flush(struct dns_io *io, int *ret_error)
 	return lost;
 }
 
-/* Beyond the machine's limit only with CAP_NET_ADMIN; without, what it grants is better than the
+/* Needs CAP_NET_ADMIN to exceed the machine's limit. Otherwise the limit is still better than the
  * default. */
 static void widen_queue(int fd)
 {
@@ -272,7 +271,8 @@ bool dns_upstream_error(int fd, union dns_address *ret_resolver, uint16_t *ret_i
 		    (header->cmsg_level != IPPROTO_IPV6 || header->cmsg_type != IPV6_RECVERR))
 			continue;
 		memcpy(&error, CMSG_DATA(header), sizeof(error));
-		/* EMSGSIZE: the path is narrower than thought; the client's next try is cut up. */
+		/* EMSGSIZE: the path's MTU is smaller; the kernel fragments the client's next try.
+		 */
 		if ((error.ee_origin == SO_EE_ORIGIN_ICMP ||
 		     error.ee_origin == SO_EE_ORIGIN_ICMP6) &&
 		    error.ee_errno != EMSGSIZE && size == sizeof(quoted)) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Datagrams in batches: from the application with where they were sent to, from resolvers with what
- * ICMP says of them, and answers back from the resolver's address. One system call takes or sends
- * up to DNS_BATCH of them.
+ * Receives and sends DNS datagrams in batches. The application's come with their original
+ * destination, and answers to it leave from the resolver's address. ICMP errors name the query that
+ * failed. One system call takes or sends up to DNS_BATCH datagrams.
  */
 #ifndef SIDESTEP_DNS_SOCKET_H
 #define SIDESTEP_DNS_SOCKET_H
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 #define DNS_BATCH 16
-/* The largest UDP payload fits. */
+/* Fits the largest UDP payload. */
 #define DNS_DATAGRAM_MAX 65536
 
 union dns_address {
@@ -25,17 +25,17 @@ union dns_address {
 
 socklen_t dns_address_size(const union dns_address *address);
 
-/* Same family, address and port? */
+/* Compares family, address and port. */
 bool dns_address_equal(const union dns_address *a, const union dns_address *b);
 
 struct dns_datagram {
 	uint8_t *data;
 	size_t size;
 	union dns_address from;
-	union dns_address to; /* what a listener's was sent to; AF_UNSPEC when not known */
+	union dns_address to; /* on listeners: the original destination; AF_UNSPEC: not known */
 };
 
-/* Room for datagrams that arrive, and for answers that wait to be sent: of one thread. */
+/* One thread's room for datagrams that arrive, and for answers that wait to be sent. */
 struct dns_io;
 
 /* NULL: out of memory. */
@@ -44,35 +44,36 @@ struct dns_io *dns_io_new(void);
 /* NULL is allowed. */
 void dns_io_free(struct dns_io *io);
 
-/* Receives what waits, up to DNS_BATCH. Returns how many, 0 for none, or negative errno; they stay
- * until the next call. More may wait when all of DNS_BATCH came. */
+/* Receives up to DNS_BATCH waiting datagrams. They are valid until the next call. Returns their
+ * number, or negative errno. More may wait if all of DNS_BATCH came. */
 int dns_receive(struct dns_io *io, int fd, struct dns_datagram **ret_datagrams);
 
 /*
- * Queues an answer to @to that comes from the address of @from: the packet's source is that one
- * (ip(7) IP_PKTINFO on a transparent socket). Its port is the listener's; the kernel side makes it
- * 53, since a socket that is bound there would be in the way of the application's own.
- * @data must stay as it is until dns_flush(), unless it is at most DNS_ANSWER_MAX bytes: then it is
- * copied. Sends what is queued first when that is for another listener, or when there is no room.
+ * Queues an answer to @to with the source address of @from (ip(7) IP_PKTINFO on a transparent
+ * socket). The source port is the listener's. The kernel side makes it 53: a socket bound to 53
+ * would block the application's own. Up to DNS_ANSWER_MAX bytes of @data are copied; longer ones
+ * must stay as they are until dns_flush(). Flushes first if another listener's answers are queued,
+ * or if there is no room.
  */
 void dns_answer(struct dns_io *io, int listener, const void *data, size_t size,
 		const union dns_address *from, const union dns_address *to);
 
-/* Sends what is queued. Returns how many the kernel did not take since the last call. */
+/* Sends the queued answers. Returns the number that the kernel did not take since the last call,
+ * and sets *@ret_error to an errno if there was one. */
 unsigned int dns_flush(struct dns_io *io, int *ret_error);
 
-/* Has a listener report each datagram's original destination (ip(7) IP_RECVORIGDSTADDR) and gives
+/* Makes a listener report each datagram's original destination (ip(7) IP_RECVORIGDSTADDR) and gives
  * it room for bursts. Returns 0 or negative errno. */
 int dns_listener_prepare(int fd, int family);
 
-/* A socket for queries to any resolver: nonblocking, bound to a port that the kernel has picked at
- * random, told of ICMP errors. Negative errno. */
+/* Opens a nonblocking socket for queries to any resolver. The kernel picks its port at random, and
+ * reports ICMP errors. Returns it or negative errno. */
 int dns_upstream_open(int family);
 
 /*
- * Takes the next ICMP error off the queue of such a socket: which resolver it is about, the query's
- * ID, and the errno that it stands for. True: there was one; *ret_errno is then 0 when it is not a
- * reason to stop waiting, or does not quote enough of the query.
+ * Takes the next ICMP error off the queue of such a socket. Returns false if there is none. Sets
+ * the resolver, the ID of its query, and the errno that the error stands for. *@ret_errno is 0 if
+ * it is no reason to stop waiting, or does not quote enough of the query.
  */
 bool dns_upstream_error(int fd, union dns_address *ret_resolver, uint16_t *ret_id, int *ret_errno);
 

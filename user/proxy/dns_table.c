@@ -44,7 +44,7 @@ void dns_table_free(struct dns_table *table)
 	free(table);
 }
 
-/* IDs are random and our own: nobody can choose them to meet in one bucket. */
+/* We draw the IDs at random, so nobody can make them meet in one bucket. */
 static struct dns_query **bucket_of(const struct dns_table *table, uint8_t socket, uint16_t id)
 {
 	return &table->buckets[(id ^ (unsigned int)socket << 8) & table->mask];

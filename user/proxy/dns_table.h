@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The queries in flight of one relay, found by the socket that they left from and by their ID on
- * the wire. Every operation takes constant time; memory is touched only as queries need it.
+ * Holds the queries in flight of one relay. A query is found by the socket that it left from and by
+ * its ID on the wire. Every operation takes constant time, and touches memory only as queries need
+ * it.
  */
 #ifndef SIDESTEP_DNS_TABLE_H
 #define SIDESTEP_DNS_TABLE_H
@@ -20,7 +21,7 @@ struct dns_query {
 	struct dns_question question; /* with the client's ID */
 	uint16_t id;		      /* on the wire */
 	uint8_t socket;		      /* its index */
-	struct dns_query *chain;      /* of the hash bucket, or of the free ones */
+	struct dns_query *chain;      /* next in the hash bucket, or the next free one */
 	struct list_link age;	      /* oldest first */
 	struct dns_relay *relay;      /* this and the timer are the owner's */
 	struct loop_timer timer;
@@ -28,14 +29,14 @@ struct dns_query {
 
 struct dns_table;
 
-/* Room for @max queries. NULL: out of memory. */
+/* Makes room for @max queries. NULL: out of memory. */
 struct dns_table *dns_table_new(unsigned int max);
 
 /* NULL is allowed. */
 void dns_table_free(struct dns_table *table);
 
-/* A query with @socket and @id set and the rest as left by whoever had its place before, but for
- * the timer, which is zero at first; the newest. NULL: no room, or the two are taken. */
+/* Adds the newest query, with @socket and @id set. The timer is zero or stopped; all other fields
+ * are left over from an older query. NULL: no room, or the two are taken. */
 struct dns_query *dns_table_add(struct dns_table *table, uint8_t socket, uint16_t id);
 
 /* NULL: there is none. */

@@ -19,10 +19,10 @@
 
 static const char distrusted[] =
 	"the client does not trust the CA of this sidecar: install its certificate (GET /ca, "
-	"ca.crt) in the container, and name it where programs have a list of their own "
-	"(NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, REQUESTS_CA_BUNDLE)";
+	"ca.crt) in the container. Some programs have a list of their own: NODE_EXTRA_CA_CERTS, "
+	"SSL_CERT_FILE, REQUESTS_CA_BUNDLE";
 
-/* What OpenSSL's reason says about the client, and what helps. */
+/* Remedies for the reasons of OpenSSL that tell something about the client. */
 static const struct {
 	int reason;
 	const char *text;

@@ -8,21 +8,21 @@
 
 #include "proto/hostname.h"
 
-/* Never changed once it is built; all in one allocation. */
+/* Constant once it is built. One allocation holds all of it. */
 struct globs {
 	size_t count;
 	char text[]; /* each with its NUL: lower case, no dot at the end, no "**" */
 };
 
 struct policy {
-	pthread_rwlock_t lock; /* of all below; its writer never waits for a crowd of readers */
+	pthread_rwlock_t lock; /* of all below; readers cannot starve its writer */
 	bool internet;
 	struct globs *allowed;
 };
 
 /*
- * Only the last star is ever tried again: what an earlier one matched can stay as short as it was,
- * since the later star takes up any slack. Steps: strlen(glob) * length at most.
+ * Only the last star is ever tried again. An earlier one can keep its shortest match, because the
+ * later star takes up any slack. At most strlen(glob) * length steps.
  */
 static bool glob_match(const char *glob, const char *name, size_t length)
 {
@@ -109,7 +109,7 @@ static int lock_init(pthread_rwlock_t *lock)
 
 	if (error)
 		return -error;
-	/* The default lets readers overtake, without end while many threads are busy. */
+	/* By default readers overtake the writer, without end while many threads are busy. */
 	(void)pthread_rwlockattr_setkind_np(&attributes,
 					    PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	error = pthread_rwlock_init(lock, &attributes);
@@ -169,7 +169,7 @@ int policy_apply(struct policy *policy, const struct policy_change *change)
 
 struct policy_verdict policy_judge(const struct policy *policy, const char *name)
 {
-	/* Locking changes nothing that a reader could see. */
+	/* Locking changes nothing that the caller can see. */
 	pthread_rwlock_t *lock = (pthread_rwlock_t *)&policy->lock;
 	struct policy_verdict verdict;
 

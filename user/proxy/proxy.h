@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The transparent proxy: accepts what the kernel side steers to its listeners and carries each
- * connection to the gateway in an HTTP CONNECT tunnel of its own (RFC 9110 section 9.3.6).
- * Knows nothing of BPF, routes or Docker.
+ * The transparent proxy accepts the connections that the kernel side steers to its listeners. It
+ * carries each one to the gateway in an HTTP CONNECT tunnel of its own (RFC 9110 section 9.3.6). It
+ * knows nothing of BPF, routes or Docker.
  */
 #ifndef SIDESTEP_PROXY_H
 #define SIDESTEP_PROXY_H
@@ -19,13 +19,14 @@ struct policy;
 struct proxy;
 struct tls_authority;
 
-/* What the proxy asks of its owner. Called from worker threads, must not block; any may be NULL. */
+/* Callbacks of the proxy's owner. They are called from worker threads and must not block. Any may
+ * be NULL. */
 struct proxy_hooks {
 	void *context;
-	/* The flow has lived for a second, or its byte counters moved since: at most once a second
-	 * for each flow. */
+	/* The flow has lived for a second, or its byte counters have moved since. At most once a
+	 * second for each flow. */
 	void (*flow_update)(void *context, const struct flow *flow);
-	/* The flow has ended, however it did. Called exactly once for each accepted connection. */
+	/* The flow has ended in any way. Called exactly once for each accepted connection. */
 	void (*flow_close)(void *context, const struct flow *flow);
 };
 
@@ -40,46 +41,46 @@ struct proxy_config {
 	bool dns;		       /* relay UDP port 53 */
 	bool refuse_direct;	       /* reset what connects to a listener's own address */
 	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
-	/* What may be resolved and reached; the caller's, outlives the proxy. NULL: all, DNS is
-	 * only relayed. */
+	/* The names that may be resolved. The caller's; outlives the proxy. NULL: all names, and
+	 * DNS is only relayed. */
 	const struct policy *policy;
-	/* Terminates TLS where the gateway answers 200; likewise. NULL: TLS is relayed as it is. */
+	/* Terminates TLS where the gateway answers 200. The caller's; outlives the proxy. NULL: TLS
+	 * is relayed as it is. */
 	struct tls_authority *tls;
-	/* Told of all sockets of the proxy that send packets: also of the UDP listeners, whose
-	 * answers leave from the resolver's address but their own port. The kernel side makes
-	 * it 53. Called from worker threads, too. */
+	/* Learns of all sockets that send packets. The UDP listeners do, too: their answers leave
+	 * from the resolver's address and their own port, which the kernel side makes 53. */
 	struct dial_announcer announcer;
 	struct proxy_hooks hooks;
 };
 
-/* Sums over all threads since the start, but for @connections, which is now. */
+/* Sums over all threads since the start, except @connections. */
 struct proxy_counters {
 	uint64_t connections; /* live now */
 	uint64_t accepted;
 	uint64_t relayed;	   /* reached the relay phase */
-	uint64_t refused_limit;	   /* reset at the connection limit or for want of fds */
+	uint64_t refused_limit;	   /* reset at the connection limit, or without a free fd */
 	uint64_t gateway_errors;   /* could not connect, timed out, answered nonsense */
 	uint64_t gateway_refusals; /* answered 300 or above */
 	uint64_t bytes_sent;
 	uint64_t bytes_received;
 	uint64_t dns_queries;
 	uint64_t dns_failures;
-	uint64_t tls_handshakes; /* TLS was terminated: handshakes that succeeded */
-	uint64_t tls_failures;	 /* and those that did not */
+	uint64_t tls_handshakes; /* with the application, where TLS was terminated */
+	uint64_t tls_failures;	 /* those that failed */
 };
 
 /*
- * Creates the listeners in the calling thread's network namespace: transparent TCP sockets (and
- * UDP ones with @dns) on 127.0.0.1 and, with @ipv6, ::1, one group of SO_REUSEPORT sockets for
- * each family, one socket per thread, and one more group for TCP over IPv4 that is bound to lo
- * (SO_BINDTODEVICE; without CAP_NET_RAW from Linux 5.7 on, and left out where it is refused). Needs
- * CAP_NET_ADMIN. Nothing is accepted before proxy_start(). Returns 0 or negative errno, logged.
+ * Creates the listeners in the calling thread's network namespace: transparent TCP sockets, and UDP
+ * ones with @dns, on 127.0.0.1 and, with @ipv6, on ::1. Each family has a group of SO_REUSEPORT
+ * sockets, one per thread. One more TCP group for IPv4 is bound to lo (SO_BINDTODEVICE). It needs
+ * CAP_NET_RAW before Linux 5.7, and is left out where it is refused. The rest needs CAP_NET_ADMIN.
+ * Nothing is accepted before proxy_start(). Returns 0 or negative errno, logged.
  */
 int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy);
 
-/* A listener of the group for @family (AF_INET, AF_INET6) and @type (SOCK_STREAM, SOCK_DGRAM), of
- * AF_INET and SOCK_STREAM also of the one that is bound to lo (@lo); stays the proxy's. -ENOENT
- * when there is none. The kernel picks within the group by itself. */
+/* Returns a listener of the group for @family (AF_INET, AF_INET6) and @type (SOCK_STREAM,
+ * SOCK_DGRAM), or of the TCP group that is bound to lo (@lo). It stays the proxy's. -ENOENT: there
+ * is none. The kernel picks within the group. */
 int proxy_listener(const struct proxy *proxy, int family, int type, bool lo);
 
 /* Opens the sockets for DNS queries in the calling thread's network namespace, and announces them.
@@ -87,24 +88,24 @@ int proxy_listener(const struct proxy *proxy, int family, int type, bool lo);
  * it. Returns 0 or negative errno, logged. */
 int proxy_open_resolvers(struct proxy *proxy);
 
-/* Starts the threads. They inherit the calling thread's network namespace and capabilities: the
- * sockets to the gateway are made there. Returns 0 or negative errno, logged. */
+/* Starts the threads. They inherit the calling thread's network namespace, in which they dial the
+ * gateway, and its capabilities. Returns 0 or negative errno, logged. */
 int proxy_start(struct proxy *proxy);
 
-/* Announces all long-lived sockets through the hook own_socket once more: the kernel side has
- * changed. Not while the proxy starts or stops. Returns 0 or negative errno, logged. */
+/* Announces all long-lived sockets once more, because the kernel side has changed. Not while the
+ * proxy starts or stops. Returns 0 or negative errno, logged. */
 int proxy_announce(struct proxy *proxy);
 
-/* Thread safe; connections that have sent their CONNECT keep the old gateway. */
+/* Replaces the gateway. Connections that have sent their CONNECT keep the old one. Thread safe. */
 void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway);
 
 void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counters);
 
-/* From now on new connections are reset; returns when the running ones have ended or after
- * @drain_ms, whichever is first; the rest is reset. Stops the threads. */
+/* Resets new connections from now on, waits up to @drain_ms until the running ones have ended, and
+ * resets the rest. Stops the threads. */
 void proxy_stop(struct proxy *proxy, unsigned int drain_ms);
 
-/* Stops (without drain, if still running) and frees. NULL is allowed. */
+/* Stops, without a drain if it still runs, and frees. NULL is allowed. */
 void proxy_free(struct proxy *proxy);
 
 #endif

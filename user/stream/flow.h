@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One steered connection as the application sees it, for whoever keeps a record of it. */
+/* One steered connection as the application sees it. The datapath keeps a record of it. */
 #ifndef SIDESTEP_FLOW_H
 #define SIDESTEP_FLOW_H
 

@@ -9,8 +9,8 @@
 #include "lib/clock.h"
 #include "lib/util.h"
 
-/* Events taken from the kernel at once: enough to spread the cost of the call, few enough that
- * tasks and timers run often. */
+/* Events taken from the kernel at once: enough to spread the cost of the call, and few enough to
+ * run tasks and timers often. */
 #define LOOP_BATCH 64
 
 struct loop {
@@ -119,7 +119,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer_class *timer_class,
 		      struct loop_timer *timer)
 {
 	list_remove(&timer->link);
-	/* Never due in the round that it was started in: a timer may start itself again. */
+	/* Never due in the round that started it: a timer may start itself again. */
 	timer->deadline_ms = loop->now_ms +
 			     (timer_class->duration_ms ? timer_class->duration_ms : 1);
 	list_append(&timer_class->timers, &timer->link);
@@ -135,7 +135,7 @@ uint64_t loop_now(const struct loop *loop)
 	return loop->now_ms;
 }
 
-/* How long epoll_wait() may sleep, in ms: to the first deadline, or without end (-1). */
+/* Returns how long epoll_wait() may sleep, in ms: to the first deadline, or without end (-1). */
 static int loop_patience(const struct loop *loop)
 {
 	const struct loop_timer_class *timer_class;
@@ -238,6 +238,6 @@ void loop_wake(struct loop *loop)
 {
 	static const uint64_t one = 1;
 
-	/* Fails only when the counter is full, and then the loop is woken anyway. */
+	/* Fails only when the counter is full: then the loop is about to wake anyway. */
 	(void)!write(loop->wake.fd, &one, sizeof(one));
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small event loop on epoll(7): one for each thread, nothing in it is shared but loop_wake().
+ * A small event loop on epoll(7). Each thread has one of its own; only loop_wake() may be called by
+ * other threads.
  *
- * Everything the loop knows of is embedded in its owner's structs, so that an event costs no
- * allocation. What an event handler may do to other owners is limited by one rule: memory that
- * holds a handler is freed from a task or a timer, never from a handler, as the batch of events
- * in progress may still name it.
+ * Owners embed handlers, tasks and timers in their structs, so an event costs no allocation. One
+ * rule limits an event handler: memory that holds a handler is freed from a task or a timer, never
+ * from a handler. The batch of events in progress may still name it.
  */
 #ifndef SIDESTEP_LOOP_H
 #define SIDESTEP_LOOP_H
@@ -19,24 +19,25 @@
 
 struct loop;
 
-/* A file descriptor's events. Zero-initialised with fd = -1 it is valid and not registered. */
+/* Takes a file descriptor's events. Zero-initialised with fd = -1 it is valid and not registered.
+ */
 struct loop_handler {
-	int fd; /* the owner's; -1: not registered, late events are dropped */
-	/* Every event since the owner last cleared its bit. With EPOLLET this is what the fd may
-	 * be ready for: the owner clears EPOLLIN and EPOLLOUT as calls answer EAGAIN. */
+	int fd; /* -1: not registered, late events are dropped */
+	/* Every event since the owner last cleared its bit. With EPOLLET the fd may be ready for
+	 * these: the owner clears EPOLLIN and EPOLLOUT when a call returns EAGAIN. */
 	uint32_t latched;
 	void (*ready)(struct loop_handler *handler, uint32_t events);
-	/* For ready(): the object that it works for, where the handler is not a part of it. */
+	/* The object that ready() works for, if the handler is not a part of it. */
 	void *owner;
 };
 
-/* Work put off until the batch of events in progress is over. Zero-initialised: not queued. */
+/* Work that waits until the batch of events in progress is over. Zero-initialised: not queued. */
 struct loop_task {
 	struct list_link link;
 	void (*run)(struct loop_task *task);
 };
 
-/* All timers of one class last equally long, which makes a FIFO list a sorted one. */
+/* All timers of one class last equally long, so a FIFO list of them is sorted. */
 struct loop_timer_class {
 	struct list_link timers;
 	struct loop_timer_class *next;
@@ -53,30 +54,31 @@ struct loop_timer {
 /* NULL with errno set. */
 struct loop *loop_new(void);
 
-/* Handlers still registered are forgotten, their fds stay open. NULL is allowed. */
+/* Handlers that are still registered are forgotten; their fds stay open. NULL is allowed. */
 void loop_free(struct loop *loop);
 
-/* Registers @fd for @events (EPOLL* bits, EPOLLET where wanted); handler->ready must be set.
- * Latched bits are kept. Returns 0 or negative errno, with handler->fd = -1 then. */
+/* Registers @fd for @events (EPOLL* bits, with EPOLLET if wanted). Keeps latched bits.
+ * handler->ready must be set before the loop runs on. Returns 0, or negative errno with handler->fd
+ * = -1. */
 int loop_add(struct loop *loop, struct loop_handler *handler, int fd, uint32_t events);
 
 /* Changes the events of a registered handler. Returns 0 or negative errno. */
 int loop_modify(struct loop *loop, struct loop_handler *handler, uint32_t events);
 
-/* Forgets a handler and closes its fd, which takes it out of the epoll set: the fd must not have
- * duplicates. Nothing happens when it is not registered. */
+/* Forgets a handler and closes its fd. Closing takes it out of the epoll set, so the fd must not
+ * have duplicates. Does nothing if the handler is not registered. */
 void loop_close(struct loop_handler *handler);
 
-/* Queues the task once, however often it is called. Tasks that are queued by tasks run in the
- * next round, behind the events that have arrived meanwhile. */
+/* Queues the task, unless it is queued already. A task that is queued by a task runs in the next
+ * round, behind the events that have arrived meanwhile. */
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_cancel(struct loop_task *task);
 
-/* Makes a class known to the loop; it must outlive its timers and the loop's run. */
+/* Registers a class; it must outlive its timers and the loop's run. */
 void loop_timer_class_init(struct loop *loop, struct loop_timer_class *timer_class,
 			   unsigned int duration_ms);
 
-/* Starts, or starts again; O(1). */
+/* Starts a timer, or starts it again. O(1). */
 void loop_timer_start(struct loop *loop, struct loop_timer_class *timer_class,
 		      struct loop_timer *timer);
 void loop_timer_stop(struct loop_timer *timer);
@@ -94,15 +96,15 @@ int loop_run(struct loop *loop);
 /* From the loop's own thread: loop_run() returns once the current round is over. */
 void loop_stop(struct loop *loop);
 
-/* Runs the tasks that are queued, and those that they queue, until none is left. For the end, when
- * the loop does not run any more. */
+/* Runs the queued tasks, and those that they queue, until none is left. For the end, when the loop
+ * no longer runs. */
 void loop_flush(struct loop *loop);
 
-/* What loop_wake() has run. Set before the loop runs. */
+/* Sets the function that loop_wake() triggers. Before the loop runs. */
 void loop_on_wake(struct loop *loop, void (*woken)(void *context), void *context);
 
-/* From any thread, also from a signal handler: has the loop call its wake function soon. Calls
- * that come before it runs are merged. */
+/* Makes the loop call its wake function soon. From any thread, also from a signal handler. Calls
+ * before it runs are merged. */
 void loop_wake(struct loop *loop);
 
 #endif

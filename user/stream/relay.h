@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carries bytes both ways between two stream sockets, with half-close (RFC 9293 section 3.6) and
- * resets passed on as they come.
+ * Carries bytes both ways between two stream sockets. Half-close (RFC 9293 section 3.6) and resets
+ * are passed on as they come.
  *
- * Small exchanges go through one buffer for the whole thread; a direction that moves bulk goes
- * through a pipe by splice(2), which copies nothing. What the reader's side does not take at once
- * is kept, at most RELAY_BUFFER (or one pipe) for each direction, and the other side is not read
- * meanwhile. An idle relay holds neither buffer nor pipe.
+ * Small exchanges go through one buffer that the whole thread shares. A direction that moves bulk
+ * goes through a pipe by splice(2), without a copy. Bytes that the target does not take at once are
+ * kept: at most RELAY_BUFFER, or one pipe, for each direction. Meanwhile the source is not read. An
+ * idle relay holds neither a buffer nor a pipe.
+ *
+ * This header has the relay's state and its end; relay_pump.h moves the bytes.
  */
 #ifndef SIDESTEP_RELAY_H
 #define SIDESTEP_RELAY_H
@@ -17,36 +19,36 @@
 
 #include "stream/loop.h"
 
-/* The thread's buffer, and the most that a direction keeps for a reader that stopped; bytes. */
+/* Bytes of the thread's buffer, and the most that a direction keeps for a target that stopped. */
 #define RELAY_BUFFER 65536
 
-/* How the fds of a relay are registered. */
+/* The events for which the sides of a relay are registered. */
 #define RELAY_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 struct relay_pipe;
 
-/* What the relays of one thread share. */
+/* Shared by the relays of one thread. */
 struct relay_pool {
 	struct loop *loop;
 	struct relay_pipe *idle_pipes; /* empty ones, for the next bulk transfer */
-	unsigned int pipes;	       /* idle or in use, at most RELAY_PIPES */
+	unsigned int pipes;	       /* idle or in use, limited by RELAY_PIPES */
 	unsigned int pipes_in_use;
 	uint64_t spliced; /* bytes moved by splice(2) since the start */
 	char buffer[RELAY_BUFFER];
 };
 
-/* From source side to the other: 0 from side 0 to side 1. */
+/* One direction: number 0 leads from side 0 to side 1. */
 struct relay_direction {
-	char *buffer; /* what could not be written yet; NULL when empty */
+	char *buffer; /* kept bytes, from begin to end; NULL: none */
 	uint32_t begin, end;
-	struct relay_pipe *pipe; /* holds piped bytes; NULL when empty */
+	struct relay_pipe *pipe; /* holds piped bytes; NULL: none */
 	uint32_t piped;
 	uint8_t full_reads;    /* large reads in a row */
 	uint8_t small_splices; /* in a row */
-	bool bulk;	       /* use splice */
+	bool bulk;	       /* use splice(2) */
 	bool no_splice;	       /* these sockets cannot */
-	bool ended;	       /* the source said EOF */
-	bool closed;	       /* and the target was told */
+	bool ended;	       /* the source's EOF was read */
+	bool closed;	       /* and passed on to the target */
 };
 
 struct relay {
@@ -56,10 +58,10 @@ struct relay {
 	uint64_t moved[2]; /* bytes taken by the target of each direction */
 	struct loop_task again;
 	bool started, finished;
-	/* Read until EAGAIN, not just until a short read: an event was seen (EOF, urgent data) that
-	 * no further event will announce. */
+	/* Read until EAGAIN, not just until a short read. Set when an event was seen (EOF, urgent
+	 * data) that no further event will announce. */
 	bool exhaust[2];
-	bool ending[2]; /* a side's EOF has arrived, behind what there still is to read */
+	bool ending[2]; /* a side's EOF has arrived, behind bytes that may be unread */
 	/* Bytes have moved since the last call. May be NULL. */
 	void (*progress)(struct relay *relay);
 	/* Called once, when both directions are closed or one side was reset. The owner then calls
@@ -69,44 +71,20 @@ struct relay {
 
 /* NULL with errno set. */
 struct relay_pool *relay_pool_new(struct loop *loop);
-/* Relays must have been closed. NULL is allowed. */
+
+/* All relays of the pool must have been closed. NULL is allowed. */
 void relay_pool_free(struct relay_pool *pool);
 
-/* An empty relay, zero-initialised before; progress and finish are the owner's to set. */
+/* Makes an empty relay. The owner sets progress and finish. */
 void relay_init(struct relay *relay, struct relay_pool *pool);
 
-/* Keeps a copy of bytes that were read before the relay started, to be sent first. At most
- * RELAY_BUFFER in total. Returns 0, -ENOMEM or -ENOBUFS. */
-int relay_queue(struct relay *relay, int direction, const void *data, size_t size);
-
-/* The same for memory from malloc(), which is the relay's from here on. Only once. */
-void relay_queue_owned(struct relay *relay, int direction, char *data, size_t size);
-
-/* A side's EOF was read before the relay started. */
-void relay_ended(struct relay *relay, int direction);
-
-/*
- * Takes over: both sides are registered with RELAY_EVENTS and keep their latched events. May
- * call finish before it returns. Sets TCP_NODELAY nowhere; that is the owner's.
- */
-void relay_start(struct relay *relay);
-
-/* For who moves bytes by other means between the same sides (tls_relay.h): sends what is kept for
- * the target of @direction. 1: nothing is left; 0: it takes no more now; negative errno: it failed.
- */
-int relay_flush(struct relay *relay, int direction);
-
-/* Likewise: writes @size bytes of the thread's buffer to the target and keeps the rest, which must
- * fit: RELAY_BUFFER in all. 0 or negative errno. */
-int relay_write(struct relay *relay, int direction, size_t size);
-
-/* Closes both sides, with RST where @reset (TCP), and releases buffers and pipes. Idempotent. */
+/* Closes both sides, with RST if @reset (TCP), and releases buffers and pipes. Idempotent. */
 void relay_close(struct relay *relay, bool reset);
 
-/* Heap bytes and pipes that the relay holds now. */
+/* Bytes of heap and pipes that the relay holds now. */
 size_t relay_memory(const struct relay *relay);
 
-/* The closing socket sends RST instead of FIN (SO_LINGER of 0 s); no effect but on TCP. */
+/* Closing the socket will send RST instead of FIN (SO_LINGER of 0 s). Affects TCP only. */
 void relay_reset_on_close(int fd);
 
 #endif

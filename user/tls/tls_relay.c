@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "lib/util.h"
+#include "stream/relay_pump.h"
 
 /* A direction yields to the other flows after so many bytes. This is a quarter of the plain relay's
  * budget, because a byte costs about four times as much here. */
