@@ -121,7 +121,7 @@ void connection_handshake_free(struct connection *connection)
 	free(handshake);
 }
 
-/* NULL: it is to be refused. */
+/* Takes @fd, unless it returns NULL: then the connection is to be refused. */
 static struct connection *connection_new(struct worker *worker, int fd,
 					 const struct sockaddr_storage *source)
 {
@@ -164,7 +164,7 @@ static void connection_refuse(struct worker *worker, int fd, const struct sockad
 		hooks->flow_close(hooks->context, &flow);
 }
 
-/* Counted in shared->live already. */
+/* The connection is counted in shared->live already. */
 static void connection_open(struct worker *worker, int fd, const struct sockaddr_storage *source)
 {
 	struct connection *connection = connection_new(worker, fd, source);

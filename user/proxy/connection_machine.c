@@ -131,7 +131,7 @@ void connection_not_connected(struct connection *connection, int error)
 			"is the gateway listening there, and on an address that containers reach?");
 }
 
-/* The gateway is connected, and the client is still peeked at. */
+/* Watches the connected gateway while the client is still peeked at. */
 static void gateway_ready(struct loop_handler *side, uint32_t events)
 {
 	if (events & EPOLLERR)
@@ -191,7 +191,7 @@ static void request_send(struct connection *connection)
 			       &handshake->gateway, &connection->flow, &handshake->peek.hints);
 }
 
-/* From here on the connection costs what struct connection costs, and its interception. */
+/* Starts the relay, or the interception. The handshake's memory is freed here. */
 static void relay_pass(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;

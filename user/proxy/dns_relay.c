@@ -18,8 +18,7 @@
 /* How often a random socket and ID are drawn until they are free. With a full table one draw in 64
  * is taken, so eight in a row are one in 2^48. */
 #define DNS_DRAWS 8
-/* How often a send is tried: an ICMP error about an earlier query makes the next call fail, once.
- */
+/* How often a send is tried: an ICMP error about an earlier query fails the next call, once. */
 #define DNS_SENDS 3
 
 struct dns_listener {
@@ -254,8 +253,7 @@ static void listener_ready(struct loop_handler *handler, uint32_t events)
 	}
 }
 
-/* Finds the query that a resolver's datagram belongs to. NULL: none, or it asked another address.
- */
+/* Finds the query of a resolver's datagram. NULL: none, or it went to another address. */
 static struct dns_query *query_find(const struct dns_upstream *upstream, uint16_t id,
 				    const union dns_address *resolver)
 {

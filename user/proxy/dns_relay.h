@@ -11,7 +11,7 @@
  *	off	  (never asked)		made up		NXDOMAIN
  *
  * Without a policy the internet is on and no name is allowed. A malformed query gets FORMERR, and
- *an opcode other than QUERY gets NOTIMP: the relay could not recognise an answer to it. A datagram
+ * an opcode other than QUERY gets NOTIMP: the relay could not recognise an answer to it. A datagram
  * without a whole header is dropped, and so is an answer. Each event loop has one relay.
  *
  * Queries share a few long-lived sockets, because announcing a socket may cost a round trip to

@@ -271,8 +271,7 @@ bool dns_upstream_error(int fd, union dns_address *ret_resolver, uint16_t *ret_i
 		    (header->cmsg_level != IPPROTO_IPV6 || header->cmsg_type != IPV6_RECVERR))
 			continue;
 		memcpy(&error, CMSG_DATA(header), sizeof(error));
-		/* EMSGSIZE: the path's MTU is smaller; the kernel fragments the client's next try.
-		 */
+		/* EMSGSIZE: the path's MTU is smaller; the kernel fragments the next try. */
 		if ((error.ee_origin == SO_EE_ORIGIN_ICMP ||
 		     error.ee_origin == SO_EE_ORIGIN_ICMP6) &&
 		    error.ee_errno != EMSGSIZE && size == sizeof(quoted)) {

@@ -14,7 +14,7 @@ static void exchange_over(struct exchange *exchange, enum exchange_result result
 	exchange->done(exchange, result);
 }
 
-/* Logs "@what the gateway ...: @why; @remedy", if it is time for that. */
+/* Counts and logs "@what the gateway ...: @why; @remedy", and ends the exchange. */
 static void exchange_fail(struct exchange *exchange, enum worker_complaint complaint,
 			  const char *what, const char *why, const char *remedy)
 {
@@ -68,7 +68,7 @@ static void answer_read(struct exchange *exchange)
 				      "is that an HTTP proxy, and did it stop meanwhile?");
 			return;
 		}
-		/* As in the relay: a short read ends it unless an event said that more comes. */
+		/* As in the relay: after a short read the next event tells of more. */
 		if (size < RELAY_BUFFER && !(side->latched & (EPOLLRDHUP | EPOLLPRI)))
 			side->latched &= ~(uint32_t)EPOLLIN;
 		switch (tunnel_answer_feed(&exchange->answer, buffer, (size_t)size, &used)) {

@@ -44,7 +44,7 @@ static int peek_read(struct peek *peek)
 			peek->ended = true;
 			return 1;
 		}
-		/* As in the relay: a short read ends it unless an event said that more comes. */
+		/* As in the relay: after a short read the next event tells of more. */
 		if ((size_t)size < room && !(side->latched & (EPOLLRDHUP | EPOLLPRI)))
 			side->latched &= ~(uint32_t)EPOLLIN;
 		error = peek_append(peek, buffer, (size_t)size);

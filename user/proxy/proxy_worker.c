@@ -20,8 +20,9 @@
 
 static const int families[WORKER_FAMILIES] = {AF_INET, AF_INET6};
 
-/* A transparent socket of a SO_REUSEPORT group; port 0: the first of the group, the kernel picks.
- * @device: bound to it, or NULL. Negative errno. */
+/* Opens a transparent socket of a SO_REUSEPORT group. *@port is the group's, network byte order; 0:
+ * this is its first socket, and the kernel picks one. @device: bind to it, or NULL. Returns the
+ * socket or negative errno. */
 static int listener_socket(int family, int type, const char *device, in_port_t *port)
 {
 	static const int one = 1;
@@ -101,7 +102,7 @@ void proxy_worker_init(struct worker *worker, struct worker_shared *shared)
 	worker->generation = atomic_load(&shared->generation) - 1;
 }
 
-/* Accepts from @fd; a negative @fd is an error to be passed on. */
+/* Accepts from @fd. Returns a negative @fd as it is: it is an error. */
 static int worker_watch(struct worker *worker, int listener, int fd)
 {
 	return fd < 0 ? fd : acceptor_start(&worker->tcp[listener].acceptor, &worker->reserve, fd);
@@ -113,7 +114,7 @@ static int worker_listen(struct worker *worker, struct worker_ports *ports)
 	int i, error, fd;
 
 	fd = listener_socket(AF_INET, SOCK_STREAM, "lo", &ports->tcp[WORKER_LISTENER_LO]);
-	/* Before Linux 5.7 it takes CAP_NET_RAW. Connections do without, they only cost more. */
+	/* Before Linux 5.7 it needs CAP_NET_RAW. Without it connections only cost more. */
 	if (fd != -EPERM && (error = worker_watch(worker, WORKER_LISTENER_LO, fd)) < 0)
 		return error;
 	for (i = 0; i < (config->ipv6 ? WORKER_FAMILIES : WORKER_IPV6); i++) {

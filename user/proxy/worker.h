@@ -58,7 +58,7 @@ struct worker_shared {
 	struct proxy_config config; /* constant, but for the gateway: that is below */
 	pthread_mutex_t gateway_lock;
 	struct socket_address gateway;
-	atomic_uint generation; /* of the gateway, counts its changes */
+	atomic_uint generation; /* counts the gateway's changes */
 	atomic_uint live;	/* connections of all threads */
 	atomic_bool draining;
 	unsigned int drain_ms; /* set before draining is */

@@ -3,10 +3,10 @@
  * Accepts the connections of one listening socket on an event loop, and survives the lack of file
  * descriptors.
  *
- * Without a free descriptor a waiting connection can be neither taken nor refused, and a
+ * Without a free descriptor a waiting connection can be neither accepted nor refused, and a
  * level-triggered listener would keep the loop busy. So the acceptors of one thread share a reserve
- * descriptor. It is given up for a moment to accept one connection and reset it. If even that
- * fails, the listener rests for a few milliseconds.
+ * descriptor. It is closed for a moment to accept one connection and reset it. If even that fails,
+ * the listener rests for a few milliseconds.
  */
 #ifndef SIDESTEP_ACCEPTOR_H
 #define SIDESTEP_ACCEPTOR_H
@@ -22,7 +22,7 @@ struct acceptor_reserve {
 	int fd;
 };
 
-/* Owners embed it. Valid as {.listener.fd = -1}: then it is closed. */
+/* Owners embed it. Zero-initialised with listener.fd = -1 it is closed. */
 struct acceptor {
 	struct loop_handler listener; /* its fd stays the acceptor's */
 	struct acceptor_reserve *reserve;
@@ -37,7 +37,7 @@ struct acceptor {
 /* Opens the reserve descriptor. Returns 0 or negative errno, and then fd is -1. */
 int acceptor_reserve_open(struct acceptor_reserve *reserve, struct loop *loop);
 
-/* After the loop has run. Closing twice is allowed if fd was -1 or valid at first. */
+/* After the loop has run. Idempotent. */
 void acceptor_reserve_close(struct acceptor_reserve *reserve);
 
 /* Accepts from @fd, a nonblocking listening socket, which is the acceptor's from here on, also on

@@ -227,8 +227,7 @@ static void relay_heed(struct relay *relay, int index, uint32_t events)
 
 static void relay_event(struct relay *relay, int index, uint32_t events)
 {
-	/* While the target is blocked the source is not read. So only this event shows its reset.
-	 */
+	/* While the target is blocked the source is not read: only this shows its reset. */
 	if (events & EPOLLERR) {
 		relay_finish(relay, true);
 		return;
