@@ -33,13 +33,8 @@ struct agent_candidate {
 	unsigned int tries;
 	struct agent_session *session; /* NULL: none */
 	bool listed;		       /* in the newest list */
-	struct loop_task release;
+	struct loop_release release;
 };
-
-static void release(struct loop_task *task)
-{
-	free(container_of(task, struct agent_candidate, release));
-}
 
 static void candidate_remove(struct agent_candidate *candidate)
 {
@@ -51,8 +46,7 @@ static void candidate_remove(struct agent_candidate *candidate)
 	*link = candidate->next;
 	loop_timer_stop(&candidate->retry);
 	loop_close(&candidate->exit);
-	candidate->release.run = release;
-	loop_defer(candidates->loop, &candidate->release);
+	loop_free_later(candidates->loop, &candidate->release, candidate);
 }
 
 /* The session frees itself after this. */

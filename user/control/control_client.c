@@ -37,7 +37,7 @@ struct control_client {
 	char peer[ADDRESS_TEXT_MAX];
 	uint32_t dropped; /* bytes, while lingering */
 	struct loop_timer timer;
-	struct loop_task release;
+	struct loop_release release;
 };
 
 static void leave_list(struct control_client *client)
@@ -80,11 +80,6 @@ static void request_free(struct control_client *client)
 	client->request = NULL;
 }
 
-static void client_release(struct loop_task *task)
-{
-	free(container_of(task, struct control_client, release));
-}
-
 /* Closes the connection. Its memory is freed once the batch of events in progress is over. */
 static void client_end(struct control_client *client, bool reset)
 {
@@ -92,8 +87,7 @@ static void client_end(struct control_client *client, bool reset)
 	loop_timer_stop(&client->timer);
 	request_free(client);
 	leave_list(client);
-	client->release.run = client_release;
-	loop_defer(client->clients->loop, &client->release);
+	loop_free_later(client->clients->loop, &client->release, client);
 }
 
 static void client_linger(struct control_client *client)

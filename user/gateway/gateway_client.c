@@ -28,13 +28,8 @@ struct gateway_client {
 	struct dial dial;
 	int status; /* of the answer; 0: not known yet */
 	struct loop_timer timer;
-	struct loop_task release;
+	struct loop_release release;
 };
-
-static void client_release(struct loop_task *task)
-{
-	free(container_of(task, struct gateway_client, release));
-}
 
 /* Closes the connection. Its memory is freed once the batch of events in progress is over. */
 static void client_end(struct gateway_client *client, bool reset)
@@ -48,8 +43,7 @@ static void client_end(struct gateway_client *client, bool reset)
 	free(client->server);
 	list_remove(&client->link);
 	client->clients->count--;
-	client->release.run = client_release;
-	loop_defer(client->clients->loop, &client->release);
+	loop_free_later(client->clients->loop, &client->release, client);
 }
 
 static void set_text(json_t *object, const char *key, const struct tunnel_request *request,

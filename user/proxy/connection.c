@@ -228,11 +228,6 @@ void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockad
 	worker_complain_descriptors(worker);
 }
 
-static void connection_release(struct loop_task *task)
-{
-	free(container_of(task, struct connection, release));
-}
-
 /*
  * After the drain the steering ends, and with it the delivery of bytes that a closed socket still
  * has. So while draining close(2) waits until the application's end has them all. On a local path
@@ -269,8 +264,7 @@ void connection_end(struct connection *connection, enum connection_action action
 		worker->connections = connection->next;
 	if (hooks->flow_close)
 		hooks->flow_close(hooks->context, &connection->flow);
-	connection->release.run = connection_release;
-	loop_defer(worker->loop, &connection->release);
+	loop_free_later(worker->loop, &connection->release, connection);
 	if (atomic_fetch_sub(&shared->live, 1) == 1 && atomic_load(&shared->draining) &&
 	    shared->drained)
 		shared->drained(shared);

@@ -38,7 +38,7 @@ struct connection {
 	struct relay relay;			/* side 0: application, 1: gateway */
 	struct flow flow;
 	struct loop_timer flow_timer;
-	struct loop_task release;
+	struct loop_release release;
 };
 
 /* Takes a connection from a listener of a worker; getsockname() tells its original destination. */

@@ -106,6 +106,18 @@ void loop_cancel(struct loop_task *task)
 	list_remove(&task->link);
 }
 
+static void release_run(struct loop_task *task)
+{
+	free(container_of(task, struct loop_release, task)->memory);
+}
+
+void loop_free_later(struct loop *loop, struct loop_release *release, void *memory)
+{
+	release->task.run = release_run;
+	release->memory = memory;
+	loop_defer(loop, &release->task);
+}
+
 void loop_timer_class_init(struct loop *loop, struct loop_timer_class *timer_class,
 			   unsigned int duration_ms)
 {

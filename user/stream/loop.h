@@ -5,7 +5,7 @@
  *
  * Owners embed handlers, tasks and timers in their structs, so an event costs no allocation. One
  * rule limits an event handler: memory that holds a handler is freed from a task or a timer, never
- * from a handler. The batch of events in progress may still name it.
+ * from a handler. The batch of events in progress may still name it. loop_free_later() does that.
  */
 #ifndef SIDESTEP_LOOP_H
 #define SIDESTEP_LOOP_H
@@ -35,6 +35,12 @@ struct loop_handler {
 struct loop_task {
 	struct list_link link;
 	void (*run)(struct loop_task *task);
+};
+
+/* Memory that is freed once no event in progress can name it. Zero-initialised at first. */
+struct loop_release {
+	struct loop_task task;
+	void *memory;
 };
 
 /* All timers of one class last equally long, so a FIFO list of them is sorted. */
@@ -73,6 +79,9 @@ void loop_close(struct loop_handler *handler);
  * round, behind the events that have arrived meanwhile. */
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_cancel(struct loop_task *task);
+
+/* Frees @memory, from malloc(), by a task. @release is a part of it. */
+void loop_free_later(struct loop *loop, struct loop_release *release, void *memory);
 
 /* Registers a class; it must outlive its timers and the loop's run. */
 void loop_timer_class_init(struct loop *loop, struct loop_timer_class *timer_class,
