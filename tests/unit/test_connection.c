@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proxy/connection.h"
+#include "proxy/connection_machine.h"
 
 struct step {
 	enum connection_event event;

@@ -219,7 +219,7 @@ static void bulk(bool local, size_t chunk, bool splice_expected, bool splice_all
 	assert_int_equal(bed->relay.moved[1], 4);
 	assert_true(bed->progress > 0);
 	assert_true(bed->finished && !bed->reset);
-	assert_int_equal(bed->pool->pipes_in_use, 0);
+	assert_int_equal(bed->pool->pipes.in_use, 0);
 	relay_pool_free(bed->pool);
 	loop_free(bed->loop);
 	close(bed->left);
@@ -270,7 +270,7 @@ static void test_bulk_then_small(void **state)
 	shutdown(bed->right, SHUT_WR);
 	pthread_join(bed->thread, NULL);
 	assert_false(bed->relay.direction[0].bulk);
-	assert_int_equal(bed->pool->pipes_in_use, 0);
+	assert_int_equal(bed->pool->pipes.in_use, 0);
 	relay_pool_free(bed->pool);
 	loop_free(bed->loop);
 	close(bed->left);

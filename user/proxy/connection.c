@@ -10,35 +10,27 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-static void dial_gateway(struct connection *connection)
+int connection_dial(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
 	struct worker *worker = connection->worker;
 	static const int zero = 0;
 	const struct sockaddr *gateway;
-	int error, fd;
+	int fd;
 
 	handshake->gateway = *worker_gateway(worker);
 	handshake->generation = worker->generation;
 	gateway = (const struct sockaddr *)&handshake->gateway.address;
 	fd = dial_socket(&worker->shared->config.announcer, gateway);
-	if (fd < 0) {
-		connection_no_socket(connection, fd);
-		return;
-	}
+	handshake->has_socket = fd >= 0;
+	if (fd < 0)
+		return fd;
 	/* The request goes out with the acknowledgement of the gateway's SYN, as both come at once.
 	 * That state ends by itself (tcp_rcv_synsent_state_process, net/ipv4). */
 	if (gateway->sa_family != AF_UNIX)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &zero, sizeof(zero));
-	error = dial_start(&handshake->dial, &worker->dialer, &connection->relay.side[1], fd,
-			   gateway, handshake->gateway.size);
-	if (error < 0)
-		connection_not_connected(connection, error);
-}
-
-static void redial(struct loop_task *task)
-{
-	dial_gateway(container_of(task, struct connection_handshake, redial)->connection);
+	return dial_start(&handshake->dial, &worker->dialer, &connection->relay.side[1], fd,
+			  gateway, handshake->gateway.size);
 }
 
 static void flow_count(struct connection *connection)
@@ -100,10 +92,6 @@ static struct connection_handshake *handshake_new(struct connection *connection)
 		return NULL;
 	memset(handshake, 0, offsetof(struct connection_handshake, exchange.answer));
 	handshake->connection = connection;
-	handshake->redial.run = redial;
-	handshake->dial.done = connection_dial_done;
-	handshake->peek.done = connection_peek_done;
-	handshake->exchange.done = connection_exchange_done;
 	return handshake;
 }
 
@@ -137,13 +125,13 @@ static struct connection *connection_new(struct worker *worker, int fd,
 	connection->handshake = handshake_new(connection);
 	if (!connection->handshake)
 		return NULL;
+	connection->handshake->http = destination_port(&connection->flow.destination) == 80;
 	connection->worker = worker;
 	connection->flow.source = *source;
 	connection->flow.start = loop_now(worker->loop) * 1000000;
 	connection->flow_timer.expired = flow_expired;
 	relay_init(&connection->relay, worker->pool);
 	connection->relay.progress = relay_progress;
-	connection->relay.finish = connection_relay_finished;
 	if (loop_add(worker->loop, &connection->relay.side[0], fd, RELAY_EVENTS) < 0) {
 		free(connection->handshake);
 		return NULL;
@@ -151,7 +139,7 @@ static struct connection *connection_new(struct worker *worker, int fd,
 	return TAKE_PTR(connection);
 }
 
-static void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source)
+void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source)
 {
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
 	struct flow flow = {.source = *source};
@@ -164,68 +152,25 @@ static void connection_refuse(struct worker *worker, int fd, const struct sockad
 		hooks->flow_close(hooks->context, &flow);
 }
 
-/* The connection is counted in shared->live already. */
-static void connection_open(struct worker *worker, int fd, const struct sockaddr_storage *source)
+struct connection *connection_open(struct worker *worker, int fd,
+				   const struct sockaddr_storage *source, int *ret_error)
 {
 	struct connection *connection = connection_new(worker, fd, source);
-	const struct proxy_config *config = &worker->shared->config;
-	bool http;
 
 	counter_add(&worker->counters.accepted, 1);
 	if (!connection) {
 		(void)atomic_fetch_sub(&worker->shared->live, 1);
 		connection_refuse(worker, fd, source);
-		return;
+		return NULL;
 	}
 	connection->next = worker->connections;
 	if (connection->next)
 		connection->next->previous = connection;
 	worker->connections = connection;
-	if (config->hooks.flow_update)
+	if (worker->shared->config.hooks.flow_update)
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
-	http = destination_port(&connection->flow.destination) == 80;
-	if (!http && !config->sni_hint)
-		connection_handle(connection, CONNECTION_NO_PEEK);
-	dial_gateway(connection);
-	if (connection->machine.state != CONNECTION_DONE)
-		peek_start(&connection->handshake->peek, worker, &connection->relay.side[0],
-			   config->sni_hint, http);
-}
-
-void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
-{
-	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
-	struct worker_shared *shared = worker->shared;
-	unsigned int limit = shared->config.max_connections;
-	char suffix[COMPLAINT_SUFFIX_MAX];
-
-	if (atomic_load(&shared->draining)) {
-		connection_refuse(worker, fd, source);
-		return;
-	}
-	if (atomic_fetch_add(&shared->live, 1) < limit) {
-		connection_open(worker, fd, source);
-		return;
-	}
-	(void)atomic_fetch_sub(&shared->live, 1);
-	/* Counted before the client can know of it. */
-	counter_add(&worker->counters.refused_limit, 1);
-	connection_refuse(worker, fd, source);
-	if (complaint_due(&shared->complaints[COMPLAINT_LIMIT], suffix))
-		log_warning("connection reset: the limit of %u connections is reached; raise it or "
-			    "find who keeps them open%s",
-			    limit, suffix);
-}
-
-void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
-{
-	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
-
-	if (fd >= 0) {
-		counter_add(&worker->counters.refused_limit, 1);
-		connection_refuse(worker, fd, source);
-	}
-	worker_complain_descriptors(worker);
+	*ret_error = connection_dial(connection);
+	return connection;
 }
 
 /*
@@ -268,10 +213,4 @@ void connection_end(struct connection *connection, enum connection_action action
 	if (atomic_fetch_sub(&shared->live, 1) == 1 && atomic_load(&shared->draining) &&
 	    shared->drained)
 		shared->drained(shared);
-}
-
-void connection_reset_all(struct worker *worker)
-{
-	while (worker->connections)
-		connection_handle(worker->connections, CONNECTION_FAILED);
 }

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One steered connection: opened here, advanced by its machine (connection_machine.h), closed here.
- */
+/* One steered connection, from its opening to its end. connection_machine.h decides in between. */
 #ifndef SIDESTEP_CONNECTION_H
 #define SIDESTEP_CONNECTION_H
 
 #include <sys/socket.h>
 
 #include "lib/socket_address.h"
-#include "proxy/connection_machine.h"
+#include "proxy/connection_state.h"
 #include "proxy/exchange.h"
 #include "proxy/intercept.h"
 #include "proxy/peek.h"
 #include "proxy/worker.h"
-#include "stream/acceptor.h"
 #include "stream/dial.h"
 #include "stream/flow.h"
 #include "stream/loop.h"
@@ -24,6 +22,8 @@ struct connection_handshake {
 	struct dial dial;
 	struct socket_address gateway; /* the one that was dialed */
 	unsigned int generation;       /* of it */
+	bool has_socket;	       /* the dial got one */
+	bool http;		       /* the destination's port is 80 */
 	struct loop_task redial;
 	struct peek peek;
 	struct exchange exchange; /* last: its buffers are not zeroed */
@@ -41,19 +41,25 @@ struct connection {
 	struct loop_release release;
 };
 
-/* Takes a connection from a listener of a worker; getsockname() tells its original destination. */
-void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source);
+/*
+ * Opens a connection for an accepted @fd, whose getsockname() is the original destination, and
+ * dials the gateway. It was counted in shared->live already. NULL: it was refused. *@ret_error is
+ * the dial's, as of connection_dial(). The callbacks of the parts are still to be set.
+ */
+struct connection *connection_open(struct worker *worker, int fd,
+				   const struct sockaddr_storage *source, int *ret_error);
 
-/* No descriptor is left: resets the connection, unless @fd is negative. */
-void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source);
+/* Dials the current gateway. Returns 0 or negative errno; handshake->has_socket tells whether it
+ * was the socket that could not be made. */
+int connection_dial(struct connection *connection);
+
+/* Resets an accepted socket that there is no room for. It was not counted in shared->live. */
+void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source);
 
 /* Frees the state before RELAY, if the connection still has it. */
 void connection_handshake_free(struct connection *connection);
 
 /* Ends a connection as @action says, which is one of the last three. The loop frees its memory. */
 void connection_end(struct connection *connection, enum connection_action action);
-
-/* Resets all connections of a worker. From the loop's thread, outside of event handlers. */
-void connection_reset_all(struct worker *worker);
 
 #endif

@@ -81,7 +81,9 @@ static bool gateway_changed(const struct connection *connection)
 	       connection->handshake->generation;
 }
 
-void connection_peek_done(struct peek *peek, int error)
+static void connection_handle(struct connection *connection, enum connection_event event);
+
+static void peek_done(struct peek *peek, int error)
 {
 	struct connection_handshake *handshake = container_of(peek, struct connection_handshake,
 							      peek);
@@ -98,7 +100,7 @@ static void gateway_failed(struct connection *connection, enum worker_complaint 
 	connection_handle(connection, CONNECTION_FAILED);
 }
 
-void connection_no_socket(struct connection *connection, int error)
+static void no_socket(struct connection *connection, int error)
 {
 	struct worker *worker = connection->worker;
 	char text[128];
@@ -114,7 +116,7 @@ void connection_no_socket(struct connection *connection, int error)
 		       "see the messages about the kernel side above");
 }
 
-void connection_not_connected(struct connection *connection, int error)
+static void not_connected(struct connection *connection, int error)
 {
 	char text[128];
 
@@ -131,34 +133,41 @@ void connection_not_connected(struct connection *connection, int error)
 			"is the gateway listening there, and on an address that containers reach?");
 }
 
+static void dial_failed(struct connection *connection, int error)
+{
+	if (connection->handshake->has_socket)
+		not_connected(connection, error);
+	else
+		no_socket(connection, error);
+}
+
 /* Watches the connected gateway while the client is still peeked at. */
 static void gateway_ready(struct loop_handler *side, uint32_t events)
 {
 	if (events & EPOLLERR)
-		connection_not_connected(container_of(side, struct connection, relay.side[1]),
-					 -ECONNRESET);
+		not_connected(container_of(side, struct connection, relay.side[1]), -ECONNRESET);
 }
 
-void connection_dial_done(struct dial *dial, int error)
+static void dial_done(struct dial *dial, int error)
 {
 	struct connection *connection =
 		container_of(dial, struct connection_handshake, dial)->connection;
 
 	if (error < 0) {
-		connection_not_connected(connection, error);
+		not_connected(connection, error);
 		return;
 	}
 	connection->relay.side[1].ready = gateway_ready;
 	connection_handle(connection, CONNECTION_CONNECTED);
 }
 
-void connection_exchange_done(struct exchange *exchange, enum exchange_result result)
+static void exchange_done(struct exchange *exchange, enum exchange_result result)
 {
 	struct connection *connection =
 		container_of(exchange, struct connection_handshake, exchange)->connection;
 
 	if (result == EXCHANGE_UNSENT)
-		connection_not_connected(connection, exchange->error);
+		not_connected(connection, exchange->error);
 	else if (result == EXCHANGE_FAILED ||
 		 (exchange->rest_size > 0 &&
 		  relay_queue(&connection->relay, 1, exchange->rest, exchange->rest_size) < 0))
@@ -218,7 +227,7 @@ static void relay_pass(struct connection *connection)
 		relay_start(&connection->relay);
 }
 
-void connection_handle(struct connection *connection, enum connection_event event)
+static void connection_handle(struct connection *connection, enum connection_event event)
 {
 	enum connection_state before = connection->machine.state;
 	enum connection_action action = connection_step(&connection->machine, event);
@@ -249,8 +258,85 @@ void connection_handle(struct connection *connection, enum connection_event even
 	}
 }
 
-void connection_relay_finished(struct relay *relay, bool reset)
+static void relay_finished(struct relay *relay, bool reset)
 {
 	connection_handle(container_of(relay, struct connection, relay),
 			  reset ? CONNECTION_FAILED : CONNECTION_ENDED);
+}
+
+static void redial(struct loop_task *task)
+{
+	struct connection *connection =
+		container_of(task, struct connection_handshake, redial)->connection;
+	int error = connection_dial(connection);
+
+	if (error < 0)
+		dial_failed(connection, error);
+}
+
+/* Opens a connection that is counted in shared->live already, and starts its peek and its dial. */
+static void connection_start(struct worker *worker, int fd, const struct sockaddr_storage *source)
+{
+	bool tls = worker->shared->config.sni_hint;
+	int error = 0;
+	struct connection *connection = connection_open(worker, fd, source, &error);
+	struct connection_handshake *handshake;
+
+	if (!connection)
+		return;
+	handshake = connection->handshake;
+	handshake->peek.done = peek_done;
+	handshake->dial.done = dial_done;
+	handshake->exchange.done = exchange_done;
+	handshake->redial.run = redial;
+	connection->relay.finish = relay_finished;
+	if (!tls && !handshake->http)
+		connection_handle(connection, CONNECTION_NO_PEEK);
+	if (error < 0)
+		dial_failed(connection, error);
+	if (connection->machine.state != CONNECTION_DONE)
+		peek_start(&handshake->peek, worker, &connection->relay.side[0], tls,
+			   handshake->http);
+}
+
+void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
+{
+	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
+	struct worker_shared *shared = worker->shared;
+	unsigned int limit = shared->config.max_connections;
+	char suffix[COMPLAINT_SUFFIX_MAX];
+
+	if (atomic_load(&shared->draining)) {
+		connection_refuse(worker, fd, source);
+		return;
+	}
+	if (atomic_fetch_add(&shared->live, 1) < limit) {
+		connection_start(worker, fd, source);
+		return;
+	}
+	(void)atomic_fetch_sub(&shared->live, 1);
+	/* Counted before the client can know of it. */
+	counter_add(&worker->counters.refused_limit, 1);
+	connection_refuse(worker, fd, source);
+	if (complaint_due(&shared->complaints[COMPLAINT_LIMIT], suffix))
+		log_warning("connection reset: the limit of %u connections is reached; raise it or "
+			    "find who keeps them open%s",
+			    limit, suffix);
+}
+
+void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
+{
+	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
+
+	if (fd >= 0) {
+		counter_add(&worker->counters.refused_limit, 1);
+		connection_refuse(worker, fd, source);
+	}
+	worker_complain_descriptors(worker);
+}
+
+void connection_reset_all(struct worker *worker)
+{
+	while (worker->connections)
+		connection_handle(worker->connections, CONNECTION_FAILED);
 }

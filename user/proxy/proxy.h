@@ -8,66 +8,11 @@
 #define SIDESTEP_PROXY_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/socket.h>
 
 #include "lib/socket_address.h"
-#include "stream/dial.h"
-#include "stream/flow.h"
+#include "proxy/proxy_config.h"
 
-struct policy;
 struct proxy;
-struct tls_authority;
-
-/* Callbacks of the proxy's owner. They are called from worker threads and must not block. Any may
- * be NULL. */
-struct proxy_hooks {
-	void *context;
-	/* The flow has lived for a second, or its byte counters have moved since. At most once a
-	 * second for each flow. */
-	void (*flow_update)(void *context, const struct flow *flow);
-	/* The flow has ended in any way. Called exactly once for each accepted connection. */
-	void (*flow_close)(void *context, const struct flow *flow);
-};
-
-struct proxy_config {
-	unsigned int threads;	       /* event loops, 1..64 */
-	unsigned int max_connections;  /* of all threads together; above it: accept, reset, count */
-	unsigned int peek_ms;	       /* wait for the client's first bytes, contract: 50 */
-	unsigned int connect_ms;       /* limit for connecting to the gateway */
-	unsigned int answer_ms;	       /* limit for the gateway's answer to CONNECT, 0: none */
-	bool ipv6;		       /* also listen on IPv6 */
-	bool sni_hint;		       /* look for a ClientHello and send X-Tls-Sni */
-	bool dns;		       /* relay UDP port 53 */
-	bool refuse_direct;	       /* reset what connects to a listener's own address */
-	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
-	/* The names that may be resolved. The caller's; outlives the proxy. NULL: all names, and
-	 * DNS is only relayed. */
-	const struct policy *policy;
-	/* Terminates TLS where the gateway answers 200. The caller's; outlives the proxy. NULL: TLS
-	 * is relayed as it is. */
-	struct tls_authority *tls;
-	/* Learns of all sockets that send packets. The UDP listeners do, too: their answers leave
-	 * from the resolver's address and their own port, which the kernel side makes 53. */
-	struct dial_announcer announcer;
-	struct proxy_hooks hooks;
-};
-
-/* Sums over all threads since the start, except @connections. */
-struct proxy_counters {
-	uint64_t connections; /* live now */
-	uint64_t accepted;
-	uint64_t relayed;	   /* reached the relay phase */
-	uint64_t refused_limit;	   /* reset at the connection limit, or without a free fd */
-	uint64_t gateway_errors;   /* could not connect, timed out, answered nonsense */
-	uint64_t gateway_refusals; /* answered 300 or above */
-	uint64_t bytes_sent;
-	uint64_t bytes_received;
-	uint64_t dns_queries;
-	uint64_t dns_failures;
-	uint64_t tls_handshakes; /* with the application, where TLS was terminated */
-	uint64_t tls_failures;	 /* those that failed */
-};
 
 /*
  * Creates the listeners in the calling thread's network namespace: transparent TCP sockets, and UDP

@@ -10,7 +10,7 @@
 #include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
-#include "proxy/connection.h"
+#include "proxy/connection_machine.h"
 #include "proxy/dns_relay.h"
 
 #define WORKER_BACKLOG 4096

@@ -14,7 +14,7 @@
 
 #include "lib/complaint.h"
 #include "lib/socket_address.h"
-#include "proxy/proxy.h"
+#include "proxy/proxy_config.h"
 #include "stream/acceptor.h"
 #include "stream/dial.h"
 #include "stream/flow.h"

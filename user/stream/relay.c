@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "stream/relay_splice.h"
-
 struct relay_pool *relay_pool_new(struct loop *loop)
 {
 	struct relay_pool *pool = malloc(sizeof(*pool));
@@ -23,7 +21,7 @@ void relay_pool_free(struct relay_pool *pool)
 {
 	if (!pool)
 		return;
-	relay_splice_free(pool);
+	relay_pipes_free(&pool->pipes);
 	free(pool);
 }
 
@@ -42,6 +40,15 @@ void relay_reset_on_close(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
+void relay_pipe_drop(struct relay_pool *pool, struct relay_direction *direction)
+{
+	if (!direction->pipe)
+		return;
+	relay_pipe_release(&pool->pipes, direction->pipe, direction->piped == 0);
+	direction->pipe = NULL;
+	direction->piped = 0;
+}
+
 void relay_close(struct relay *relay, bool reset)
 {
 	int i;
@@ -56,7 +63,7 @@ void relay_close(struct relay *relay, bool reset)
 		loop_close(&relay->side[i]);
 		free(direction->buffer);
 		direction->buffer = NULL;
-		relay_splice_release(relay->pool, direction);
+		relay_pipe_drop(relay->pool, direction);
 	}
 }
 

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "stream/loop.h"
+#include "stream/relay_pipe.h"
 
 /* Bytes of the thread's buffer, and the most that a direction keeps for a target that stopped. */
 #define RELAY_BUFFER 65536
@@ -25,14 +26,10 @@
 /* The events for which the sides of a relay are registered. */
 #define RELAY_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
-struct relay_pipe;
-
 /* Shared by the relays of one thread. */
 struct relay_pool {
 	struct loop *loop;
-	struct relay_pipe *idle_pipes; /* empty ones, for the next bulk transfer */
-	unsigned int pipes;	       /* idle or in use, limited by RELAY_PIPES */
-	unsigned int pipes_in_use;
+	struct relay_pipes pipes;
 	uint64_t spliced; /* bytes moved by splice(2) since the start */
 	char buffer[RELAY_BUFFER];
 };
@@ -77,6 +74,9 @@ void relay_pool_free(struct relay_pool *pool);
 
 /* Makes an empty relay. The owner sets progress and finish. */
 void relay_init(struct relay *relay, struct relay_pool *pool);
+
+/* Gives the direction's pipe back, if it has one. For relay_pump.c. */
+void relay_pipe_drop(struct relay_pool *pool, struct relay_direction *direction);
 
 /* Closes both sides, with RST if @reset (TCP), and releases buffers and pipes. Idempotent. */
 void relay_close(struct relay *relay, bool reset);

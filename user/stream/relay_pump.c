@@ -181,7 +181,7 @@ static int direction_pump(struct relay *relay, int index)
 	if (flushed < 0)
 		return flushed;
 	if (direction->piped == 0)
-		relay_splice_release(relay->pool, direction);
+		relay_pipe_drop(relay->pool, direction);
 	if (flushed > 0 && direction->ended) {
 		direction->closed = true;
 		/* Fails only if the target is gone; its own event tells so. The second FIN comes

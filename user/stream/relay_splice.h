@@ -21,10 +21,4 @@ ssize_t relay_splice_in(struct relay *relay, int direction);
 /* Moves bytes from the pipe to the target. Returns as splice(2). */
 ssize_t relay_splice_out(struct relay *relay, int direction);
 
-/* Gives the direction's pipe back, if it has one. */
-void relay_splice_release(struct relay_pool *pool, struct relay_direction *direction);
-
-/* Closes the idle pipes. */
-void relay_splice_free(struct relay_pool *pool);
-
 #endif

@@ -123,7 +123,7 @@ void relay_bed_end(struct relay_bed *bed, bool reset)
 	assert_int_equal(pthread_join(bed->thread, NULL), 0);
 	assert_true(bed->finished);
 	assert_int_equal(bed->reset, reset);
-	assert_int_equal(bed->pool->pipes_in_use, 0);
+	assert_int_equal(bed->pool->pipes.in_use, 0);
 	loop_flush(bed->loop);
 	relay_pool_free(bed->pool);
 	loop_free(bed->loop);
