@@ -177,13 +177,11 @@ static void read_answers(struct mnl_socket *socket, const struct nft_batch *batc
 int nft_batch_commit(struct mnl_socket *socket, struct nft_batch *batch,
 		     struct nft_failure *ret_failure)
 {
-	struct nlmsghdr *last = batch->last;
 	char *end = next(batch);
 
 	*ret_failure = (struct nft_failure) {0};
 	if (end) {
-		last = batch->last;
-		last->nlmsg_flags |= NLM_F_ACK;
+		batch->last->nlmsg_flags |= NLM_F_ACK;
 		batch->length += nftnl_batch_end(end, batch->sequence + 1)->nlmsg_len;
 		if (mnl_socket_sendto(socket, batch->messages, batch->length) < 0)
 			nft_batch_fail(batch, -errno);

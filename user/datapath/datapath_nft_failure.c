@@ -26,19 +26,18 @@ static const struct {
 
 /* Objects by the type of their message. */
 static const struct {
-	uint8_t type; /* NFT_MSG_* */
-	const char *name;
+	const char *name, *needs;
 	uint16_t attribute; /* of the object's name; 0: none */
-	const char *needs;
+	uint8_t type;	    /* NFT_MSG_* */
 } kinds[] = {
-	{NFT_MSG_NEWTABLE, "the table", 0, NF_TABLES},
-	{NFT_MSG_DELTABLE, "the removal of the table", 0, NULL},
-	{NFT_MSG_NEWCHAIN, "chain", NFTA_CHAIN_NAME, NULL},
-	{NFT_MSG_NEWRULE, "a rule of chain", NFTA_RULE_CHAIN, NULL},
-	{NFT_MSG_NEWSET, "set", NFTA_SET_NAME, NULL},
-	{NFT_MSG_NEWSETELEM, "elements of set", NFTA_SET_ELEM_LIST_SET, NULL},
-	{NFT_MSG_DELSETELEM, "the removal of elements of set", NFTA_SET_ELEM_LIST_SET, NULL},
-	{NFT_MSG_NEWOBJ, "counter", NFTA_OBJ_NAME, "nft_counter (CONFIG_NFT_COUNTER)"},
+	{"the table", NF_TABLES, 0, NFT_MSG_NEWTABLE},
+	{"the removal of the table", NULL, 0, NFT_MSG_DELTABLE},
+	{"chain", NULL, NFTA_CHAIN_NAME, NFT_MSG_NEWCHAIN},
+	{"a rule of chain", NULL, NFTA_RULE_CHAIN, NFT_MSG_NEWRULE},
+	{"set", NULL, NFTA_SET_NAME, NFT_MSG_NEWSET},
+	{"elements of set", NULL, NFTA_SET_ELEM_LIST_SET, NFT_MSG_NEWSETELEM},
+	{"the removal of elements of set", NULL, NFTA_SET_ELEM_LIST_SET, NFT_MSG_DELSETELEM},
+	{"counter", "nft_counter (CONFIG_NFT_COUNTER)", NFTA_OBJ_NAME, NFT_MSG_NEWOBJ},
 };
 
 static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)
