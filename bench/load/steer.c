@@ -18,7 +18,6 @@
 
 struct steer {
 	const char *bridge_name; /* NULL: sidecar mode */
-	bool nft;
 	struct bridge_netns bridge;
 	struct datapath *datapath;
 	struct steering *steering;
@@ -30,6 +29,7 @@ struct steer *steer_new(const char *how, const char *pin)
 {
 	struct steer *steer = calloc(1, sizeof(*steer));
 	struct datapath_bpf_config config = {.pin = pin};
+	bool nft = strcmp(how, "nft") == 0;
 
 	if (!steer)
 		die("out of memory");
@@ -44,8 +44,7 @@ struct steer *steer_new(const char *how, const char *pin)
 		config.mode = SIDESTEP_MODE_BRIDGE;
 		config.veth_ifindex = steer->bridge.veth_ifindex;
 		config.netns_fd = steer->bridge.netns_fd;
-	} else if (strcmp(how, "bpf") == 0 || strcmp(how, "nft") == 0) {
-		steer->nft = strcmp(how, "nft") == 0;
+	} else if (strcmp(how, "bpf") == 0 || nft) {
 		config.mode = SIDESTEP_MODE_SIDECAR;
 		config.netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 		/* It is held to the end of the process. */
@@ -54,8 +53,8 @@ struct steer *steer_new(const char *how, const char *pin)
 	} else {
 		die("no such datapath: %s", how);
 	}
-	if (steer->nft ? datapath_nft_new(&(struct datapath_nft_config) {}, &steer->datapath) < 0
-		       : datapath_bpf_new(&config, &steer->datapath) < 0)
+	if (nft ? datapath_nft_new(&(struct datapath_nft_config) {}, &steer->datapath) < 0
+		: datapath_bpf_new(&config, &steer->datapath) < 0)
 		die("cannot load the datapath");
 	return steer;
 }
@@ -83,7 +82,7 @@ void steer_start(struct steer *steer, int listener, int lo_listener, const char 
 		.option_count = prefix_count,
 		.anchor_ifindex = steer->anchor_ifindex,
 	};
-	const struct steering_way way = {.out_mark = steer->nft ? DATAPATH_NFT_OUT_MARK : 0};
+	const struct steering_way way = {.out_mark = steer->datapath->ops->out_mark};
 	unsigned int i;
 
 	if (!bypass)

@@ -23,6 +23,9 @@
 
 #define MAX_DEVICES 256
 
+/* Mark of packets that may leave (plan_input.out_mark). */
+#define OUT_MARK 0x51de57e9
+
 /* Seconds for which the table knows the port of a socket that is about to connect. From its first
  * packet on conntrack knows the connection. */
 #define CLAIM_S 10
@@ -407,7 +410,7 @@ static void nft_flow_close(struct datapath *base, const struct flow *flow)
 
 static const struct datapath_ops nft_ops = {
 	.name = "nft",
-	.out_mark = DATAPATH_NFT_OUT_MARK,
+	.out_mark = OUT_MARK,
 	.gateway_by_address = true,
 	.free = nft_free,
 	.set_listener = nft_set_listener,
@@ -433,7 +436,7 @@ static uint32_t random_mark(void)
 	do {
 		if (getrandom(&mark, sizeof(mark), 0) != (ssize_t)sizeof(mark))
 			return 0;
-	} while (mark == 0 || mark == DATAPATH_NFT_OUT_MARK);
+	} while (mark == 0 || mark == OUT_MARK);
 	return mark;
 }
 
@@ -446,7 +449,7 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 	datapath->base.ops = &nft_ops;
 	(void)pthread_mutex_init(&datapath->lock, NULL);
 	datapath->rules.udp_pass = config->udp_pass;
-	datapath->rules.out_mark = DATAPATH_NFT_OUT_MARK;
+	datapath->rules.out_mark = OUT_MARK;
 	datapath->rules.own_mark = random_mark();
 	datapath->rules.gateway = datapath->gateway;
 	if (!datapath->rules.own_mark) {

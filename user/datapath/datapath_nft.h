@@ -16,9 +16,6 @@
 
 #include "datapath/datapath.h"
 
-/* Mark of packets that may leave (plan_input.out_mark). */
-#define DATAPATH_NFT_OUT_MARK 0x51de57e9
-
 struct datapath_nft_config {
 	bool udp_pass;
 };
