@@ -159,7 +159,7 @@ static void test_coalesced(void **state)
 	pause_ms(100);
 	docker_seen_assert_text(&bed->seen, "second");
 	/* The 60 KB arrive in a few reads of at most 16 KB. */
-	assert_in_range(bed->fake.fetches, 2, 8);
+	assert_true(bed->fake.fetches >= 2 && bed->fake.fetches <= 8);
 	free(many);
 }
 
