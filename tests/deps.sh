@@ -91,6 +91,11 @@ install_packages() {
 		"$@" >&2 || die "apt-get could not install: $*"
 }
 
+# is_current FOLDER LIST - whether FOLDER was unpacked from this list of packages.
+is_current() {
+	[ "$(cat "$1/packages" 2>/dev/null)" = "$2" ]
+}
+
 # has_package PACKAGE - whether the machine's package sources have it.
 has_package() {
 	apt-cache show "$1" >/dev/null 2>&1
@@ -118,7 +123,7 @@ need_lint() {
 		return
 		;;
 	esac
-	if [ ! -d "$lint_dir" ]; then
+	if ! is_current "$lint_dir" "$lint_packages $sysroot_packages"; then
 		say "unpacking Debian 12's tools for lint into $lint_dir (nothing is installed)"
 		stage=$lint_dir.new
 		rm -rf "$stage"
@@ -139,6 +144,8 @@ need_lint() {
 		wrap usr/lib/llvm-14/bin/clang-tidy '"--extra-arg-before=--sysroot=$root"' \
 			'"--extra-arg-before=-isystem$root/usr/share/include/llhttp"' >"$stage/bin/clang-tidy"
 		chmod 755 "$stage/bin"/*
+		printf '%s\n' "$lint_packages $sysroot_packages" >"$stage/packages"
+		rm -rf "$lint_dir"
 		mv "$stage" "$lint_dir"
 	fi
 	printf '%s\n' "$lint_dir/bin"
@@ -353,7 +360,7 @@ need_sysroot() {
 	*) die "no cross build for '$1'; there are: amd64 arm64" ;;
 	esac >&2
 	sysroot=$here/build/sysroot-$1
-	if [ "$(cat "$sysroot/packages" 2>/dev/null)" != "$sysroot_packages" ]; then
+	if ! is_current "$sysroot" "$sysroot_packages"; then
 		say "unpacking the libraries of $1 into $sysroot (nothing is installed)"
 		own=$(. /etc/os-release && echo "$VERSION_CODENAME")
 		rm -rf "$sysroot.new"

@@ -10,8 +10,6 @@ root=$(CDPATH='' cd -- "$1" && pwd)
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
-# Newer packages have their modules below /usr/lib, and depmod and modprobe look in /lib.
-[ -e "$root/lib" ] || ln -s usr/lib "$root/lib"
 version=$(ls "$root/lib/modules")
 /sbin/depmod -b "$root" "$version"
 for folder in bin modules memory machine root proc sys dev; do

@@ -67,7 +67,8 @@ apt_closure() {
 	apt-get -qq --simulate --no-install-recommends install "$@" | sed -n 's/^Inst \([^ ]*\).*/\1/p'
 }
 
-# apt_unpack ROOT PACKAGE... - downloads exactly these and unpacks them into ROOT.
+# apt_unpack ROOT PACKAGE... - downloads exactly these and unpacks them into ROOT. Newer packages have all their
+# files below /usr, so ROOT gets links such as lib -> usr/lib.
 apt_unpack() {
 	root=$1
 	shift
@@ -77,4 +78,7 @@ apt_unpack() {
 		dpkg-deb -x "$deb" "$root" || return 1
 	done
 	rm -rf "$root.debs"
+	for folder in bin sbin lib lib64; do
+		[ -e "$root/$folder" ] || [ ! -d "$root/usr/$folder" ] || ln -s "usr/$folder" "$root/$folder"
+	done
 }
