@@ -23,7 +23,7 @@ setup_file() {
 	ln -s "$("$BED_REPO/tests/deps.sh" compose)" "$BED_DIR/engine/config/cli-plugins/docker-compose"
 	engine_image my-app --change 'CMD ["/bin/peer", "serve", "8000"]' "$PEER:/bin/peer"
 	cd "$BED_REPO" || return
-	readme "Try it" 1
+	bed_locked image readme "Try it" 1
 	readme_spawn gateway "Run it" 1
 	bed_spawn world server "$PEER" serve 7000
 	bed_wait_line server ready
@@ -110,6 +110,10 @@ arrived() {
 
 @test "docs/TROUBLESHOOTING.md quotes the program's messages, and leaves out none that gives advice" {
 	tests/docs.py messages
+}
+
+@test "the walks in docs/DEVELOPING.md name functions where they are, and change the file 12 times at most" {
+	tests/docs.py walks
 }
 
 @test "docs/DEVELOPING.md has the rooms of user/LAYERS" {

@@ -172,16 +172,16 @@ def check_messages():
 
 
 def check_walks():
-    """Each step is "N. `function()` `user/ROOM/file.c` ...", and a line with *loop* ends a stretch."""
+    """Each step is "N. `function()` in `user/ROOM/file.c` ...". Behind "*Loop ..." any file may be entered."""
     page = (ROOT / "docs/DEVELOPING.md").read_text()
     walks = re.findall(r"^### (Walk: [^\n]*)\n(.*?)(?=^#|\Z)", page, re.S | re.M)
     if len(walks) < 2:
         yield f"docs/DEVELOPING.md has {len(walks)} walks"
     for title, text in walks:
-        current, left, changes, steps = None, set(), 0, 0
+        current, left, looped, changes, steps = None, set(), True, 0, 0
         for line in text.splitlines():
             if line.startswith("*Loop"):
-                current, left = None, set()
+                left, looped = set(), True
                 continue
             step = re.match(r"^\d+\. `([a-z_0-9]+)\(\)` in `([^`]+)`", line)
             if not step:
@@ -192,17 +192,16 @@ def check_walks():
             steps += 1
             path = ROOT / name
             # A definition: its name begins a word, and a brace follows the parameters.
-            pattern = rf"^[a-z_].*\b{function}\([^;{{}}]*\)\n\{{|^SEC\(\"[^\n]*\n[^\n]*\b{function}\("
+            pattern = rf"^[a-z_].*\b{function}\([^;{{}}]*\)\n\{{"
             if not path.is_file() or not re.search(pattern, path.read_text(), re.M):
                 yield f"{title}: {function}() is not defined in {name}"
-            if name == current:
-                continue
-            changes += current is not None
-            if name in left:
-                yield f"{title}: {name} is entered again at {function}()"
-            if current:
-                left.add(current)
-            current = name
+            if name != current:
+                changes += current is not None
+                if name in left:
+                    yield f"{title}: {name} is entered again at {function}()"
+                if not looped:
+                    left.add(current)
+            current, looped = name, False
         if changes > FILE_CHANGES_MAX:
             yield f"{title}: {changes} changes of file"
         if not steps:
