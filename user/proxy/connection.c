@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/connection.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/log.h"
 #include "lib/util.h"
 
 int connection_dial(struct connection *connection)
@@ -163,10 +161,7 @@ struct connection *connection_open(struct worker *worker, int fd,
 		connection_refuse(worker, fd, source);
 		return NULL;
 	}
-	connection->next = worker->connections;
-	if (connection->next)
-		connection->next->previous = connection;
-	worker->connections = connection;
+	list_append(&worker->connections, &connection->link);
 	if (worker->shared->config.hooks.flow_update)
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
 	*ret_error = connection_dial(connection);
@@ -201,12 +196,7 @@ void connection_end(struct connection *connection, enum connection_action action
 	relay_close(&connection->relay, action == CONNECTION_RESET);
 	connection_handshake_free(connection);
 	loop_timer_stop(&connection->flow_timer);
-	if (connection->next)
-		connection->next->previous = connection->previous;
-	if (connection->previous)
-		connection->previous->next = connection->next;
-	else
-		worker->connections = connection->next;
+	list_remove(&connection->link);
 	if (hooks->flow_close)
 		hooks->flow_close(hooks->context, &connection->flow);
 	loop_free_later(worker->loop, &connection->release, connection);

@@ -5,6 +5,7 @@
 
 #include <sys/socket.h>
 
+#include "lib/list.h"
 #include "lib/socket_address.h"
 #include "proxy/connection_state.h"
 #include "proxy/exchange.h"
@@ -31,7 +32,7 @@ struct connection_handshake {
 
 struct connection {
 	struct worker *worker;
-	struct connection *next, *previous;
+	struct list_link link; /* worker->connections */
 	struct connection_machine machine;
 	struct connection_handshake *handshake; /* NULL from RELAY on */
 	struct intercept *intercept;		/* NULL: bytes are relayed as they are */

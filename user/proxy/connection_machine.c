@@ -337,6 +337,8 @@ void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockad
 
 void connection_reset_all(struct worker *worker)
 {
-	while (worker->connections)
-		connection_handle(worker->connections, CONNECTION_FAILED);
+	struct list_link *link;
+
+	while ((link = list_first(&worker->connections)))
+		connection_handle(container_of(link, struct connection, link), CONNECTION_FAILED);
 }

@@ -90,6 +90,7 @@ void proxy_worker_init(struct worker *worker, struct worker_shared *shared)
 
 	worker->shared = shared;
 	worker->reserve.fd = -1;
+	list_init(&worker->connections);
 	for (i = 0; i < WORKER_FAMILIES; i++)
 		worker->udp[i] = -1;
 	for (i = 0; i < WORKER_LISTENERS; i++) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/complaint.h"
+#include "lib/list.h"
 #include "lib/socket_address.h"
 #include "proxy/proxy_config.h"
 #include "stream/acceptor.h"
@@ -22,7 +23,6 @@
 #include "stream/relay.h"
 #include "tls/tls_relay.h"
 
-struct connection;
 struct dns_relay;
 
 /* Messages that may come often: each is logged at most once a second. */
@@ -82,7 +82,7 @@ struct worker {
 	struct socket_address gateway; /* this thread's copy */
 	unsigned int generation;
 	struct proxy_counters counters; /* other threads read them by atomic loads */
-	struct connection *connections;
+	struct list_link connections;
 
 	struct worker_listener tcp[WORKER_LISTENERS];
 	int udp[WORKER_FAMILIES];
