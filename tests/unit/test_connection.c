@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/* The states of a connection, without a socket. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,7 +101,7 @@ static void test_failures(void **state)
 static void test_idle_cost(void **state)
 {
 	(void)state;
-	/* All the heap that an idle relayed connection has. */
+	/* An idle relayed connection has no other heap. */
 	assert_true(sizeof(struct connection) <= 1536);
 }
 

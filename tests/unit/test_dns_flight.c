@@ -61,7 +61,7 @@ static void test_forged_answers(void **state)
 	ask(bed, 1, "name", TYPE_A, &query);
 	receive(bed->resolver, &asked);
 	forged = asked;
-	respond_rcode(other, &forged, DNS_SERVFAIL);		 /* from elsewhere */
+	respond_rcode(other, &forged, DNS_SERVFAIL);		 /* from another address */
 	respond(bed->resolver, &asked, asked.bytes, asked.size); /* no answer */
 	respond(bed->resolver, &asked, asked.bytes, 5);
 	respond(bed->resolver, &asked, asked.bytes, 0);

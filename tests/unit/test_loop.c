@@ -72,7 +72,7 @@ static void test_timers_fire_in_order(void **state)
 	loop_timer_start(fixture->loop, &fixture->short_class, &fixture->timer[2]);
 	loop_timer_stop(&fixture->timer[1]);
 	loop_timer_stop(&fixture->timer[1]);
-	/* Started again: now the last of its class. */
+	/* Started again, it is the last of its class. */
 	loop_timer_start(fixture->loop, &fixture->short_class, &fixture->timer[0]);
 	assert_int_equal(loop_run(fixture->loop), 0);
 	assert_int_equal(fixture->count, 3);
@@ -106,7 +106,7 @@ static void test_tasks_repeat_and_merge(void **state)
 	assert_int_equal(fixture->count, 3);
 }
 
-/* Whichever of two ready handlers runs first closes the other, whose event must be dropped. */
+/* The first of two ready handlers closes the other, whose event must be dropped. */
 static void close_other(struct loop_handler *handler, uint32_t events)
 {
 	assert_true(events & EPOLLIN);

@@ -45,7 +45,7 @@ static void test_tunnel(void **state)
 	}
 	expect_bytes(tunnel, "peeked");
 	exchange(client, tunnel);
-	/* Half-close before the answer. */
+	/* The client closes its half before the answer. */
 	client = dial(bed);
 	say(client, "all");
 	shutdown(client, SHUT_WR);
@@ -94,14 +94,14 @@ static void test_sni(void **state)
 	assert_int_equal(recv(tunnel, echo, size, MSG_WAITALL), size);
 	assert_memory_equal(echo, hello, size);
 	exchange(client, tunnel);
-	/* An unfinished one: the wait for the rest is bounded. */
+	/* The wait for the rest of a ClientHello is bounded. */
 	client = dial(bed);
 	put(client, hello, size - 1);
 	tunnel = tunnel_accept(bed, client, "");
 	say(tunnel, "HTTP/1.1 200 OK\r\n\r\n");
 	assert_int_equal(recv(tunnel, echo, size - 1, MSG_WAITALL), size - 1);
 	exchange(client, tunnel);
-	/* Injection: not a name, no hint. */
+	/* A name with a line end is no hint. */
 	memcpy(hello + size - 7, "a\r\nX: y", 7);
 	client = dial(bed);
 	put(client, hello, size);
@@ -166,7 +166,7 @@ static void test_gateway_down_and_slow(void **state)
 	expect_reset(client);
 	proxy_counters(bed->proxy, &counters);
 	assert_int_equal(counters.gateway_errors, 2);
-	/* And back, to one more. */
+	/* There is a gateway again. */
 	other = listen_on(&endpoint);
 	gateway.address = endpoint.address;
 	proxy_set_gateway(bed->proxy, &gateway);
@@ -179,7 +179,7 @@ static void test_gateway_down_and_slow(void **state)
 	proxy_bed_free(bed, 3);
 }
 
-/* The gateway moves while a client is still peeked at: the new one gets the CONNECT. */
+/* The gateway moves while a client is still peeked at. The new one gets the CONNECT. */
 static void test_gateway_moves(void **state)
 {
 	struct proxy_config config = proxy_bed_defaults;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The proxy at its limits: connections, descriptors, and the drain; and its listeners. */
+/* The proxy's listeners, its limits (connections, descriptors), and the drain. */
 #include <errno.h>
 #include <net/if.h>
 #include <poll.h>
@@ -87,7 +87,7 @@ static void test_drain(void **state)
 	say(tunnel, "HTTP/1.1 200 OK\r\n\r\nhello");
 	expect_bytes(client, "hello");
 	assert_int_equal(pthread_create(&thread, NULL, stop_thread, bed), 0);
-	/* Until it has begun, new ones are still accepted. */
+	/* New connections are accepted until the drain has begun. */
 	do {
 		struct pollfd wait = {.events = POLLIN};
 

@@ -63,7 +63,7 @@ static uint32_t segments_in(int fd)
 	return info.tcpi_segs_in;
 }
 
-/* An end that is known to follow goes in the last data's packet. */
+/* A FIN that is known to follow goes in the last data's packet. */
 static void test_end_with_data(void **state)
 {
 	struct relay_bed *bed = relay_bed_new(false, 0);
@@ -120,7 +120,7 @@ static void test_reset_behind_half_close(void **state)
 	relay_bed_end(bed, true);
 }
 
-/* Bytes that were read before the relay, and an EOF. */
+/* Bytes that were read before the relay started go first. */
 static void test_queued_first(void **state)
 {
 	struct relay_bed *bed = relay_bed_new(false, 0);

@@ -19,7 +19,7 @@
 #include "support/peer.h"
 #include "support/relay_bed.h"
 
-/* A reader that stops: the relay keeps a bounded amount and stops reading; then all arrives. */
+/* The reader stops: the relay keeps a bounded amount and stops reading. Later all bytes arrive. */
 static void stopped_reader(int buffer, void (*look)(const struct relay_bed *bed, size_t sent))
 {
 	struct relay_bed *bed = relay_bed_new(false, buffer);
@@ -33,7 +33,7 @@ static void stopped_reader(int buffer, void (*look)(const struct relay_bed *bed,
 
 		if (size > 0)
 			sent += (size_t)size;
-		/* Nothing moves for a while: everybody's buffers are full. */
+		/* Nothing moves for a while: all buffers are full. */
 		else if (poll(&wait, 1, 300) == 0)
 			break;
 	}
@@ -54,7 +54,7 @@ static void stopped_reader(int buffer, void (*look)(const struct relay_bed *bed,
 static void bounded(const struct relay_bed *bed, size_t sent)
 {
 	assert_true(sent < 8 * 1024 * 1024);
-	/* Racy to look at, but its value cannot change while nothing is read. */
+	/* Another thread owns it, but it cannot change while nothing is read. */
 	assert_true(relay_memory(&bed->relay) <= RELAY_BUFFER + 512 * 1024);
 	assert_true(relay_memory(&bed->relay) > 0);
 }
@@ -88,7 +88,7 @@ static void short_queue(const struct relay_bed *bed, size_t sent)
 	short_queue_of(bed->relay.side[0].fd, SO_RCVBUF, "/proc/sys/net/core/rmem_max", 256 * 1024);
 }
 
-/* And the queue to a receiver that is near is short, too. */
+/* The queue to a near receiver is short, too. */
 static void short_send_queue(const struct relay_bed *bed, size_t sent)
 {
 	(void)sent;
@@ -107,7 +107,7 @@ static void test_near_sender(void **state)
 	stopped_reader(0, short_queue);
 }
 
-/* A reset of the side that is not read, since the other does not take more. */
+/* The source is reset while it is not read, because the target is blocked. */
 static void test_reset_while_blocked(void **state)
 {
 	struct relay_bed *bed = relay_bed_new(false, 16384);
@@ -236,7 +236,7 @@ static void test_bulk(void **state)
 	bulk(true, 1048576, false, true);
 }
 
-/* Bulk, then single small exchanges: nothing may stay in a pipe, which goes back to the pool. */
+/* After bulk come small exchanges. No byte may stay in a pipe, which goes back to the pool. */
 static void test_bulk_then_small(void **state)
 {
 	struct relay_bed *bed = relay_bed_new(false, 0);

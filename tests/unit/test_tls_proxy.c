@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * TLS interception by the whole proxy: an OpenSSL client connects to its listener, which then is
- * the destination (127.0.0.1), and the test plays the gateway. Needs CAP_NET_ADMIN.
+ * TLS interception by the whole proxy. An OpenSSL client connects to its listener, which becomes
+ * the destination (127.0.0.1). The test plays the gateway. Needs CAP_NET_ADMIN.
  */
 #include <errno.h>
 #include <poll.h>
@@ -115,7 +115,8 @@ static void expect_end(int fd)
 	assert_int_equal(recv(fd, &(char) {0}, 1, 0), 0);
 }
 
-/* Accepts a tunnel; @hint: "X-Tls-Sni: ..." must be in its request, NULL: no hint at all. */
+/* Accepts a tunnel. Its request must have the line @hint ("X-Tls-Sni: ..."). NULL: no hint at all.
+ */
 static int tunnel_accept(const struct fixture *fixture, const char *hint, const char *answer)
 {
 	char head[1024] = {0};
@@ -150,14 +151,14 @@ static void *connect_run(void *context)
 	return NULL;
 }
 
-/* In a thread, as the gateway's part comes in between. */
+/* Runs in a thread, because the gateway's part comes in between. */
 static void connect_start(struct connecting *connecting, SSL *ssl)
 {
 	connecting->ssl = ssl;
 	assert_int_equal(pthread_create(&connecting->thread, NULL, connect_run, connecting), 0);
 }
 
-/* The handshake is done: an exchange, and both ends. */
+/* After the handshake: exchanges bytes, and closes both ends. */
 static void exchange(struct connecting *connecting, int tunnel)
 {
 	SSL *ssl = connecting->ssl;
@@ -192,14 +193,14 @@ static void test_terminated(void **state)
 		      tls_client_new(trusting, dial(fixture), "www.example.com", NULL));
 	tunnel = tunnel_accept(fixture, "\r\nX-Tls-Sni: www.example.com\r\n", ANSWER_200);
 	exchange(&connecting, tunnel);
-	/* No server name: the address that it connected to. */
+	/* Without a server name the leaf has the destination's address. */
 	connect_start(&connecting, tls_client_new(trusting, dial(fixture), NULL, "127.0.0.1"));
 	tunnel = tunnel_accept(fixture, NULL, ANSWER_200);
 	exchange(&connecting, tunnel);
 	fixture_free(fixture, 2, 0);
 }
 
-/* Any other 2xx: what the client sends, to the byte. */
+/* After any other 2xx the client's bytes pass unchanged. */
 static void test_other_answers_are_raw(void **state)
 {
 	static const char *const answers[] = {
@@ -230,7 +231,7 @@ static void test_other_answers_are_raw(void **state)
 	fixture_free(fixture, 0, 0);
 }
 
-/* 200, but no ClientHello: bytes as they are, also of one that speaks second. */
+/* After 200 without a ClientHello bytes pass unchanged, also if the gateway speaks first. */
 static void test_other_protocols(void **state)
 {
 	struct fixture *fixture = fixture_new(20);
@@ -245,7 +246,7 @@ static void test_other_protocols(void **state)
 	close(client);
 	expect_end(tunnel);
 	close(tunnel);
-	/* The gateway greets, with its answer and later. */
+	/* The gateway greets: with its answer, or later. */
 	client = dial(fixture);
 	tunnel = tunnel_accept(fixture, NULL, ANSWER_200 "220 hello\r\n");
 	expect_bytes(client, "220 hello\r\n");
@@ -261,7 +262,7 @@ static void test_other_protocols(void **state)
 	expect_bytes(tunnel, "HELO");
 	close(client);
 	close(tunnel);
-	/* Nobody greets: the client speaks late, and no TLS; or ends without a word. */
+	/* Nobody greets. The client speaks late and without TLS, or ends without a byte. */
 	client = dial(fixture);
 	tunnel = tunnel_accept(fixture, NULL, ANSWER_200);
 	say(client, "late");
@@ -281,7 +282,7 @@ static void test_other_protocols(void **state)
 	fixture_free(fixture, 0, 0);
 }
 
-/* The ClientHello comes after the gateway's answer: no hint could be sent, the leaf is right. */
+/* The ClientHello comes after the gateway's answer. There was no hint, but the leaf is right. */
 static void test_late_hello(void **state)
 {
 	struct fixture *fixture = fixture_new(20);
@@ -294,7 +295,7 @@ static void test_late_hello(void **state)
 	fixture_free(fixture, 1, 0);
 }
 
-/* It begins in time, and goes on after the answer. */
+/* The ClientHello begins in time, and goes on after the answer. */
 static void test_split_hello(void **state)
 {
 	struct fixture *fixture = fixture_new(10);
@@ -319,7 +320,8 @@ static void test_split_hello(void **state)
 	fixture_free(fixture, 1, 0);
 }
 
-/* Refused: RST, and no handshake. Distrusted: counted, and the gateway sees no clean end. */
+/* A refused client gets a RST and no handshake. A distrusted CA is counted, and the gateway sees no
+ * clean end. */
 static void test_failures(void **state)
 {
 	struct fixture *fixture = fixture_new(2000);

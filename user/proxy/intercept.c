@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/intercept.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -93,12 +92,10 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 /* The destination's address without its port. */
 static void address_text(const struct sockaddr_storage *destination, char text[HINTS_NAME_MAX])
 {
-	const void *address =
-		destination->ss_family == AF_INET6
-			? (const void *)&((const struct sockaddr_in6 *)destination)->sin6_addr
-			: (const void *)&((const struct sockaddr_in *)destination)->sin_addr;
+	uint8_t address[16];
 
-	(void)inet_ntop(destination->ss_family, address, text, HINTS_NAME_MAX);
+	address_from_sockaddr((const struct sockaddr *)destination, address);
+	(void)address_format(address, text);
 }
 
 /* The certificate is for the server name, or for the destination's address. */

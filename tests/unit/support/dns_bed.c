@@ -80,7 +80,7 @@ void dns_bed_sockets(struct dns_bed *bed, int family)
 	else
 		own->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	bind_to(bed->resolver, own);
-	/* Connected: answers from elsewhere would not arrive. */
+	/* A connected socket gets no answers from other addresses. */
 	assert_int_equal(connect(bed->client, &own->any, dns_address_size(own)), 0);
 }
 

@@ -93,7 +93,7 @@ void proxy_bed_free(struct proxy_bed *bed, int connections)
 	proxy_counters(bed->proxy, &counters);
 	assert_int_equal(counters.connections, 0);
 	assert_int_equal(bed->closed, connections);
-	/* Of a young flow nobody was told. */
+	/* flow_update() comes after a second. */
 	assert_int_equal(bed->closed_updated > 0, bed->updated > 0);
 	assert_int_equal(counters.bytes_sent, bed->sent);
 	assert_int_equal(counters.bytes_received, bed->received);
@@ -112,7 +112,7 @@ int dial(const struct proxy_bed *bed)
 	return fd;
 }
 
-/* Segments that have arrived, the SYN among them. */
+/* Counts the segments that have arrived, with the SYN. */
 static uint32_t segments_in(int fd)
 {
 	struct tcp_info info;
