@@ -33,7 +33,7 @@ struct proxy_config {
 	bool ipv6;		       /* also listen on IPv6 */
 	bool sni_hint;		       /* look for a ClientHello and send X-Tls-Sni */
 	bool dns;		       /* relay UDP port 53 */
-	bool refuse_direct;	       /* reset what connects to a listener's own address */
+	bool refuse_direct;	       /* reset connections to a listener's own address */
 	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
 	/* The names that may be resolved. The caller's; outlives the proxy. NULL: all names, and
 	 * DNS is only relayed. */

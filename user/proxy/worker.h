@@ -55,7 +55,7 @@ enum {
 
 /* Shared by the threads of one proxy. */
 struct worker_shared {
-	struct proxy_config config; /* constant, but for the gateway: that is below */
+	struct proxy_config config; /* constant; the gateway is the one below */
 	pthread_mutex_t gateway_lock;
 	struct socket_address gateway;
 	atomic_uint generation; /* counts the gateway's changes */
