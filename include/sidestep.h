@@ -179,7 +179,7 @@ enum sidestep_listener {
 	SIDESTEP_LISTENER_DNS4,
 	SIDESTEP_LISTENER_DNS6,
 	/* Like TCP4, but bound to lo, for connections of sockets that are not bound to a device.
-	 * Its answers use our route whose lookup the kernel caches (user/steering/plan.h). */
+	 * The kernel caches our route for its answers (user/steering/plan_routes.h). */
 	SIDESTEP_LISTENER_TCP4_LO,
 	SIDESTEP_LISTENERS,
 };
