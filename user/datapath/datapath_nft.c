@@ -301,17 +301,22 @@ static int nft_inbound_add(struct datapath *base, const struct sidestep_flow_key
 static int nft_commit(struct datapath *base)
 {
 	struct datapath_nft *datapath = self(base);
+	bool no_egress;
 	int error;
 
 	LOCK(datapath);
+	no_egress = datapath->no_egress;
 	/* Before attaching nothing judges, and attaching installs all of it. */
 	if (!datapath->attached ||
 	    (!datapath->bypass_changed && !datapath->devices_changed && !datapath->inbound_count))
 		return 0;
 	error = apply(datapath, true);
-	/* Somebody may have removed the table, or changed it. */
+	/* Somebody may have removed the table, or changed it. Or this is the first device, and the
+	 * kernel cannot guard it. */
 	if (error < 0 && install(datapath) == 0) {
-		log_warning("the nftables table inet sidestep was not as it should be: replaced");
+		if (datapath->no_egress == no_egress)
+			log_warning("the nftables table inet sidestep was not as it should be: "
+				    "replaced");
 		return 0;
 	}
 	return error < 0 ? nft_failure_log(&datapath->failure,
