@@ -354,6 +354,38 @@ static void test_a_refusal_names_the_object(void **state)
 	nft_socket_close(socket);
 }
 
+/* The largest state that the datapath accepts goes into one transaction. */
+static void test_full_sets_fit(void **state)
+{
+	struct datapath_nft_config config = {0};
+	struct sidestep_flow_key key = {.local_port = 80};
+	struct sidestep_bypass bypass = {.sources = SIDESTEP_FROM_LOCAL};
+	struct datapath *datapath;
+	uint32_t i;
+
+	(void)state;
+	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
+	for (i = 0; i < SIDESTEP_MAX_BYPASS; i++) {
+		struct prefix four = {.length = 128}, six = {.length = 64};
+
+		memcpy(four.address, (const uint8_t[16]) {[10] = 0xff, 0xff, 10}, 16);
+		four.address[14] = six.address[6] = (uint8_t)(i >> 8);
+		four.address[15] = six.address[7] = (uint8_t)i;
+		six.address[0] = 0xfd;
+		assert_int_equal(datapath_bypass_set(datapath, &four, &bypass), 0);
+		assert_int_equal(datapath_bypass_set(datapath, &six, &bypass), 0);
+	}
+	assert_int_equal(address_parse("2001:db8::1", key.local_address), 0);
+	for (i = 0; i < SIDESTEP_MAX_INBOUND; i++) {
+		key.remote_port = (uint16_t)i;
+		assert_int_equal(datapath_inbound_add(datapath, &key), 0);
+	}
+	assert_int_equal(datapath_inbound_add(datapath, &key), -ENOSPC);
+	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_attach(datapath), 0);
+	datapath_free(datapath);
+}
+
 static void test_a_batch_has_a_limit(void **state)
 {
 	_cleanup_batch_ struct nft_batch batch;
@@ -387,6 +419,7 @@ int main(void)
 		cmocka_unit_test_setup(test_prefixes_are_listed_as_prefixes, enter_namespace),
 		cmocka_unit_test_setup(test_install_is_one_transaction, enter_namespace),
 		cmocka_unit_test_setup(test_a_refusal_names_the_object, enter_namespace),
+		cmocka_unit_test_setup(test_full_sets_fit, enter_namespace),
 		cmocka_unit_test_setup(test_a_batch_has_a_limit, enter_namespace),
 	};
 
