@@ -252,7 +252,11 @@ static void test_devices(void **state)
 	datapath_detach_device(datapath, 1);
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_listed("device \"lo\"", false);
+	assert_listed("table netdev", false);
+	set(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
+	assert_int_equal(datapath_commit(datapath), 0);
 	datapath_free(datapath);
+	assert_listed("table", false);
 }
 
 /* nft(8) could not name such a device; the kernel can. */

@@ -46,6 +46,7 @@ struct datapath_nft {
 	uint32_t devices[MAX_DEVICES]; /* ifindex */
 	size_t device_count;
 	bool devices_changed;
+	bool guarded;	/* the guard of devices is installed */
 	bool no_egress; /* the kernel cannot guard devices */
 	bool attached;
 };
@@ -65,8 +66,9 @@ static void unlock(pthread_mutex_t **lock)
 	_cleanup_(unlock) pthread_mutex_t *held = &(datapath)->lock;                               \
 	(void)pthread_mutex_lock(held)
 
-/* Guards devices by name, as nftables wants it. A device that is gone is left out. */
-static void add_guard(struct nft_batch *batch, const struct datapath_nft *datapath)
+/* Guards devices by name, as nftables wants it. A device that is gone is left out. Returns false
+ * where no device is left, and so no guard. */
+static bool add_guard(struct nft_batch *batch, const struct datapath_nft *datapath)
 {
 	char names[MAX_DEVICES][IFNAMSIZ];
 	size_t i, count = 0;
@@ -75,6 +77,7 @@ static void add_guard(struct nft_batch *batch, const struct datapath_nft *datapa
 		if (if_indextoname(datapath->devices[i], names[count]))
 			count++;
 	nft_rules_add_guard(batch, (const char(*)[IFNAMSIZ])names, count);
+	return count > 0;
 }
 
 /* Commits all of the tables, or (@update) the changes. The lock is held. */
@@ -83,7 +86,8 @@ static int apply(struct datapath_nft *datapath, bool update)
 	_cleanup_batch_ struct nft_batch batch;
 	const struct nft_table judge = {&batch, NFT_JUDGE_FAMILY};
 	const struct nft_table guard = {&batch, NFT_GUARD_FAMILY};
-	bool new_guard = !update || datapath->devices_changed;
+	bool new_guard = !datapath->no_egress && (!update || datapath->devices_changed);
+	bool guarded = datapath->guarded;
 	int error;
 
 	nft_batch_open(&batch);
@@ -94,13 +98,14 @@ static int apply(struct datapath_nft *datapath, bool update)
 	if (!update || datapath->bypass_changed)
 		nft_sets_put_bypass(&judge, &datapath->bypass, update);
 	nft_sets_put_inbound(&judge, datapath->inbound, datapath->inbound_count);
-	if (!datapath->no_egress && new_guard)
-		add_guard(&batch, datapath);
-	if (!datapath->no_egress && (new_guard || datapath->bypass_changed))
+	if (new_guard)
+		guarded = add_guard(&batch, datapath);
+	if (guarded && (new_guard || datapath->bypass_changed))
 		nft_sets_put_bypass(&guard, &datapath->bypass, !new_guard);
 	error = nft_batch_commit(datapath->socket, &batch, &datapath->failure);
 	if (error < 0)
 		return error;
+	datapath->guarded = guarded;
 	datapath->bypass_changed = false;
 	datapath->devices_changed = false;
 	datapath->inbound_count = 0;
@@ -115,7 +120,8 @@ static int install(struct datapath_nft *datapath)
 	/* A device that went away between the look at its name and the transaction. */
 	if (error == -ENOENT && datapath->failure.family == NFT_GUARD_FAMILY)
 		error = apply(datapath, false);
-	if (error == 0 || datapath->failure.family != NFT_GUARD_FAMILY)
+	/* A kernel that has guarded devices before fails for another reason. */
+	if (error == 0 || datapath->failure.family != NFT_GUARD_FAMILY || datapath->guarded)
 		return error;
 	datapath->no_egress = true;
 	error = apply(datapath, false);
@@ -135,7 +141,7 @@ static int uninstall(struct datapath_nft *datapath)
 
 	nft_batch_open(&batch);
 	nft_table_remove(&(const struct nft_table) {&batch, NFT_JUDGE_FAMILY});
-	if (!datapath->no_egress)
+	if (datapath->guarded)
 		nft_table_remove(&(const struct nft_table) {&batch, NFT_GUARD_FAMILY});
 	return nft_batch_commit(datapath->socket, &batch, &datapath->failure);
 }

@@ -360,6 +360,8 @@ void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ],
 	size_t i;
 
 	nft_table_remove(table);
+	if (count == 0)
+		return;
 	nft_table_add(table, NULL);
 	add_counter(table, SIDESTEP_GUARD_DROPS);
 	nft_sets_add_bypass(table);

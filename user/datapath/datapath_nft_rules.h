@@ -38,7 +38,8 @@ struct nft_rules {
 /* Adds the judging table without elements, in place of one that is there. */
 void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules);
 
-/* Adds the guard of devices by these names without elements, in place of one that is there. */
+/* Adds the guard of devices by these names without elements, in place of one that is there. Without
+ * devices there is no guard. */
 void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count);
 
 #endif
