@@ -125,6 +125,7 @@ size_t steering_device_count(const struct steering *steering)
 	return steering->applied.lists[PLAN_DEVICE].count;
 }
 
+/* Takes a snapshot, and the routes and rules in it as applied. */
 static int look(struct steering *steering, struct snapshot *ret_snapshot)
 {
 	int error = snapshot_take(steering->netlink, ret_snapshot);
@@ -140,10 +141,9 @@ static int look(struct steering *steering, struct snapshot *ret_snapshot)
 	return error;
 }
 
-static int make_plan(const struct steering *steering, const struct snapshot *snapshot,
-		     struct plan *ret_plan)
+static struct plan_input input_of(const struct steering *steering, const struct snapshot *snapshot)
 {
-	const struct plan_input input = {
+	return (struct plan_input) {
 		.mode = steering->config.mode,
 		.links = snapshot->links.items,
 		.link_count = snapshot->links.count,
@@ -162,8 +162,6 @@ static int make_plan(const struct steering *steering, const struct snapshot *sna
 		.out_mark = steering->way.out_mark,
 		.gateway = steering->way.has_gateway ? &steering->way.gateway : NULL,
 	};
-
-	return plan_make(&input, ret_plan);
 }
 
 static struct steering_change change_to(struct steering *steering, const struct snapshot *snapshot,
@@ -184,6 +182,7 @@ static struct steering_change change_to(struct steering *steering, const struct 
 static int sync_until(struct steering *steering, enum plan_layer last)
 {
 	struct steering_change change;
+	struct plan_input input;
 	struct snapshot snapshot;
 	struct plan wanted;
 	int error;
@@ -191,7 +190,8 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	error = look(steering, &snapshot);
 	if (error < 0)
 		return error;
-	error = make_plan(steering, &snapshot, &wanted);
+	input = input_of(steering, &snapshot);
+	error = plan_make(&input, &wanted);
 	if (error < 0) {
 		snapshot_release(&snapshot);
 		return error;
