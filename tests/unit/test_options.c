@@ -12,6 +12,7 @@
 
 #include "lib/options.h"
 #include "lib/util.h"
+#include "sidecar/sidecar_options.h"
 
 struct settings {
 	bool dns;
@@ -150,7 +151,7 @@ static int parse(struct settings *settings, int *first, const char **argv)
 #define PARSE(settings, first, ...)                                                                \
 	parse(settings, first, (const char *[]) {"test", ##__VA_ARGS__, NULL})
 
-/* Parses what must fail and compares the message. */
+/* Parses a wrong command line and compares the message. */
 #define REFUSED(part, ...)                                                                         \
 	do {                                                                                       \
 		struct settings refused = {0};                                                     \
@@ -170,6 +171,19 @@ static void test_table(void **state)
 {
 	(void)state;
 	assert_int_equal(options_check(&command), 0);
+}
+
+/* The sidecar's table is sound, and the gateway's entries, which doctor takes alone, come first. */
+static void test_sidecar_table(void **state)
+{
+	static const char *const names[] = {"gateway", "gateway-ip", "http-egress-port"};
+	size_t i;
+
+	(void)state;
+	assert_int_equal(options_check(&sidecar_options_command), 0);
+	assert_int_equal(ARRAY_SIZE(names), SIDECAR_GATEWAY_ENTRIES);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		assert_string_equal(sidecar_entries[i].name, names[i]);
 }
 
 static void test_bad_tables(void **state)
@@ -419,12 +433,12 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table),	  cmocka_unit_test(test_bad_tables),
-		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_workerd),
-		cmocka_unit_test(test_spellings), cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_lists),	  cmocka_unit_test(test_lenient),
-		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_required),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_sidecar_table), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_bad_tables),    cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_workerd),	      cmocka_unit_test(test_spellings),
+		cmocka_unit_test(test_arguments),     cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lenient),	      cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_required),      cmocka_unit_test(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

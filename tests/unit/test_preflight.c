@@ -39,7 +39,8 @@ static struct socket_address local(const char *path)
 	return gateway;
 }
 
-/* Bound, with a queue of that length or (negative) not listening; @gateway then has its port. */
+/* Returns a socket with a queue of that length (negative: not listening). @gateway gets its port.
+ */
 static int bound(struct socket_address *gateway, int backlog)
 {
 	int fd = socket(gateway->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -75,7 +76,7 @@ static int announce(void *context, int fd, const struct sockaddr *destination)
 	struct sockaddr_in peer;
 	socklen_t size = sizeof(peer);
 
-	/* Too late once it is on its way. */
+	/* An announcement after connect() would be too late. */
 	assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &size), -1);
 	assert_int_equal(destination->sa_family, AF_INET);
 	return *(int *)context;
@@ -125,7 +126,7 @@ static void test_no_route(void **state)
 	assert_advice(&gateway, -EHOSTUNREACH, "no host", "host.docker.internal:host-gateway");
 }
 
-/* Nobody answers ARP for it: no answer comes before the limit. */
+/* Nobody answers ARP for the address, so no answer comes before the limit. */
 static void test_silence(void **state)
 {
 	struct socket_address gateway = tcp("10.9.0.77:80");
@@ -159,7 +160,7 @@ static void test_unix(void **state)
 	assert_advice(&gateway, -ENOENT, "no such socket", "mount");
 	listener = bound(&gateway, 0);
 	assert_int_equal(check(&gateway), 0);
-	/* The queue has room for one, which is not accepted. */
+	/* The queue has room for one connection, which nobody accepts. */
 	assert_int_equal(check(&gateway), -ETIMEDOUT);
 	assert_advice(&gateway, -ETIMEDOUT, "accepts nothing", "overloaded");
 	listener = safe_close(listener);
@@ -170,7 +171,7 @@ static void test_unix(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
-/* Ends at once although the check would last. */
+/* The stop ends the thread at once, although the check would last longer. */
 static void test_thread(void **state)
 {
 	const struct preflight_config config = {.limit_ms = 60000};

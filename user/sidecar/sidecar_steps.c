@@ -82,7 +82,7 @@ static int open_anchor(struct sidecar *sidecar)
 		return 0;
 	sidecar->anchor_fd = anchor_open(&sidecar->anchor_ifindex);
 	if (sidecar->anchor_fd < 0)
-		log_warning("no TUN device (%s): should this process be killed, IPv4 connections "
+		log_warning("no TUN device (%s): if this process is killed, IPv4 connections "
 			    "will time out instead of failing at once (docker run --device "
 			    "/dev/net/tun)",
 			    strerror(-sidecar->anchor_fd));
@@ -404,8 +404,8 @@ static void check_bridges(const struct sidecar *sidecar)
 	size_t wanted = sidecar->options->bridges.count;
 
 	if (sidecar->bridge_mode && !sidecar->feed && found < wanted)
-		log_warning("%zu of %zu bridges (--bridge) are there; the others are intercepted "
-			    "when they come. Docker networks go by name only with --docker-socket",
+		log_warning("%zu of %zu bridges (--bridge) exist; the others are intercepted when "
+			    "they appear. A Docker network's name needs --docker-socket",
 			    found, wanted);
 }
 

@@ -61,8 +61,8 @@ void sidecar_takeover_agent_came(struct sidecar_takeover *takeover)
 	error = take_over(takeover, agent);
 	if (error < 0) {
 		(void)log_errno(error,
-				"the host's agent has come but could not take over: %s goes "
-				"on",
+				"the host's agent has come but could not take over: %s continues "
+				"to steer",
 				former->ops->name);
 		if (datapath->current == agent)
 			sidecar_datapath_swap(datapath, former, was_agent, takeover->steering);
@@ -78,7 +78,7 @@ void sidecar_takeover_agent_came(struct sidecar_takeover *takeover)
 void sidecar_takeover_agent_left(struct sidecar_takeover *takeover)
 {
 	takeover->agent_gone = true;
-	log_warning("the host's agent is gone: its programs go on steering, but new addresses, "
+	log_warning("the host's agent is gone: its programs continue to steer, but new addresses, "
 		    "routes and bypassed subnets wait until it is back (sidestep agent)");
 }
 
@@ -89,7 +89,7 @@ int sidecar_takeover_await(struct sidecar_takeover *takeover, int error)
 
 	if (datapath->rendezvous_fd < 0)
 		return error;
-	log_warning("nftables cannot steer here: the host's agent is waited for, up to %u ms "
+	log_warning("nftables cannot steer here: waiting up to %u ms for the host's agent "
 		    "(--agent-wait)",
 		    datapath->options->agent_wait_ms);
 	if (poll(&event, 1, (int)datapath->options->agent_wait_ms) > 0)
