@@ -79,7 +79,7 @@ static const struct option_entry entries[] = {
 	 FIELD(mode),
 	 .choices = modes,
 	 .default_text = "proxy",
-	 .help = "What happens to UDP."},
+	 .help = "The fate of UDP packets."},
 	{.name = "state-directory",
 	 .argument = "PATH",
 	 .type = OPTION_STRING,

@@ -36,15 +36,42 @@ const char *address_format(const uint8_t address[16], char text[ADDRESS_TEXT_MAX
 	return inet_ntop(AF_INET6, address, text, ADDRESS_TEXT_MAX);
 }
 
-void address_from_sockaddr(const struct sockaddr *from, uint8_t ret_address[16])
+void address_from_bytes(int family, const void *bytes, uint8_t ret_address[16])
 {
-	if (from->sa_family == AF_INET6) {
-		memcpy(ret_address, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
-		       16);
+	if (family == AF_INET6) {
+		memcpy(ret_address, bytes, 16);
 		return;
 	}
 	memcpy(ret_address, mapped_prefix, sizeof(mapped_prefix));
-	memcpy(ret_address + 12, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
+	memcpy(ret_address + 12, bytes, 4);
+}
+
+void address_from_sockaddr(const struct sockaddr *from, uint8_t ret_address[16])
+{
+	if (from->sa_family == AF_INET6)
+		address_from_bytes(AF_INET6,
+				   &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr,
+				   ret_address);
+	else
+		address_from_bytes(AF_INET,
+				   &((const struct sockaddr_in *)(const void *)from)->sin_addr,
+				   ret_address);
+}
+
+struct prefix prefix_default(int family)
+{
+	struct prefix prefix = {.length = 0};
+
+	if (family == AF_INET) {
+		memcpy(prefix.address, mapped_prefix, sizeof(mapped_prefix));
+		prefix.length = 96;
+	}
+	return prefix;
+}
+
+bool prefix_is_default(const struct prefix *prefix)
+{
+	return prefix->length == (address_is_ipv4(prefix->address) ? 96 : 0);
 }
 
 /* Takes decimal digits only, as strtoul() alone would also take signs and blanks. */

@@ -35,8 +35,15 @@ int address_parse(const char *text, uint8_t ret_address[16]);
 /* Prints "192.0.2.1" or "2001:db8::1". Returns @text. */
 const char *address_format(const uint8_t address[16], char text[ADDRESS_TEXT_MAX]);
 
+/* Stores the 16-byte form of an AF_INET address's 4 bytes, or of an AF_INET6 address's 16. */
+void address_from_bytes(int family, const void *bytes, uint8_t ret_address[16]);
+
 /* Stores the 16-byte form of an AF_INET or AF_INET6 socket address. */
 void address_from_sockaddr(const struct sockaddr *from, uint8_t ret_address[16]);
+
+/* Returns 0.0.0.0/0 or ::/0, and tells whether a prefix is one of them. */
+struct prefix prefix_default(int family);
+bool prefix_is_default(const struct prefix *prefix);
 
 /* Parses "192.0.2.0/24", "2001:db8::/32", or an address alone as /32 or /128. Returns 0, -ERANGE
  * for host bits that are set, which nearly always are a slip, or -EINVAL. */

@@ -97,16 +97,9 @@ int netlink_visited(struct netlink_visitor *visitor, int error)
 
 bool netlink_get_address(const struct nlattr *attribute, int family, uint8_t address[16])
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 	if (mnl_attr_get_payload_len(attribute) < (family == AF_INET ? 4 : 16))
 		return false;
-	if (family == AF_INET) {
-		memcpy(address, mapped, sizeof(mapped));
-		memcpy(address + 12, mnl_attr_get_payload(attribute), 4);
-	} else {
-		memcpy(address, mnl_attr_get_payload(attribute), 16);
-	}
+	address_from_bytes(family, mnl_attr_get_payload(attribute), address);
 	return true;
 }
 

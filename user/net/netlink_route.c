@@ -18,13 +18,6 @@ static uint8_t prefix_bits(const struct prefix *prefix, int *ret_family)
 	return prefix->length;
 }
 
-static void prefix_any(struct prefix *prefix, int family)
-{
-	static const struct prefix any4 = {.address = {[10] = 0xff, [11] = 0xff}, .length = 96};
-
-	*prefix = family == AF_INET ? any4 : (struct prefix) {.length = 0};
-}
-
 /* Reads the first next hop of a route with several. */
 static void route_first_hop(struct netlink_route *route, int family, const struct nlattr *attribute)
 {
@@ -87,7 +80,7 @@ static int on_route(const struct nlmsghdr *header, void *data)
 
 	if (visitor->error < 0 || (info->rtm_flags & RTM_F_CLONED))
 		return MNL_CB_OK;
-	prefix_any(&route.destination, info->rtm_family);
+	route.destination = prefix_default(info->rtm_family);
 	route.destination.length = (uint8_t)(route.destination.length + info->rtm_dst_len);
 	mnl_attr_for_each (attribute, header, sizeof(*info))
 		route_attribute(&route, info, attribute);
@@ -114,7 +107,7 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 	mnl_attr_for_each (attribute, header, sizeof(*info)) {
 		switch (mnl_attr_get_type(attribute)) {
 		case FRA_DST:
-			prefix_any(&rule.destination, info->family);
+			rule.destination = prefix_default(info->family);
 			rule.destination.length =
 				(uint8_t)(rule.destination.length + info->dst_len);
 			rule.has_destination = netlink_get_address(attribute, info->family,

@@ -45,7 +45,7 @@ static int install_routes(struct netlink *netlink, int family, uint32_t ifindex)
 		.protocol = NETLINK_PROTOCOL_SIDESTEP,
 	};
 	struct netlink_route route = {
-		.destination = {.length = 0},
+		.destination = prefix_default(family),
 		.table = PLAN_TABLE_STEER,
 		.metric = 1,
 		.ifindex = if_nametoindex("lo"),
@@ -54,10 +54,6 @@ static int install_routes(struct netlink *netlink, int family, uint32_t ifindex)
 	};
 	int error;
 
-	if (family == AF_INET) {
-		route.destination.address[10] = route.destination.address[11] = 0xff;
-		route.destination.length = 96;
-	}
 	error = netlink_route_replace(netlink, &route);
 	if (error == 0)
 		error = netlink_rule_add(netlink, &rule);

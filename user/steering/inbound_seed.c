@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 
+#include "lib/address.h"
 #include "lib/util.h"
 
 #define RECEIVE_SIZE 32768
@@ -54,18 +55,6 @@ static int dump(int bus, struct nlmsghdr *header, mnl_cb_t callback, struct seed
 	return status < 0 ? -errno : 0;
 }
 
-static void map_address(int family, const void *from, uint8_t to[16])
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	if (family == AF_INET) {
-		memcpy(to, mapped, sizeof(mapped));
-		memcpy(to + 12, from, 4);
-	} else {
-		memcpy(to, from, 16);
-	}
-}
-
 static int on_listener(const struct nlmsghdr *header, void *data)
 {
 	const struct inet_diag_msg *message = mnl_nlmsg_get_payload(header);
@@ -85,8 +74,8 @@ static int on_connection(const struct nlmsghdr *header, void *data)
 		.protocol = IPPROTO_TCP,
 	};
 
-	map_address(message->idiag_family, message->id.idiag_src, key.local_address);
-	map_address(message->idiag_family, message->id.idiag_dst, key.remote_address);
+	address_from_bytes(message->idiag_family, message->id.idiag_src, key.local_address);
+	address_from_bytes(message->idiag_family, message->id.idiag_dst, key.remote_address);
 	if (seed->connection_count == seed->room) {
 		size_t room = seed->room ? 2 * seed->room : 64;
 		void *connections = reallocarray(seed->connections, room, sizeof(key));
@@ -191,11 +180,11 @@ static void parse_tuple(const struct nlattr *attribute, struct tuple *tuple)
 			bool ip = mnl_attr_get_type(part) == CTA_TUPLE_IP;
 
 			if (ip && (type == CTA_IP_V4_SRC || type == CTA_IP_V6_SRC))
-				map_address(type == CTA_IP_V4_SRC ? AF_INET : AF_INET6, value,
-					    tuple->source);
+				address_from_bytes(type == CTA_IP_V4_SRC ? AF_INET : AF_INET6,
+						   value, tuple->source);
 			else if (ip && (type == CTA_IP_V4_DST || type == CTA_IP_V6_DST))
-				map_address(type == CTA_IP_V4_DST ? AF_INET : AF_INET6, value,
-					    tuple->destination);
+				address_from_bytes(type == CTA_IP_V4_DST ? AF_INET : AF_INET6,
+						   value, tuple->destination);
 			else if (!ip && type == CTA_PROTO_NUM)
 				tuple->protocol = mnl_attr_get_u8(nested);
 			else if (!ip && type == CTA_PROTO_SRC_PORT)

@@ -19,11 +19,6 @@ bool plan_input_outside(const struct plan_input *input, const struct netlink_lin
 	return !link->loopback && link->ifindex != input->anchor_ifindex;
 }
 
-bool plan_is_default(const struct prefix *prefix)
-{
-	return prefix->length == (address_is_ipv4(prefix->address) ? 96 : 0);
-}
-
 bool plan_is_main(const struct netlink_route *route)
 {
 	return route->table == RT_TABLE_MAIN && route->type == RTN_UNICAST;
@@ -32,7 +27,7 @@ bool plan_is_main(const struct netlink_route *route)
 bool plan_is_connected(const struct netlink_route *route)
 {
 	return plan_is_main(route) && route->protocol == RTPROT_KERNEL && !route->has_gateway &&
-	       !plan_is_default(&route->destination);
+	       !prefix_is_default(&route->destination);
 }
 
 bool plan_input_device_source(const struct plan_input *input, int family, uint32_t ifindex,
@@ -61,7 +56,7 @@ bool plan_input_source(const struct plan_input *input, int family, uint8_t sourc
 	for (i = 0; i < input->route_count; i++) {
 		const struct netlink_route *route = &input->routes[i];
 
-		if (!plan_is_main(route) || !plan_is_default(&route->destination) ||
+		if (!plan_is_main(route) || !prefix_is_default(&route->destination) ||
 		    address_is_ipv4(route->destination.address) != (family == AF_INET))
 			continue;
 		if (route->has_source) {

@@ -54,7 +54,4 @@ bool plan_is_main(const struct netlink_route *route);
 /* Whether it is a main route that the kernel made for the subnet of an address. */
 bool plan_is_connected(const struct netlink_route *route);
 
-/* Whether it is 0.0.0.0/0 or ::/0. */
-bool plan_is_default(const struct prefix *prefix);
-
 #endif

@@ -11,17 +11,6 @@
 
 static const int families[] = {AF_INET, AF_INET6};
 
-static struct prefix default_prefix(int family)
-{
-	struct prefix prefix = {.length = 0};
-
-	if (family == AF_INET) {
-		prefix.address[10] = prefix.address[11] = 0xff;
-		prefix.length = 96;
-	}
-	return prefix;
-}
-
 static struct netlink_route *route_put(struct plan *plan, const struct prefix *destination,
 				       uint32_t table, uint8_t type)
 {
@@ -85,7 +74,8 @@ static void routes_throw(const struct plan_input *input, struct plan *plan, int 
 	}
 }
 
-/* Routes of the main table lead outside, except its default route and the connected subnets. */
+/* Captures the routes of the main table that lead outside: all but its default route and those to
+ * connected subnets. */
 static void routes_capture(const struct plan_input *input, struct plan *plan, int family,
 			   uint32_t anchor, const uint8_t source[16])
 {
@@ -96,7 +86,7 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
 
 		if (!plan_is_main(route) || plan_is_connected(route) || !link ||
-		    !plan_input_outside(input, link) || plan_is_default(&route->destination) ||
+		    !plan_input_outside(input, link) || prefix_is_default(&route->destination) ||
 		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
 		    is_bypassed(plan, &route->destination))
 			continue;
@@ -115,7 +105,7 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
  */
 static void routes_alive(const struct plan_input *input, struct plan *plan)
 {
-	struct prefix any = default_prefix(AF_INET);
+	struct prefix any = prefix_default(AF_INET);
 
 	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNICAST)->ifindex = input->anchor_ifindex;
 	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric = 2;
@@ -147,7 +137,7 @@ static void routes_reply(const struct plan_input *input, struct plan *plan)
 static void routes_bound(const struct plan_input *input, struct plan *plan, int family,
 			 const uint8_t source[16])
 {
-	struct prefix any = default_prefix(family);
+	struct prefix any = prefix_default(family);
 	uint8_t device_source[16];
 	size_t i;
 
@@ -166,7 +156,7 @@ static void routes_bound(const struct plan_input *input, struct plan *plan, int 
 
 static void routes_of_family(const struct plan_input *input, struct plan *plan, int family)
 {
-	struct prefix any = default_prefix(family);
+	struct prefix any = prefix_default(family);
 	uint8_t source[16];
 	bool has_source = plan_input_source(input, family, source);
 	uint32_t anchor = family == AF_INET ? input->anchor_ifindex : LOOPBACK_IFINDEX;
