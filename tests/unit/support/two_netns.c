@@ -5,12 +5,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/address.h"
 #include "lib/netns.h"
+#include "lib/util.h"
 #include "net/netlink_link.h"
 
 int home_netns = -1, far_netns = -1;
@@ -52,6 +56,22 @@ static void set_up(const char *link, const char *ipv4, const char *ipv6)
 	add_address(link, ipv6, 64);
 }
 
+/* Waits until the kernel has noticed the carrier of a link in this namespace. Before that, IPv6
+ * connections by it fail with EHOSTUNREACH. */
+static void await_carrier(const char *link)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {.ifr_flags = 0};
+	int i;
+
+	(void)strncpy(request.ifr_name, link, sizeof(request.ifr_name) - 1);
+	for (i = 0; i < 5000 && !(request.ifr_flags & IFF_RUNNING); i++) {
+		(void)usleep(1000);
+		assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &request), 0);
+	}
+	assert_true(request.ifr_flags & IFF_RUNNING);
+}
+
 int make_namespaces(void **state)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
@@ -64,7 +84,9 @@ int make_namespaces(void **state)
 	set_up("eth0", HOME_IPV4, HOME_IPV6);
 	enter_netns(far_netns);
 	set_up("far0", FAR_IPV4, FAR_IPV6);
+	await_carrier("far0");
 	enter_netns(home_netns);
+	await_carrier("eth0");
 	return 0;
 }
 
