@@ -17,10 +17,12 @@ workerd_images() {
 	local node builtin files=()
 	"$BED_REPO/tests/deps.sh" e2e >/dev/null || return
 	node=$(readlink -f "$(command -v node)") || bed_fail "no node; run: tests/deps.sh e2e" || return
-	# Debian's node keeps some of what is built into others in files.
+	# Debian's node reads some of its own modules from files, whose paths are in the program or its library.
+	# shellcheck disable=SC2046 # a list of words
 	while read -r builtin; do
 		[ ! -f "$builtin" ] || files+=("$builtin:$builtin")
-	done < <(node -p 'process.config.variables.node_builtin_shareable_builtins.filter(p => p[0] == "/").join("\n")')
+	done < <(grep -aohE '/usr/share/nodejs/[A-Za-z0-9_./-]+[.](js|wasm)' "$node" \
+		$(ldd "$node" | grep -oE '/[^ ]*/libnode[^ ]*') | sort -u)
 	engine_image app --change 'CMD ["/bin/node", "/app/app.mjs"]' --change 'EXPOSE 8080' \
 		"$node:/bin/node" "$BED_REPO/tests/e2e/app.mjs:/app/app.mjs" \
 		"$BED_REPO/tests/e2e/websocket.mjs:/app/websocket.mjs" \
