@@ -53,6 +53,8 @@ make_root() {
 		git bundle create --quiet "$root/root/head.bundle" HEAD &&
 			git -C "$root/root/sidestep" fetch --quiet ../head.bundle HEAD &&
 			git -C "$root/root/sidestep" reset --quiet --hard FETCH_HEAD || return
+		# A test bed that a killed run left here names processes of another namespace.
+		find "$root/tmp" -mindepth 1 -delete
 	fi
 	# Names and certificates are the machine's.
 	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
@@ -126,6 +128,12 @@ trap 'exit 130' INT TERM
 for suite; do
 	log=$folder/$suite.log started=$SECONDS
 	printf '# %s\n' "$suite"
+	exec 4>"$folder/$suite.lock"
+	if ! flock --nonblock 4; then
+		printf 'FAILED  %s: another check-distros uses it\n' "$suite"
+		failed=$((failed + 1))
+		continue
+	fi
 	if { make_base "$suite" && make_root "$suite"; } >"$log" 2>&1; then
 		exec 3> >(tee -a "$log")
 		tee=$!
