@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The authority, its files and leaves, as OpenSSL's own verification sees them. */
+/* Tests the authority, its files and its leaves with OpenSSL's own verification. */
 #include <errno.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -34,7 +34,7 @@ static X509 *authority_certificate(const struct tls_authority *authority)
 	return certificate;
 }
 
-/* X509_V_OK or why not; for a server, strictly by RFC 5280. */
+/* Verifies for a server, strictly by RFC 5280. Returns X509_V_OK or the reason. */
 static int verify(X509 *authority, X509 *leaf, const char *host, const char *address, time_t when)
 {
 	X509_STORE *store = X509_STORE_new();
@@ -113,7 +113,7 @@ static void test_leaves(void **state)
 	expect_leaf(authority, "single", "single", NULL);
 	expect_leaf(authority, "192.0.2.1", NULL, "192.0.2.1");
 	expect_leaf(authority, "2001:DB8:0::1", NULL, "2001:db8::1");
-	/* 64 characters are the most that a common name may have. */
+	/* A common name has at most 64 characters. */
 	memset(label, 'a', 63);
 	label[63] = '\0';
 	for (i = 0; i < 3; i++) {
@@ -172,7 +172,7 @@ static void test_authority(void **state)
 	assert_int_equal(X509_get_pathlen(ca), 0);
 	assert_int_equal(X509_get_key_usage(ca), KU_KEY_CERT_SIGN | KU_CRL_SIGN);
 	assert_int_equal(X509_verify(ca, X509_get0_pubkey(ca)), 1);
-	/* Every sidecar has its own. */
+	/* Each sidecar has its own authority. */
 	assert_int_not_equal(X509_NAME_cmp(X509_get_subject_name(ca), X509_get_subject_name(ca2)),
 			     0);
 	X509_free(ca);
@@ -211,7 +211,7 @@ static void test_files(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(base));
 	(void)snprintf(directory, sizeof(directory), "%s/ca", base);
-	/* The second one replaces the first one's. */
+	/* The second authority replaces the first one's files. */
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(tls_authority_new(directory, &authority), 0);
 		text = read_file(directory, "ca.crt", 0644);
@@ -230,7 +230,7 @@ static void test_files(void **state)
 		tls_authority_free(authority);
 	}
 	(void)umask(before);
-	/* Nothing else is left there. */
+	/* No other file is left there. */
 	(void)snprintf(path, sizeof(path), "%s/ca.crt", directory);
 	assert_int_equal(unlink(path), 0);
 	(void)snprintf(path, sizeof(path), "%s/ca.key", directory);
@@ -255,7 +255,7 @@ static void test_cached(void **state)
 	again = leaf_of(authority, "A.example.");
 	assert_ptr_equal(first, again);
 	X509_free(again);
-	/* 600 other names, and it is used once in between. */
+	/* Among 600 other names it is used once. */
 	for (i = 0; i < 600; i++) {
 		if (i == 400) {
 			again = leaf_of(authority, "a.example");
@@ -292,7 +292,7 @@ static void test_cache(void **state)
 	found = tls_cache_find(cache, "a", 999);
 	assert_ptr_equal(found, leaf);
 	X509_free(found);
-	/* About to expire: to be made again, and then replaced. */
+	/* A leaf that is about to expire is made again and replaced. */
 	assert_null(tls_cache_find(cache, "a", 1000));
 	assert_int_equal(tls_cache_add(cache, "a", other, 2000), 0);
 	assert_int_equal(tls_cache_count(cache), 1);
@@ -348,7 +348,7 @@ static void test_threads(void **state)
 		assert_int_equal(pthread_join(threads[i], &result), 0);
 		leaf[i] = result;
 	}
-	/* Whoever made it, all got the one that is kept. */
+	/* All threads got the leaf that is kept. */
 	for (i = 0; i < ARRAY_SIZE(threads); i++) {
 		assert_ptr_equal(leaf[i], leaf[0]);
 		X509_free(leaf[i]);

@@ -22,7 +22,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proxy/proxy.h"
-#include "tls_client.h"
+#include "support/tls_client.h"
 
 static struct tls_authority *authority;
 static SSL_CTX *trusting;

@@ -1,18 +1,17 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* A TLS client on a blocking socket, for tests: what it does not expect fails the test. */
-#ifndef SIDESTEP_TLS_CLIENT_H
-#define SIDESTEP_TLS_CLIENT_H
+// SPDX-License-Identifier: Apache-2.0
+#include "support/tls_client.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "tls/tls_authority.h"
+#include <cmocka.h>
 
-/* Trusts @authority (NULL: nobody) and speaks @version alone (0: any). */
-static inline SSL_CTX *tls_client_context(const struct tls_authority *authority, int version)
+SSL_CTX *tls_client_context(const struct tls_authority *authority, int version)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
@@ -33,8 +32,7 @@ static inline SSL_CTX *tls_client_context(const struct tls_authority *authority,
 	return context;
 }
 
-/* Not connected yet; @host: sent as SNI and verified, @address: verified. Either may be NULL. */
-static inline SSL *tls_client_new(SSL_CTX *context, int fd, const char *host, const char *address)
+SSL *tls_client_new(SSL_CTX *context, int fd, const char *host, const char *address)
 {
 	SSL *ssl = SSL_new(context);
 
@@ -48,7 +46,7 @@ static inline SSL *tls_client_new(SSL_CTX *context, int fd, const char *host, co
 	return ssl;
 }
 
-static inline void tls_expect_connect(SSL *ssl)
+void tls_expect_connect(SSL *ssl)
 {
 	if (SSL_connect(ssl) == 1)
 		return;
@@ -56,12 +54,12 @@ static inline void tls_expect_connect(SSL *ssl)
 	fail_msg("TLS handshake failed");
 }
 
-static inline void tls_say(SSL *ssl, const char *text)
+void tls_say(SSL *ssl, const char *text)
 {
 	assert_int_equal(SSL_write(ssl, text, (int)strlen(text)), strlen(text));
 }
 
-static inline void tls_expect_bytes(SSL *ssl, const char *text)
+void tls_expect_bytes(SSL *ssl, const char *text)
 {
 	char buffer[256] = {0};
 	size_t used = 0, size = strlen(text);
@@ -77,8 +75,7 @@ static inline void tls_expect_bytes(SSL *ssl, const char *text)
 	assert_string_equal(buffer, text);
 }
 
-/* A clean end: close_notify. */
-static inline void tls_expect_end(SSL *ssl)
+void tls_expect_end(SSL *ssl)
 {
 	char byte;
 	int result = SSL_read(ssl, &byte, 1);
@@ -86,8 +83,7 @@ static inline void tls_expect_end(SSL *ssl)
 	assert_int_equal(SSL_get_error(ssl, result), SSL_ERROR_ZERO_RETURN);
 }
 
-/* The reason of a handshake that must fail. */
-static inline int tls_expect_refusal(SSL *ssl)
+int tls_expect_refusal(SSL *ssl)
 {
 	unsigned long code;
 
@@ -97,5 +93,3 @@ static inline int tls_expect_refusal(SSL *ssl)
 	ERR_clear_error();
 	return ERR_GET_REASON(code);
 }
-
-#endif
