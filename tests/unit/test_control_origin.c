@@ -206,7 +206,7 @@ static void mirrored_socket_is_found(void **state)
 	close(listener);
 }
 
-/* Does a byte arrive? What comes over loopback is dropped before the sender's call returns. */
+/* Does a byte arrive? Over loopback it is dropped before the sender's call returns. */
 static bool is_heard(const struct pair *pair)
 {
 	struct pollfd poll_in = {.fd = pair->accepted, .events = POLLIN};

@@ -275,7 +275,7 @@ static void test_host(void **state)
 	expect_host("SSH-2.0-OpenSSH\r\n", NULL);
 }
 
-/* What makes the proxy terminate TLS: also where the name is missing or not there yet. */
+/* A ClientHello makes the proxy terminate TLS, even if the name is missing or not yet there. */
 static void test_hello(void **state)
 {
 	static struct bytes hello, records;
