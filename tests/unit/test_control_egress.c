@@ -15,7 +15,7 @@
 static int parse(const char *body, struct control_egress *change, char *reason)
 {
 	size_t size = strlen(body);
-	/* Without NUL, so that the sanitizer sees a read behind the end. */
+	/* The copy has no NUL, so that the sanitizer sees a read behind the end. */
 	char *copy = malloc(size ? size : 1);
 	int error;
 
@@ -70,7 +70,7 @@ static void absent_is_unchanged(void **state)
 	assert_true(change.policy.has_internet && change.policy.internet);
 	assert_false(change.has_port || change.policy.has_allowed);
 	control_egress_clear(&change);
-	/* An empty list is a list. */
+	/* An empty list is allowed. */
 	assert_int_equal(parse("{\"dns\":{\"allowHostnames\":[]}}", &change, reason), 0);
 	assert_true(change.policy.has_allowed);
 	assert_int_equal(change.policy.allowed_count, 0);

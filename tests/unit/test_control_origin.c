@@ -104,7 +104,7 @@ static void own_and_loopback_addresses_are_inside(void **state)
 	expect_inside("[::]:39001", socket_in(home_netns, AF_INET6), "[::1]:39001", "loopback");
 	expect_inside("[::]:39001", socket_in(home_netns, AF_INET6), "[" HOME_IPV6 "]:39001",
 		      "an address of");
-	/* IPv4 on the dual-stack listener. */
+	/* IPv4 reaches the dual-stack listener. */
 	expect_inside("[::]:39001", socket_in(home_netns, AF_INET), "127.0.0.2:39001", "loopback");
 	expect_inside("[::]:39001", socket_in(home_netns, AF_INET), HOME_IPV4 ":39001",
 		      "an address of");
@@ -118,7 +118,7 @@ static void other_namespace_is_outside(void **state)
 	expect_outside("[::]:39001", socket_in(far_netns, AF_INET6), "[" HOME_IPV6 "]:39001");
 }
 
-/* inet_diag answers with a listener where it finds no connection. */
+/* inet_diag answers with a listener if it finds no connection. */
 static void listener_at_the_peers_port_is_no_mirror(void **state)
 {
 	struct endpoint source = endpoint(FAR_IPV4 ":40123");
@@ -143,7 +143,7 @@ static void address_added_later_is_seen(void **state)
 	expect_inside("0.0.0.0:39001", client, HOME_IPV4 ":39001", "an address of");
 }
 
-/* A route that makes foreign addresses local, as sidestep's own do. */
+/* Adds a route that makes foreign addresses local, as sidestep's own do. */
 static void route_foreign_to_lo(void)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
@@ -157,7 +157,8 @@ static void route_foreign_to_lo(void)
 	assert_int_equal(netlink_route_replace(netlink, &route), 0);
 }
 
-/* A socket of the namespace with a source address that is none of its own; @device: bound to it. */
+/* Makes a socket of the namespace with a foreign source address, bound to @device if that is set.
+ */
 static int foreign_socket(const char *device)
 {
 	struct endpoint source = endpoint("[2001:db8::7]:0");
@@ -186,7 +187,7 @@ static void mirrored_socket_is_found(void **state)
 	expect_inside("[::]:39001", foreign_socket(NULL), "[" HOME_IPV6 "]:39001", "a socket of");
 	expect_inside("[::]:39001", foreign_socket("lo"), "[::1]:39001", "a socket of");
 
-	/* Closed at once, an orphan in FIN_WAIT2. */
+	/* Closed at once, the socket is an orphan in FIN_WAIT2. */
 	listener = listen_at("[::]:39001");
 	pair = pair_of(listener, foreign_socket(NULL), "[" HOME_IPV6 "]:39001");
 	close(pair.client);
@@ -194,7 +195,7 @@ static void mirrored_socket_is_found(void **state)
 	pair.client = -1;
 	pair_close(&pair);
 
-	/* Gone with a reset: nothing to be found, and nothing to be answered. */
+	/* After a reset there is no socket to find, and nobody to answer. */
 	pair = pair_of(listener, foreign_socket(NULL), "[" HOME_IPV6 "]:39001");
 	assert_int_equal(setsockopt(pair.client, SOL_SOCKET, SO_LINGER,
 				    &(struct linger) {.l_onoff = 1}, sizeof(struct linger)),
@@ -224,7 +225,7 @@ static void loopback_is_not_heard(void **state)
 	(void)state;
 	pair = pair_of(listener, socket_in(home_netns, AF_INET), "127.0.0.1:39001");
 	assert_false(is_heard(&pair));
-	/* Until it is let: the client's TCP repeats what was dropped. */
+	/* Without the filter it arrives: the client's TCP repeats the dropped segment. */
 	control_origin_unguard(pair.accepted);
 	assert_int_equal(poll(&(struct pollfd) {.fd = pair.accepted, .events = POLLIN}, 1, 5000),
 			 1);

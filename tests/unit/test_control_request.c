@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The parser of control requests; every request is fed whole, byte by byte and cut in two. */
+/* Tests the parser of control requests. Each request is fed in pieces of every size. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 
 #include "proto/control_request.h"
 
-/* Feeds @text in pieces of at most @step bytes; the bytes used in all are in @ret_used. */
+/* Feeds @text in pieces of at most @step bytes. @ret_used counts the bytes used in all. */
 static enum http_verdict feed(struct control_request *request, const char *text, size_t size,
 			      size_t step, size_t *ret_used)
 {
@@ -21,7 +21,7 @@ static enum http_verdict feed(struct control_request *request, const char *text,
 
 	while (begin < size && verdict == HTTP_MORE) {
 		size_t piece = step < size - begin ? step : size - begin;
-		/* Of its own, so that the sanitizer sees a read behind the end. */
+		/* A copy of the piece alone shows the sanitizer a read behind its end. */
 		char *copy = malloc(piece);
 
 		memcpy(copy, text + begin, piece);
@@ -49,7 +49,7 @@ static void expect_refused(const char *text, unsigned int status, const char *re
 	}
 }
 
-/* @rest: what stands behind the request. */
+/* @rest: the bytes behind the request. */
 static void expect_complete(const char *text, llhttp_method_t method, const char *path,
 			    const char *body, const char *rest)
 {
@@ -207,7 +207,7 @@ static void heads_are_limited(void **state)
 		control_request_clear(&request);
 	}
 	free(text);
-	/* No value of ours is cut silently. */
+	/* A value that is kept is never cut silently. */
 	expect_refused("CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: "
 		       "00000000000000000000000000000000000000000000000000000000000000000000000000"
 		       "00000000000000000000000000000000000000000000000000000000000000000000000000"
@@ -249,7 +249,7 @@ static void bodies_are_limited(void **state)
 					 HTTP_COMPLETE);
 		control_request_clear(&request);
 	}
-	/* Nor may the framing of few bytes be without end. */
+	/* The framing of a small body is limited, too. */
 	control_request_init(&request);
 	(void)control_request_feed(&request, head, (size_t)(strchr(head, '\n') - head + 1), &used);
 	(void)control_request_feed(&request, "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n", 39,

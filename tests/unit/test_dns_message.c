@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The DNS codec against ldns, which builds what ours reads and reads what ours writes. Random input
- * comes from a fixed seed; messages are given in buffers of their exact size, for ASan.
+ * Tests the DNS codec against ldns. ldns writes the messages that the codec reads, and reads those
+ * that it writes. Random input has a fixed seed. Each buffer has the exact size of its message, for
+ * ASan.
  */
 #include <errno.h>
 #include <ldns/ldns.h>
@@ -19,7 +20,7 @@
 
 static uint64_t seed;
 
-/* xorshift64*: the same numbers everywhere. */
+/* xorshift64* gives the same numbers everywhere. */
 static uint32_t random_below(uint32_t limit)
 {
 	seed ^= seed >> 12;
@@ -139,11 +140,11 @@ static void test_malformed(void **state)
 	expect_refused(wire, size, 2, 0x29, DNS_NOTIMP);   /* UPDATE */
 	expect_refused(wire, size, 5, 0, DNS_FORMERR);	   /* no question */
 	expect_refused(wire, size, 5, 2, DNS_FORMERR);	   /* two */
-	expect_refused(wire, size, 12, 64, DNS_FORMERR);   /* no such kind of label */
+	expect_refused(wire, size, 12, 64, DNS_FORMERR);   /* an obsolete kind of label */
 	expect_refused(wire, size, 12, 0xc0, DNS_FORMERR); /* pointers */
 	expect_refused(wire, size, 15, 0xc0, DNS_FORMERR);
 	expect_refused(wire, size, 12, 63, DNS_FORMERR);
-	expect_refused(wire, size, 7, 1, DNS_FORMERR); /* records that are not there */
+	expect_refused(wire, size, 7, 1, DNS_FORMERR); /* missing records */
 	expect_refused(wire, size, 10, 255, DNS_FORMERR);
 	free(wire);
 }
@@ -164,7 +165,7 @@ static void test_two_opt_records(void **state)
 	free(wire);
 }
 
-/* The largest name: 255 octets, each of which is written with four characters. */
+/* The largest name has 255 octets, each written with four characters. */
 static void test_name_limit(void **state)
 {
 	uint8_t message[12 + 300] = {0};
@@ -190,7 +191,7 @@ static void test_name_limit(void **state)
 	assert_int_equal(parse(message, at + 2 + 4, &question), DNS_FORMERR);
 }
 
-/* Random names of any octets: what we print, ldns reads back to the same octets. */
+/* ldns reads the text of random names back to the same octets. */
 static void test_names_against_ldns(void **state)
 {
 	int round;
@@ -316,7 +317,7 @@ static void test_errors(void **state)
 		ldns_pkt_free(packet);
 	}
 	free(wire);
-	/* A version that nobody has heard of. */
+	/* The EDNS version is unknown. */
 	size = edns_query(&wire, "a.test.", LDNS_RR_TYPE_A, 1, false);
 	assert_int_equal(parse(wire, size, &question), 0);
 	size = dns_made_up_write(&question, answer);
@@ -359,10 +360,10 @@ static void test_answers(void **state)
 	wire[14] = '{'; /* not the lower case of '[' */
 	assert_false(dns_answers(wire, size, &question));
 	wire[14] = '[';
-	wire[size - 3] |= 0x20; /* another type, nor is this */
+	wire[size - 3] |= 0x20; /* another type */
 	assert_false(dns_answers(wire, size, &question));
 	wire[size - 3] &= 0xdf;
-	wire[5] = 0; /* an error may come without the question, if it is none about the name */
+	wire[5] = 0; /* an error may omit the question, unless it is about the name */
 	assert_false(dns_answers(wire, size, &question));
 	wire[3] = DNS_FORMERR;
 	assert_true(dns_answers(wire, 12, &question));
@@ -373,7 +374,7 @@ static void test_answers(void **state)
 	free(wire);
 }
 
-/* Where ours accepts, both read the same; where only ldns does, there is a reason. */
+/* Both read an accepted message alike. If only ldns accepts one, there is a reason. */
 static void compare(const uint8_t *message, size_t size)
 {
 	struct dns_question question;
@@ -403,7 +404,7 @@ static void compare(const uint8_t *message, size_t size)
 		assert_int_not_equal(ldns_pkt_get_opcode(theirs), LDNS_PACKET_QUERY);
 	if (readable && result == -EBADMSG)
 		assert_true(ldns_pkt_qr(theirs));
-	/* Left: several questions, several or odd OPT records, a pointer that ldns followed. */
+	/* The reasons are several questions, several or odd OPT records, or a followed pointer. */
 	ldns_pkt_free(theirs);
 }
 

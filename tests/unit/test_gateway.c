@@ -16,7 +16,7 @@
 
 #include "gateway/gateway.h"
 
-/* A gateway in a thread; the test is its client, and the target. */
+/* A gateway in a thread. The test is its client and the target. */
 struct fixture {
 	struct gateway_config config;
 	struct endpoint listen;
@@ -114,7 +114,7 @@ static void ask_connect(int fd, const char *target)
 	ask(fd, text);
 }
 
-/* Reads an answer's head, and not more. */
+/* Reads the head of an answer and no further. */
 static void expect_status(int fd, int status)
 {
 	char text[512] = {0}, want[32];
@@ -263,7 +263,7 @@ static void test_server(void **state)
 	expect_bytes(fd, "destination 192.0.2.1:80\n");
 	expect_end(fd);
 	fd = dial(fixture);
-	/* Glued behind the head. */
+	/* These bytes come in one piece with the head. */
 	ask(fd, "CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n");
 	expect_status(fd, 200);
 	expect_status(fd, 200);

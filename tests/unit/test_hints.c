@@ -27,7 +27,7 @@ static void put_text(struct bytes *bytes, const char *text, size_t size)
 	bytes->size += size;
 }
 
-/* A handshake message with @padding bytes in an extension in front of the server name. */
+/* Makes a ClientHello with @padding bytes in an extension in front of the server name. */
 static void hello_make(struct bytes *hello, const char *name, size_t padding)
 {
 	size_t size = name ? strlen(name) : 0;
@@ -60,7 +60,7 @@ static void hello_make(struct bytes *hello, const char *name, size_t padding)
 	put_text(hello, name, size);
 }
 
-/* The message in records of @part bytes each. */
+/* Splits the message into records of @part bytes. */
 static void records_make(struct bytes *records, const struct bytes *hello, size_t part)
 {
 	size_t done;
@@ -148,7 +148,7 @@ static void test_sni_sizes(void **state)
 	records_make(&records, &hello, 16384);
 	assert_true(feed_at_once(&hints, &records));
 	assert_string_equal(hints.name, "bigger.example");
-	/* Longer than 64 KiB: over at once. */
+	/* A message longer than 64 KiB ends the search at once. */
 	put(&records, 0, 4);
 	records.size = 0;
 	put(&records, 0x1603014000, 5);
@@ -195,7 +195,7 @@ static void test_sni_unsafe(void **state)
 	assert_int_equal(hints.kind, HINTS_NONE);
 }
 
-/* Cut, flipped and random bytes must end without a fault; ASan looks on. */
+/* Flipped and random bytes must not cause a fault (ASan). */
 static void test_sni_garbage(void **state)
 {
 	static struct bytes hello, records;
@@ -300,7 +300,7 @@ static void test_hello(void **state)
 	hints_init(&hints, true, false);
 	(void)hints_feed(&hints, (const uint8_t *)"SSH-2.0", 7);
 	assert_false(hints.hello);
-	/* Another record's type in the middle. */
+	/* A record in the middle has another type. */
 	hello_make(&hello, "a.example", 0);
 	records_make(&records, &hello, 20);
 	records.data[25] = 23;

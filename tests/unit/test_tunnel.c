@@ -48,7 +48,7 @@ static void test_request_format(void **state)
 	assert_null(strstr(text, "X-Tls-Sni"));
 }
 
-/* Feeds @text in pieces of @part and checks what is left over. */
+/* Feeds @text in pieces of @part bytes. @ret_rest points to the bytes behind the head. */
 static enum http_verdict answer_feed(const char *text, size_t size, size_t part, int *ret_status,
 				     const char **ret_rest)
 {
