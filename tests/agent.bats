@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# `sidestep agent`: sidecars with CAP_NET_ADMIN and nothing else begin with nftables, and the agent
-# attaches its programs to their namespaces.
+# `sidestep agent`: sidecars with CAP_NET_ADMIN and nothing else begin with nftables. The agent attaches its
+# programs to their namespaces.
 
 load lib/testbed.bash
 load lib/scenarios.bash
@@ -18,7 +18,7 @@ teardown() {
 	[ -z "${BED_DIR:-}" ] || bed_stop
 }
 
-# unprivileged WHERE NAME [ARGUMENT...] - a sidecar there; returns when it steers.
+# unprivileged WHERE NAME [ARGUMENT...] - starts a sidecar in namespace WHERE and returns when it steers.
 unprivileged() {
 	local where=$1 name=$2
 	shift 2
@@ -27,7 +27,7 @@ unprivileged() {
 	bed_wait_line "$name" "interception is live" 10
 }
 
-# agent NAME PID... - returns when its programs are loaded. Takes options from ATTACH.
+# agent NAME PID... - starts an agent and returns when its programs are loaded. ATTACH is its --attach.
 agent() {
 	local name=$1 pid arguments=(${ATTACH:+--attach "$ATTACH"})
 	shift
@@ -38,7 +38,7 @@ agent() {
 	bed_wait_line "$name" "programs loaded" 10
 }
 
-# served - a gateway, a sidecar in the application's namespace, and an agent that steers for it.
+# served - starts a gateway, a sidecar in the application's namespace, and an agent that steers for it.
 served() {
 	gateway
 	unprivileged app sidecar --gateway "$BED_HOST:8080"
@@ -46,7 +46,7 @@ served() {
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
 }
 
-# hold - a connection to the gateway that has said one thing and says another when it is told to.
+# hold - opens a connection to the gateway and sends a word. held_goes_on sends another.
 hold() {
 	# shellcheck disable=SC2016 # for the inner shell
 	bed_spawn app held bash -c '
@@ -64,7 +64,7 @@ held_goes_on() {
 	bed_wait_exit held
 }
 
-# flood_start / flood_good - new connections all the time; whether each one worked.
+# flood_start - opens new connections until flood_good, which fails unless each one worked.
 flood_start() {
 	rm -f "$BED_DIR/flood-end"
 	bed_spawn app flood "$PEER" flood 192.0.2.77 80 --connections 2 --pause-us 1000 \
@@ -93,7 +93,7 @@ reaches_gateway() {
 	connect 2001:db8:9::9 443 --send hello --half-close --read-all
 }
 
-# fails_at_once - TCP of the application, in a way that it learns of.
+# fails_at_once - the application's TCP connections fail with an error, not with a time-out.
 fails_at_once() {
 	for target in 192.0.2.77 192.0.2.1 2001:db8:9::9 2001:db8::1; do
 		run connect $target 80 --send hello --read-all --timeout 3
@@ -103,7 +103,7 @@ fails_at_once() {
 	done
 }
 
-# links - name and number of each of them, and of the program that it runs: "PATH LINK PROGRAM".
+# links - prints each link and its program: "PATH LINK-NUMBER PROGRAM-NUMBER".
 links() {
 	local path
 	for path in "$PIN"/links/*/*; do
@@ -113,7 +113,7 @@ links() {
 	done
 }
 
-# filters - our clsact filters in the application's namespace.
+# filters - prints our clsact filters in the application's namespace.
 filters() {
 	local device point
 	for device in lo eth0; do
@@ -123,7 +123,7 @@ filters() {
 	done
 }
 
-# settled NUMBER - waits for so many links, and for the end of the filters that were there before.
+# settled NUMBER - waits for so many links, and until the filters that they replace are gone.
 settled() {
 	bed_until 10 has_links "$1"
 	bed_until 10 no_notes
@@ -142,7 +142,7 @@ no_links() {
 	[ -z "$(find "$PIN/links" -mindepth 1 2>/dev/null)" ]
 }
 
-# no_entries - nothing of a namespace in the maps that are kept for each.
+# no_entries - the maps have no entry of any namespace.
 no_entries() {
 	run "$SIDESTEP" status --pin "$PIN"
 	echo "$output"
@@ -171,7 +171,7 @@ no_entries() {
 	[ "$(arrived '\[2001:db8:9::9\]:443')" = 1 ]
 	bed_wait_line sidecar "[1-9][0-9]* connections from outside were open already"
 
-	# Nothing of the table is left, and the programs are there.
+	# The table is gone, and the programs are attached.
 	[ -z "$(bed_exec app nft list ruleset)" ]
 	[ "$(bed_exec app sh -c 'ip rule; ip -6 rule' | grep -c "^99:")" = 0 ]
 	settled 5
@@ -186,12 +186,12 @@ no_entries() {
 		[ "$status" -eq 0 ]
 		[[ $output == *"$resolver"* ]]
 	done
-	# Replies of connections from outside are not steered.
+	# Replies on connections from outside are not steered.
 	bed_exec outside "$PEER" transfer "$BED_APP" 7000 --bytes 1000000 --timeout 10
 	bed_exec outside "$PEER" transfer "$BED_APP6" 7000 --bytes 1000000 --timeout 10
 }
 
-# Connections that are held and made meanwhile go on without it.
+# agent_killed - kills the agent. Open connections go on, and new ones work.
 agent_killed() {
 	hold
 	flood_start
@@ -201,22 +201,22 @@ agent_killed() {
 	reaches_gateway
 }
 
-@test "answers to who is not bound to a device have lo's route" {
+@test "replies to sockets not bound to a device are routed over lo" {
 	served
 	scenario_answers_by_lo
 }
 
-@test "a socket that was accepted from outside and connects anew is steered" {
+@test "a socket accepted from outside is steered when it connects anew" {
 	served
 	scenario_turned_socket
 }
 
-@test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
+@test "a SYN from outside with a steered connection's endpoints does not free that connection" {
 	served
 	scenario_same_endpoints
 }
 
-@test "the agent is killed: all goes on, and the next one adopts the same links" {
+@test "after the agent is killed connections go on, and the next agent adopts the same links" {
 	served
 	settled 5
 	before=$(links)
@@ -232,22 +232,22 @@ agent_killed() {
 	reaches_gateway
 	after=$(links)
 	diff <(cut -d' ' -f1,2 <<<"$before") <(cut -d' ' -f1,2 <<<"$after")
-	# They run the new agent's programs.
+	# The links run the new agent's programs.
 	[ -z "$(comm -12 <(cut -d' ' -f3 <<<"$before" | sort) <(cut -d' ' -f3 <<<"$after" | sort))" ]
-	# The new session is as good as the first one: a bypass that comes now arrives in the maps.
+	# The new session works like the first one: a new bypass arrives in the maps.
 	bed_exec app ip route add 10.9.0.0/24 dev eth0 proto kernel scope link
 	bed_wait_line sidecar "bypass: 10.9.0.0/24 connected"
 	bed_until 5 sh -c '"$0" status --pin "$1" | grep -q "10.9.0.0/24"' "$SIDESTEP" "$PIN"
 }
 
-@test "an agent that takes over takes no steered connection for one from outside" {
+@test "an agent that takes over does not mistake steered connections for inbound ones" {
 	in_proxy() { # COUNT - connections to port 4001 that the proxy has
 		[ "$(bed_exec app ss -Htn state established '( sport = :4001 )' | wc -l)" = "$1" ]
 	}
 	served
 	bed_spawn app holder "$PEER" stall 192.0.2.77 4001 --bytes 10 --source-port 7000
 	bed_wait_line holder "ready result=ok"
-	# A server at the very port that the connection comes from.
+	# This server listens at the port that the connection comes from.
 	bed_spawn app server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
 	bed_spawn outside inbound "$PEER" stall "$BED_APP" 7000 --bytes 10
@@ -264,7 +264,7 @@ agent_killed() {
 	[ "$(leaks)" = 0 ]
 }
 
-@test "a sidecar that is killed: errors at once and no leak; a new one takes over" {
+@test "after a sidecar is killed connections fail at once, and nothing leaks" {
 	served
 	settled 5
 	reaches_gateway
@@ -293,7 +293,7 @@ agent_killed() {
 	bed_alive agent
 }
 
-@test "a network namespace that is gone leaves nothing with the agent" {
+@test "the agent removes everything of a network namespace that is gone" {
 	gateway
 	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
 	agent agent "$(bed_pid sidecar)"
@@ -302,7 +302,7 @@ agent_killed() {
 	bed_kill sidecar KILL
 	bed_wait_line agent "its sidecar is gone"
 	[ "$(links | wc -l)" = 5 ]
-	# Its status is that of a search for processes, of which none may be left.
+	# It fails when no process was left to kill.
 	_bed_unmake_namespace neighbour || true
 	[ ! -e "$(bed_netns neighbour)" ]
 	bed_until 10 no_links
@@ -310,8 +310,8 @@ agent_killed() {
 	bed_alive agent
 }
 
-@test "a network namespace that goes while no agent runs is swept by the next one" {
-	# A bridge takes the lowest of its ports' addresses, and the port of this one goes.
+@test "an agent sweeps a network namespace that went while no agent ran" {
+	# The bridge would change its address when the port with the lowest address goes.
 	bed_exec host ip link set br0 address 02:00:00:00:00:01
 	gateway
 	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
@@ -320,7 +320,7 @@ agent_killed() {
 	bed_wait_line sidecar "the host's agent steers"
 	bed_wait_line sidecar2 "the host's agent steers"
 	bed_kill agent KILL
-	# Its status is that of a search for processes, of which none may be left.
+	# It fails when no process was left to kill.
 	_bed_unmake_namespace neighbour || true
 	[ ! -e "$(bed_netns neighbour)" ]
 	agent agent2 "$(bed_pid sidecar2)"
@@ -330,13 +330,13 @@ agent_killed() {
 	reaches_gateway
 }
 
-@test "two namespaces: each one's own gateway, and one load of the programs" {
+@test "two namespaces share the programs and have a gateway each" {
 	programs() { grep -h ^prog_id: "/proc/$(bed_pid agent)"/fdinfo/* | sort -u; }
 	gateway
 	bed_spawn host gateway2 "$SIDESTEP" gateway --listen "$BED_HOST:8081" --log --server
 	bed_until 5 bed_listening host 8081
 	unprivileged app sidecar --gateway "$BED_HOST:8080"
-	# Is a sidecar when it is told to: the agent waits for that.
+	# This process becomes a sidecar later, and the agent waits for it.
 	# shellcheck disable=SC2016 # for the inner shell
 	bed_spawn neighbour sidecar2 sh -c 'read -r _ <"$0"; exec setpriv --bounding-set=-all,+net_admin \
 		--inh-caps=-all "$@"' "$BED_DIR/go" "$SIDESTEP" sidecar --gateway "$BED_HOST:8081"
@@ -348,7 +348,7 @@ agent_killed() {
 	bed_wait_line sidecar2 "the host's agent steers" 10
 	settled 10
 	[ "$(programs)" = "$one" ]
-	# The same five in both.
+	# Both namespaces have the same five programs.
 	[ "$(links | cut -d' ' -f3 | sort -u | wc -l)" = 5 ]
 
 	connect 192.0.2.10 80 --send hello --half-close --read-all
@@ -358,17 +358,17 @@ agent_killed() {
 	destinations() { grep -oE '"destination":"[^"]*"' "$BED_DIR/$1.log" | cut -d'"' -f4 | sort | xargs; }
 	[ "$(destinations gateway)" = "192.0.2.10:80 [2001:db8:9::10]:80" ]
 	[ "$(destinations gateway2)" = "192.0.2.20:80 [2001:db8:9::20]:80" ]
-	# One ends: the other does not notice.
+	# The end of one does not disturb the other.
 	bed_kill sidecar2
 	bed_until 10 has_links 5
 	reaches_gateway
 	[ "$(grep -c '"destination"' "$BED_DIR/gateway2.log")" = 2 ]
 }
 
-@test "--clean takes everything below --pin away, and nothing leaks" {
+@test "--clean removes everything below --pin, and nothing leaks" {
 	served
 	settled 5
-	# Not while an agent uses it.
+	# An agent that runs prevents it.
 	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
 	[ "$status" -eq 3 ]
 	[ "$(links | wc -l)" = 5 ]
@@ -378,19 +378,19 @@ agent_killed() {
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ -z "$(find "$PIN" -mindepth 1 2>/dev/null)" ]
-	# Nobody judges any more, but the routes lead nowhere.
+	# No program judges packets any more, but the routes lead nowhere.
 	for target in 192.0.2.1 2001:db8::1; do
 		run connect $target 7000 --send hello --read-all --timeout 1
 		[ "$status" -ne 0 ]
 	done
 	[ "$(leaks)" = 0 ]
-	# The next agent begins anew, with the sidecar that still runs.
+	# The next agent serves the sidecar, which still runs.
 	agent agent2 "$(bed_pid sidecar)"
 	bed_wait_line sidecar "in place of an earlier agent"
 	reaches_gateway
 }
 
-@test "a second agent with the same --pin ends with status 3, and the first one goes on" {
+@test "a second agent with the same --pin ends with status 3, and the first goes on" {
 	served
 	settled 5
 	before=$(links)
@@ -403,7 +403,7 @@ agent_killed() {
 	reaches_gateway
 }
 
-@test "killed before links have taken the filters' place: all goes on, and the next agent settles them" {
+@test "after an agent with filters is killed connections go on, and the next agent replaces the filters by links" {
 	ATTACH=clsact served
 	[ "$(filters | wc -l)" = 4 ]
 	[ "$(links | wc -l)" = 1 ]
@@ -424,7 +424,7 @@ agent_killed() {
 	reaches_gateway
 }
 
-@test "a sidecar that ends takes its filters along" {
+@test "the filters of a sidecar that ends are removed" {
 	ATTACH=clsact served
 	[ "$(filters | wc -l)" = 4 ]
 	bed_kill sidecar
@@ -434,7 +434,7 @@ agent_killed() {
 	[ -z "$(filters)" ]
 }
 
-@test "filters of a sidecar that was killed: no leak, and --clean takes them away" {
+@test "the filters of a killed sidecar let nothing out, and --clean removes them" {
 	ATTACH=clsact served
 	sniff_start
 	bed_kill sidecar KILL
@@ -442,7 +442,7 @@ agent_killed() {
 	bed_wait_line agent "its sidecar is gone"
 	[ "$(filters | wc -l)" = 4 ]
 	bed_kill agent KILL
-	# The way into the namespace is a process in it.
+	# --clean enters the namespace through a process in it.
 	bed_spawn app server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
 	fails_at_once

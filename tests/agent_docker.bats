@@ -26,14 +26,14 @@ teardown() {
 	engine_exec rm -rf /sys/fs/bpf/sidestep
 }
 
-# agent [ARGUMENT...] - returns when it watches.
+# agent [ARGUMENT...] - starts the agent and returns when it watches.
 agent() {
 	dk run -d --name agent --privileged --pid=host --network=host -v /sys/fs/bpf:/sys/fs/bpf \
 		-v "$ENGINE_SOCKET:/var/run/docker.sock" sidestep agent "$@" >/dev/null
 	engine_wait_line agent "watching for sidecars"
 }
 
-# side NAME - as workerd starts one.
+# side NAME - starts a sidecar as workerd does.
 side() {
 	dk run -d --name "$1" --cap-add NET_ADMIN --add-host host.docker.internal:host-gateway sidestep \
 		--http-egress-port 8080 --http-ingress-address 0.0.0.0:39001 >/dev/null
@@ -43,11 +43,11 @@ gone() {
 	[ -z "$(dk ps -aq --filter "name=$1")" ]
 }
 
-@test "the agent in a container serves a sidecar with NET_ADMIN alone, and goes on after its restart" {
+@test "the agent in a container serves a sidecar with NET_ADMIN alone, before and after its restart" {
 	agent
 	side app-proxy
 	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
-	# The table is taken away right behind.
+	# The table is removed right after.
 	no_rules() { [ -z "$(nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" nft list ruleset)" ]; }
 	bed_until 5 no_rules
 	nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" "$PEER" connect 192.0.2.77 80 --send hello --half-close --read-all
@@ -57,11 +57,11 @@ gone() {
 	agent
 	engine_wait_line app-proxy "in place of an earlier agent"
 	nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" "$PEER" connect 192.0.2.77 80 --send hello --half-close --read-all
-	# Told to reap nothing, it did not.
+	# Without --reap-after the agent removes no container.
 	[ -n "$(dk ps -q --filter name=app-proxy)" ]
 }
 
-@test "orphans are removed when it is told to, and no others" {
+@test "with --reap-after the agent removes orphans and no other containers" {
 	side orphan-proxy
 	side used-proxy
 	side keeper

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The benchmark harness: that it runs, says what it must, and leaves nothing behind. No figure is
-# judged here.
+# The benchmark harness runs, reports every claim, and leaves nothing behind. These tests judge no figure.
 
 bats_require_minimum_version 1.5.0
 
@@ -27,7 +26,7 @@ field() {
 	[[ $output == *" hold"* ]]
 	[ "$(field "len(r['claims'])")" = 25 ]
 	[ "$(field "all(set(c) >= {'name', 'measured', 'bar', 'ok'} for c in r['claims'])")" = True ]
-	# Measured, or a reason.
+	# Each claim is measured or gives a reason.
 	[ "$(field "all(c['measured'] is not None or (c['reason'] and not c['ok']) for c in r['claims'])")" = True ]
 	[ "$(field "next(c for c in r['claims'] if c['key'] == 'subnets-1000')['measured'] > 0")" = True ]
 	[ "$(field "next(c for c in r['claims'] if c['key'] == 'loopback-bulk')['measured'] > 0")" = True ]
@@ -42,7 +41,7 @@ field() {
 	run ! compgen -G "${TMPDIR:-/tmp}/sidestep-bench-*"
 }
 
-@test "a competitor that is not there is named, and the rest is measured" {
+@test "a missing competitor is named, and the others are measured" {
 	run -0 python3 - <<-'END'
 		import sys
 		sys.dont_write_bytecode = True
@@ -59,7 +58,7 @@ field() {
 	[[ $output == *"no-such-program is not there"* ]]
 }
 
-@test "statistics: quartiles, ratios by round, what noise hides" {
+@test "the statistics are quartiles, ratios by round, and the noise floor" {
 	run -0 python3 - <<-'END'
 		import sys
 		sys.dont_write_bytecode = True
@@ -76,7 +75,7 @@ field() {
 	END
 }
 
-@test "halves of a relay: what is sent without a copy arrives, and what is received so is counted" {
+@test "the halves of a relay count bytes that are sent and received without a copy" {
 	run -0 python3 - <<-'END'
 		import sys
 		sys.dont_write_bytecode = True
@@ -92,7 +91,7 @@ field() {
 	END
 }
 
-@test "a wrong command line is refused, and so is a case that does not exist" {
+@test "a wrong command line and an unknown case are refused" {
 	run -2 bench/run --rounds 0
 	run -1 bench/run --case nothing
 	[[ $output == *"no such case: nothing"* ]]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# DNS through the real kernel path: what the application gets when the resolver answers, says no,
-# fails, or is not there at all. The policy is what it is at start: internet on, every name allowed.
+# DNS through the real kernel path. The resolver answers, denies, fails, is silent, or does not exist. The
+# policy is that of the start: the internet is on, and every name is allowed.
 
 load lib/testbed.bash
 
@@ -25,7 +25,7 @@ resolver() {
 	bed_wait_line resolver ready
 }
 
-# ask NAME TYPE RESOLVER - the peer's one line in $output; it fails when nothing comes from there.
+# ask NAME TYPE RESOLVER - puts the peer's line into $output. Fails without an answer from that resolver.
 ask() {
 	run bed_exec app "$PEER" dns "$1" "$2" "@$3" --timeout 8
 	echo "$output"
@@ -36,13 +36,13 @@ ask() {
 	esac
 }
 
-# within MILLISECONDS - the answer in $output came in that time.
+# within MILLISECONDS - the answer in $output took no longer.
 within() {
 	local us=${output##*us=}
 	[ "$us" -lt $(($1 * 1000)) ]
 }
 
-@test "what the resolver answers is relayed, whichever of its addresses was asked" {
+@test "the resolver's answer is relayed from each of its addresses" {
 	resolver
 	sidecar
 	for address in 1.1.1.1 8.8.8.8 2001:db8::1 2001:db8:1::1; do
@@ -55,7 +55,7 @@ within() {
 	done
 }
 
-@test "NXDOMAIN of an allowed name becomes a made-up answer, v4 and v6" {
+@test "NXDOMAIN for an allowed name becomes a made-up answer, v4 and v6" {
 	resolver
 	sidecar
 	for address in 1.1.1.1 2001:db8::1; do
@@ -71,7 +71,7 @@ within() {
 	[ "$(bed_log resolver | grep -c '^query ')" = 8 ]
 }
 
-@test "no resolver at that address: ICMP ends the wait at once" {
+@test "ICMP ends the wait at once where no resolver listens" {
 	sidecar
 	for address in 1.1.1.1 2001:db8::1; do
 		ask example.test A "$address"
@@ -80,7 +80,7 @@ within() {
 	done
 }
 
-@test "a resolver that says nothing: the made-up answer comes before clients give up" {
+@test "with a silent resolver the made-up answer comes before clients give up" {
 	resolver
 	sidecar
 	for address in 1.1.1.1 2001:db8::1; do
@@ -90,7 +90,7 @@ within() {
 	done
 }
 
-@test "offline, DNS lives while the internet is on: the way out is gone" {
+@test "without an uplink allowed names still get the made-up answer" {
 	sidecar
 	bed_exec host ip link set uplink down
 	for address in 1.1.1.1 2001:db8::1; do
@@ -100,7 +100,7 @@ within() {
 	done
 }
 
-@test "bridge mode: the resolver is asked from the host, and the answer comes from its address" {
+@test "in bridge mode the host asks the resolver, and the answer comes from its address" {
 	resolver
 	bed_spawn host sidecar "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" \
 		--dns-enabled --pin "$BED_BPFFS/sidestep/bridge"

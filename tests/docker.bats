@@ -1,14 +1,14 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Sidestep on a real Docker engine (tests/lib/engine.bash): counted at both ends, and the line to the
-# internet watched. One engine for the file; each test begins with a gateway, a server in the world
-# and a sniffer of its own, and removes its containers and networks.
+# Sidestep on a real Docker engine (tests/lib/engine.bash). Connections are counted at both ends, and a sniffer
+# watches the line to the internet. All tests share the engine. Each has its own gateway, server in the world
+# and sniffer, and removes its containers and networks.
 
 # shellcheck source=tests/lib/testbed.bash
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
 
 NOWHERE=192.0.2.77 NOWHERE6=2001:db8:dead::1 # addresses that nobody has
-ANSWERS=192.0.2.1 ANSWERS6=2001:db8::1	     # addresses at which the world answers: leaks would work
+ANSWERS=192.0.2.1 ANSWERS6=2001:db8::1	     # the world answers, so a leak would work
 SECOND=172.29.0.0/24
 SECOND6=fd29::/64
 
@@ -57,7 +57,7 @@ teardown() {
 	[ "$ENGINE_GATEWAY" = "${ENGINE_BIP%/*}" ] || engine_restart --bip "$ENGINE_BIP"
 }
 
-# For whoever reads the failure: bats shows it with the failed test.
+# show_state - prints logs, which bats shows with a failed test.
 show_state() {
 	local name
 	for name in $(dk ps -a --format '{{.Names}}' --filter name=sidecar); do
@@ -78,7 +78,7 @@ fail() {
 	return 1
 }
 
-# is WHAT ACTUAL RELATION WANTED - a comparison of test(1) that says what it compared.
+# is TEXT ACTUAL RELATION WANTED - a comparison of test(1) that prints both values when it fails.
 is() {
 	test "$2" "$3" "$4" || fail "$1: is '$2', wanted $3 '$4'"
 }
@@ -96,7 +96,7 @@ peer() {
 	dk exec "$name" /bin/peer "$@" 2>&1
 }
 
-# container NAME [DOCKER-ARGUMENT...] - with an echo server on 8080; the bed's folder is /shared.
+# container NAME [DOCKER-ARGUMENT...] - starts one with an echo server on port 8080. The bed's folder is /shared.
 container() {
 	local name=$1
 	shift
@@ -104,7 +104,7 @@ container() {
 	engine_wait_line "$name" ready >/dev/null
 }
 
-# sidecar NAME [DOCKER-ARGUMENT...] -- [SIDESTEP-ARGUMENT...] - for the app, started and live.
+# sidecar NAME [DOCKER-ARGUMENT...] -- [SIDESTEP-ARGUMENT...] - starts one for the app and returns when it is live.
 sidecar() {
 	sidecar_start "$@"
 	engine_wait_line "$1" "interception is live" 10
@@ -128,7 +128,7 @@ bridge_mode() {
 	bed_wait_line bridge "interception is live" 10
 }
 
-# peer_spawn NAME CONTAINER ARGUMENT... - peer in the background in the container, output to NAME's log.
+# peer_spawn NAME CONTAINER ARGUMENT... - runs the peer in the background in the container. NAME has its log.
 peer_spawn() {
 	local name=$1 container=$2
 	shift 2
@@ -137,19 +137,19 @@ peer_spawn() {
 		docker exec "$container" /bin/peer "$@"
 }
 
-# flood NAME CONTAINER HOST PORT - numbered connections until flood_end; some 300 a second.
+# flood NAME CONTAINER HOST PORT - opens numbered connections until flood_end, some 300 a second.
 flood() {
 	peer_spawn "$1" "$2" flood "$3" "$4" --until-file /shared/stop --pause-us 3000 --attempt-ms 1000 --timeout 90 \
 		--log "/shared/$1.failures"
 	bed_wait_line "$1" ready >/dev/null
 }
 
-# All floods end; each log's last line has the counts.
+# flood_end NAME... - ends all floods. The last line of each log has the counts.
 flood_end() {
 	local name
 	touch "$BED_DIR/shared/stop"
 	for name; do
-		# Its status says whether an attempt failed: that is judged by the counts.
+		# The counts are judged, not the status, which says whether an attempt failed.
 		bed_wait_exit "$name" 10 || is "end of $name" $? -ne 124
 		echo "$name: $(bed_log "$name" | tail -n 1)"
 	done
@@ -169,7 +169,7 @@ flood_clean() {
 	done
 }
 
-# gateway_count [DESTINATION] - CONNECTs in the gateway's log to this IP:PORT, or all.
+# gateway_count [DESTINATION] - counts CONNECTs in the gateway's log, all or those to this IP:PORT.
 gateway_count() {
 	grep -cF "\"destination\":\"${1:-}${1:+\"}" "$BED_DIR/gateway.log" || true
 }
@@ -178,17 +178,17 @@ gateway_has() {
 	grep -F "\"source\":\"$1\"" "$BED_DIR/gateway.log" | grep -qF "\"destination\":\"$2\""
 }
 
-# server_log NAME - a container's, or a spawned process's.
+# server_log NAME - prints the log of a spawned process or a container.
 server_log() {
 	if [ -f "$BED_DIR/$1.log" ]; then bed_log "$1"; else dk logs "$1" 2>&1; fi
 }
 
-# accepted SERVER [PEER-ADDRESS] - how many connections it accepted.
+# accepted SERVER [PEER-ADDRESS] - prints how many connections it accepted.
 accepted() {
 	server_log "$1" | grep -cF "accept peer=${2:-}" || true
 }
 
-# intercepted CONTAINER HOST PORT - arrives at the gateway under the destination that was asked for.
+# intercepted CONTAINER HOST PORT - a connection arrives at the gateway with the destination that was asked for.
 intercepted() {
 	local line wanted=$2:$3
 	[[ $2 != *:* ]] || wanted="[$2]:$3"
@@ -197,7 +197,7 @@ intercepted() {
 	bed_until 2 gateway_has "$(value local "$line")" "$wanted"
 }
 
-# passed CONTAINER HOST PORT SERVER ADDRESS - arrives at the server, from the client's own address.
+# passed CONTAINER HOST PORT SERVER ADDRESS - a connection arrives at the server from the client's own address.
 passed() {
 	local line source wanted=$2:$3
 	[[ $2 != *:* ]] || wanted="[$2]:$3"
@@ -205,7 +205,7 @@ passed() {
 	source=$(value local "$line")
 	is "source of $1" "${source%:*}" = "$5"
 	bed_until 2 accepted_from "$4" "$source"
-	# Ports come again under a flood: the source alone would not do.
+	# A flood uses ports again, so the source alone does not identify the connection.
 	if gateway_has "$source" "$wanted"; then
 		fail "$1 to $2 arrived at the gateway"
 	fi
@@ -215,7 +215,7 @@ accepted_from() {
 	server_log "$1" | grep -qF "accept peer=$2 "
 }
 
-# transfer CLIENT-COMMAND... - 4 connections with 10 MB each way in all, every byte checked.
+# transfer CLIENT-COMMAND... - sends 10 MB each way over 4 connections and compares every byte.
 transfer() {
 	local line
 	line=$("$@" --connections 4 --bytes 2621440 --direction both --timeout 20 2>&1) ||
@@ -223,7 +223,7 @@ transfer() {
 	is "received by $*" "$(value received "$line")" -eq 10485760
 }
 
-# Nothing for the internet's addresses passed the line, and nothing arrived behind it.
+# no_leak - no packet for the internet's addresses passed the line, and no connection arrived behind it.
 no_leak() {
 	local line
 	bed_kill sniffer
@@ -234,7 +234,7 @@ no_leak() {
 	is "connections that the world's server accepted" "$(accepted world-server)" -eq 0
 }
 
-# No reply of the app's server, and nothing to a bridge, came to the gateway.
+# no_bridge_at_gateway - neither replies of the app's server nor connections to a bridge came to the gateway.
 no_bridge_at_gateway() {
 	if grep -E '"destination":"(172\.|\[fd)|"source":"[^"]*:8080"' "$BED_DIR/gateway.log"; then
 		fail "the gateway got bridge traffic"
@@ -243,16 +243,6 @@ no_bridge_at_gateway() {
 
 capabilities() {
 	awk '/^CapEff/ { print $2 }' "/proc/$1/status"
-}
-
-# What the machine has of rules, routes, links and packet filters; no counters, no dates.
-machine_state() {
-	engine_exec sh -c '
-		ip rule; ip -6 rule
-		ip route show table all; ip -6 route show table all
-		ip -o link | cut -d" " -f2-
-		iptables-save; ip6tables-save; nft list ruleset' 2>&1 |
-		sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//; s/ expires [0-9]+sec//; s/packets [0-9]+ bytes [0-9]+//'
 }
 
 @test "sidecar: intercepts v4 and v6, steps aside for the bridge and for a published port" {
@@ -282,13 +272,13 @@ machine_state() {
 	no_leak
 }
 
-@test "sidecar: few capabilities given in docker run, NET_ADMIN alone kept" {
+@test "sidecar: docker run gives few capabilities, and it keeps NET_ADMIN alone" {
 	local rights=(--cap-drop ALL --cap-add NET_ADMIN) pid
 	container app
 	if dk run --rm --cap-add BPF test /bin/peer probe >/dev/null 2>&1; then
 		rights+=(--cap-add BPF)
 	else
-		# This engine does not know CAP_BPF (20.10 in Debian); before Linux 5.8 it was this.
+		# Debian's Docker 20.10 does not know CAP_BPF. Before Linux 5.8 this capability included it.
 		rights+=(--cap-add SYS_ADMIN)
 	fi
 	is "/proc/sys" "$(value sysctl_write "$(dk run --rm "${rights[@]}" test /bin/peer probe)")" = EROFS
@@ -302,7 +292,7 @@ machine_state() {
 	no_leak
 }
 
-# sidestep_pid CONTAINER - of the sidestep that runs in this container's namespaces.
+# sidestep_pid CONTAINER - prints the number of the sidestep process in this container's namespaces.
 sidestep_pid() {
 	local pid wanted
 	wanted=$(readlink "/proc/$(engine_pid "$1")/ns/pid")
@@ -311,13 +301,13 @@ sidestep_pid() {
 	done
 }
 
-@test "sidecar: exactly CAP_NET_ADMIN and CAP_BPF suffice, /proc/sys read-only" {
+@test "sidecar: CAP_NET_ADMIN and CAP_BPF suffice, with /proc/sys read-only" {
 	local pid
 	container app
 	dk run -d --name holder --network container:app --cap-drop ALL test /bin/peer serve 8099
 	engine_wait_line holder ready
 	pid=$(engine_pid holder)
-	# By setpriv and not by --cap-add, which not every engine can; all else is the container's.
+	# setpriv limits the capabilities, because not every engine has --cap-add BPF.
 	bed_spawn engine exact nsenter --target "$pid" --net --mount --pid --uts --ipc -- \
 		/bin/setpriv --bounding-set=-all,+net_admin,+bpf --inh-caps=-all \
 		/bin/sidestep sidecar --gateway "$ENGINE_GATEWAY:8080"
@@ -337,7 +327,7 @@ second_reached() {
 	[ "$(accepted neighbour2 172.29.0.100:)" -ge "$1" ]
 }
 
-# One change of the app's networks under traffic.
+# join_and_leave - connects the app to the second network and disconnects it under traffic.
 join_and_leave() {
 	local ip before
 	before=$(accepted neighbour2)
@@ -345,13 +335,13 @@ join_and_leave() {
 	ip=$(engine_address neighbour2 second)
 	passed app "$ip" 8080 neighbour2 172.29.0.100
 	intercepted app $NOWHERE 81
-	# An attempt of the flood that began too early takes a second to give up.
+	# An attempt of the flood that began too early gives up after a second.
 	bed_until 5 second_reached $((before + 20))
 	dk network disconnect second app
 	intercepted app $NOWHERE 81
 }
 
-@test "sidecar: docker network connect and disconnect under traffic, counted at both ends" {
+@test "sidecar: docker network connect and disconnect lose no connection under traffic" {
 	local round
 	container app
 	container neighbour
@@ -362,7 +352,7 @@ join_and_leave() {
 	flood bridge-flood app "$(engine_address neighbour)" 8080
 	flood out app $NOWHERE 80
 	flood out6 app $NOWHERE6 80
-	# Fails while the app is not on that network; must never come to the gateway all the same.
+	# These fail while the app is not on that network, but they must never arrive at the gateway.
 	flood second-flood app "$(engine_address neighbour2 second)" 8080
 	for round in 1 2 3; do
 		echo "round $round"
@@ -407,13 +397,13 @@ bridge_mode_works() {
 	no_leak
 }
 
-@test "bridge mode: with bridge-nf-call-iptables 1" {
+@test "bridge mode: it works with bridge-nf-call-iptables 1" {
 	engine_exec test -e /proc/sys/net/bridge/bridge-nf-call-iptables || skip "no br_netfilter"
 	engine_bridge_nf 1
 	bridge_mode_works
 }
 
-@test "bridge mode: with bridge-nf-call-iptables 0" {
+@test "bridge mode: it works with bridge-nf-call-iptables 0" {
 	engine_exec test -e /proc/sys/net/bridge/bridge-nf-call-iptables || skip "no br_netfilter"
 	engine_bridge_nf 0
 	bridge_mode_works
@@ -439,7 +429,7 @@ bridge_mode_works() {
 	no_leak
 }
 
-# fails_at_once HOST - the app gets an error, and not after a wait.
+# fails_at_once HOST - the app's connection fails within half a second.
 fails_at_once() {
 	local line
 	if line=$(peer app connect "$1" 7000 --send ping --expect ping --timeout 3); then
@@ -448,12 +438,12 @@ fails_at_once() {
 	is "time to the error: $line" "$(value total_us "$line")" -lt 500000
 }
 
-@test "SIGKILL of the sidecar: the app fails closed at once, the machine is untouched, a new one takes over" {
+@test "after SIGKILL of the sidecar the app fails closed at once, the machine is unchanged, and a new one takes over" {
 	local before after
 	container app
 	container neighbour
 	sidecar sidecar --privileged --
-	before=$(machine_state)
+	before=$(engine_state)
 	intercepted app $ANSWERS 7000
 	flood out app $ANSWERS 7000
 	flood out6 app $ANSWERS6 7000
@@ -464,7 +454,7 @@ fails_at_once() {
 	fails_at_once $ANSWERS6
 	passed app "$(engine_address neighbour)" 8080 neighbour "$(engine_address app)"
 	passed app "$ENGINE_GATEWAY" 9000 machine "$(engine_address app)"
-	after=$(machine_state)
+	after=$(engine_state)
 	diff <(echo "$before") <(echo "$after")
 	sidecar sidecar-new --privileged --
 	intercepted app $ANSWERS 7000
@@ -477,7 +467,7 @@ fails_at_once() {
 	is "at the gateway" "$(gateway_count "[$ANSWERS6]:7000")" -ge "$(flood_count out6 ok)"
 	no_bridge_at_gateway
 	no_leak
-	diff <(echo "$before") <(machine_state)
+	diff <(echo "$before") <(engine_state)
 }
 
 gateway_passed() {
@@ -501,12 +491,12 @@ went_live() {
 	[ "$(grep -c "interception is live" "$BED_DIR/supervised.log")" -ge "$1" ]
 }
 
-@test "bridge mode: SIGKILL leaves the machine as it was, a new instance takes over at once" {
+@test "bridge mode: SIGKILL leaves the machine unchanged, and a new instance takes over at once" {
 	local before round
 	container plain
 	container neighbour
-	before=$(machine_state)
-	# Starts the next the moment that the last one is reaped, as a supervisor does.
+	before=$(engine_state)
+	# A supervisor starts the next instance as soon as it has reaped the last one.
 	# shellcheck disable=SC2016 # for the inner shell
 	bed_spawn engine supervised sh -c 'trap "kill \$!; exit" TERM; while :; do "$@" & wait $!; done' \
 		supervisor "$SIDESTEP" sidecar --bridge docker0 --gateway "$BED_UPLINK:8080"
@@ -522,7 +512,7 @@ went_live() {
 	fi
 	bed_kill supervised
 	bed_until 5 bridge_link_gone
-	diff <(echo "$before") <(machine_state)
+	diff <(echo "$before") <(engine_state)
 	no_leak
 }
 
@@ -534,7 +524,7 @@ bypass_lacks() {
 	! bypass_has "$1"
 }
 
-# counted_on_bridge - floods of a new plain container, counted at both ends.
+# counted_on_bridge - floods from a new plain container arrive at the right end, and none is lost.
 counted_on_bridge() {
 	container plain
 	container neighbour
@@ -544,7 +534,7 @@ counted_on_bridge() {
 	flood bridge-flood plain "$(engine_address neighbour)" 8080
 	flood bridge-flood6 plain "$(engine_address6 neighbour)" 8080
 	bed_until 10 gateway_passed 300
-	# Of both, so that the one that began last has had its part.
+	# Wait for both, so that the flood that began last has sent some.
 	bed_until 10 accepted_more neighbour 300
 	passed plain "$ENGINE_GATEWAY" 9000 machine "$(engine_address plain)"
 	flood_end out out6 bridge-flood bridge-flood6

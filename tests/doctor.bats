@@ -16,7 +16,8 @@ teardown() {
 	bed_stop
 }
 
-# doctor STATUS [ARGUMENT...] - runs it in the application's namespace; its lines go to $output.
+# doctor STATUS [ARGUMENT...] - runs it in the application's namespace, puts its lines into $output and
+# compares its status.
 doctor() {
 	local expected=$1
 	shift
@@ -25,7 +26,7 @@ doctor() {
 	[ "$status" = "$expected" ]
 }
 
-@test "no gateway: the log names cause and remedy before any connection, doctor ends with 4" {
+@test "without a gateway the log names cause and remedy before any connection, and doctor ends with 4" {
 	sidecar
 	bed_wait_line sidecar \
 		"warning: preflight: the gateway $BED_HOST:8080 cannot be reached.*: nothing listens there; start the gateway" 5
@@ -37,7 +38,7 @@ doctor() {
 	[[ $output == *"no such socket; start the gateway, and mount"* ]]
 }
 
-@test "a gateway that is there: the log says so, it sees no CONNECT, doctor ends with 0" {
+@test "with a gateway the log says so, the gateway sees no CONNECT, and doctor ends with 0" {
 	gateway
 	doctor 0 --gateway "$BED_HOST:8080"
 	[[ $output == *"ok      gateway: $BED_HOST:8080 accepts connections"* ]]
@@ -56,7 +57,7 @@ doctor() {
 	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8999 cannot be reached" 5
 }
 
-@test "doctor without rights: what is missing fails, with the remedy; without a gateway it warns" {
+@test "doctor names missing rights and the remedy, and warns without a gateway" {
 	run bed_exec app setpriv --bounding-set=-all --inh-caps=-all "$SIDESTEP" doctor
 	echo "$output"
 	[ "$status" = 1 ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The container image (image/build.sh): what it weighs, what it says of itself, and that it does what
-# workerd asks of it, in the engines of this release and of the next one.
+# The container image (image/build.sh): its size, its metadata, and its behaviour as workerd needs it, in the
+# engines of this release and of the next one.
 
 # shellcheck source=tests/lib/testbed.bash
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
@@ -37,7 +37,7 @@ is() {
 	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
 }
 
-# An engine with the image in it, from nothing but the tar.
+# engine_with_image - starts an engine and loads the tar.
 engine_with_image() {
 	engine_start
 	dk load -qi "$TAR" >/dev/null
@@ -59,7 +59,7 @@ behaves() {
 	[[ $(dk run --rm sidestep --help) == "Usage: sidestep COMMAND"* ]]
 }
 
-# As workerd snapshots a directory.
+# copies - the image copies a directory as workerd does for a snapshot.
 copies() {
 	local source=$BED_DIR/source copy=$BED_DIR/copy
 	mkdir "$source" "$copy"
@@ -74,7 +74,7 @@ copies() {
 		"$(cd "$source" && find . -mindepth 1 -printf '%p %y %m %U:%G %l %T@ %n %s\n' | sort)"
 }
 
-# With what workerd gives it: NET_ADMIN and only arguments. It either works or says why not.
+# starts_as_sidecar - the sidecar works with workerd's arguments and NET_ADMIN alone.
 starts_as_sidecar() {
 	dk run -d --name sidecar --cap-add NET_ADMIN --add-host host.docker.internal:host-gateway sidestep \
 		--http-egress-port 8080 --http-ingress-address 0.0.0.0:39001 \
@@ -84,7 +84,7 @@ starts_as_sidecar() {
 	is "certificate and key" "$(cd "$BED_DIR/ca" && stat -c '%a %n' *)" $'644 ca.crt\n600 ca.key'
 }
 
-@test "at most 8 MB compressed, as a layer and as saved by an engine" {
+@test "the image has at most 8 MB compressed, as a layer and as saved by an engine" {
 	local layer
 	layer=$(tar -tvf "$TAR" | awk '/sha256/ { if ($3 > max) max = $3 } END { print max }')
 	echo "layer $layer bytes, archive $(stat -c %s "$TAR")"
@@ -98,7 +98,7 @@ starts_as_sidecar() {
 	is digest "$(sha256sum <"$BATS_TEST_TMPDIR/again/sidestep.tar")" "$(sha256sum <"$TAR")"
 }
 
-@test "nothing in it misses a library" {
+@test "no program in the image misses a library" {
 	chroot "$IMAGE/rootfs" /usr/bin/sidestep --help >/dev/null
 	chroot "$IMAGE/rootfs" /bin/cp --help >/dev/null
 }
@@ -128,14 +128,14 @@ starts_as_sidecar() {
 	[ "$best" -le 20000 ]
 }
 
-@test "this release's engine runs it" {
+@test "this release's engine runs the image" {
 	engine_with_image
 	behaves
 	copies
 	starts_as_sidecar
 }
 
-@test "the next release's engine runs it" {
+@test "the next release's engine runs the image" {
 	export ENGINE=trixie
 	engine_with_image
 	behaves
@@ -143,7 +143,7 @@ starts_as_sidecar() {
 	starts_as_sidecar
 }
 
-@test "docker build with the Dockerfile gives the same, offline" {
+@test "docker build with the Dockerfile gives the same image without a network" {
 	export ENGINE=trixie
 	engine_start
 	bed_locked image dk build --load --provenance=false -t sidestep "$BED_REPO" 2>&1
@@ -153,7 +153,7 @@ starts_as_sidecar() {
 	copies
 }
 
-@test "the other architecture builds, with all its libraries" {
+@test "the image of the other architecture builds with all its libraries" {
 	local other machine
 	case $(dpkg --print-architecture) in
 	amd64) other=arm64 machine=AArch64 ;;

@@ -16,79 +16,11 @@ teardown() {
 	bed_stop
 }
 
-@test "TCP to addresses that do not exist arrives at the gateway, v4, v6 and any port" {
-	scenario_any_port
-}
-
-@test "the neighbour and the bridge's address are reached directly" {
-	scenario_direct
-}
-
-@test "replies of inbound connections leave, wherever they go, 10 MB each way" {
-	scenario_replies
-}
-
-@test "over lo in packets of more than 64 KiB, out in such as the device takes" {
-	scenario_large_packets
-}
-
-@test "inbound UDP is answered" {
-	scenario_inbound_udp
-}
-
-@test "rp_filter 0, 1, 2 and src_valid_mark 0, 1: outbound and inbound work in all six" {
-	scenario_source_validation
-}
-
-@test "40 reconnects on one 4-tuple through TIME_WAIT" {
-	scenario_time_wait
-}
-
-@test "SO_BINDTODEVICE does not walk past" {
-	scenario_bind_device
-}
-
-@test "raw and packet sockets are stopped at the device" {
-	scenario_raw
-}
-
-@test "UDP to other ports: denied by default, passes with --udp pass" {
-	scenario_udp
-}
-
-@test "DNS is relayed to the resolver that was asked, and its answer comes from there" {
-	scenario_dns
-}
-
-@test "a gateway outside the bridge is reached by the proxy's own connections" {
-	scenario_gateway_outside
-}
-
-@test "a second network, joined and left while it runs" {
-	scenario_second_network
-}
-
-@test "a socket that was accepted from outside and connects anew is steered" {
-	gateway
-	sidecar
-	scenario_turned_socket
-}
-
-@test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
-	gateway
-	sidecar
-	scenario_same_endpoints
-}
-
-@test "SIGKILL: an error at once, no leak, and a new one takes over by itself" {
-	scenario_kill
-}
-
-@test "a mark that the application sets itself does not let it out" {
+@test "a mark that the application sets does not let its packets out" {
 	gateway
 	sidecar
 	sniff_start
-	# 1373525993: the mark of packets that may leave, as `ip rule` shows it to anybody.
+	# 1373525993 is the mark of packets that may leave. `ip rule` shows it to everybody.
 	for mark in 100 1373525993; do
 		connect 192.0.2.77 80 --mark $mark --send hello --half-close --read-all
 		connect 2001:db8:9::9 80 --mark $mark --send hello --half-close --read-all
@@ -100,7 +32,7 @@ teardown() {
 	[ "$(leaks)" = 0 ]
 }
 
-@test "an application's resolver on any address does not get what is steered" {
+@test "steered queries do not reach a resolver of the application's own" {
 	gateway
 	bed_spawn world resolver "$PEER" dns-serve 53
 	bed_wait_line resolver ready
@@ -113,7 +45,7 @@ teardown() {
 	[ "$(counter steer_dns)" -ge 1 ]
 }
 
-@test "a closed port answers to the outside with a reset" {
+@test "a closed port answers the outside with a reset" {
 	gateway
 	sidecar
 	run bed_exec outside "$PEER" connect "$BED_APP" 7999 --send hello --timeout 3
@@ -121,7 +53,7 @@ teardown() {
 	[[ $output == *refused* ]]
 }
 
-@test "what was connected from outside before the start goes on" {
+@test "connections from outside that were open before the start go on" {
 	gateway
 	bed_spawn app server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
@@ -133,7 +65,7 @@ teardown() {
 	grep -q "1 connections from outside were open already" "$BED_DIR/sidecar.log"
 }
 
-@test "1000 bypassed prefixes, some within others, come and go while it runs" {
+@test "1000 bypassed prefixes, some within others, are added and removed while the sidecar runs" {
 	gateway
 	bed_spawn world server "$PEER" serve 7000 --mode http
 	bed_wait_line server ready
@@ -151,7 +83,7 @@ teardown() {
 	[ "$(grep -cE "error|warning" "$BED_DIR/sidecar.log")" = 0 ]
 }
 
-@test "killed without a TUN device: refused at once" {
+@test "without a TUN device connections are refused at once after SIGKILL" {
 	gateway
 	bed_spawn app sidecar unshare --mount sh -c \
 		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \

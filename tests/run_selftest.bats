@@ -46,7 +46,7 @@ run_files() {
 	[[ $output == *"a skip without a reason"* ]]
 }
 
-@test "a file that crashes, stops early, is silent, is missing or fails to say so has failed" {
+@test "a file fails that crashes, stops early, is silent, is missing, or ends with another status" {
 	program crash <<<'printf "1..2\nok 1 a\n"; kill -SEGV $$'
 	program early <<<'printf "1..2\nok 1 a\n"'
 	program silent <<<true

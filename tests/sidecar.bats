@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The sidecar in the application's network namespace, on a container network without Docker.
+# The sidecar in the application's network namespace, on a container network without Docker: tests of BPF, and
+# those of the proxy for which the datapath does not matter. (See also datapath_bpf.bats.)
 
 load lib/testbed.bash
 load lib/scenarios.bash
@@ -17,31 +18,7 @@ teardown() {
 	bed_stop
 }
 
-@test "TCP to addresses that do not exist arrives at the gateway, v4, v6 and any port" {
-	scenario_any_port
-}
-
-@test "the neighbour and the bridge's address are reached directly" {
-	scenario_direct
-}
-
-@test "replies of inbound connections leave, wherever they go, 10 MB each way" {
-	scenario_replies
-}
-
-@test "over lo in packets of more than 64 KiB, out in such as the device takes" {
-	scenario_large_packets
-}
-
-@test "inbound UDP is answered" {
-	scenario_inbound_udp
-}
-
-@test "rp_filter 0, 1, 2 and src_valid_mark 0, 1: outbound and inbound work in all six" {
-	scenario_source_validation
-}
-
-@test "works with /proc/sys read-only" {
+@test "the sidecar works with /proc/sys read-only" {
 	gateway
 	bed_spawn app sidecar unshare --mount sh -c \
 		'mount -o bind,ro /proc/sys /proc/sys && ! touch /proc/sys/net/ipv4/ip_forward 2>/dev/null &&
@@ -53,7 +30,7 @@ teardown() {
 	bed_exec outside "$PEER" transfer "$BED_APP" 7000 --bytes 100000
 }
 
-@test "works without a default route" {
+@test "the sidecar works without a default route" {
 	gateway
 	bed_exec app ip route delete default
 	bed_exec app ip -6 route delete default
@@ -63,22 +40,22 @@ teardown() {
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
 }
 
-@test "a route of the main table that leads off the link is intercepted too" {
+@test "a route of the main table that leads off the link is intercepted as well" {
 	gateway
 	bed_exec app ip route add 203.0.113.0/24 via "$BED_NEIGHBOUR"
 	sidecar
 	connect 203.0.113.9 80 --send hello --half-close --read-all
 	[ "$(arrived 203.0.113.9:80)" = 1 ]
-	# Also one that comes while it runs.
+	# So is a route that is added while the sidecar runs.
 	bed_exec app ip route add 192.0.2.0/24 via "$BED_NEIGHBOUR"
 	bed_until 5 bed_exec app sh -c "ip rule | grep -q 9300 && ip route show table 9300 | grep -q 192.0.2.0/24"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
-	# After a kill it is not the main table's turn.
+	# After a kill the main table does not route these packets.
 	bed_spawn neighbour sniffer "$PEER" sniff --device eth0 --timeout 60 --count-dst 203.0.113.0/24
 	bed_wait_line sniffer ready
 	bed_kill sidecar KILL
-	# Its last thread holds the sockets for a moment longer.
+	# The last thread holds the sockets for a moment longer.
 	no_anchor() { ! bed_exec app ip link show sidestep0; }
 	bed_until 5 no_anchor
 	run connect 203.0.113.9 80
@@ -88,46 +65,14 @@ teardown() {
 	[ "$(bed_log sniffer | tail -n 1 | bed_value to_tcp)" = 0 ]
 }
 
-@test "40 reconnects on one 4-tuple through TIME_WAIT" {
-	scenario_time_wait
-}
-
-@test "SO_BINDTODEVICE does not walk past" {
-	scenario_bind_device
-}
-
-@test "answers to who is not bound to a device have lo's route" {
+@test "replies to sockets not bound to a device are routed over lo" {
 	gateway
 	sidecar
 	scenario_answers_by_lo
 }
 
-@test "a socket that was accepted from outside and connects anew is steered" {
-	gateway
-	sidecar
-	scenario_turned_socket
-}
-
-@test "a SYN from outside with a steered connection's endpoints claims nothing of it" {
-	gateway
-	sidecar
-	scenario_same_endpoints
-}
-
-@test "raw and packet sockets are stopped at the device" {
-	scenario_raw
-}
-
-@test "UDP to other ports: denied by default, passes with --udp pass" {
-	scenario_udp
-}
-
-@test "DNS is relayed to the resolver that was asked, and its answer comes from there" {
-	scenario_dns
-}
-
 # bats test_tags=heavy
-@test "2000 concurrent connections, every byte checked" {
+@test "2000 concurrent connections transfer every byte" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
@@ -139,7 +84,7 @@ teardown() {
 }
 
 # bats test_tags=heavy
-@test "1 GiB through, hashes compared" {
+@test "1 GiB arrives with the same hash" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode sink
 	bed_wait_line server ready
@@ -149,17 +94,17 @@ teardown() {
 	[ "$status" -eq 0 ]
 }
 
-@test "half-close each way" {
+@test "a half-close passes in each direction" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode sink
 	bed_wait_line server ready
 	sidecar
-	# The client's FIN first: the server answers only then.
+	# The client sends its FIN first, and the server answers only after it.
 	run connect 192.0.2.77 9000 --send-bytes 100000 --half-close --read-all
 	echo "$output"
 	[ "$status" -eq 0 ]
 	bed_kill server
-	# The server's FIN first.
+	# The server sends its FIN first.
 	bed_spawn neighbour server "$PEER" serve 7000 --mode source --bytes 100000
 	bed_wait_line server ready
 	run connect 192.0.2.77 9000 --read-all
@@ -200,7 +145,7 @@ stalled() {
 	[ "$("$SIDESTEP" status --json --pin "$(SIDE_PIN)" | grep -c '"verdict": "steer_tcp"')" = "$1" ]
 }
 
-@test "gateway down: reset at once, and the log says what to do" {
+@test "without a gateway connections are reset at once, and the log says what to do" {
 	sidecar
 	run connect 192.0.2.77 80 --send hello --read-all
 	echo "$output"
@@ -208,7 +153,7 @@ stalled() {
 	bed_wait_line sidecar "cannot connect to the gateway $BED_HOST:8080"
 }
 
-@test "gateway answers 400, 500, garbage: reset, not closed" {
+@test "a gateway that answers 400, 500 or garbage causes a reset, not a FIN" {
 	for answer in "--status 400" "--status 500" "--garbage"; do
 		# shellcheck disable=SC2086
 		gateway $answer
@@ -221,13 +166,13 @@ stalled() {
 	done
 }
 
-@test "gateway slow: the connection waits and works" {
+@test "a connection waits for a slow gateway and works" {
 	gateway --server --delay 700
 	sidecar
 	connect 192.0.2.77 80 --send hello --half-close --read-all --timeout 5
 }
 
-@test "gateway on a unix socket" {
+@test "the gateway may listen on a unix socket" {
 	bed_spawn host gateway "$SIDESTEP" gateway --listen "unix:$BED_DIR/gateway.sock" --server --log
 	bed_until 5 test -S "$BED_DIR/gateway.sock"
 	sidecar --gateway "unix:$BED_DIR/gateway.sock"
@@ -235,15 +180,7 @@ stalled() {
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
 }
 
-@test "a gateway outside the bridge is reached by the proxy's own connections" {
-	scenario_gateway_outside
-}
-
-@test "a second network, joined and left while it runs" {
-	scenario_second_network
-}
-
-@test "--bypass lets a further subnet pass" {
+@test "--bypass lets another subnet pass" {
 	gateway
 	bed_spawn world server "$PEER" serve 7000 --mode http
 	bed_wait_line server ready
@@ -255,16 +192,12 @@ stalled() {
 	[ "$(arrived 203.0.113.1:7000)" = 0 ]
 }
 
-@test "SIGKILL: an error at once, no leak, and a new one takes over by itself" {
-	scenario_kill
-}
-
-# steered N - that many connections were given to the proxy. (A list of them has none so young.)
+# steered COUNT - so many connections were given to the proxy. (The list of connections omits young ones.)
 steered() {
 	[ "$(counter steer_tcp)" = "$1" ]
 }
 
-@test "SIGTERM drains, then leaves nothing" {
+@test "SIGTERM drains the proxy and leaves nothing" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
@@ -276,7 +209,7 @@ steered() {
 	bed_until 5 steered 1
 	bed_signal sidecar TERM
 	bed_wait_line sidecar "stopping"
-	# New ones are reset, the running one ends as it should.
+	# New connections are reset, and the open one completes.
 	run connect 192.0.2.78 80 --send hello --read-all
 	[[ $output == *reset* || $output == *refused* ]]
 	bed_wait_exit client 60
@@ -298,7 +231,7 @@ programs() {
 	grep -h ^prog_id: /proc/"$(bed_pid sidecar)"/fdinfo/* | awk '{ print $2 }' | sort -u
 }
 
-@test "a start that fails takes back what it did" {
+@test "a start that fails undoes its changes" {
 	state() {
 		bed_exec app sh -c 'ip rule; ip -6 rule; ip route show table all; ip neigh | cut -d" " -f1-3
 			cat /proc/sys/net/ipv4/conf/eth0/accept_local /proc/sys/net/ipv4/conf/eth0/rp_filter'
@@ -310,7 +243,7 @@ programs() {
 	diff <(echo "$before") <(state)
 }
 
-@test "a second instance is told so" {
+@test "a second instance ends with status 3 and names the first" {
 	gateway
 	sidecar
 	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
@@ -320,7 +253,7 @@ programs() {
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 }
 
-@test "clsact where TCX is missing, also after SIGKILL" {
+@test "clsact replaces TCX, and SIGKILL does not hinder the next sidecar" {
 	gateway
 	bed_spawn app server "$PEER" serve 7000 --mode echo
 	bed_wait_line server ready
@@ -336,7 +269,7 @@ programs() {
 	[ "$output" = "" ]
 }
 
-@test "loads with CAP_BPF and CAP_NET_ADMIN alone, keeps CAP_NET_ADMIN alone" {
+@test "the sidecar loads with CAP_BPF and CAP_NET_ADMIN, and keeps only CAP_NET_ADMIN" {
 	rights=-all,+net_admin,+bpf
 	gateway
 	if ! bed_linux 6.8; then
@@ -357,7 +290,7 @@ programs() {
 	done
 }
 
-@test "--disable-ipv6: IPv6 to the outside is an error, not a leak" {
+@test "with --disable-ipv6 connections over IPv6 fail and do not leak" {
 	gateway
 	sidecar --disable-ipv6
 	run connect 2001:db8::1 80 --send hello --timeout 3
@@ -367,7 +300,7 @@ programs() {
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 }
 
-@test "IPv6 switched off in the container, as Docker does" {
+@test "the sidecar works where IPv6 is switched off, as Docker does" {
 	gateway
 	bed_exec app sh -c 'for name in all default lo; do
 		echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; done'
@@ -378,14 +311,14 @@ programs() {
 	[[ $output != *timeout* ]]
 }
 
-@test "sidestep demo shows the main job without Docker" {
+@test "sidestep demo shows interception without Docker" {
 	run bed_exec host "$SIDESTEP" demo
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *"5 of 5 rows as expected"* ]]
 }
 
-@test "at the connection limit new ones are reset and old ones live" {
+@test "at the connection limit new connections are reset and open ones go on" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
 	bed_wait_line server ready
@@ -400,7 +333,7 @@ programs() {
 	stalled 4
 }
 
-@test "maps dump with readable keys and values, and status says the same" {
+@test "bpftool dumps the maps with named fields, and status says the same" {
 	gateway
 	sidecar
 	run "$("$BED_REPO/tests/deps.sh" bpftool)" map dump pinned "$(SIDE_PIN)/bypass4"
@@ -414,7 +347,7 @@ programs() {
 	[[ $output == *"\"prefix\": \"$BED_SUBNET\""* ]]
 }
 
-@test "wrong command lines are told what is wrong" {
+@test "a wrong command line is refused with the reason" {
 	run "$SIDESTEP" sidecar --gateway nonsense
 	[ "$status" -eq 2 ]
 	[[ $output == *"--gateway nonsense: give IP:PORT"* ]]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Cold starts where the incumbent's readiness aborts (workerd 6793, 6790, 6860): tests/e2e/starts.sh.
+# Cold starts with tests/e2e/starts.sh, in which the incumbent's readiness aborts (workerd 6793, 6790, 6860).
 
 # shellcheck source=tests/lib/testbed.bash
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
@@ -29,8 +29,8 @@ teardown() {
 	bed_kill agent
 }
 
-# No start aborts, and each serves outbound traffic. (What was sent before readiness went its own way:
-# workerd starts the application after it.)
+# starts - no start aborts, and each serves outbound traffic. (Traffic from before readiness may bypass the proxy,
+# because workerd starts the application later.)
 starts() {
 	local worker lines
 	for ((worker = 1; worker <= AT_ONCE; worker++)); do
@@ -44,15 +44,15 @@ starts() {
 		awk '{ a[NR] = $1 } END { print "ready after ms: median " a[int((NR + 1) / 2)] ", longest " a[NR] }' >&3
 	is "starts" "$(grep -c "^start=" <<<"$lines")" $((STARTS / AT_ONCE * AT_ONCE))
 	is "starts with an abort" "$(grep "^start=" <<<"$lines" | grep -v " aborted= ")" ""
-	# The last of each start's own connections was served (an abort else), and in all there was traffic.
+	# Each start's last connection was served, or the start counts as aborted. There was traffic in all.
 	[ "$(awk -F'outbound=' '/^start=/ { n += $2 } END { print n }' <<<"$lines")" -ge $((STARTS * 5)) ]
 }
 
-@test "$STARTS starts with src_valid_mark=1, polled from outside under outbound traffic, none aborts" {
+@test "none of $STARTS starts aborts with src_valid_mark=1, polls from outside and outbound traffic" {
 	starts
 }
 
-@test "$STARTS starts with src_valid_mark=1 and the agent, polled from outside under outbound traffic, none aborts" {
+@test "none of $STARTS starts aborts with src_valid_mark=1, the agent, polls from outside and outbound traffic" {
 	workerd_agent
 	starts
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The test beds themselves, without Sidestep: what the other tests take for granted.
+# The test beds work as the other tests assume. Sidestep does not run here.
 
 bats_require_minimum_version 1.5.0
 
@@ -61,7 +61,7 @@ serve() {
 	done
 }
 
-@test "every byte is checked in both directions, and short connections are counted at both ends" {
+@test "the peer compares every byte in both directions and counts short connections at both ends" {
 	bed_start
 	serve world echo 80 --log "$BED_DIR/echo.connections"
 	serve world sink 81 --mode sink
@@ -69,7 +69,7 @@ serve() {
 	bed_exec app "$PEER" transfer 1.1.1.1 80 --bytes 100000 --connections 100
 	bed_exec app "$PEER" transfer 1.1.1.1 81 --bytes 100000 --connections 20 --direction up
 	bed_exec app "$PEER" transfer 1.1.1.1 82 --bytes 100000 --connections 20 --direction down
-	# A server that sends one byte less than was asked for must be found out.
+	# The client reports a server that sends one byte less than it was asked for.
 	run -1 bed_exec app "$PEER" transfer 1.1.1.1 82 --bytes 100001 --direction down
 	[ "$(bed_value short "$output")" = 1 ]
 
@@ -82,7 +82,7 @@ serve() {
 	[ "$(bed_value ok "$line")" = "$(grep -c "flood $(bed_value run "$line")" "$BED_DIR/echo.connections")" ]
 }
 
-@test "the sniffer sees what a raw and an AF_PACKET sender get out" {
+@test "the sniffer sees packets of raw and AF_PACKET senders" {
 	bed_start
 	serve world http 80 --mode http
 	bed_spawn world sniff "$PEER" sniff --device eth0 --count-dst 1.1.1.1/32 --until-file "$BED_DIR/stop"
@@ -90,7 +90,7 @@ serve() {
 	bed_exec app "$PEER" raw-send 1.1.1.1 80
 	bed_exec app "$PEER" packet-send 1.1.1.1 80 --device eth0 --mode data
 	bed_exec app "$PEER" packet-send 1.1.1.1 53 --device eth0 --mode udp
-	# Behind the others on the same line: when this is answered they have passed.
+	# This packet follows the others on the same line, so they have passed when it is answered.
 	bed_exec app "$PEER" connect 1.1.1.1 80 --send $'GET / HTTP/1.0\r\n\r\n' --expect "peer=$BED_APP"
 	touch "$BED_DIR/stop"
 	bed_wait_exit sniff
@@ -100,7 +100,7 @@ serve() {
 	[ "$(bed_value drops "$line")" = 0 ]
 }
 
-@test "names are resolved by the world's resolver, and datagrams come back" {
+@test "the world's resolver answers, and datagrams come back" {
 	bed_start
 	bed_spawn world dns "$PEER" dns-serve 53 --address 1.1.1.1
 	bed_wait_line dns ^ready
@@ -114,7 +114,7 @@ serve() {
 	bed_exec app "$PEER" udp "$BED_WORLD6" 9999 --send hello --expect hello
 }
 
-@test "one four-tuple is used again and again, whoever closes first" {
+@test "one four-tuple is used again and again, whichever end closes first" {
 	bed_start
 	serve world patient 80
 	serve world hasty 81 --close-first
@@ -125,7 +125,7 @@ serve() {
 	bed_exec app "$PEER" reconnect 1.1.1.1 80 --source-port 5003 --times 3
 }
 
-@test "a process that ends, or never says it, does not keep a test waiting" {
+@test "a test does not wait for a line of a process that has ended" {
 	bed_start
 	bed_spawn app short sh -c 'echo one line; exit 3'
 	run -3 bed_wait_exit short
@@ -136,7 +136,7 @@ serve() {
 	run -137 bed_wait_exit long
 }
 
-@test "two beds one after another, and nothing of them is left" {
+@test "two beds follow each other and leave nothing" {
 	for _ in 1 2; do
 		bed_start
 		dir=$BED_DIR id=$BED_ID
@@ -163,7 +163,7 @@ serve() {
 	run ! grep -F "$dir/" /proc/self/mountinfo
 }
 
-@test "engine: containers reach each other and the world; published ports are reached from everywhere" {
+@test "engine: containers reach each other and the world, and published ports are reached from everywhere" {
 	engine_start
 	engine_image peer --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
 	serve world world 80
@@ -185,11 +185,11 @@ serve() {
 	dk run --rm peer connect "$ENGINE_GATEWAY" 8080 --send hello --expect hello
 	dk logs published | grep "accept peer=203.0.113.1:"
 
-	# A second container in the namespace of the first, as the sidecar and its application are.
+	# A second container shares the namespace of the first, as the sidecar and its application do.
 	dk run --rm --network container:published peer connect 127.0.0.1 80 --send hello --expect hello
 }
 
-@test "engine: rights that the sidecar has and has not" {
+@test "engine: containers have the rights that their options give" {
 	engine_start
 	engine_image peer --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
 	run -0 dk run --rm --cap-add NET_ADMIN peer probe
@@ -221,7 +221,7 @@ serve() {
 	[ "$(engine_address sleeper)" = 172.21.0.2 ]
 }
 
-@test "engine: stopping it under way leaves nothing, twice" {
+@test "engine: bed_stop leaves nothing, also under way" {
 	for _ in 1 2; do
 		engine_start
 		dir=$BED_DIR id=$BED_ID

@@ -1,9 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# TLS interception on the kernel's own path: real clients in the application's namespace, and the
-# reference gateway, which answers 200 and speaks plain HTTP inside the tunnel.
+# TLS interception on the kernel's own path. Real clients run in the application's namespace. The reference
+# gateway answers 200 and speaks plain HTTP inside the tunnel.
 
 load lib/testbed.bash
+load lib/scenarios.bash
 
 setup() {
 	bed_start
@@ -12,12 +13,6 @@ setup() {
 
 teardown() {
 	bed_stop
-}
-
-gateway() {
-	[ $# -gt 0 ] || set -- --server
-	bed_spawn host gateway "$SIDESTEP" gateway --listen "$BED_HOST:8080" --log "$@"
-	bed_until 5 bed_exec host sh -c 'ss -Hltn "sport = :8080" | grep -q .'
 }
 
 sidecar() {
@@ -30,14 +25,14 @@ need() {
 	command -v "$1" >/dev/null || skip "$1 is not installed"
 }
 
-# seen SNI DESTINATION - how many CONNECTs of that kind the gateway has logged; SNI null: none.
+# seen SNI DESTINATION - prints how many such CONNECTs the gateway has logged. SNI null: without a name.
 seen() {
 	local sni=\"$1\"
 	[ "$1" != null ] || sni=null
 	grep "\"destination\":\"$2\"" "$BED_DIR/gateway.log" | grep -c "\"sni\":$sni" || true
 }
 
-@test "the authority's files, and leaves that openssl verify accepts" {
+@test "the authority writes its files and leaves that openssl verify accepts" {
 	gateway
 	sidecar
 	[ "$(stat -c %a "$BED_DIR/ca/ca.crt" "$BED_DIR/ca/ca.key" | tr '\n' ' ')" = "644 600 " ]
@@ -57,7 +52,7 @@ seen() {
 	[ "$(seen null 192.0.2.7:443)" = 1 ]
 }
 
-@test "curl by name, by literal address v4 and v6, on any port" {
+@test "curl is intercepted by name and by literal address, v4 and v6, on any port" {
 	need curl
 	gateway
 	sidecar
@@ -78,7 +73,7 @@ seen() {
 	[ "$(seen null '\[2001:db8:9::9\]:443')" = 1 ]
 }
 
-@test "node's fetch" {
+@test "node's fetch is intercepted" {
 	need node
 	gateway
 	sidecar
@@ -92,7 +87,7 @@ seen() {
 	[ "$(seen node.example 192.0.2.7:443)" = 1 ]
 }
 
-@test "python's ssl, strictly, and its ClientHello in small segments" {
+@test "python's ssl verifies strictly and may send its ClientHello in small segments" {
 	need python3
 	gateway
 	sidecar
@@ -134,10 +129,10 @@ seen() {
 	[ "$(seen py.example 192.0.2.7:443)" = 3 ]
 }
 
-@test "a ClientHello of 16 KiB" {
+@test "a ClientHello of 16 KiB is intercepted" {
 	gateway
 	sidecar
-	# Names of protocols that nobody speaks, 255 bytes each, and one that we do.
+	# One protocol that we speak, and 62 unknown ones of 255 bytes each.
 	names=http/1.1
 	for i in $(seq 62); do
 		names=$names,$(printf "%03d%0252d" "$i" 0)
@@ -150,7 +145,7 @@ seen() {
 	[ "$(seen big.example 192.0.2.7:443)" = 1 ]
 }
 
-@test "a ClientHello of Go's shape, with a post-quantum key share, whole and in segments" {
+@test "Go's ClientHello with a post-quantum key share is intercepted, whole and in segments" {
 	need python3
 	gateway
 	sidecar
@@ -162,7 +157,7 @@ seen() {
 	[ "$(seen go.example 192.0.2.7:443)" = 3 ]
 }
 
-@test "202: TLS as it is, to the origin's own certificate" {
+@test "after 202 TLS passes unchanged, and the client sees the origin's certificate" {
 	need curl
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=origin \
 		-addext subjectAltName=DNS:origin.example -keyout "$BED_DIR/origin.key" \
@@ -177,7 +172,7 @@ seen() {
 	[ "$(seen origin.example 192.0.2.7:443)" = 1 ]
 }
 
-@test "a client that does not trust the authority: said once, with what helps" {
+@test "the log names a client that does not trust the authority once, with the remedy" {
 	need curl
 	gateway
 	sidecar

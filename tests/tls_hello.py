@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""tls_hello.py ADDRESS PORT NAME [SEGMENT] - sends the ClientHello of Go's crypto/tls (1.24: key shares
-X25519MLKEM768 and X25519, RFC 8446 section 4.1.2), in segments of SEGMENT bytes, and prints what the
-server chose: "ServerHello suite=0x1301 group=0x001d". Status 1 when it answers anything else."""
+"""tls_hello.py ADDRESS PORT NAME [SEGMENT] sends the ClientHello of Go's crypto/tls (RFC 8446 section 4.1.2).
+
+Like Go 1.24 it offers the key shares X25519MLKEM768 and X25519. It sends segments of SEGMENT bytes and prints
+the server's choice: "ServerHello suite=0x1301 group=0x001d". Status 1 for any other answer.
+"""
 import os
 import socket
 import struct
@@ -24,7 +26,7 @@ def extension(number, body):
 def client_hello(name):
     suites = words(0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC009, 0xC013, 0xC00A, 0xC014,
                    0x1301, 0x1302, 0x1303)
-    # 1184 bytes of ML-KEM-768 and 32 of X25519; whoever does not know the group ignores them.
+    # 1184 bytes of ML-KEM-768 and 32 of X25519. A server that does not know the group ignores them.
     shares = words(0x11EC) + vector(2, os.urandom(1216)) + words(0x001D) + vector(2, os.urandom(32))
     extensions = b"".join((
         extension(0, vector(2, b"\0" + vector(2, name.encode()))),

@@ -1,10 +1,11 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# End to end with an unmodified workerd from npm, our image as its containerEgressInterceptorImage, and
-# with an unmodified `wrangler dev`, our image as its MINIFLARE_CONTAINER_EGRESS_IMAGE, without a network.
-# Runs four times, under four names (the others are links to this file): workerd on the engine of the
-# machine's own release, wrangler on Debian 13's. By itself the sidecar has NET_ADMIN alone and steers
-# with nftables; with the agent on the host (_agent), with BPF.
+# End to end without a network, with an unmodified workerd from npm or an unmodified `wrangler dev`. Our image is
+# the former's containerEgressInterceptorImage and the latter's MINIFLARE_CONTAINER_EGRESS_IMAGE.
+#
+# The file runs under four names, of which three are links to it. workerd runs on the engine of the machine's own
+# release, wrangler on Debian 13's. The sidecar has NET_ADMIN alone and steers with nftables. With the agent on
+# the host (_agent) it steers with BPF.
 
 # shellcheck source=tests/lib/testbed.bash
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
@@ -13,10 +14,10 @@
 # shellcheck source=tests/lib/wrangler.bash
 . "$BATS_TEST_DIRNAME/lib/wrangler.bash"
 
-# Addresses that nobody has, and those at which the world answers: leaks would work.
+# Nobody has the first addresses. The world answers at the second ones, so a leak would work.
 NOWHERE=192.0.2.77 NOWHERE6=2001:db8:dead::77
 WORLD=192.0.2.1 WORLD6=2001:db8::1
-NAMED=192.0.2.7 # what the world's resolver says for each name that does not begin with nx
+NAMED=192.0.2.7 # the world's resolver has it for each name that does not begin with nx
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
@@ -63,7 +64,7 @@ teardown() {
 	[ -z "$(dk ps -aq)" ] || dk rm -f $(dk ps -aq) >/dev/null
 }
 
-@test "the container starts, readiness, fetch through getTcpPort" {
+@test "the container starts, becomes ready, and answers through getTcpPort" {
 	is "running" "$(box running)" false
 	is "answer" "$(box start)" app
 	is "running" "$(box running)" true
@@ -71,13 +72,13 @@ teardown() {
 	no_leak
 }
 
-@test "WebSocket through getTcpPort" {
+@test "a WebSocket passes through getTcpPort" {
 	box start
 	is "answer" "$(box ws path=/ws send=hello)" "app: hello"
 	no_leak
 }
 
-@test "TCP through getTcpPort: the server speaks first, and answers after a half-close" {
+@test "TCP through getTcpPort serves a server that speaks first and answers after a half-close" {
 	box start
 	is "answer" "$(box socket port=2525 send=hello)" $'220 app\nhello'
 	no_leak
@@ -90,7 +91,7 @@ teardown() {
 	no_leak
 }
 
-@test "HTTP by host name" {
+@test "HTTP is intercepted by host name" {
 	box start
 	box intercept kind=http address=host.test name=first
 	box intercept kind=http address=nx.test name=second
@@ -99,7 +100,7 @@ teardown() {
 	no_leak
 }
 
-@test "HTTP by glob" {
+@test "HTTP is intercepted by glob" {
 	box start internet=off
 	box intercept kind=http "address=*.glob.test" name=glob
 	box intercept kind=http "address=v*.test" name=middle
@@ -109,7 +110,7 @@ teardown() {
 	no_leak
 }
 
-@test "HTTP by IP address" {
+@test "HTTP is intercepted by IP address" {
 	box start
 	box intercept kind=http address=$NOWHERE name=address
 	box intercept kind=http address=$NOWHERE:9999 name=port
@@ -118,7 +119,7 @@ teardown() {
 	no_leak
 }
 
-@test "HTTP by CIDR and port; next to it the world is reached" {
+@test "HTTP is intercepted by CIDR and port, and beside them the world is reached" {
 	box start
 	box intercept kind=http address=203.0.113.0/24:8081 name=range
 	is "in the range" "$(app http url=http://203.0.113.200:8081/)" "200 range GET http://203.0.113.200:8081/"
@@ -127,7 +128,7 @@ teardown() {
 	no_leak
 }
 
-@test "all HTTP" {
+@test "all HTTP is intercepted" {
 	box start internet=off
 	box intercept kind=all name=all
 	is "an address" "$(app http url=http://$WORLD/)" "200 all GET http://$WORLD/"
@@ -135,7 +136,7 @@ teardown() {
 	no_leak
 }
 
-@test "HTTP over IPv6, by address and by CIDR" {
+@test "HTTP over IPv6 is intercepted by address and by CIDR" {
 	box start
 	box intercept kind=http "address=[$NOWHERE6]:8080" name=address
 	box intercept kind=http "address=[2001:db8:dead::/48]:81" name=range
@@ -145,7 +146,7 @@ teardown() {
 	no_leak
 }
 
-@test "remapped while a connection lives: its next request goes to the new handler" {
+@test "after a new mapping the next request of an open connection goes to the new handler" {
 	local first second third
 	box start
 	box intercept kind=http address=$NOWHERE name=old
@@ -160,7 +161,7 @@ teardown() {
 	no_leak
 }
 
-@test "HTTPS with the CA that workerd puts into the container, by host name and by glob" {
+@test "HTTPS is intercepted by host name and by glob, with workerd's CA in the container" {
 	box start
 	box intercept kind=https address=secure.test name=host
 	box intercept kind=https "address=*.glob.test:8443" name=glob
@@ -170,14 +171,14 @@ teardown() {
 	no_leak
 }
 
-@test "HTTPS intercepted before the container starts" {
+@test "HTTPS that was mapped before the container starts is intercepted" {
 	box intercept kind=https address=secure.test name=early
 	box start
 	is "answer" "$(app http url=https://secure.test/)" "200 early GET https://secure.test/"
 	no_leak
 }
 
-@test "HTTPS to a literal IP address, v4 and v6" {
+@test "HTTPS to a literal IP address is intercepted, v4 and v6" {
 	box start
 	box intercept kind=https address=$NOWHERE name=v4
 	box intercept kind=https "address=[2001:db8:dead::/48]:443" name=v6
@@ -186,7 +187,7 @@ teardown() {
 	no_leak
 }
 
-@test "TCP by address and by CIDR, any port; servers that speak first" {
+@test "TCP is intercepted by address and by CIDR on any port, also where the server speaks first" {
 	box start
 	box intercept kind=tcp address=$NOWHERE:7777 name=echo
 	box intercept kind=tcp address=203.0.113.0/24 name=any
@@ -197,7 +198,7 @@ teardown() {
 	no_leak
 }
 
-@test "WebSocket to the outside, and through both directions" {
+@test "a WebSocket to the outside is intercepted, also one behind another through getTcpPort" {
 	box start
 	box intercept kind=http address=$NOWHERE:9999 name=outside
 	is "from the application" "$(app ws url=ws://$NOWHERE:9999/ send=hello)" "outside: hello"
@@ -205,7 +206,7 @@ teardown() {
 	no_leak
 }
 
-@test "internet on: what nothing intercepts reaches the world, from workerd" {
+@test "with internet on unmapped connections reach the world, from workerd" {
 	box start internet=on
 	like "v4" "$(app http url=http://$WORLD/)" "^200 .*$BED_UPLINK"
 	like "v6" "$(app http "url=http://[$WORLD6]/")" "^200 .*$BED_UPLINK6"
@@ -213,7 +214,7 @@ teardown() {
 	no_leak
 }
 
-@test "internet off: nothing reaches the world but what is intercepted" {
+@test "with internet off no connection reaches the world" {
 	local before
 	box start internet=off
 	before=$(bed_log world-http | grep -c accept || true)
@@ -226,7 +227,7 @@ teardown() {
 	no_leak
 }
 
-@test "DNS policy with internet: real answers, made-up ones for mapped names that do not exist" {
+@test "with internet on names get real answers, and mapped names that do not exist made-up ones" {
 	box start internet=on
 	box intercept kind=http "address=*.mapped.test" name=mapped
 	is "exists" "$(app dns name=named.test)" $NAMED
@@ -239,7 +240,7 @@ teardown() {
 	no_leak
 }
 
-@test "DNS policy without internet: mapped names only, and no query leaves" {
+@test "with internet off only mapped names get answers, and no query leaves" {
 	local before
 	box start internet=off
 	before=$(bed_log world-dns | grep -c query || true)
@@ -254,7 +255,7 @@ teardown() {
 	no_leak
 }
 
-@test "destroy, and start again" {
+@test "a box is destroyed and started again" {
 	local round
 	box intercept kind=http address=$NOWHERE name=kept
 	for round in 1 2 3; do
@@ -266,7 +267,7 @@ teardown() {
 	no_leak
 }
 
-@test "the application ends, and starts again with what is mapped" {
+@test "the application ends and starts again with the same mappings" {
 	box intercept kind=http address=$NOWHERE name=kept
 	box start
 	is "exit" "$(box signal number=15)" "exit 0"
@@ -275,7 +276,7 @@ teardown() {
 	no_leak
 }
 
-# ca_of SIDECAR - the CA certificate that the sidecar hands out, asked from the host.
+# ca_of SIDECAR - prints the CA certificate that the sidecar gives to the host.
 ca_of() {
 	engine_exec curl -fsS --max-time 5 "http://127.0.0.1:$(engine_port "$1" 39001/tcp)/ca"
 }
@@ -300,7 +301,7 @@ ca_of() {
 	no_leak
 }
 
-@test "a directory's snapshot comes back, copied by the sidecar's image" {
+@test "a directory's snapshot is restored by the sidecar's image" {
 	box start
 	app write path=/data/file text=kept
 	box snapshot dir=/data
@@ -309,20 +310,20 @@ ca_of() {
 	is "the file" "$(app read path=/data/file)" kept
 }
 
-# control_from_inside ADDRESS - what the application gets there from the sidecar's control port.
+# control_from_inside ADDRESS - the sidecar's control port refuses the application at this address.
 control_from_inside() {
 	is "PUT to $1" "$(app control method=PUT host="$1" path=/egress 'body={"internet":{"enabled":true}}')" 403
 	is "CONNECT to $1" "$(app control method=CONNECT host="$1" path=127.0.0.1:8080)" 403
 }
 
-@test "the control port refuses the application, and says so; the host is served" {
+@test "the control port refuses the application, logs that, and serves the host" {
 	local sidecar address
 	box start internet=off
 	sidecar=$(box_sidecar)
 	for address in 127.0.0.1 "$(engine_address "$sidecar")"; do
 		control_from_inside "$address"
 	done
-	# It listens on IPv4 only, as workerd asks for: nobody is at ::1 at all.
+	# workerd asks for IPv4 only, so nothing listens at ::1.
 	like "::1" "$(app control method=PUT host=::1 path=/egress body={})" "^(403|error: ECONNREFUSED)$"
 	engine_wait_line "$sidecar" "refused \(403\)"
 	like "still off" "$(app http url=http://$WORLD/)" "^error: "
@@ -332,7 +333,7 @@ control_from_inside() {
 	no_leak
 }
 
-# in_box COMMAND... - a program of the machine in the box's network namespace.
+# in_box COMMAND... - runs a program of the machine in the box's network namespace.
 in_box() {
 	nsenter --net="/proc/$(engine_pid "$(box_sidecar)")/ns/net" -- "$@"
 }
@@ -341,12 +342,12 @@ steered_by_agent() {
 	[ "$(bed_programs in_box)" = "$BED_PROGRAMS" ] && [ -z "$(in_box nft list ruleset)" ]
 }
 
-@test "what steers is what it should be, and nothing else" {
+@test "the expected datapath steers, and no other" {
 	box start
 	box intercept kind=http address=$NOWHERE name=any
 	is "intercepted" "$(app http url=http://$NOWHERE/)" "200 any GET http://$NOWHERE/"
 	if [ "$DATAPATH" = agent ]; then
-		# It takes over from the nftables table, which is there first.
+		# The nftables table steers first, and the agent takes over.
 		bed_until 5 steered_by_agent || true
 		is "BPF programs" "$(bed_programs in_box)" "$BED_PROGRAMS"
 		is "rules of nftables" "$(in_box nft list ruleset)" ""
@@ -358,7 +359,7 @@ steered_by_agent() {
 	no_leak
 }
 
-# source_validation 0|1 - src_valid_mark of the machine, which containers begin with (runc.bash).
+# source_validation 0|1 - sets src_valid_mark of the machine, which new containers get (runc.bash).
 source_validation() {
 	# shellcheck disable=SC2016 # for the inner shell
 	engine_exec sh -c 'for name in all default docker0 uplink; do
@@ -399,7 +400,7 @@ cold_start() {
 	[ "$(bed_value ok "$(bed_log flood | tail -n 1)")" -gt 20 ] || fail "outbound: $(bed_log flood)"
 }
 
-@test "cold starts with src_valid_mark=1, polled from outside the bridge while outbound traffic runs" {
+@test "cold starts with src_valid_mark=1 lose no poll from outside and no outbound connection" {
 	local round name=$BOX
 	source_validation 1
 	for round in 1 2 3 4 5; do
@@ -434,7 +435,7 @@ example_wrangler() {
 	like "HTTPS" "$output" "https://virtual.test/hello +200 the Worker answers GET https://virtual.test/hello"
 }
 
-@test "the example, by one command, shows what its Worker answers" {
+@test "the example's command shows the answers of its Worker" {
 	# It writes below build/examples.
 	bed_locked "$LAUNCHER" "example_$LAUNCHER"
 	bed_until 10 no_containers

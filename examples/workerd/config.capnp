@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# A Worker with a Durable Object that has a container. What the container opens to the outside is
-# intercepted by the sidecar of containerEgressInterceptorImage: here Sidestep's.
+# A Worker with a Durable Object that has a container. The sidecar of containerEgressInterceptorImage, here
+# Sidestep, intercepts the container's connections to the outside.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A container that sees an internet of our making: three handlers answer what it opens to the
-// outside, by host name over HTTP and HTTPS, and by address over TCP.
+// A container with a made-up internet. Three handlers answer its connections to the outside: by host name over
+// HTTP and HTTPS, and by address over TCP.
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
 export default {
@@ -9,14 +9,14 @@ export default {
 	},
 };
 
-// Outbound HTTP and HTTPS. There is no server of that name; the Worker is it.
+// Outbound HTTP and HTTPS. No server has that name, so the Worker answers.
 export class Web extends WorkerEntrypoint {
 	fetch(request) {
 		return new Response(`the ${this.ctx.props.scheme} handler: ${request.method} ${request.url}`);
 	}
 }
 
-// Outbound TCP: a Redis that knows one command.
+// Outbound TCP: a Redis with one command.
 export class Redis extends WorkerEntrypoint {
 	async connect(socket) {
 		const writer = socket.writable.getWriter();
@@ -43,7 +43,7 @@ export class Box extends DurableObject {
 		if (!container.running) {
 			container.start({
 				enableInternet: false,
-				// The CA of the sidecar: workerd puts it there.
+				// workerd puts the sidecar's CA there.
 				env: { NODE_EXTRA_CA_CERTS: '/etc/cloudflare/certs/cloudflare-containers-ca.crt' },
 			});
 		}
@@ -54,7 +54,7 @@ export class Box extends DurableObject {
 		return new Response(lines.join('\n') + '\n');
 	}
 
-	// Has the application open this, and says what it got.
+	// Lets the application open the URL and returns the outcome.
 	async ask(url) {
 		const port = this.ctx.container.getTcpPort(8080);
 		for (let tries = 0; ; tries++) {

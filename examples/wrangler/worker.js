@@ -25,7 +25,7 @@ export class Box extends DurableObject {
 		if (!container.running) {
 			container.start({
 				enableInternet: false,
-				// The sidecar's CA; it is put there when the container starts.
+				// workerd puts the sidecar's CA there when the container starts.
 				env: { NODE_EXTRA_CA_CERTS: '/etc/cloudflare/certs/cloudflare-containers-ca.crt' },
 			});
 		}
@@ -34,7 +34,7 @@ export class Box extends DurableObject {
 		return new Response(lines.join('\n') + '\n');
 	}
 
-	// Has the application open @url, and says what it got.
+	// Lets the application open @url and returns the outcome.
 	async ask(url) {
 		const port = this.ctx.container.getTcpPort(8080);
 		for (let tries = 0; ; tries++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The application of the end-to-end tests, in the intercepted container. Over its port 8080 it is
-// told what to do (/VERB?ARGUMENTS) and says in plain text how it went, errors as "error: CODE".
+// The application of the end-to-end tests, in the intercepted container. Port 8080 takes a command
+// (/VERB?ARGUMENTS) and answers with the outcome in plain text, "error: CODE" for an error.
 import dns from 'node:dns/promises';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -24,8 +24,8 @@ function text_of(stream) {
 	});
 }
 
-// One request; resolves to [status, body, local port]. With address the connection goes there, and
-// no name is looked up.
+// Sends a request and resolves to [status, body, local port]. With an address it connects there and looks up
+// no name.
 function request(url, { address, agent, ca } = {}) {
 	const { request } = url.startsWith('https:') ? https : http;
 	return new Promise((resolve, reject) => {
@@ -55,7 +55,7 @@ const verbs = {
 		return `${status} ${body}`;
 	},
 
-	// held?id=ID&url=URL - the same over one connection for all requests with this id; says its port.
+	// held?id=ID&url=URL - the same, over one connection for all requests with this id; prints its port.
 	async held(query) {
 		const id = query.get('id');
 		if (!held.has(id)) held.set(id, new http.Agent({ keepAlive: true, maxSockets: 1 }));
@@ -63,8 +63,8 @@ const verbs = {
 		return `${port} ${status} ${body}`;
 	},
 
-	// tcp?host=HOST&port=PORT&send=TEXT[&wait=1] - sends, ends, and reads to the end; with wait only
-	// once something came.
+	// tcp?host=HOST&port=PORT&send=TEXT[&wait=1] - sends, half-closes and reads to the end. With wait it sends
+	// only after the first data.
 	tcp(query) {
 		return new Promise((resolve, reject) => {
 			const socket = net.connect({ host: query.get('host'), port: Number(query.get('port')), allowHalfOpen: true });
@@ -89,15 +89,15 @@ const verbs = {
 		return text;
 	},
 
-	// dns?name=NAME&type=TYPE&server=IP - one lookup, not through /etc/hosts.
+	// dns?name=NAME&type=TYPE&server=IP - looks up a name without /etc/hosts.
 	async dns(query) {
 		const resolver = new dns.Resolver({ timeout: LIMIT_MS, tries: 1 });
 		resolver.setServers([query.get('server') ?? '1.1.1.1']);
 		return String(await resolver.resolve(query.get('name'), query.get('type') ?? 'A'));
 	},
 
-	// control?method=METHOD&host=IP&path=PATH&body=TEXT - a request to the sidecar's control port, as
-	// an application that wants to rewrite its own policy would send it; the status.
+	// control?method=METHOD&host=IP&path=PATH&body=TEXT - sends a request to the sidecar's control port, as an
+	// application that wants to rewrite its own policy would. Prints the status.
 	control(query) {
 		const method = query.get('method');
 		const host = query.get('host');
@@ -156,7 +156,7 @@ server.on('upgrade', async (request, socket) => {
 	}
 });
 
-// Speaks first, and sends back what it gets, with a half-close in between.
+// Speaks first, and echoes the client's bytes after the client's half-close.
 net.createServer({ allowHalfOpen: true }, async (socket) => {
 	socket.on('error', () => socket.destroy());
 	socket.write('220 app\n');

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The workerd of the end-to-end tests. The engine's socket is the one inside the test bed's mount
-# namespace; where the Worker listens and where Durable Objects are kept is given on the command line.
+# The workerd of the end-to-end tests. The engine's socket is the one inside the test bed's mount namespace.
+# The command line gives the Worker's address and the folder of Durable Objects.
 using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// hello.mjs HOST PORT NAME SIZE - sends a ClientHello for NAME of at least SIZE bytes in the hardest
-// way that is allowed: split over TLS records of 4000 bytes, sent in segments of 1000, and waits for
-// the first byte that comes back. Prints "answered TYPE" with the type of its record, or "error: CODE".
+// hello.mjs HOST PORT NAME SIZE sends a ClientHello for NAME of at least SIZE bytes in the hardest way that is
+// allowed: in TLS records of 4000 bytes and segments of 1000. It waits for the first byte of the answer and
+// prints "answered TYPE" with the type of its record, or "error: CODE".
 import net from 'node:net';
 import tls from 'node:tls';
 import { Duplex } from 'node:stream';
@@ -9,7 +9,7 @@ import { Duplex } from 'node:stream';
 const [host, port, name, size] = process.argv.slice(2);
 const RECORD = 4000, SEGMENT = 1000, HEAD = 5;
 
-// What is in the TLS records.
+// Returns the content of the TLS records.
 function unwrap(bytes) {
 	const parts = [];
 	for (let at = 0, length; at + HEAD <= bytes.length; at += HEAD + length) {
@@ -19,7 +19,7 @@ function unwrap(bytes) {
 	return Buffer.concat(parts);
 }
 
-// What node would send, without the heads of its records: protocols of ALPN (at most 64 KiB of them) make it as large as wanted.
+// Returns node's ClientHello without the heads of its records. ALPN protocols (64 KiB at most) fill it to the size.
 function client_hello() {
 	return new Promise((resolve) => {
 		const chunks = [];
@@ -38,7 +38,7 @@ function client_hello() {
 	});
 }
 
-// In records of another size.
+// Splits it into records of another size.
 function wrap(message) {
 	const records = [];
 	for (let at = 0; at < message.length; at += RECORD) {

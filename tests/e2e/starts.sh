@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# starts.sh NAME COUNT - starts that many sidecars one after the other, each as workerd does: created
-# and started over Docker's API, then PUT /egress until it answers. Unlike workerd it asks from the
-# world, an address outside the bridge, through the published port; and the application's outbound
-# traffic runs from the first moment on. Hosts have src_valid_mark=1. A line for each start:
+# starts.sh NAME COUNT - starts COUNT sidecars one after the other as workerd does: it creates and starts each
+# over Docker's API and repeats PUT /egress until that is answered. Unlike workerd it asks from the world, an
+# address outside the bridge, through the published port. The application's outbound traffic runs from the
+# start on. Hosts have src_valid_mark=1. It prints a line for each start:
 #
 #   start=NAME-1 ready_ms=120 attempts=1 aborted= polls=100 outbound=63
 #
-# attempts: until the answer. Refused ones are repeated as by workerd (it does not listen yet); an
-# attempt that ends in any other way is an abort, as is a poll after it that is not answered.
+# attempts counts the attempts until the answer. A refused one is repeated as by workerd, because the sidecar
+# does not listen yet. Any other end of an attempt is an abort. So is a later poll without an answer.
 set -u
 
 # shellcheck source=tests/lib/testbed.bash
@@ -28,8 +28,8 @@ from_world() {
 	nsenter --net="$BED_DIR/ns/world" -- curl -sS --max-time 2 "$@"
 }
 
-# create NAME - what workerd asks for (src_valid_mark: a namespace's is copied from the machine's,
-# which the bed does not touch).
+# create NAME - creates the container as workerd does, with src_valid_mark. (A namespace copies that from the
+# machine's own, which the bed does not touch.)
 create() {
 	api POST "/containers/create?name=$1" -o /dev/null -H 'Content-Type: application/json' -d '{
 		"Image": "sidestep",
@@ -45,7 +45,7 @@ create() {
 	}'
 }
 
-# ready URL - asks until it answers; sets attempts and aborted.
+# ready URL - repeats the request until it is answered; sets attempts and aborted.
 ready() {
 	local status
 	attempts=0 aborted=
@@ -60,7 +60,7 @@ ready() {
 	return 1
 }
 
-# polls URL - prints how many of the polls after readiness were answered.
+# polls URL - polls POLLS times and prints how many were answered.
 polls() {
 	local urls=()
 	for ((i = 0; i < POLLS; i++)); do

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// As much of RFC 6455 as the tests need, for both ends: text messages in one frame each, shorter
-// than 64 KiB, and close. (Node's own client exists from version 22 on only.)
+// The part of RFC 6455 that the tests need, for both ends: close, and text messages in one frame each, shorter
+// than 64 KiB. (Node has a client of its own only since version 22.)
 import crypto from 'node:crypto';
 import http from 'node:http';
 
@@ -14,7 +14,7 @@ class Websocket {
 	#masks;
 	#pending = Buffer.alloc(0);
 
-	// masks: a client's frames are masked, a server's are not.
+	// masks: a client masks its frames, a server does not.
 	constructor(socket, head, masks) {
 		this.#socket = socket;
 		this.#masks = masks;

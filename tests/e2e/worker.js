@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Worker of the end-to-end tests: /BOX/VERB?ARGUMENTS does one thing with the container of the
-// Durable Object BOX and answers in plain text, so that a shell can ask and compare.
+// Durable Object BOX and answers in plain text, so that a shell can compare.
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
 const READY_MS = 20_000;
@@ -15,7 +15,7 @@ export default {
 	},
 };
 
-// What intercepted traffic arrives at. Says under which name it was bound, and what it got.
+// Intercepted traffic arrives here. It answers with the name under which it was bound, and with the request.
 export class Outbound extends WorkerEntrypoint {
 	async fetch(request) {
 		const { name } = this.ctx.props;
@@ -31,8 +31,8 @@ export class Outbound extends WorkerEntrypoint {
 		return new Response(`${name} ${request.method} ${request.url} ${await request.text()}`.trim());
 	}
 
-	// TCP: "greet" speaks first, as SSH and MySQL servers do; "mirror" sends back at once what comes;
-	// any other name answers to the end of what it is sent.
+	// TCP. "greet" speaks first, as SSH and MySQL servers do. "mirror" returns each byte at once. Any other
+	// name answers after the client's half-close.
 	async connect(socket) {
 		const { name } = this.ctx.props;
 		if (name === 'mirror') return socket.readable.pipeTo(socket.writable);
@@ -77,7 +77,7 @@ export class Box extends DurableObject {
 			try {
 				return await container.getTcpPort(8080).fetch('http://app/');
 			} catch (error) {
-				// As an application does: "not listening" means that it is not up yet.
+				// "not listening" means that the application is not up yet.
 				if (!/not listening/.test(error.message) || Date.now() > end) throw error;
 			}
 			await scheduler.wait(50);

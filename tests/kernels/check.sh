@@ -14,8 +14,8 @@ limit=2400				# seconds for one machine
 
 cd "$(dirname "$0")/../.." || exit 1
 repo=$PWD build=${BUILD:-build}
-tests=("$build/tests/test_programs" "$build/tests/test_programs_inbound" tests/sidecar.bats tests/nft.bats
-	tests/agent.bats)
+tests=("$build/tests/test_programs" "$build/tests/test_programs_inbound" tests/datapath_bpf.bats
+	tests/datapath_nft.bats tests/sidecar.bats tests/nft.bats tests/agent.bats)
 log=$(mktemp)
 trap 'rm -f "$log" "$log.run"' EXIT
 passed=0 failed=0 skipped=0

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A Docker engine of the test bed's own: part of testbed.bash.
+# A Docker engine that belongs to the test bed: part of testbed.bash.
 #
-# It runs in a network namespace `engine` and in a mount namespace with a /run, /etc/docker and
-# /sys/fs/bpf of its own, so that it meets no other engine and all its mounts end with it. A holder
-# process keeps the mount namespace. `world` is the internet behind a veth (see bed_start).
+# It runs in a network namespace `engine` and in a mount namespace. There /run, /etc/docker and /sys/fs/bpf are
+# its own, so it meets no other engine and all its mounts end with it. A holder process keeps the mount
+# namespace. `world` is the internet behind a veth (see bed_start).
 #
-#   ENGINE_SOCKET   the API's socket, from outside; inside (engine_exec) also /run/docker.sock
-#   ENGINE          which engine to use: empty for that of the machine's own release, or trixie
+#   ENGINE_SOCKET   the API's socket outside the namespace; inside (engine_exec) also /run/docker.sock
+#   ENGINE          the engine's release: trixie, or empty for the machine's own
 #   ENGINE_GATEWAY  the bridge's address, from --bip (172.17.0.1)
 
 export ENGINE_BIP=172.17.0.1/16 ENGINE_SUBNET6=fd00:17::/64
@@ -23,9 +23,9 @@ _engine_path() {
 	fi
 }
 
-# engine_start [--bip CIDR] [DOCKERD-ARGUMENT...] - a new bed with an engine: default bridge
-# 172.17.0.1/16 and fd00:17::/64, masquerading and published ports through iptables, world as the
-# internet. Returns when the API answers (at most 30 s). Status 1 with the engine's log on stderr.
+# engine_start [--bip CIDR] [DOCKERD-ARGUMENT...] - opens a bed with an engine and returns when its API answers,
+# after 30 s at most. The default bridge is 172.17.0.1/16 and fd00:17::/64. iptables masquerades and publishes
+# ports. On failure: status 1, and the engine's log on stderr.
 engine_start() {
 	if ! _bed_open; then
 		return 1
@@ -41,7 +41,7 @@ _engine_build() {
 	_engine_path || return
 	mkdir "$BED_DIR/engine" "$BED_DIR/engine/config" || return
 	echo "{}" >"$BED_DIR/engine/daemon.json"
-	# buildx and the like of an unpacked engine.
+	# An unpacked engine has its plugins (buildx) there.
 	printf '{"cliPluginsExtraDirs":["%s"]}\n' "${ENGINE_PATH%%:*}/../root/usr/libexec/docker/cli-plugins" \
 		>"$BED_DIR/engine/config/config.json"
 	ENGINE_SOCKET=$BED_DIR/engine/docker.sock
@@ -52,7 +52,7 @@ _engine_build() {
 		set -e
 		mount -t tmpfs -o mode=755 tmpfs /run
 		mount --bind "$1/bpffs" /sys/fs/bpf
-		# What an engine writes there (/etc/docker/key.json, /opt/containerd) stays in the bed.
+		# The engine writes /etc/docker/key.json and /opt/containerd, which stay in the bed.
 		for name in etc opt; do
 			mkdir "$1/engine/$name" "$1/engine/$name.work"
 			mount -t overlay -o "lowerdir=/$name,upperdir=$1/engine/$name,workdir=$1/engine/$name.work" \
@@ -82,7 +82,7 @@ _engine_launch() {
 		--exec-opt native.cgroupdriver=cgroupfs \
 		--add-runtime "bed=$BED_REPO/tests/lib/runc.bash" --default-runtime bed --bip "$bip" \
 		--ipv6 --fixed-cidr-v6 "$ENGINE_SUBNET6" "$@" || return
-	# Asked only once it says so: the command line costs more than the wait.
+	# The log tells when to ask, because the docker command line costs more than the wait.
 	bed_wait_line dockerd "API listen on $ENGINE_SOCKET" 30 >/dev/null &&
 		bed_until 10 _engine_up
 }
@@ -91,19 +91,19 @@ _engine_up() {
 	dk version >/dev/null 2>&1
 }
 
-# engine_exec COMMAND... - runs it on the "machine" of the engine: its network and mount namespace.
+# engine_exec COMMAND... - runs it on the "machine" of the engine, in its network and mount namespaces.
 engine_exec() {
 	nsenter --net="$BED_DIR/ns/engine" "--mount=/proc/$(_engine_holder)/ns/mnt" "--wd=$PWD" -- "$@"
 }
 
-# dk ARGUMENT... - the docker command line of the bed's engine; never that of another.
+# dk ARGUMENT... - the docker command line, for the bed's engine only.
 dk() {
 	env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY DOCKER_HOST="unix://$ENGINE_SOCKET" \
 		DOCKER_CONFIG="$BED_DIR/engine/config" PATH="$ENGINE_PATH:$PATH" docker "$@"
 }
 
-# engine_restart [--bip CIDR] [DOCKERD-ARGUMENT...] - stops dockerd the way an administrator does (its
-# containers end) and starts it again on the same data. Images, containers and networks are kept.
+# engine_restart [--bip CIDR] [DOCKERD-ARGUMENT...] - stops dockerd as an administrator does, which ends its
+# containers, and starts it again on the same data. Images, containers and networks are kept.
 engine_restart() {
 	if ! _engine_quit; then
 		return 1
@@ -114,8 +114,8 @@ engine_restart() {
 	fi
 }
 
-# SIGTERM, and meanwhile the containers' processes are killed, so that nothing is waited for. (Before
-# it, those with a restart policy would come back.)
+# Sends SIGTERM and kills the containers' processes meanwhile, so that dockerd does not wait for them. (Before
+# SIGTERM those with a restart policy would come back.)
 _engine_quit() {
 	bed_signal dockerd TERM
 	_bed_until 20 _engine_quit_step || bed_fail "dockerd survived SIGTERM"
@@ -135,12 +135,11 @@ _engine_kill_containers() {
 	return 0
 }
 
-# engine_stop - ends the engine with its containers, containerd and shims, and removes its control
-# groups. By force: the namespaces and mounts it had go with it. Called by bed_stop; without an
-# engine it does nothing.
+# engine_stop - kills the engine with its containers, containerd and shims, and removes its control groups. Its
+# namespaces and mounts end with it. bed_stop calls it. Without an engine it does nothing.
 engine_stop() {
 	[ -d "$BED_DIR/engine" ] || return 0
-	# The engine first, lest it start a container anew.
+	# The engine must not start a container again, so it is killed first.
 	_bed_kill_all || true
 	_bed_until 5 _engine_groups_gone || true
 }
@@ -152,9 +151,9 @@ _engine_groups_gone() {
 	[ -z "$(find /sys/fs/cgroup -type d -path "*/$BED_ID*" 2>/dev/null)" ]
 }
 
-# engine_image NAME [--change INSTRUCTION]... FILE[:PATH]... - an image from nothing but these files,
-# each at PATH (/bin/ and its name when not said). Dynamic binaries bring their libraries and
-# their loader. INSTRUCTION is a line of a Dockerfile: ENTRYPOINT, CMD, LABEL, ENV, EXPOSE.
+# engine_image NAME [--change INSTRUCTION]... FILE[:PATH]... - makes an image of these files alone. PATH is
+# /bin/ and the file's name by default. Libraries and the loader of dynamic binaries are added. INSTRUCTION is a
+# line of a Dockerfile: ENTRYPOINT, CMD, LABEL, ENV, EXPOSE.
 # Status 1 when a file is missing or the engine refuses.
 engine_image() {
 	local name=$1 changes=() root file path
@@ -184,7 +183,7 @@ _engine_image_file() {
 	local root=$1 file=$2 path=$3 library
 	[ -f "$file" ] || bed_fail "no file $file for the image" || return
 	install -D -m "$(stat -Lc %a "$file")" "$file" "$root$path" || return
-	# "lib => /path (0x..)" and the loader's "/path (0x..)"; nothing for a static binary.
+	# ldd prints "lib => /path (0x..)", for the loader "/path (0x..)", and nothing of a static binary.
 	for library in $(ldd "$file" 2>/dev/null | grep -oE '/[^ ]+ \(0x' | cut -d' ' -f1); do
 		[ -e "$root$library" ] || install -D -m 755 "$library" "$root$library" || return
 	done
@@ -223,8 +222,8 @@ _engine_line_or_end() {
 		[ "$(dk inspect -f '{{.State.Running}}' "$1" 2>/dev/null)" = false ]
 }
 
-# engine_caps CAPABILITY... - prints the arguments of `dk run` that grant BPF, PERFMON or others which
-# this engine may be too old to name: "--cap-add BPF ..." or "--env BED_CAPS=BPF,..." (runc.bash).
+# engine_caps CAPABILITY... - prints the arguments of `dk run` that grant capabilities such as BPF and PERFMON.
+# They are "--cap-add BPF ...", or "--env BED_CAPS=BPF,..." where the engine is too old to name them (runc.bash).
 # Use it unquoted: dk run $(engine_caps BPF PERFMON) --cap-add NET_ADMIN ...
 engine_caps() {
 	local version list
@@ -237,7 +236,18 @@ engine_caps() {
 	fi
 }
 
-# engine_bridge_nf 0|1 - net.bridge.bridge-nf-call-{ip,ip6}tables of the engine's namespace only.
+# engine_state - prints rules, routes, links and packet filters of the engine's machine, without counters and
+# times.
+engine_state() {
+	engine_exec sh -c '
+		ip rule; ip -6 rule
+		ip route show table all; ip -6 route show table all
+		ip -o link | cut -d" " -f2-
+		iptables-save; ip6tables-save; nft list ruleset' 2>&1 |
+		sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//; s/ expires [0-9]+sec//; s/packets [0-9]+ bytes [0-9]+//'
+}
+
+# engine_bridge_nf 0|1 - sets net.bridge.bridge-nf-call-{ip,ip6}tables in the engine's namespace only.
 engine_bridge_nf() {
 	engine_exec sh -c "
 		echo $1 >/proc/sys/net/bridge/bridge-nf-call-iptables &&

@@ -2,11 +2,11 @@
 # shellcheck shell=bash
 # Processes of the test bed: part of testbed.bash.
 #
-# Each spawned process NAME has $BED_DIR/NAME.log (stdout and stderr), and in $BED_DIR/proc:
-# NAME.pid ("PID START-TIME", so that a number that was given out again is not mistaken for it) and
-# NAME.status (its exit status, once it ended).
+# Each spawned process NAME has $BED_DIR/NAME.log with its stdout and stderr. $BED_DIR/proc has two files of it:
+# NAME.pid is "PID START-TIME", because the kernel may give the number to another process. NAME.status is its
+# exit status, once it has ended.
 
-# Prints the start time of a process in clock ticks; nothing when it is gone or only a zombie.
+# Prints the start time of a process in clock ticks, or nothing for a zombie and a process that is gone.
 _bed_start_time() {
 	local stat fields
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
@@ -14,9 +14,9 @@ _bed_start_time() {
 	[ "${fields[0]}" = Z ] || printf '%s\n' "${fields[19]}"
 }
 
-# bed_spawn WHERE NAME COMMAND... - starts it in the background in namespace WHERE (see bed_exec),
-# both outputs into $BED_DIR/NAME.log, which starts empty. A NAME that runs already is an error; one
-# that ended may be used again.
+# bed_spawn WHERE NAME COMMAND... - starts it in the background in namespace WHERE (see bed_exec). Both outputs
+# go to $BED_DIR/NAME.log, which starts empty. A NAME that runs already is an error. One that has ended may be
+# used again.
 bed_spawn() {
 	local where=${1/#outside/world} name=$2 enter file=$BED_DIR/proc/$2
 	shift 2
@@ -31,8 +31,8 @@ bed_spawn() {
 	fi
 	rm -f "$file.pid" "$file.status"
 	: >"$BED_DIR/$name.log"
-	# A shell in between keeps the exit status for whoever asks. Descriptors above 2 are closed:
-	# bats waits for the end of its own.
+	# The shell in between keeps the exit status. Descriptors above 2 are closed, because bats waits until its
+	# own are.
 	# shellcheck disable=SC2016 # for the inner shell
 	setsid bash -c '
 		file=$1 log=$2
@@ -51,7 +51,7 @@ bed_spawn() {
 	rm -f "$file.new"
 }
 
-# _bed_until SECONDS COMMAND... - tries it every 20 ms until it succeeds; status 1 when it never did.
+# _bed_until SECONDS COMMAND... - repeats it every 20 ms until it succeeds. Status 1: it never did.
 _bed_until() {
 	local end=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
 	shift
@@ -61,8 +61,7 @@ _bed_until() {
 	done
 }
 
-# bed_until SECONDS COMMAND... - the same for tests: waits for a condition, with a message when it
-# does not come.
+# bed_until SECONDS COMMAND... - the same for tests, with a message when the condition does not come true.
 bed_until() {
 	_bed_until "$@" || bed_fail "not within $1 s: ${*:2}"
 }
@@ -85,7 +84,7 @@ bed_pid() {
 	printf '%s\n' "$pid"
 }
 
-# bed_alive NAME - whether it runs.
+# bed_alive NAME - succeeds while it runs.
 bed_alive() {
 	local pid started
 	[ -f "$BED_DIR/proc/$1.pid" ] || return
@@ -101,9 +100,9 @@ _bed_line_or_end() {
 	grep -E -m1 -e "$2" "$BED_DIR/$1.log" >/dev/null || _bed_gone "$1"
 }
 
-# bed_wait_line NAME PATTERN [SECONDS=5] - waits until a line of NAME's log matches the extended
-# regular expression and prints the first one that does. Status 1, with the log's end on stderr, when
-# the time is over or the process ended without it.
+# bed_wait_line NAME PATTERN [SECONDS=5] - waits until a line of NAME's log matches the extended regular
+# expression, and prints the first such line. Status 1, with the log's end on stderr, when the time is over or
+# the process has ended without it.
 bed_wait_line() {
 	_bed_until "${3:-5}" _bed_line_or_end "$1" "$2" || true
 	grep -E -m1 -e "$2" "$BED_DIR/$1.log" && return
@@ -131,8 +130,8 @@ bed_signal() {
 	kill "-$2" "$(bed_pid "$1")"
 }
 
-# bed_kill NAME [SIGNAL=TERM] - sends it and waits up to 10 s for the end. Status 0 also when it had
-# ended already; 1 when it survived (then it still runs).
+# bed_kill NAME [SIGNAL=TERM] - sends it and waits up to 10 s for the end. Status 0 also when the process had
+# ended before. Status 1: it survived and still runs.
 bed_kill() {
 	if ! bed_signal "$1" "${2:-TERM}"; then
 		return 0
@@ -140,15 +139,15 @@ bed_kill() {
 	_bed_until 10 _bed_gone "$1" || bed_fail "'$1' survived SIG${2:-TERM}"
 }
 
-# bed_wait_exit NAME [SECONDS=10] - waits for the end; status: the process's (128 + signal when it
-# was killed), or 124 when it still runs.
+# bed_wait_exit NAME [SECONDS=10] - waits for the end and returns the process's status (128 + signal when it was
+# killed), or 124 when it still runs.
 bed_wait_exit() {
 	_bed_until "${2:-10}" test -s "$BED_DIR/proc/$1.status" || return 124
 	return "$(<"$BED_DIR/proc/$1.status")"
 }
 
-# Kills all that was spawned, with its process groups, and all that has the bed's folder in its
-# arguments. Our own ancestors are spared.
+# Kills all spawned processes, and all processes with the bed's folder in their arguments. It spares our own
+# ancestors.
 _bed_kill_all() {
 	local file pids
 	for file in "$BED_DIR"/proc/*.pid; do
@@ -165,8 +164,8 @@ _bed_kill_all() {
 	done
 }
 
-# Prints "PID COMMAND" of every process with the bed's folder among its arguments, zombies and our
-# own ancestors left out.
+# Prints "PID COMMAND" of every process with the bed's folder in its arguments, except zombies and our own
+# ancestors.
 _bed_processes() {
 	local pid=$BASHPID spared=" " path arguments
 	while [ "$pid" -gt 1 ] 2>/dev/null; do

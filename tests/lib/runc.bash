@@ -1,15 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The runtime of the test bed's engine: runc, with the container's configuration corrected where
-# Docker 20.10 is behind what newer engines do.
+# The runtime of the test bed's engine: runc, after it has corrected the container's configuration where Docker
+# 20.10 differs from newer engines.
 #
-#   - Capabilities that this machine does not have are not asked for. Docker 20.10 asks for all that
-#     exist when a container is --privileged, and runc then fails; newer engines ask for their own.
-#   - BED_CAPS=BPF,PERFMON in the container's environment grants these (see engine_caps), because
-#     Docker 20.10 has no names for them. As in newer profiles, seccomp then lets bpf(2) and
-#     perf_event_open(2) pass.
-#   - A namespace begins with the src_valid_mark of the machine's, as it does outside the bed. The
-#     kernel copies that of the initial namespace, which the bed's machine is not.
+#   - It removes capabilities that this machine does not have. Docker 20.10 asks for all capabilities when a
+#     container is --privileged, and runc fails. Newer engines ask for the machine's own.
+#   - It grants the capabilities of BED_CAPS=BPF,PERFMON in the container's environment (see engine_caps), for
+#     which Docker 20.10 has no names. As in newer profiles, seccomp lets bpf(2) and perf_event_open(2) pass.
+#   - It sets src_valid_mark to that of the bed's machine, as the kernel does outside the bed. The kernel copies
+#     the value of the initial namespace, which is not the bed's machine.
 set -eu
 
 names=(CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
@@ -36,7 +35,7 @@ correct() {
 		script+=(-e 's/"syscalls":\[/&{"names":["bpf","perf_event_open"],"action":"SCMP_ACT_ALLOW"},/')
 	fi
 	mark=$(</proc/sys/net/ipv4/conf/all/src_valid_mark)
-	# A container that joins another's namespace is given no settings at all.
+	# A container that joins another's namespace gets no settings.
 	if [ "$mark" = 1 ]; then
 		for name in all default; do
 			script+=(-e "s/\"sysctl\":{/&\"net.ipv4.conf.$name.src_valid_mark\":\"$mark\",/")

@@ -2,15 +2,15 @@
 # shellcheck shell=bash
 # The test bed: networks of namespaces, and a Docker engine inside one of them.
 #
-# Source it (from bats or a script), then either
-#   bed_start      a container network without Docker: host, app, neighbour and world, or
-#   engine_start   a real Docker engine in a network of its own (engine.bash),
-# and at the end bed_stop, which also ends an engine. A script gets bed_stop as its EXIT trap; a bats
-# file calls it from teardown or teardown_file. One bed at a time per process tree: $BED_DIR names it,
-# all state is in files below it, so that bats' setup_file, tests and teardown_file share it.
+# bats files and scripts source it and open a bed with one of these:
+#   bed_start      a container network without Docker: host, app, neighbour and world
+#   engine_start   a real Docker engine in a network of its own (engine.bash)
+# bed_stop ends the bed and its engine. A script gets bed_stop as its EXIT trap. A bats file calls it from
+# teardown or teardown_file. A process tree has one bed at a time, which $BED_DIR names. All its state is in
+# files below, so bats' setup_file, tests and teardown_file share it.
 #
-# Nothing here sends a packet on the machine's own network, touches its devices, or leaves anything
-# behind. Beds whose owner was killed are removed by the next bed_start or engine_start.
+# The bed sends no packet on the machine's own network, does not touch its devices, and leaves nothing behind.
+# The next bed_start or engine_start removes beds whose owner was killed.
 #
 #   BED_DIR     the bed's folder: NAME.log of each spawned process, ns/ (namespaces), bpffs/
 #   BED_ID      its name: sst-PID-XXXXXX
@@ -42,17 +42,17 @@ bed_fail() {
 	return 1
 }
 
-# bed_linux VERSION - whether the kernel is as new.
+# bed_linux VERSION - succeeds when the kernel is not older.
 bed_linux() {
 	[ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]
 }
 
-# bed_needs_linux VERSION WHAT - skips the test on a kernel that is older.
+# bed_needs_linux VERSION FEATURE - skips the test on a kernel that is older.
 bed_needs_linux() {
 	bed_linux "$1" || skip "Linux $1 is needed: $2"
 }
 
-# Makes the folder of a new bed and exports BED_DIR, BED_ID and BED_BPFFS. Fails when one is open.
+# Makes the folder of a new bed and exports BED_DIR, BED_ID and BED_BPFFS. Fails when a bed is open.
 _bed_open() {
 	[ "$(id -u)" = 0 ] || bed_fail "needs root (network namespaces)" || return
 	[ -x "$PEER" ] || bed_fail "$PEER is missing; run: make build/peer" || return
@@ -65,7 +65,7 @@ _bed_open() {
 	BED_BPFFS=$BED_DIR/bpffs
 	export BED_DIR BED_ID BED_BPFFS
 	mkdir "$BED_DIR/ns" "$BED_DIR/proc" "$BED_BPFFS" || return
-	# Containers and users other than root pass through to what they are given of it.
+	# Containers and users other than root pass through it to the folders that they are given.
 	chmod 755 "$BED_DIR"
 	printf '%s %s\n' "$$" "$(_bed_start_time $$)" >"$BED_DIR/owner"
 	mount -t bpf bpf "$BED_BPFFS" || return
@@ -74,7 +74,7 @@ _bed_open() {
 	fi
 }
 
-# Removes the beds of owners that are gone without a bed_stop.
+# Removes the beds whose owners ended without a bed_stop.
 _bed_sweep() {
 	local dir pid started
 	for dir in "${TMPDIR:-/tmp}"/sst-*-??????; do
@@ -105,12 +105,12 @@ _bed_in() {
 	nsenter --net="$BED_DIR/ns/$name" -- "$@"
 }
 
-# _bed_ip NAME - runs the ip(8) commands of stdin there, all or an error.
+# _bed_ip NAME - runs the ip(8) commands of stdin there. It stops at the first error.
 _bed_ip() {
 	_bed_in "$1" ip -batch - || bed_fail "ip failed in namespace $1"
 }
 
-# The line between NAME (host or engine) and the world, which has the addresses of the internet.
+# _bed_world NAME - makes the line between NAME (host or engine) and the world, which has the internet's addresses.
 _bed_world() {
 	_bed_namespace world || return
 	_bed_ip "$1" <<-COMMANDS || return
@@ -141,7 +141,7 @@ _bed_world() {
 		echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 }
 
-# _bed_bridge BRIDGE ADDRESS ADDRESS6 - a bridge in host, like one that Docker makes.
+# _bed_bridge BRIDGE ADDRESS ADDRESS6 - makes a bridge in host as Docker does.
 _bed_bridge() {
 	_bed_ip host <<-COMMANDS
 		link add $1 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
@@ -177,10 +177,10 @@ _bed_default_route() {
 #   neighbour  another container on the bridge: 172.30.0.3, fd30::3
 #   world      (also named outside) the internet 1.1.1.1, 8.8.8.8, 192.0.2.1, 203.0.113.1,
 #              2001:db8::1, 2001:db8:1::1, and a client outside the bridge: 198.51.100.2, fd98::2
-# Status 1 with a message when something could not be made; what was made is then removed.
+# On failure it removes the bed and returns 1 with a message.
 #
-# This and the other big steps run their work inside an `if`: bats has `set -e` on, and a step that
-# cleans up must go on over what is gone already.
+# This and the other big steps run inside an `if`. bats sets `set -e`, but a step that cleans up must go on when
+# something is gone already.
 bed_start() {
 	if ! _bed_open; then
 		return 1
@@ -204,8 +204,8 @@ _bed_build() {
 		_bed_default_route neighbour $BED_HOST $BED_HOST6
 }
 
-# bed_join_second_network - the app joins a second network while it runs: eth1 172.31.0.2, fd31::2 on
-# bridge br1 (172.31.0.1/24), with neighbour2 172.31.0.3, fd31::3 on it. The default route stays.
+# bed_join_second_network - the app joins a second network while it runs: eth1 172.31.0.2, fd31::2 on bridge br1
+# (172.31.0.1/24). neighbour2 is 172.31.0.3, fd31::3 on that bridge. The default route stays.
 bed_join_second_network() {
 	[ ! -e "$BED_DIR/ns/neighbour2" ] || bed_fail "the second network is there already" || return
 	_bed_namespace neighbour2 &&
@@ -215,16 +215,16 @@ bed_join_second_network() {
 		_bed_plug app eth1 br1 $BED_APP2 $BED_APP2_6
 }
 
-# bed_leave_second_network - the reverse. What runs in neighbour2 is killed.
+# bed_leave_second_network - undoes it and kills the processes in neighbour2.
 bed_leave_second_network() {
 	_bed_in app ip link delete eth1 || return
 	_bed_in host ip link delete br1 || return
 	_bed_unmake_namespace neighbour2
 }
 
-# bed_exec NAME COMMAND... - runs it in the foreground in host, app, neighbour, neighbour2, world (or
-# outside), or engine (there also in its mount namespace: its own /run, /sys/fs/bpf). Status: the
-# command's.
+# bed_exec NAME COMMAND... - runs it in the foreground in namespace NAME: host, app, neighbour, neighbour2, world
+# (or outside), or engine. In engine it also has that mount namespace, with its own /run and /sys/fs/bpf. The
+# status is the command's.
 bed_exec() {
 	local name=${1/#outside/world}
 	shift
@@ -236,14 +236,14 @@ bed_exec() {
 	_bed_in "$name" "$@"
 }
 
-# bed_netns NAME - prints the path of the namespace, for nsenter --net=, or for a program's option.
+# bed_netns NAME - prints the path of the namespace, for nsenter --net= or a program's option.
 bed_netns() {
 	printf '%s/ns/%s\n' "$BED_DIR" "${1/#outside/world}"
 }
 
-# bed_programs COMMAND... - the BPF programs that bpftool knows in the network namespace that COMMAND
-# enters (bed_exec app, say), sorted: all that `bpftool net` lists, "KIND DEVICE PLACE PROGRAM", and
-# sk_lookup, which it lists as a link only.
+# bed_programs COMMAND... - prints the BPF programs of the network namespace that COMMAND enters (such as
+# bed_exec app). It prints the list of `bpftool net` sorted, as "KIND DEVICE PLACE PROGRAM", and adds sk_lookup,
+# which bpftool lists only as a link.
 bed_programs() {
 	local tool inode program
 	tool=$("$BED_REPO/tests/deps.sh" bpftool-tcx) || return
@@ -258,20 +258,20 @@ bed_programs() {
 	done
 }
 
-# What that says where the agent's programs steer, eth0 being the only device.
+# BED_PROGRAMS is that list where the agent's programs steer and eth0 is the only device.
 export BED_PROGRAMS="tc: eth0 tcx/egress dev_egress
 tc: eth0 tcx/ingress dev_ingress
 tc: lo tcx/egress lo_egress
 tc: lo tcx/ingress lo_ingress
 netns: sk_lookup steer"
 
-# _bed_unmake_namespace NAME - kills what still runs in it and removes it.
+# _bed_unmake_namespace NAME - kills the processes in it and removes it.
 _bed_unmake_namespace() {
 	local file=$BED_DIR/ns/$1 inode pids
 	[ -e "$file" ] || return 0
 	if mountpoint -q "$file"; then
 		inode=$(stat -Lc %i "$file")
-		# Never ourselves: the caller may not be in a bed's namespace, but be sure of it.
+		# The caller should not be in a bed's namespace, but it must not be killed in any case.
 		pids=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname "net:\\[$inode\\]" 2>/dev/null |
 			cut -d/ -f3 | grep -vx "$$" || true)
 		# shellcheck disable=SC2086 # a list of words
@@ -281,9 +281,8 @@ _bed_unmake_namespace() {
 	rm -f "$file"
 }
 
-# bed_stop - ends the bed: its engine, its processes, namespaces, mounts, pins and folder. May be
-# called twice or without a bed. Status 1 when something of it was still there afterwards, which is
-# then listed on stderr.
+# bed_stop - ends the bed with its engine, processes, namespaces, mounts, pins and folder. It may be called twice
+# or without a bed. Status 1 when something is left, which it lists on stderr.
 bed_stop() {
 	local result=0
 	[ -n "${BED_DIR:-}" ] || return 0
@@ -303,11 +302,11 @@ _bed_remove() {
 		_bed_unmake_namespace "${path##*/}"
 	done
 	rm -rf "/sys/fs/bpf/sidestep/$BED_ID"
-	# Deepest first: overlays and the like that an engine may have left.
+	# An engine may have left overlays and other mounts. The deepest ones are unmounted first.
 	while read -r path; do
 		umount "$path" 2>/dev/null || umount -l "$path" 2>/dev/null
 	done < <(_bed_mounts | sort -r)
-	# Not when a mount is still below it: what is deleted there might not be ours.
+	# With a mount still below it, rm might delete files that are not ours.
 	[ -n "$(_bed_mounts)" ] || rm -rf "$BED_DIR"
 }
 
@@ -315,8 +314,8 @@ _bed_mounts() {
 	awk -v "dir=$BED_DIR/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo
 }
 
-# bed_leftovers - lists on stderr what still bears the bed's name: mounts, processes, control groups,
-# pins, the folder. Status 0 when there is nothing.
+# bed_leftovers - lists on stderr all mounts, processes, control groups, pins and folders with the bed's name.
+# Status 0 when there is none.
 bed_leftovers() {
 	local found
 	found=$(

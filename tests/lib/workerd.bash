@@ -2,17 +2,16 @@
 # shellcheck shell=bash
 # The real workerd on the test bed's engine: sourced after testbed.bash.
 #
-# workerd runs on the "machine" of the engine, as a developer's does, with tests/e2e/config.capnp: a
-# Worker whose Durable Object has a container. Its sidecar image is ours. A Durable Object, its
-# container and its sidecar together are a box; each test has one of its own, named $BOX.
+# workerd runs on the "machine" of the engine, as on a developer's, with tests/e2e/config.capnp: a Worker whose
+# Durable Object has a container. The image of its sidecar is ours. A Durable Object, its container and its
+# sidecar together are a box. Each test has its own, named $BOX.
 #
-# wrangler.bash starts the same Worker by `wrangler dev`. LAUNCHER (workerd, wrangler) says which of
-# the two is meant where that makes a difference.
+# wrangler.bash starts the same Worker with `wrangler dev`. LAUNCHER is workerd or wrangler.
 
-# What the worker listens on, on the machine.
+# The worker's address on the machine.
 WORKERD_ADDRESS=127.0.0.1:8700
 
-# workerd_images - the images `app` (node and tests/e2e/app.mjs) and `sidestep`.
+# workerd_images - makes the images `app` (node and tests/e2e/app.mjs) and `sidestep`.
 workerd_images() {
 	local node builtin files=()
 	"$BED_REPO/tests/deps.sh" e2e >/dev/null || return
@@ -30,7 +29,7 @@ workerd_images() {
 	workerd_sidecar_image
 }
 
-# workerd_sidecar_image - loads the image that `make image` writes, as sidestep:latest.
+# workerd_sidecar_image - makes our image and loads it as sidestep:latest.
 workerd_sidecar_image() {
 	bed_locked image _workerd_sidecar_image
 }
@@ -40,7 +39,7 @@ _workerd_sidecar_image() {
 	dk load -qi "$BED_REPO/build/image/sidestep.tar" >/dev/null
 }
 
-# workerd_start - starts it, or starts it again, and waits until the worker answers.
+# workerd_start - starts workerd, the first time or again, and waits until the worker answers.
 workerd_start() {
 	local program
 	program=$("$BED_REPO/tests/deps.sh" e2e) || return
@@ -51,7 +50,7 @@ workerd_start() {
 	bed_until 20 _workerd_answers
 }
 
-# workerd_restart - it is killed, and started again.
+# workerd_restart - kills workerd and starts it again.
 workerd_restart() {
 	bed_kill workerd KILL
 	workerd_start
@@ -61,14 +60,14 @@ _workerd_answers() {
 	engine_exec curl -fs --max-time 2 "http://$WORKERD_ADDRESS/" >/dev/null
 }
 
-# workerd_agent - the agent on the machine, as its service would run it.
+# workerd_agent - starts the agent on the machine, as its service does.
 workerd_agent() {
 	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock || return
 	bed_wait_line agent "watching" 10
 }
 
-# box VERB [KEY=VALUE...] - asks the Worker to do something with $BOX and prints its answer. Status 22
-# when that is an error.
+# box VERB [KEY=VALUE...] - asks the Worker to do something with $BOX and prints its answer. Status 22 when that
+# is an error.
 box() {
 	local verb=$1 argument arguments=()
 	shift
@@ -79,7 +78,7 @@ box() {
 		"http://$WORKERD_ADDRESS/$BOX/$verb"
 }
 
-# app VERB [KEY=VALUE...] - has the application in $BOX do something (tests/e2e/app.mjs).
+# app VERB [KEY=VALUE...] - asks the application in $BOX to do something (tests/e2e/app.mjs).
 app() {
 	local verb=$1
 	shift
@@ -104,7 +103,7 @@ fail() {
 	return 1
 }
 
-# is WHAT ACTUAL WANTED - a comparison that says what it compared.
+# is TEXT ACTUAL WANTED - compares, and prints both values when they differ.
 is() {
 	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
 }
@@ -113,14 +112,14 @@ like() {
 	[[ $2 =~ $3 ]] || fail "$1: is '$2', wanted like '$3'"
 }
 
-# leak_watch - begins to count what containers send to the outside by themselves, but for DNS.
+# leak_watch - begins to count packets that containers send to the outside by themselves, except DNS.
 leak_watch() {
 	bed_spawn engine sniffer "$PEER" sniff --device docker0 --timeout 600 --count-dst 192.0.2.0/24 \
 		--count-dst 203.0.113.0/24 --count-dst 11.0.0.0/8 --count-dst 2001:db8::/32 --count-dst fd00::/64
 	bed_wait_line sniffer ready >/dev/null
 }
 
-# no_leak - nothing went out since leak_watch, of an application or of a sidecar.
+# no_leak - no application or sidecar has sent a packet to the outside since leak_watch.
 no_leak() {
 	local line
 	bed_kill sniffer
@@ -130,7 +129,7 @@ no_leak() {
 		"$(grep -oE '(to|from)_[a-z]+=[0-9]+' <<<"$line" | awk -F= '{ n += $2 } END { print n }')" 0
 }
 
-# workerd_state - for whoever reads the failure: bats shows it with the failed test.
+# workerd_state - prints logs, which bats shows with a failed test.
 workerd_state() {
 	local name
 	dk ps -a

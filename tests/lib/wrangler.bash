@@ -2,14 +2,14 @@
 # shellcheck shell=bash
 # The real `wrangler dev` in place of workerd: sourced after workerd.bash.
 #
-# wrangler, of examples/wrangler's lock file, runs on the "machine" of the engine with
-# tests/e2e/wrangler.jsonc: the Worker that workerd has. It builds the application's image with buildx,
-# and pulls ours from a registry on loopback. Everything it writes is in the bed.
+# The wrangler of examples/wrangler's lock file runs on the "machine" of the engine with
+# tests/e2e/wrangler.jsonc, which has workerd's Worker. It builds the application's image with buildx and pulls
+# ours from a registry on loopback. All its files are in the bed.
 
-# Not where the example starts one of its own.
+# The example starts a registry of its own at another port.
 WRANGLER_REGISTRY=127.0.0.1:5000
 
-# wrangler_images - workerd_images, ours also in the registry, and node:22-slim for the example.
+# wrangler_images - makes workerd's images, pushes ours to the registry, and tags node:22-slim for the example.
 wrangler_images() {
 	workerd_images || return
 	dk tag app node:22-slim || return
@@ -30,8 +30,8 @@ _wrangler_registry_answers() {
 	engine_exec curl -fs --max-time 2 "http://$WRANGLER_REGISTRY/v2/" >/dev/null
 }
 
-# wrangler_packages - what the example's lock file says, where the example itself looks for it: the bed
-# has no way to npm's registry. Prints the folder.
+# wrangler_packages - installs the packages of the example's lock file and prints their folder. The example uses
+# the same folder, because the bed has no way to npm's registry.
 wrangler_packages() {
 	bed_locked wrangler _wrangler_packages
 }
@@ -47,8 +47,8 @@ _wrangler_packages() {
 	printf '%s\n' "$work"
 }
 
-# wrangler_start - builds what it builds, and waits until the worker answers. Nothing leaves the machine:
-# no metrics, no update check, no request for the cf object.
+# wrangler_start - starts wrangler, which builds the image, and waits until the worker answers. Nothing leaves
+# the machine: no metrics, no update check, no request for the cf object.
 wrangler_start() {
 	local packages project=$BED_DIR/wrangler
 	packages=$(wrangler_packages) || return
@@ -65,7 +65,7 @@ wrangler_start() {
 	bed_until 60 _workerd_answers
 }
 
-# wrangler_restart - its workerd is killed; wrangler starts another by itself.
+# wrangler_restart - kills wrangler's workerd and waits until wrangler has started another.
 wrangler_restart() {
 	local workerd
 	workerd=$(_wrangler_workerd) || bed_fail "wrangler has no workerd" || return
@@ -73,7 +73,7 @@ wrangler_restart() {
 	bed_until 20 _wrangler_restarted "$workerd" && bed_until 20 _workerd_answers
 }
 
-# The number of the workerd that runs the Worker. Another one listens and passes requests on to it.
+# Prints the number of the workerd that runs the Worker. (Another one listens and passes requests on to it.)
 _wrangler_workerd() {
 	local front
 	front=$(engine_exec ss -Hltnp "sport = :${WORKERD_ADDRESS#*:}" | grep -oE 'pid=[0-9]+' | head -n 1) || return

@@ -78,7 +78,7 @@ static bool talk_has(const struct talk *talk, const char *text)
 	return memmem(talk->kept, talk->kept_size, text, strlen(text)) != NULL;
 }
 
-/* Whether there is nothing left to do. */
+/* Whether everything is done. */
 static bool talk_done(const struct talk *talk, const struct options *options)
 {
 	if (talk->ended)
@@ -92,7 +92,8 @@ static bool talk_done(const struct talk *talk, const struct options *options)
 	return !options->wait_first_byte || talk->received > 0;
 }
 
-/* Sends and receives as the options say. 0, -errno, or -ENODATA when the stream ended too early. */
+/* Sends and receives as the options say. Returns 0, -errno, or -ENODATA for a stream that ended
+ * early. */
 static int talk_run(struct talk *talk, const struct options *options, int64_t start_us,
 		    int64_t deadline_us)
 {
@@ -200,10 +201,10 @@ static int reconnect_once(const struct options *options, const struct sockaddr_s
 	return error;
 }
 
-/* times=40 ok=40 failed=0 waits=N: the same four-tuple again and again. A client that closed first
- * may use its own TIME_WAIT again only with net.ipv4.tcp_tw_reuse=1 and after the delay of
- * net.ipv4.tcp_tw_reuse_delay (1 s); until then connect says EADDRNOTAVAIL, which is waited for
- * and counted, as it is no packet on the wire. */
+/* Connects the same four-tuple again and again. Prints times=40 ok=40 failed=0 waits=N.
+ * A client that closed first has a TIME_WAIT, which it may use again only with
+ * net.ipv4.tcp_tw_reuse=1 and after net.ipv4.tcp_tw_reuse_delay (1 s). Until then connect fails
+ * with EADDRNOTAVAIL and sends nothing. The client waits for that and counts it. */
 int command_reconnect(const struct options *options)
 {
 	long times = options->times > 0 ? options->times : 40, ok = 0, waits = 0;
@@ -240,8 +241,8 @@ int command_reconnect(const struct options *options)
 	return ok != times;
 }
 
-/* "ready result=ok sent=N" when all is sent, or "ready result=blocked sent=M" when nothing moved
- * for half a second; then it holds the connection, unread, until SIGTERM. */
+/* Prints "ready result=ok sent=N" when all is sent, or "ready result=blocked sent=M" when nothing
+ * moved for half a second. Holds the connection, unread, until SIGTERM. */
 int command_stall(const struct options *options)
 {
 	int64_t deadline_us = deadline_from(options, 600), sent = 0;

@@ -6,7 +6,7 @@
 
 #include "peer.h"
 
-/* splitmix64: any word of the stream without the ones before it. */
+/* splitmix64 computes any word of the stream without the ones before it. */
 static uint64_t data_word(uint64_t seed, uint64_t index)
 {
 	uint64_t word = seed * 0xd1342543de82ef95u + (index + 1) * 0x9e3779b97f4a7c15u;

@@ -27,7 +27,7 @@ static uint16_t get16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
-/* A query for name; its size, or -EINVAL. */
+/* Writes a query for name. Returns its size, or -EINVAL. */
 static int query_build(uint8_t *message, uint16_t id, const char *name, uint16_t type)
 {
 	uint8_t *next = message + 12;
@@ -55,7 +55,7 @@ static int query_build(uint8_t *message, uint16_t id, const char *name, uint16_t
 	return (int)(next - message);
 }
 
-/* The offset behind the name at `at`, or 0 when it does not fit. */
+/* Returns the offset behind the name at `at`, or 0 when it does not fit. */
 static size_t name_skip(const uint8_t *message, size_t size, size_t at)
 {
 	while (at < size) {
@@ -160,7 +160,7 @@ static const char *rcode_word(unsigned int rcode)
 	return rcode < sizeof(words) / sizeof(words[0]) ? words[rcode] : "other";
 }
 
-/* "@1.2.3.4", "1.2.3.4:53", "[::1]:53" or a bare v6 address. */
+/* Parses "@1.2.3.4", "1.2.3.4:53", "[::1]:53" or a bare v6 address. */
 static bool server_parse(const char *text, struct sockaddr_storage *server)
 {
 	char host[64];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A resolver with made-up answers. The first label decides: "nx..." NXDOMAIN, "fail..." SERVFAIL,
- * "silent..." no answer at all, "empty..." NOERROR without records; any other name has the A record
- * 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17.
+/*
+ * A resolver with made-up answers. The first label decides: "nx..." gets NXDOMAIN, "fail..."
+ * SERVFAIL, "silent..." no answer, and "empty..." NOERROR without records. Any other name has the A
+ * record 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17.
  */
 #include <arpa/inet.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Short connections without end, each with a number of its own that the server logs too. */
+/* Opens short connections without end. Each has a number, which the server logs as well. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -27,7 +27,7 @@ struct worker {
 	FILE *log; /* shared; NULL: none */
 };
 
-/* Connects, sends "flood RUN-THREAD-NUMBER\n", wants it back, closes. 0 or -errno. */
+/* Connects, sends "flood RUN-THREAD-NUMBER\n", expects it back and closes. Returns 0 or -errno. */
 static int attempt(const struct worker *worker, const char *id)
 {
 	long limit_ms = worker->options->attempt_ms > 0 ? worker->options->attempt_ms : 2000;
@@ -99,8 +99,8 @@ static void *worker_run(void *argument)
 	return NULL;
 }
 
-/* "ready run=.." at the start, then "run=.. attempts=N ok=N failed=N slowest_us=N reset=N ...".
- * Status 0 when at least one attempt was made and none failed. */
+/* Prints "ready run=.." at the start, then "run=.. attempts=N ok=N failed=N slowest_us=N reset=N
+ * ...". Status 0 when at least one attempt was made and none failed. */
 int command_flood(const struct options *options)
 {
 	static struct worker workers[THREADS_MAX];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Packets that no socket layer routes for us: raw sockets and AF_PACKET, to prove the guard. */
+/* Sends packets from raw and AF_PACKET sockets, which the guard has to stop. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/ethernet.h>
@@ -38,7 +38,7 @@ static uint16_t sum_end(uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-/* The source a socket would take for this destination. */
+/* Finds the source address that a socket would use for this destination. */
 static int source_for(const struct options *options, const struct sockaddr_in *peer,
 		      struct in_addr *source)
 {
@@ -141,7 +141,8 @@ static bool gateway_of(const char *device, struct in_addr *gateway)
 	return found;
 }
 
-/* The gateway's MAC from the kernel's table; a datagram to it makes the kernel ask when needed. */
+/* Reads the gateway's MAC from the kernel's table. A datagram makes the kernel resolve it if
+ * needed. */
 static int mac_of(struct in_addr gateway, const char *device, int64_t deadline_us, uint8_t mac[6])
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = gateway, .sin_port = htons(9)};

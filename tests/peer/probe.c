@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What this process may do: the facts that decide which datapath a container can have. */
+/* Tests the rights that decide which datapath a container can have. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -103,7 +103,7 @@ static int probe_transparent(void)
 	return error;
 }
 
-/* A bpffs on a folder of our own; unmounted at once. */
+/* Mounts a bpffs on a folder of our own and unmounts it at once. */
 static int probe_bpffs(void)
 {
 	char path[64];
@@ -137,7 +137,7 @@ static void print_capabilities(void)
 		fclose(file);
 }
 
-/* One line of name=ok|ERRNO. */
+/* Prints name=ok or name=ERRNO. */
 int command_probe(const struct options *options)
 {
 	char node[64];

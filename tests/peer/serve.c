@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The server: one thread, epoll, a few ways to behave. */
+/* The server: one thread with epoll and several modes. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +70,7 @@ static void connection_close(struct server *server, struct connection *connectio
 	free(connection);
 }
 
-/* The answer of the modes that speak after the client's FIN or request. */
+/* Queues the answer of the modes that speak after the client's FIN or request. */
 static void answer_make(struct server *server, struct connection *connection)
 {
 	char digest[DIGEST_TEXT], body[2 * ADDRESS_TEXT + 32];
@@ -131,7 +131,7 @@ static void received(struct server *server, struct connection *connection, const
 	}
 }
 
-/* Whether more may be read now, and where to. */
+/* Whether more may be read now, and the buffer for it. */
 static uint8_t *read_space(const struct server *server, struct connection *connection,
 			   uint8_t *scratch, size_t *size)
 {
@@ -151,7 +151,7 @@ static uint8_t *read_space(const struct server *server, struct connection *conne
 	return scratch;
 }
 
-/* Moves what can be moved. 1: go on, 0: it is over, -errno. */
+/* Reads and writes as much as possible. Returns 1 to go on, 0 at the end, or -errno. */
 static int connection_step(struct server *server, struct connection *connection)
 {
 	uint8_t scratch[BUFFER_SIZE];
@@ -284,7 +284,7 @@ static void server_accept(struct server *server, int listener)
 	}
 }
 
-/* Both families on one socket when no address is named. An fd or -errno. */
+/* Listens on both families with one socket when no address is named. Returns an fd or -errno. */
 static int listen_on(const char *host, uint16_t port)
 {
 	struct options plain = {0};

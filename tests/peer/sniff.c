@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Counts what passes a device, to find leaks; says so when it may have missed some. */
+/* Counts the packets that pass a device, to find leaks. Reports packets that it may have missed. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/ethernet.h>
@@ -20,7 +20,7 @@ struct cidr {
 	unsigned int length;
 };
 
-/* What was seen of one direction: to a counted network, or from one. */
+/* The packets of one direction: to a counted network, or from one. */
 struct counts {
 	unsigned long tcp, syn, udp, icmp, fragment, other;
 };
@@ -150,9 +150,9 @@ static int open_device(const char *device)
 	return fd;
 }
 
-/* "ready device=..", then at the end to_tcp=.. (destination counted) and from_tcp=.. (source
- * counted), total=.., out=.., largest=.. and drops=... Status 1 when packets were dropped: the
- * counts are then not to be trusted. */
+/* Prints "ready device=..". At the end it prints to_tcp=.. (destination counted), from_tcp=..
+ * (source counted), total=.., out=.., largest=.. and drops=.. . Status 1 when packets were dropped,
+ * because the counts are then wrong. */
 int command_sniff(const struct options *options)
 {
 	static struct sniff sniff;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Many connections at the same time, every byte checked. */
+/* Transfers over many connections at the same time, and compares every byte. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,9 @@
 #define CONNECTIONS_MAX 4000
 #define CHUNK		65536
 
-/* up: against serve --mode sink; down: against --mode source with the same --bytes and --seed;
- * both: against --mode echo. */
+/* up needs serve --mode sink, both needs --mode echo. down needs --mode source with the same
+ * --bytes and
+ * --seed. */
 enum direction {
 	BOTH,
 	UP,
@@ -78,7 +79,7 @@ static const char *stream_send(struct transfer *transfer, struct stream *stream)
 	return NULL;
 }
 
-/* At the end of the stream: is what came all that had to come? */
+/* Whether all bytes had come when the stream ended. */
 static const char *stream_verdict(const struct transfer *transfer, const struct stream *stream)
 {
 	char digest[DIGEST_TEXT];
@@ -149,7 +150,7 @@ static void transfer_open(struct transfer *transfer, long index,
 	struct stream *stream = &transfer->streams[index];
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = stream};
 
-	/* What the server makes up is the same for all connections. */
+	/* The server makes up the same bytes for all connections. */
 	stream->seed = (uint64_t)transfer->options->seed +
 		       (transfer->direction == DOWN ? 0 : (uint64_t)index);
 	stream->fd = connect_start(transfer->options, peer);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One socket with two lives: accepted from outside first, then connected to the outside. */
+/* Accepts a connection from outside and then connects the same socket to the outside. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "peer.h"
 
-/* The first connection that comes to a port of any IPv4 address, or -errno. */
+/* Returns the first connection to the port, at any IPv4 address, or -errno. */
 static int accept_one(uint16_t port, int64_t deadline_us)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -46,8 +46,8 @@ static int turn_to(int fd, const struct sockaddr_storage *peer, int64_t deadline
 	return connect_wait(fd, deadline_us);
 }
 
-/* Answers the one who connected, so that the kernel has sent from the accepted socket; then turns.
- * "turned result=ok received=N" once --send got an answer. */
+/* Answers the client, so that the kernel has sent from the accepted socket, and then connects anew.
+ * Prints "turned result=ok received=N" once --send got an answer. */
 int command_turn(const struct options *options)
 {
 	const char *text = options->send ? options->send : "turned\n";

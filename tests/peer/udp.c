@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Datagrams: one with its answer, and the server that echoes them. */
+/* Sends one datagram and waits for its answer; serves as an echo of datagrams. */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Time, signals, text and sockets: what all subcommands share. */
+/* Time, signals, text and sockets, which all subcommands share. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The application in the container: opens what it is asked for (/?url=URL) like any other program,
-// without proxy settings, and answers with what it got.
+// The application in the container. GET /?url=URL makes it open the URL without any proxy settings and answer
+// with the outcome.
 import http from 'node:http';
 import net from 'node:net';
 

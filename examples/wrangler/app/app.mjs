@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GET /?url=URL fetches it and says what came.
+// The application in the container. GET /?url=URL makes it fetch the URL and answer with the outcome.
 import http from 'node:http';
 
 http.createServer(async (request, response) => {
