@@ -3,7 +3,7 @@
 """Checks the project's prose: short sentences that start with their subject.
 
 tests/prose.py [FILE...] reads pages, comments, messages, help texts and test titles of these files, or
-of all files that git tracks. A sentence may have at most 25 words. It must not begin with "What" or
+of all files that git tracks or would add. A sentence may have at most 25 words. It must not begin with "What" or
 "Who" unless it is a question. Prints FILE:LINE for each violation. Status 1 when there is one.
 
 An inline code span counts as one word. Code blocks and indented blocks are not prose. A list item, a
@@ -261,7 +261,8 @@ def main(arguments):
     if arguments:
         names = arguments
     else:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         names = [name for name in listed.stdout.split("\0") if name and not SKIPPED.match(name)]
     found = 0
     read = 0

@@ -12,7 +12,7 @@
 #ifndef SIDESTEP_CONTROL_CLIENT_H
 #define SIDESTEP_CONTROL_CLIENT_H
 
-#include "control/control.h"
+#include "control/control_config.h"
 #include "control/control_origin.h"
 #include "lib/complaint.h"
 #include "lib/list.h"

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "control/control.h"
+#include "control/control_config.h"
 #include "proxy/policy.h"
 
 #define CONTROL_EGRESS_REASON_MAX 256

@@ -6,7 +6,7 @@
 #ifndef SIDESTEP_GATEWAY_CLIENT_H
 #define SIDESTEP_GATEWAY_CLIENT_H
 
-#include "gateway/gateway.h"
+#include "gateway/gateway_config.h"
 #include "lib/list.h"
 #include "stream/dial.h"
 #include "stream/loop.h"

@@ -3,7 +3,7 @@
 #ifndef SIDESTEP_OPTIONS_VALUE_H
 #define SIDESTEP_OPTIONS_VALUE_H
 
-#include "lib/options.h"
+#include "lib/options_entry.h"
 
 /* Parses @text into @field, or appends it to a list. Returns 0, -EINVAL when @text is no value of
  * the entry's type, -ERANGE for a prefix with host bits, -E2BIG or -ENOMEM for lists. */

@@ -7,9 +7,6 @@
 
 #include "lib/util.h"
 
-#define container_of(pointer, type, member)                                                        \
-	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-
 static enum http_verdict refuse(struct control_request *request, unsigned int status,
 				const char *reason)
 {

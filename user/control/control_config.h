@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The settings of a control API, which its parts share. */
+#ifndef SIDESTEP_CONTROL_CONFIG_H
+#define SIDESTEP_CONTROL_CONFIG_H
+
+#include "lib/address.h"
+#include "lib/socket_address.h"
+#include "proxy/policy.h"
+#include "proxy/proxy.h"
+#include "stream/dial.h"
+#include "tls/tls_authority.h"
+
+/* The pointers stay the caller's and outlive the control. */
+struct control_config {
+	struct endpoint address; /* to listen on */
+	struct proxy *proxy;	 /* proxy_set_gateway() */
+	struct policy *policy;
+	const struct tls_authority *tls; /* NULL: GET /ca is 404 */
+	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */
+	struct dial_announcer announcer; /* told of the tunnels' sockets, in the control's thread */
+	/* The gateway's port has changed. Called in the control's thread; may be NULL. */
+	void (*gateway_changed)(void *context, const struct socket_address *gateway);
+	void *context;
+};
+
+#endif
