@@ -7,8 +7,8 @@
  *	GET /ca		the CA certificate
  *	CONNECT		a tunnel into the container, to the literal address in X-Dst-Addr
  *
- * Unknown JSON fields are ignored (control_egress.h), and so are bytes behind a request, except
- *behind a CONNECT. Limits:
+ * Unknown JSON fields are ignored (control_egress.h), and so are bytes behind a request other than
+ * CONNECT. Limits:
  *
  *	16 KiB	the head
  *	64 KiB	the body

@@ -6,8 +6,8 @@
  *
  * Every field may be absent, and then stays as it is. Unknown fields are ignored, as Go's decoder
  * ignores them, because a newer workerd may send more. A body without any known field is an error.
- *So is a field that comes twice or is null, a nesting deeper than 16, and anything behind the
- *object.
+ * So is a field that comes twice or is null, a nesting deeper than 16, and anything behind the
+ * object.
  */
 #ifndef SIDESTEP_CONTROL_EGRESS_H
 #define SIDESTEP_CONTROL_EGRESS_H

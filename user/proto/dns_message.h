@@ -50,8 +50,8 @@ struct dns_question {
  *	-EBADMSG	do not answer it: the header is incomplete, or it is an answer itself.
  *
  * The records behind the question are walked to find the EDNS OPT record (RFC 6891). Bytes behind
- *the last one are ignored. A compressed name in the question is refused, because it has nothing in
- *front of it to point to.
+ * the last one are ignored. A compressed name in the question is refused, because it has nothing in
+ * front of it to point to.
  */
 int dns_query_parse(const void *message, size_t size, struct dns_question *ret_question);
 

@@ -4,15 +4,18 @@
  * gateway.
  *
  * It moves bytes between the sides of a struct relay, in place of that relay's own pump, and keeps
- *its limits. Bytes that one side does not take are kept, bounded, and the other side is not read
+ * its limits. Bytes that one side does not take are kept, bounded, and the other side is not read
  * meanwhile.
  *
  * It passes each end on by its meaning (RFC 8446 section 6.1):
+ *
  *	application's close_notify	FIN to the gateway; bytes still flow back
- *	gateway's FIN			close_notify, then FIN to the application, which may
- *continue application's FIN alone		a truncation: all bytes before it, then RST to the
- *gateway RST of either			RST to the other failed handshake		the alert,
- *then FIN to the application; RST to the gateway
+ *	gateway's FIN			close_notify, then FIN to the application
+ *	application's FIN alone		a truncation: all bytes before it, then RST to the gateway
+ *	RST of either			RST to the other
+ *	failed handshake		the alert and FIN to the application, RST to the gateway
+ *
+ * After the gateway's FIN the application may continue to send.
  */
 #ifndef SIDESTEP_TLS_RELAY_H
 #define SIDESTEP_TLS_RELAY_H
