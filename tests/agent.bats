@@ -173,7 +173,7 @@ no_entries() {
 
 	# The table is gone, and the programs are attached.
 	[ -z "$(bed_exec app nft list ruleset)" ]
-	[ "$(bed_exec app sh -c 'ip rule; ip -6 rule' | grep -c "^99:")" = 0 ]
+	[ "$(bed_exec app sh -c 'ip rule; ip -6 rule' | grep -c "^9[89]:")" = 0 ]
 	settled 5
 	[ "$(bed_programs bed_exec app)" = "$BED_PROGRAMS" ]
 	status=$("$SIDESTEP" status --pin "$PIN")

@@ -205,6 +205,22 @@ guard_dropped() {
 	[ "$(counter steer_dns)" = 3 ]
 }
 
+@test "without a default route a DNS query is answered at once and does not loop" {
+	gateway
+	bed_exec app sh -c 'ip route del default; ip -6 route del default'
+	sidecar
+	for resolver in 1.1.1.1 2001:db8::1; do
+		run bed_exec app "$PEER" dns example.test A "@$resolver"
+		echo "$output"
+		[[ $output == *11.0.0.1* ]]
+	done
+	[ "$(counter steer_dns)" = 2 ]
+	# The proxy sends a few packets for each query, and the kernel refuses each.
+	own=$(counter own)
+	echo "own packets: ${own:-0}"
+	[ "${own:-0}" -le 10 ]
+}
+
 @test "a gateway outside the bridge is reached by the proxy's own connections" {
 	bed_spawn world gateway "$SIDESTEP" gateway --listen "192.0.2.1:8080" --server --log
 	bed_until 5 bed_listening world 8080

@@ -259,14 +259,19 @@ static void test_out_mark(void **state)
 	assert_int_equal(plan_make(&input, &without), 0);
 	input.out_mark = 0x51de57e9;
 	assert_int_equal(plan_make(&input, &with), 0);
-	/* Each family has one more rule, before all our others. */
-	assert_int_equal(with.lists[PLAN_RULE].count, without.lists[PLAN_RULE].count + 2);
+	/* Each family has two more rules, before all our others. */
+	assert_int_equal(with.lists[PLAN_RULE].count, without.lists[PLAN_RULE].count + 4);
 	rules = with.lists[PLAN_RULE].items;
 	for (i = 0; i < with.lists[PLAN_RULE].count; i++) {
-		assert_int_equal(rules[i].mark != 0, rules[i].priority == PLAN_RULE_OUT);
-		found += rules[i].mark == 0x51de57e9 && rules[i].table == RT_TABLE_MAIN;
+		assert_int_equal(rules[i].mark != 0, rules[i].priority <= PLAN_RULE_NO_WAY);
+		found += rules[i].mark == 0x51de57e9 && rules[i].table == RT_TABLE_MAIN &&
+			 rules[i].priority == PLAN_RULE_OUT;
 	}
 	assert_int_equal(found, 2);
+	/* A packet that may leave, and has no route there, goes nowhere else. */
+	assert_non_null(find_route(&with, "0.0.0.0/0", PLAN_TABLE_NO_WAY, RTN_UNREACHABLE));
+	assert_non_null(find_route(&with, "::/0", PLAN_TABLE_NO_WAY, RTN_UNREACHABLE));
+	assert_null(find_route(&without, "0.0.0.0/0", PLAN_TABLE_NO_WAY, RTN_UNREACHABLE));
 	plan_release(&with);
 	plan_release(&without);
 }

@@ -162,6 +162,8 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 	uint32_t anchor = family == AF_INET ? input->anchor_ifindex : LOOPBACK_IFINDEX;
 
 	routes_throw(input, plan, family);
+	if (input->out_mark)
+		(void)route_put(plan, &any, PLAN_TABLE_NO_WAY, RTN_UNREACHABLE);
 	if (family == AF_INET)
 		routes_reply(input, plan);
 	if (has_anchor(input, family))
@@ -183,9 +185,9 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 int plan_routes_make(const struct plan_input *input, struct plan *plan)
 {
 	/* Four throws for a bypassed prefix, two captures for a route, a reply for an address. Of
-	 * each family: one bound route for a link, and three for everything. */
+	 * each family: one bound route for a link, and four for everything. */
 	size_t room = 4 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
-		      2 * (input->link_count + 3) + input->address_count;
+		      2 * (input->link_count + 4) + input->address_count;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
@@ -227,8 +229,10 @@ static void rules_of_family(const struct plan_input *input, struct plan *plan, i
 {
 	size_t i;
 
-	if (input->out_mark)
+	if (input->out_mark) {
 		rule_put(plan, family, PLAN_RULE_OUT, RT_TABLE_MAIN)->mark = input->out_mark;
+		rule_put(plan, family, PLAN_RULE_NO_WAY, PLAN_TABLE_NO_WAY)->mark = input->out_mark;
+	}
 	if (captures(plan, family))
 		(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
 	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->suppress_default = true;
@@ -250,7 +254,7 @@ int plan_routes_rules(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
 
-	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 5)) < 0)
+	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 6)) < 0)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(families); i++)
 		rules_of_family(input, plan, families[i]);

@@ -16,11 +16,14 @@ enum plan_table {
 	PLAN_TABLE_BOUND,
 	/* IPv4 only: no effect while the anchor exists. Once it is gone, all is unreachable. */
 	PLAN_TABLE_ALIVE,
+	/* All is unreachable: for packets that may leave where the main table has no route. */
+	PLAN_TABLE_NO_WAY,
 };
 
 /* Priorities of our rules. They come right after the local table's rule (0). */
 enum plan_rule_priority {
-	PLAN_RULE_OUT = 99, /* packets with the datapath's out mark use the main table */
+	PLAN_RULE_OUT = 98, /* packets with the datapath's out mark use the main table */
+	PLAN_RULE_NO_WAY,   /* and go nowhere else, or they would come back to the proxy */
 	PLAN_RULE_CAPTURE,
 	PLAN_RULE_CONNECTED, /* the main table without its default route */
 	PLAN_RULE_BOUND,
