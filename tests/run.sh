@@ -8,7 +8,8 @@
 #
 # Prints the output of each file in the order of the arguments, the ten files that took longest, the
 # failures and the skips. The last line is: N passed, N failed, N skipped. A file fails when it ends with a
-# status other than 0, prints another number of results than it planned, or takes too long. A skip must give its reason: the missing feature. In CI (CI=true) every skip fails.
+# status other than 0, prints another number of results than it planned, or takes too long. A skip must give
+# its reason, the missing feature. In CI (CI=true) every skip fails.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1

@@ -88,8 +88,10 @@ static void test_network_namespaces(void **state)
 	assert_int_equal(netns_cookie_of(-1, &cookie), -EBADF);
 	assert_int_equal(pthread_create(&thread, NULL, move_through_namespaces, NULL), 0);
 	assert_int_equal(pthread_join(thread, &reason), 0);
-	if (reason)
+	if (reason) {
+		print_message("%s is not there\n", (const char *)reason);
 		skip();
+	}
 }
 
 static void test_socket_addresses(void **state)

@@ -16,8 +16,8 @@
 #include "net/instance_lock.h"
 #include "sidecar/preflight.h"
 #include "sidecar/sidecar_options.h"
+#include "sidestep.h"
 
-#define LOOPBACK_IFINDEX 1
 /* Linux 6.6; libbpf 1.1 does not name it. */
 #define ATTACH_TCX_INGRESS 46
 

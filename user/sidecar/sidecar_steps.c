@@ -22,10 +22,9 @@
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
 #include "sidecar/preflight.h"
+#include "sidestep.h"
 #include "steering/steering.h"
 #include "tls/tls_authority.h"
-
-#define LOOPBACK_IFINDEX 1
 
 static int open_signals(struct sidecar *sidecar)
 {

@@ -6,8 +6,7 @@
 #include <linux/rtnetlink.h>
 
 #include "lib/util.h"
-
-#define LOOPBACK_IFINDEX 1
+#include "sidestep.h"
 
 static const int families[] = {AF_INET, AF_INET6};
 
