@@ -2,23 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # image/build.sh ARCHITECTURE - writes the container image, without Docker, root or a network:
 #
-#   $BUILD/image/rootfs        what is in it; the top-level Dockerfile takes it from there
+#   $BUILD/image/rootfs        its files, from which the top-level Dockerfile builds
 #   $BUILD/image/sidestep.tar  for `docker load`; also an OCI image layout (podman, skopeo)
 #
-# ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/sidestep is the program (Makefile).
-# $SYSROOT is where libraries and cp come from; empty: this machine. Same inputs, same bytes:
-# names sorted, owners 0, all times $SOURCE_DATE_EPOCH (default: that of the last commit).
+# ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/sidestep is the program (Makefile). Libraries and cp
+# come from below $SYSROOT, or from this machine if that is empty. The same inputs give the same bytes: names
+# are sorted, owners are 0, and all times are $SOURCE_DATE_EPOCH (default: that of the last commit).
 #
-# How the program is linked, and why (Debian 12, amd64, gzip -9 of the whole; time of
-# `sidestep version`, /bin/true takes 0.8 ms):
+# The ways to link were compared on Debian 12, amd64. Sizes are those of the whole image after gzip -9. Times
+# are those of `sidestep version`, where /bin/true takes 0.8 ms:
 #
-#   as it was with libcurl                   9.4 MB   6.4 ms   Kerberos, LDAP, GnuTLS ...: so no libcurl
+#   with libcurl                             9.4 MB   6.4 ms   it brings Kerberos, LDAP and GnuTLS
 #   shared objects for everything            4.8 MB   2.4 ms
-#   archives, wherever Debian has them       4.4 MB   1.4 ms   this is what is done
-#   all static                               -        -        no archive of libmnl
+#   archives, wherever Debian has them       4.4 MB   1.4 ms   chosen
+#   all static                               -        -        libmnl has no archive
 #
-# So: archives of libbpf, libelf, zlib, jansson, libcap, OpenSSL and libnftnl; shared objects for the
-# rest. LICENSE.md says under which licence the result may be passed on.
+# The archives are those of libbpf, libelf, zlib, jansson, libcap, OpenSSL and libnftnl. LICENSE.md says under
+# which licence the result may be passed on.
 set -eu
 
 architecture=$1
@@ -51,7 +51,7 @@ find_library() {
 	die "no $1 for $architecture below ${SYSROOT:-/}usr/lib/$multiarch; run: tests/deps.sh image"
 }
 
-# add_library SONAME - it, and what it needs, where the image's loader looks first.
+# add_library SONAME - adds the library and those that it needs, where the image's loader looks first.
 add_library() {
 	case $1 in ld-linux*) return ;; esac
 	[ ! -e "$root/lib/$multiarch/$1" ] || return 0
@@ -61,15 +61,15 @@ add_library() {
 	add_libraries "$root/lib/$multiarch/$1"
 }
 
-# add_libraries FILE - what it needs.
+# add_libraries FILE - adds the libraries that the file needs.
 add_libraries() {
 	for name in $(needed "$1"); do
 		add_library "$name"
 	done
 }
 
-# add_licence PACKAGE - Debian's record of it; a library's package bears the name of its soname
-# (with a suffix where the size of time_t has changed).
+# add_licence PACKAGE - adds Debian's licence text. A library's package has the name of its soname, with a
+# suffix where the size of time_t has changed.
 add_licence() {
 	for file in "$SYSROOT/usr/share/doc/$1"*/copyright; do
 		if [ -e "$file" ]; then
@@ -96,8 +96,8 @@ loader=$("$READELF" -lW "$root/usr/bin/sidestep" |
 install -D -m 755 "$(find_library "${loader##*/}")" "$root$loader"
 add_libraries "$root/usr/bin/sidestep"
 
-# Snapshots of directories are made by running the image with /bin/cp -a. GNU's keeps all: busybox's
-# cuts times to seconds, forgets those of links and extended attributes, and is twice the size.
+# workerd runs the image with /bin/cp -a for snapshots of directories. GNU's cp keeps everything. Busybox's is
+# twice the size, cuts times to seconds, and drops extended attributes and the times of links.
 install -m 755 "$SYSROOT/bin/cp" "$root/bin/cp"
 add_libraries "$root/bin/cp"
 install -D -m 644 -t "$root/usr/share/doc/sidestep" LICENSE.md
@@ -106,22 +106,22 @@ for package in coreutils libbpf-dev libelf-dev zlib1g-dev libzstd-dev libjansson
 	libssl-dev libnftnl-dev; do
 	add_licence "$package"
 done
-# Its source, or where the distribution has no source of it, its archive (Makefile).
+# llhttp is compiled from its source, or linked where the distribution packages a library (Makefile).
 if [ -e /usr/share/llhttp ]; then
 	SYSROOT='' add_licence node-llhttp
 else
 	add_licence libllhttp-dev
 fi
 
-# The layer and the three documents that describe it.
-# https://github.com/opencontainers/image-spec (image-layout.md, config.md, manifest.md);
-# manifest.json is what `docker load` reads.
+# The layer comes with three documents that describe it
+# (https://github.com/opencontainers/image-spec: image-layout.md, config.md, manifest.md). `docker load` reads
+# manifest.json.
 blobs=$out/layout/blobs/sha256
 mkdir -p "$blobs"
 pack() {
 	tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --format=ustar "$@"
 }
-# blob MEDIA-TYPE FILE - files it under its digest; prints its descriptor.
+# blob MEDIA-TYPE FILE - files the file under its digest, and prints its descriptor.
 blob() {
 	digest=$(sha256sum "$2" | cut -d' ' -f1)
 	size=$(wc -c <"$2")

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# image/make.sh ARCHITECTURE - the image for amd64 or arm64, on either: builds the program, with a
-# cross compiler and Debian's libraries of the other architecture where that is called for, and
-# puts the image together (image/build.sh). Output: build/image, or build/ARCHITECTURE/image.
+# image/make.sh ARCHITECTURE - builds the program and the image (image/build.sh) for amd64 or arm64, on either.
+# For the other architecture it uses a cross compiler and Debian's libraries. The image is written to
+# build/image, or to build/ARCHITECTURE/image.
 set -eu
 
 architecture=$1
