@@ -92,9 +92,13 @@ largest_packet() {
 	bed_spawn app server "$PEER" serve 7001 --mode echo
 	bed_wait_line server ready
 	sidecar
-	for destination in 192.0.2.77 2001:db8:9::9; do
-		[ "$(largest_packet lo bed_exec app "$PEER" transfer "$destination" 9000 \
+	exceeds() {
+		[ "$(largest_packet lo bed_exec app "$PEER" transfer "$1" 9000 \
 			--bytes 50000000 --direction up --timeout 20)" -gt 100000 ]
+	}
+	# On a busy machine TCP may not fill such a packet during a whole transfer.
+	for destination in 192.0.2.77 2001:db8:9::9; do
+		exceeds "$destination" || exceeds "$destination" || exceeds "$destination"
 	done
 	for local in "$BED_APP" "$BED_APP6"; do
 		largest=$(largest_packet eth0 bed_exec outside "$PEER" transfer "$local" 7001 \
