@@ -67,8 +67,16 @@ start_job() {
 }
 
 end_job() {
-	local process status=0 job
-	wait -n -p process "${!running[@]}" || status=$?
+	local process='' status=0 job
+	wait -n -p process "${!running[@]}" 2>/dev/null || status=$?
+	if [ -z "${process:-}" ]; then
+		# bash forgets the job, but not the status, of a process that a signal ended between two waits.
+		for process in "${!running[@]}"; do
+			kill -0 "$process" 2>/dev/null || break
+		done
+		status=0
+		wait "$process" || status=$?
+	fi
 	job=${running[$process]}
 	unset "running[$process]"
 	took[job]=$(((${EPOCHREALTIME/[.,]/} - began[job]) / 100000))
