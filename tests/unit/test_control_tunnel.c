@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 
 #include "lib/log.h"
+#include "lib/util.h"
 #include "support/control_bed.h"
 #include "support/peer.h"
 #include "support/two_netns.h"
@@ -45,7 +47,6 @@ static void tunnel_carries_both_ways(void **state)
 	int target, fd = open_tunnel(bed, "early", &target);
 
 	(void)state;
-	assert_int_equal(bed->owned, 1);
 	say(fd, " late");
 	assert_int_equal(recv(target, text, 10, MSG_WAITALL), 10);
 	assert_string_equal(text, "early late");
@@ -120,7 +121,60 @@ static void tunnel_refusals_say_why(void **state)
 		    "Connection refused");
 	control_ask("CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: [::1]:1\r\n\r\nearly", 400,
 		    "Connection refused");
-	control_ask("CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: 192.0.2.1:80\r\n\r\n", 400, "unreachable");
+	control_bed_free(bed);
+}
+
+/* Expects a refusal, and that nobody has connected to @outside. */
+static void expect_no_tunnel(const char *target, int outside)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: %s\r\n\r\n",
+		       target);
+	control_ask(text, 400, "no address of this network namespace");
+	assert_int_equal(poll(&(struct pollfd) {.fd = outside, .events = POLLIN}, 1, 0), 0);
+}
+
+/* A tunnel does not lead out, neither to the client itself nor beyond it. The namespace's own
+ * addresses can all be reached. */
+static void tunnel_leads_only_inside(void **state)
+{
+	static const char *const own[] = {"127.0.0.1", "127.9.9.9", "0.0.0.0",	      HOME_IPV4,
+					  "[::1]",     "[::]",	    "[" HOME_IPV6 "]"};
+	struct control_bed *bed = control_bed_new(false);
+	int outside = socket_in(far_netns, AF_INET6);
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(40080)};
+	char text[256];
+	size_t i;
+
+	(void)state;
+	assert_int_equal(bind(outside, (struct sockaddr *)&any, sizeof(any)), 0);
+	assert_int_equal(listen(outside, 16), 0);
+	/* The connection itself is possible. */
+	close(control_dial_from(home_netns, FAR_IPV4 ":40080"));
+	close(accept4(outside, NULL, NULL, SOCK_CLOEXEC));
+	expect_no_tunnel(FAR_IPV4 ":40080", outside);
+	expect_no_tunnel("[" FAR_IPV6 "]:40080", outside);
+	expect_no_tunnel("192.0.2.1:80", outside);
+	expect_no_tunnel("[2001:db8::1]:80", outside);
+	close(outside);
+	for (i = 0; i < ARRAY_SIZE(own); i++) {
+		(void)snprintf(text, sizeof(text),
+			       "CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: %s:1\r\n\r\n", own[i]);
+		control_ask(text, 400, "Connection refused");
+	}
+	control_bed_free(bed);
+}
+
+/* No tunnel leads to a broadcast address or a group. */
+static void tunnel_has_one_peer(void **state)
+{
+	struct control_bed *bed = control_bed_new(false);
+
+	(void)state;
+	control_ask("CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: 10.9.0.255:80\r\n\r\n", 400, "cannot");
+	control_ask("CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: 224.0.0.1:80\r\n\r\n", 400, "cannot");
+	control_ask("CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: [ff02::1]:80\r\n\r\n", 400, "");
 	control_bed_free(bed);
 }
 
@@ -166,6 +220,8 @@ int main(void)
 		cmocka_unit_test(tunnel_carries_both_ways),
 		cmocka_unit_test(reset_passes_as_reset),
 		cmocka_unit_test(tunnel_refusals_say_why),
+		cmocka_unit_test(tunnel_leads_only_inside),
+		cmocka_unit_test(tunnel_has_one_peer),
 		cmocka_unit_test(thousand_tunnels_leave_nothing),
 	};
 

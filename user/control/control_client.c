@@ -209,6 +209,14 @@ static void tunnel_failed(struct control_client *client, int error)
 	char target[ADDRESS_TEXT_MAX], suffix[COMPLAINT_SUFFIX_MAX], text[256];
 
 	endpoint_format((const struct sockaddr *)&client->tunnel.target.address, target);
+	if (error == -EXDEV) {
+		(void)snprintf(text, sizeof(text),
+			       "%s is no address of this network namespace; CONNECT leads only "
+			       "into the container",
+			       target);
+		client_refuse_logged(client, 400, text);
+		return;
+	}
 	if (client_complains(client, CONTROL_COMPLAINT_DIAL, suffix))
 		log_warning("control: CONNECT to %s for %s failed: %s; is the application "
 			    "listening there?%s",
@@ -269,7 +277,7 @@ static void open_tunnel(struct control_client *client)
 	leave_list(client);
 	enter_list(client, &clients->tunnels);
 	client->state = CONTROL_DIAL;
-	error = control_tunnel_dial(&client->tunnel, &clients->dialer, &clients->config.announcer);
+	error = control_tunnel_dial(&client->tunnel, &clients->dialer);
 	if (error < 0)
 		tunnel_failed(client, error);
 }

@@ -7,7 +7,6 @@
 #include "lib/socket_address.h"
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
-#include "stream/dial.h"
 #include "tls/tls_authority.h"
 
 /* The pointers stay the caller's and outlive the control. */
@@ -17,7 +16,6 @@ struct control_config {
 	struct policy *policy;
 	const struct tls_authority *tls; /* NULL: GET /ca is 404 */
 	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */
-	struct dial_announcer announcer; /* told of the tunnels' sockets, in the control's thread */
 	/* The gateway's port has changed. Called in the control's thread; may be NULL. */
 	void (*gateway_changed)(void *context, const struct socket_address *gateway);
 	void *context;

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/control_tunnel.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
 #include "lib/util.h"
 #include "stream/relay_pump.h"
 
@@ -25,16 +30,42 @@ void control_tunnel_init(struct control_tunnel *tunnel, struct relay_pool *pool)
 	tunnel->dial.done = dial_done;
 }
 
-int control_tunnel_dial(struct control_tunnel *tunnel, struct dialer *dialer,
-			const struct dial_announcer *announcer)
+/*
+ * Binds the socket to the address that it will connect to, with a port of the kernel's choice. The
+ * kernel accepts only the namespace's own addresses. Even if the address is removed before the
+ * connection, or net.ipv*.ip_nonlocal_bind is set, a connection between one and the same address
+ * reaches nobody else.
+ */
+static int bind_to_target(int fd, const struct sockaddr *target, socklen_t size)
 {
+	struct sockaddr_storage storage = {0};
+	static const int one = 1;
+
+	memcpy(&storage, target, size);
+	if (target->sa_family == AF_INET)
+		((struct sockaddr_in *)&storage)->sin_port = 0;
+	else
+		((struct sockaddr_in6 *)&storage)->sin6_port = 0;
+	/* The port is chosen as the socket connects, so other tunnels do not use it up. */
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	return bind(fd, (const struct sockaddr *)&storage, size) < 0 ? -errno : 0;
+}
+
+int control_tunnel_dial(struct control_tunnel *tunnel, struct dialer *dialer)
+{
+	/* The datapath does not learn of the socket and treats it like the application's. */
+	static const struct dial_announcer nobody = {0};
 	const struct sockaddr *target = (const struct sockaddr *)&tunnel->target.address;
-	int fd = dial_socket(announcer, target);
+	socklen_t size = endpoint_size(&tunnel->target);
+	_cleanup_close_ int fd = dial_socket(&nobody, target);
+	int error;
 
 	if (fd < 0)
 		return fd;
-	return dial_start(&tunnel->dial, dialer, &tunnel->relay.side[1], fd, target,
-			  endpoint_size(&tunnel->target));
+	error = bind_to_target(fd, target, size);
+	if (error < 0)
+		return error == -EADDRNOTAVAIL ? -EXDEV : error;
+	return dial_start(&tunnel->dial, dialer, &tunnel->relay.side[1], TAKE_FD(fd), target, size);
 }
 
 void control_tunnel_relay(struct control_tunnel *tunnel)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tunnel into the container: connects to the target of a CONNECT and relays bytes both ways.
+ * A tunnel into the container: connects to the target of a CONNECT and relays bytes both ways. The
+ * target is an address of the network namespace, loopback included, and nothing else.
  *
  * The object knows neither requests nor answers. Its owner decides on the target, tells the client,
  * and frees the tunnel.
@@ -31,9 +32,9 @@ struct control_tunnel {
  * control_tunnel_relay(). */
 void control_tunnel_init(struct control_tunnel *tunnel, struct relay_pool *pool);
 
-/* Connects to tunnel->target. Returns 0, and dialed() follows; or negative errno. */
-int control_tunnel_dial(struct control_tunnel *tunnel, struct dialer *dialer,
-			const struct dial_announcer *announcer);
+/* Connects to tunnel->target. Returns 0, and dialed() follows; or negative errno. -EXDEV: the
+ * target is no address of the namespace. */
+int control_tunnel_dial(struct control_tunnel *tunnel, struct dialer *dialer);
 
 /* Takes both sides over and relays. May call done() before it returns. */
 void control_tunnel_relay(struct control_tunnel *tunnel);

@@ -63,8 +63,8 @@ void sidecar_datapath_set_gateway(struct sidecar_datapath *datapath,
 /* Records the inbound connections that are older than the datapath. */
 void sidecar_datapath_seed(struct sidecar_datapath *datapath, struct steering *steering);
 
-/* An announcer and hooks for the proxy and the control API. Their @context is the struct
- * sidecar_datapath. Thread safe. */
+/* An announcer for the proxy and the preflight, and hooks for the proxy. Their @context is the
+ * struct sidecar_datapath. Thread safe. */
 int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *destination);
 void sidecar_datapath_flow_update(void *context, const struct flow *flow);
 void sidecar_datapath_flow_close(void *context, const struct flow *flow);

@@ -350,7 +350,6 @@ static int start_control(struct sidecar *sidecar)
 		.tls = sidecar->tls,
 		.gateway = *sidecar->gateway,
 		.context = sidecar,
-		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
 		.gateway_changed = gateway_changed,
 	};
 

@@ -15,13 +15,6 @@
 #include "support/peer.h"
 #include "support/two_netns.h"
 
-static int own_socket(void *context, int fd, const struct sockaddr *destination)
-{
-	assert_true(fd >= 0 && destination);
-	(void)atomic_fetch_add(&((struct control_bed *)context)->owned, 1);
-	return 0;
-}
-
 static void gateway_changed(void *context, const struct socket_address *gateway)
 {
 	struct control_bed *bed = context;
@@ -51,9 +44,7 @@ struct control_bed *control_bed_new(bool tls)
 				     .peek_ms = 20,
 				     .connect_ms = 2000,
 				     .answer_ms = 2000};
-	struct control_config config = {.announcer = {own_socket, bed},
-					.gateway_changed = gateway_changed,
-					.context = bed};
+	struct control_config config = {.gateway_changed = gateway_changed, .context = bed};
 	struct endpoint gateway;
 
 	assert_int_equal(endpoint_parse("127.0.0.1:1", &gateway), 0);

@@ -23,7 +23,6 @@ struct control_bed {
 	struct tls_authority *tls;
 	int target; /* a listening socket in "home", for tunnels */
 	char target_text[ADDRESS_TEXT_MAX];
-	atomic_int owned;   /* sockets that were announced */
 	atomic_int changed; /* calls of gateway_changed(), and its last port */
 	atomic_int port;
 };
