@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "lib/log.h"
+#include "lib/util.h"
 #include "support/control_bed.h"
 #include "support/peer.h"
 #include "support/two_netns.h"
@@ -218,6 +219,55 @@ static void inside_is_refused(void **state)
 	control_bed_free(bed);
 }
 
+/* Asks from "far" with the source address @from. */
+static void ask_from(const char *from, const char *to, const char *request, int status,
+		     const char *contains)
+{
+	struct endpoint source, address;
+	int fd;
+
+	assert_int_equal(endpoint_parse(from, &source), 0);
+	assert_int_equal(endpoint_parse(to, &address), 0);
+	fd = socket_in(far_netns, address.address.ss_family);
+	assert_int_equal(bind(fd, (struct sockaddr *)&source.address, endpoint_size(&source)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address.address, endpoint_size(&address)),
+			 0);
+	say(fd, request);
+	control_expect_answer(fd, status, contains);
+}
+
+/* The application's neighbours on the network get 403 for all three requests. */
+static void neighbours_are_refused(void **state)
+{
+	static const char *const requests[] = {
+		"PUT /egress HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{\"port\":5}",
+		"GET /ca HTTP/1.1\r\nHost: a\r\n\r\n",
+		"CONNECT a:1 HTTP/1.1\r\nX-Dst-Addr: 127.0.0.1:1\r\n\r\n",
+	};
+	static const int want[] = {204, 404, 400};
+	struct control_bed *bed = control_bed_new(false);
+	size_t i;
+
+	(void)state;
+	enter_netns(far_netns);
+	add_address("far0", "10.9.0.7", 24);
+	add_address("far0", CONTROL_ALLOWED, 24);
+	add_address("far0", "fd00:9::7", 64);
+	enter_netns(home_netns);
+	for (i = 0; i < ARRAY_SIZE(requests); i++) {
+		ask_from("10.9.0.7:0", HOME_IPV4 ":39001", requests[i], 403, "--control-allow");
+		ask_from("[fd00:9::7]:0", "[" HOME_IPV6 "]:39001", requests[i], 403,
+			 "--control-allow");
+		assert_int_equal(bed->changed, 0);
+	}
+	for (i = 0; i < ARRAY_SIZE(requests); i++) {
+		ask_from(CONTROL_ALLOWED ":0", HOME_IPV4 ":39001", requests[i], want[i], "");
+		ask_from(FAR_IPV4 ":0", HOME_IPV4 ":39001", requests[i], want[i], "");
+		ask_from("[" FAR_IPV6 "]:0", "[" HOME_IPV6 "]:39001", requests[i], want[i], "");
+	}
+	control_bed_free(bed);
+}
+
 static void *put_often(void *context)
 {
 	int i, port = *(int *)context;
@@ -296,6 +346,7 @@ int main(void)
 		cmocka_unit_test(slow_requests_end),
 		cmocka_unit_test(oldest_waiting_makes_room),
 		cmocka_unit_test(inside_is_refused),
+		cmocka_unit_test(neighbours_are_refused),
 		cmocka_unit_test(concurrent_puts_stay_consistent),
 		cmocka_unit_test(taken_port_is_an_error),
 		cmocka_unit_test(unix_gateway_has_no_port),

@@ -143,6 +143,31 @@ static void address_added_later_is_seen(void **state)
 	expect_inside("0.0.0.0:39001", client, HOME_IPV4 ":39001", "an address of");
 }
 
+static int stranger(int client, const char *to)
+{
+	int listener = listen_at("[::]:39001");
+	struct pair pair = pair_of(listener, client, to);
+	const char *why;
+	int found = control_origin_stranger(origin, pair.accepted, &why);
+
+	pair_close(&pair);
+	close(listener);
+	return found;
+}
+
+/* Routes that come and go later are seen. */
+static void gateway_is_no_stranger(void **state)
+{
+	(void)state;
+	assert_int_equal(stranger(socket_in(far_netns, AF_INET), HOME_IPV4 ":39001"), 1);
+	add_default_routes();
+	assert_int_equal(stranger(socket_in(far_netns, AF_INET), HOME_IPV4 ":39001"), 0);
+	assert_int_equal(stranger(socket_in(far_netns, AF_INET6), "[" HOME_IPV6 "]:39001"), 0);
+	delete_default_routes();
+	assert_int_equal(stranger(socket_in(far_netns, AF_INET), HOME_IPV4 ":39001"), 1);
+	assert_int_equal(stranger(socket_in(far_netns, AF_INET6), "[" HOME_IPV6 "]:39001"), 1);
+}
+
 /* Adds a route that makes foreign addresses local, as sidestep's own do. */
 static void route_foreign_to_lo(void)
 {
@@ -264,6 +289,7 @@ int main(void)
 		cmocka_unit_test(other_namespace_is_outside),
 		cmocka_unit_test(listener_at_the_peers_port_is_no_mirror),
 		cmocka_unit_test(address_added_later_is_seen),
+		cmocka_unit_test(gateway_is_no_stranger),
 		cmocka_unit_test(mirrored_socket_is_found),
 		cmocka_unit_test(loopback_is_not_heard),
 	};

@@ -120,8 +120,10 @@ static int control_init(struct control *control)
 	if (error < 0)
 		return log_errno(error, "cannot create the control API");
 	control_client_setup(clients);
+	clients->gate.allow = clients->config.allow;
+	clients->gate.allow_count = clients->config.allow_count;
 	loop_on_wake(clients->loop, control_woken, control);
-	error = control_origin_new(&clients->origin);
+	error = control_origin_new(&clients->gate.origin);
 	if (error < 0)
 		return log_errno(error, "cannot tell the origin of control requests (netlink)");
 	return 0;
@@ -183,7 +185,7 @@ void control_free(struct control *control)
 	}
 	acceptor_reserve_close(&control->reserve);
 	relay_pool_free(control->clients.pool);
-	control_origin_free(control->clients.origin);
+	control_origin_free(control->clients.gate.origin);
 	loop_free(control->clients.loop);
 	free(control);
 }

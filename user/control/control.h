@@ -18,7 +18,8 @@
  *	16384	tunnels; a further one is refused (503)
  *
  * Requests from inside the network namespace are refused (403) and logged, because the application
- * must not rewrite its own policy.
+ * must not rewrite its own policy. So are those of neighbours on the network. Only the host and the
+ * clients that it lets through may ask, and the addresses that the owner allows.
  */
 #ifndef SIDESTEP_CONTROL_H
 #define SIDESTEP_CONTROL_H

@@ -424,34 +424,20 @@ fail:
 	return NULL;
 }
 
-static void refuse_inside(struct control_client *client, int inside, const char *why)
-{
-	char suffix[COMPLAINT_SUFFIX_MAX];
-
-	control_origin_unguard(client_side(client)->fd);
-	if (client_complains(client, CONTROL_COMPLAINT_INSIDE, suffix))
-		log_warning("control: request of %s refused (403): it comes from %s, and the "
-			    "application must not change its own policy%s",
-			    client->peer, inside > 0 ? why : strerror(-inside), suffix);
-	client_refuse(client, 403,
-		      "requests from inside the container are refused; ask from the host, through "
-		      "the published port");
-}
-
 void control_client_accept(struct control_clients *clients, int fd, const struct sockaddr *peer)
 {
-	const char *why = NULL;
-	int inside = control_origin_inside(clients->origin, fd, &why);
+	const char *answer = NULL;
+	int error = control_gate_judge(&clients->gate, fd, peer, &answer);
 	struct control_client *client;
 
-	if (inside == -ENOTCONN) {
+	if (error == -ENOTCONN) {
 		(void)close(fd);
 		return;
 	}
-	if (inside != 0) {
-		client = client_new(clients, fd, peer, &clients->inside, CONTROL_INSIDE_MAX);
+	if (error < 0) {
+		client = client_new(clients, fd, peer, &clients->refused, CONTROL_REFUSED_MAX);
 		if (client)
-			refuse_inside(client, inside, why);
+			client_refuse(client, 403, answer);
 		return;
 	}
 	client = client_new(clients, fd, peer, &clients->waiting, CONTROL_WAITING_MAX);
@@ -466,14 +452,14 @@ void control_client_setup(struct control_clients *clients)
 	loop_timer_class_init(clients->loop, &clients->request_class, CONTROL_REQUEST_MS);
 	loop_timer_class_init(clients->loop, &clients->linger_class, CONTROL_LINGER_MS);
 	list_init(&clients->waiting.by_age);
-	list_init(&clients->inside.by_age);
+	list_init(&clients->refused.by_age);
 	list_init(&clients->tunnels.by_age);
 	dialer_init(&clients->dialer, clients->loop, CONTROL_DIAL_MS);
 }
 
 void control_client_reset_all(struct control_clients *clients)
 {
-	struct control_list *const lists[] = {&clients->waiting, &clients->inside,
+	struct control_list *const lists[] = {&clients->waiting, &clients->refused,
 					      &clients->tunnels};
 	size_t i;
 

@@ -13,17 +13,18 @@
 #define SIDESTEP_CONTROL_CLIENT_H
 
 #include "control/control_config.h"
-#include "control/control_origin.h"
+#include "control/control_gate.h"
 #include "lib/complaint.h"
 #include "lib/list.h"
 #include "stream/dial.h"
 #include "stream/loop.h"
 #include "stream/relay.h"
 
-/* Most connections without a tunnel, from outside and inside; and most tunnels. Beyond the first
- * two limits the oldest connection is reset, beyond the third a CONNECT is refused (503). */
+/* Most connections without a tunnel, and of these that are refused by origin; and most tunnels.
+ * Beyond the first two limits the oldest connection is reset, beyond the third a CONNECT is refused
+ * (503). */
 #define CONTROL_WAITING_MAX 256
-#define CONTROL_INSIDE_MAX  32
+#define CONTROL_REFUSED_MAX 32
 #define CONTROL_TUNNELS_MAX 16384
 
 /* Time limits for the whole request, for the connection to a tunnel's target, and for lingering. */
@@ -31,9 +32,8 @@
 #define CONTROL_DIAL_MS	   10000
 #define CONTROL_LINGER_MS  1000
 
-/* Messages that peers can cause, each limited by itself. */
+/* Messages that clients can cause, each limited by itself. */
 enum control_complaint {
-	CONTROL_COMPLAINT_INSIDE,
 	CONTROL_COMPLAINT_REQUEST,
 	CONTROL_COMPLAINT_DIAL,
 	CONTROL_COMPLAINT_LIMIT,
@@ -50,14 +50,14 @@ struct control_clients {
 	struct control_config config; /* its gateway is the current one */
 	struct loop *loop;
 	struct relay_pool *pool;
-	struct control_origin *origin;
+	struct control_gate gate;
 	struct dialer dialer;
 	struct loop_timer_class request_class, linger_class;
-	struct control_list waiting, inside, tunnels;
+	struct control_list waiting, refused, tunnels;
 	struct complaint complaints[CONTROL_COMPLAINTS];
 };
 
-/* Sets up lists and timer classes. The owner has set config, loop, pool and origin. */
+/* Sets up lists and timer classes. The owner has set config, loop, pool and gate. */
 void control_client_setup(struct control_clients *clients);
 
 /* Takes over an accepted, nonblocking socket. */

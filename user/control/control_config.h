@@ -12,7 +12,10 @@
 /* The pointers stay the caller's and outlive the control. */
 struct control_config {
 	struct endpoint address; /* to listen on */
-	struct proxy *proxy;	 /* proxy_set_gateway() */
+	/* These may ask although they are not the host. */
+	const struct prefix *allow;
+	size_t allow_count;
+	struct proxy *proxy; /* proxy_set_gateway() */
 	struct policy *policy;
 	const struct tls_authority *tls; /* NULL: GET /ca is 404 */
 	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */

@@ -12,6 +12,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 
+#include "control/control_host.h"
 #include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -29,11 +30,12 @@ struct address {
 
 struct control_origin {
 	struct netlink *netlink;
-	int monitor; /* reports changes of addresses and links */
-	bool fresh;  /* both tables below are up to date */
+	int monitor; /* reports changes of addresses, links and routes */
+	bool fresh;  /* the tables below are up to date */
 	struct address *addresses;
 	uint32_t *links;
 	size_t address_count, link_count;
+	struct control_host host;
 	struct mnl_socket *diag;
 	unsigned int sequence;
 	bool blind; /* the kernel has no inet_diag; logged once */
@@ -84,6 +86,7 @@ void control_origin_free(struct control_origin *origin)
 		(void)mnl_socket_close(origin->diag);
 	(void)safe_close(origin->monitor);
 	netlink_close(origin->netlink);
+	control_host_free(&origin->host);
 	free(origin->addresses);
 	free(origin->links);
 	free(origin);
@@ -145,14 +148,25 @@ static int dump_all(struct control_origin *origin)
 
 	origin->address_count = 0;
 	origin->link_count = 0;
+	control_host_clear(&origin->host);
 	error = netlink_dump_addresses(origin->netlink, visit_address, origin);
 	if (error == 0)
 		error = netlink_dump_links(origin->netlink, visit_link, origin);
+	if (error == 0)
+		error = netlink_dump_routes(origin->netlink, AF_INET, control_host_add,
+					    &origin->host);
+	if (error < 0)
+		return error;
+	error = netlink_dump_routes(origin->netlink, AF_INET6, control_host_add, &origin->host);
+	/* A kernel without IPv6 has no such table. */
+	if (error == -EAFNOSUPPORT || error == -EOPNOTSUPP)
+		error = 0;
 	return error;
 }
 
-/* Reads addresses and links again if they have changed. The kernel queues its notices before the
- * call that makes the change returns, so the tables are never older than the connection. */
+/* Reads addresses, links and routes again if they have changed. The kernel queues its notices
+ * before the call that makes the change returns, so the tables are never older than the connection.
+ */
 static int refresh(struct control_origin *origin)
 {
 	int i, error = 0;
@@ -330,4 +344,17 @@ int control_origin_inside(struct control_origin *origin, int fd, const char **re
 	if (error != 0)
 		return error;
 	return check_alive(origin, fd, &own, &peer);
+}
+
+int control_origin_stranger(struct control_origin *origin, int fd, const char **ret_why)
+{
+	struct end peer = {0};
+	int error = end_of(getpeername, fd, &peer);
+
+	if (error == 0)
+		error = refresh(origin);
+	if (error < 0)
+		return error;
+	*ret_why = control_host_stranger(&origin->host, peer.address, peer.scope);
+	return *ret_why != NULL;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tells whether a connection to the control API comes from inside the network namespace. The
- * application lives there and must not rewrite its own policy.
+ * Tells whether a connection to the control API comes from inside the network namespace, and
+ * whether it comes from the host. The application lives inside and must not rewrite its own policy.
+ * Neighbours on the network must not do so either (control_host.h).
  *
- * The kernel answers three questions. One positive answer is enough to refuse the connection.
+ * The kernel answers three questions about the inside. One positive answer is enough to refuse the
+ * connection.
  *
  * 1. Is the peer's address a loopback address, or one of an interface of the namespace?
  * 2. Has the namespace a socket with the mirrored addresses and ports (inet_diag), in any state?
@@ -49,5 +51,10 @@ void control_origin_unguard(int fd);
  * inside. -ENOTCONN: the connection is dead.
  */
 int control_origin_inside(struct control_origin *origin, int fd, const char **ret_why);
+
+/* Returns 0 for a connection from the host or through it. Returns 1 for others from outside, with
+ * the peer's description in @ret_why (static text). Returns a negative errno when this cannot be
+ * told, which must be taken for 1. */
+int control_origin_stranger(struct control_origin *origin, int fd, const char **ret_why);
 
 #endif

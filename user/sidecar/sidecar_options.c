@@ -53,7 +53,13 @@ const struct option_entry sidecar_entries[] = {
 	 .example = "0.0.0.0:39001",
 	 .help = "The address of the control API, which opens once interception is live: PUT "
 		 "/egress, GET /ca, CONNECT into this network namespace. It refuses requests from "
-		 "inside the namespace."},
+		 "inside the namespace and of neighbours on the network."},
+	{.name = "control-allow",
+	 .argument = "CIDR",
+	 .type = OPTION_PREFIXES,
+	 FIELD(control_allow),
+	 .help = "A further client of the control API. The host (the default route's gateway) may "
+		 "always ask, and so may clients that come through it."},
 	{.section = "Bypassed subnets",
 	 .name = "docker-gateway-cidr",
 	 .argument = "CIDR",

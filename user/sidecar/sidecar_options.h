@@ -25,6 +25,7 @@ struct sidecar_options {
 	bool dns;
 	bool sni_hint;
 	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */
+	struct option_prefixes control_allow;
 	bool tls_intercept;
 	const char *ca_directory;
 	unsigned int datapath; /* enum sidecar_mechanism */

@@ -345,6 +345,8 @@ static int start_control(struct sidecar *sidecar)
 {
 	const struct control_config config = {
 		.address = sidecar->options->ingress_address,
+		.allow = sidecar->options->control_allow.values,
+		.allow_count = sidecar->options->control_allow.count,
 		.proxy = sidecar->proxy,
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,

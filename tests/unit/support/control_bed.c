@@ -38,6 +38,7 @@ static void target_listen(struct control_bed *bed)
 
 struct control_bed *control_bed_new(bool tls)
 {
+	static struct prefix allow;
 	struct control_bed *bed = calloc(1, sizeof(*bed));
 	struct proxy_config proxy = {.threads = 1,
 				     .max_connections = 16,
@@ -49,6 +50,10 @@ struct control_bed *control_bed_new(bool tls)
 
 	assert_int_equal(endpoint_parse("127.0.0.1:1", &gateway), 0);
 	assert_int_equal(endpoint_parse(CONTROL_AT, &config.address), 0);
+	assert_int_equal(prefix_parse(CONTROL_ALLOWED "/32", &allow), 0);
+	config.allow = &allow;
+	config.allow_count = 1;
+	add_default_routes();
 	proxy.gateway.address = gateway.address;
 	proxy.gateway.size = endpoint_size(&gateway);
 	assert_int_equal(proxy_new(&proxy, &bed->proxy), 0);

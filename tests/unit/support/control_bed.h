@@ -13,8 +13,10 @@
 #include "control/control.h"
 #include "lib/address.h"
 
-/* The control API listens here, in "home". */
-#define CONTROL_AT "[::]:39001"
+/* The control API listens here, in "home". "far" is its host. CONTROL_ALLOWED is another address
+ * that may ask. */
+#define CONTROL_AT	"[::]:39001"
+#define CONTROL_ALLOWED "10.9.0.8"
 
 struct control_bed {
 	struct control *control;

@@ -10,12 +10,15 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include <linux/rtnetlink.h>
 
 #include <cmocka.h>
 
 #include "lib/address.h"
 #include "lib/netns.h"
+#include "lib/util.h"
 #include "net/netlink_link.h"
+#include "net/netlink_route.h"
 
 int home_netns = -1, far_netns = -1;
 
@@ -91,6 +94,38 @@ int make_namespaces(void **state)
 	enter_netns(home_netns);
 	wait_for_route(HOME_IPV6);
 	return 0;
+}
+
+static void change_default_routes(int (*change)(struct netlink *, const struct netlink_route *))
+{
+	static const char *const gateways[] = {FAR_IPV4, FAR_IPV6};
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	size_t i;
+
+	assert_int_equal(netlink_open(&netlink), 0);
+	for (i = 0; i < ARRAY_SIZE(gateways); i++) {
+		struct netlink_route route = {.destination = prefix_default(i ? AF_INET6 : AF_INET),
+					      .table = RT_TABLE_MAIN,
+					      .metric = 1024,
+					      .type = RTN_UNICAST,
+					      .protocol = RTPROT_STATIC,
+					      .has_gateway = true};
+		int error;
+
+		assert_int_equal(address_parse(gateways[i], route.gateway), 0);
+		error = change(netlink, &route);
+		assert_true(error == 0 || error == -ESRCH);
+	}
+}
+
+void add_default_routes(void)
+{
+	change_default_routes(netlink_route_replace);
+}
+
+void delete_default_routes(void)
+{
+	change_default_routes(netlink_route_delete);
 }
 
 int socket_in(int netns, int family)

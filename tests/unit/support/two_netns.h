@@ -25,6 +25,11 @@ void enter_netns(int netns);
 /* Adds an address to a device of the calling thread's namespace. */
 void add_address(const char *link, const char *text, uint8_t length);
 
+/* Makes "far" the gateway of the default routes of "home", as the host is a container's; or removes
+ * these routes. Each may be repeated. */
+void add_default_routes(void);
+void delete_default_routes(void);
+
 /* Makes a TCP socket in the namespace, and returns to "home". */
 int socket_in(int netns, int family);
 
