@@ -3,6 +3,8 @@
 # Ways past the interception, tried by the means that a container has. Each test has a control, which shows that
 # the way is open without Sidestep, or that the bed would see the escape. (docs/THREAT-MODEL.md)
 
+# shellcheck disable=SC2034 # DATAPATH is for scenarios.bash
+
 load lib/testbed.bash
 load lib/scenarios.bash
 
@@ -16,7 +18,7 @@ teardown() {
 	bed_stop
 }
 
-# 2. control API
+# 2. The control API
 
 # ask NAMESPACE METHOD PATH ADDRESS [ARGUMENT...] - asks the application's control API and prints the status.
 ask() {
@@ -66,11 +68,11 @@ tunnels_lead_inside() {
 	grep -q "is no address of this network namespace" "$BED_DIR/sidecar.log"
 }
 
-@test "the control API's CONNECT leads into the container and nowhere else" {
+@test "2: the control API's CONNECT leads into the container and nowhere else (own programs)" {
 	tunnels_lead_inside
 }
 
-@test "the control API's CONNECT leads into the container and nowhere else (nftables)" {
+@test "2: the control API's CONNECT leads into the container and nowhere else (nftables)" {
 	DATAPATH=nft
 	tunnels_lead_inside
 }
@@ -103,16 +105,42 @@ neighbours_are_refused() {
 		"http://$BED_APP2:39001/ca")" = 403 ]
 }
 
-@test "the control API refuses neighbours, and answers the host and those who come through it" {
+@test "2: the control API refuses neighbours, and answers the host and those who come through it (own programs)" {
 	neighbours_are_refused
 }
 
-@test "the control API refuses neighbours, and answers the host and those who come through it (nftables)" {
+@test "2: the control API refuses neighbours, and answers the host and those who come through it (nftables)" {
 	DATAPATH=nft
 	neighbours_are_refused
 }
 
-@test "without a default route the control API answers only addresses of --control-allow" {
+# from_second_network CURL-ARGUMENT... - a neighbour asks from its address on another network.
+from_second_network() {
+	bed_exec neighbour curl -gsS --max-time 5 -o /dev/null -w '%{http_code}' "$@"
+}
+
+# The reply finds its way through the host, so the neighbour looks like a machine that the host forwards.
+@test "2: a neighbour's address on a second network does not pass for one behind the host" {
+	gateway
+	_bed_bridge br1 172.31.0.1 fd31::1
+	_bed_plug neighbour eth1 br1 172.31.0.3 fd31::3
+	sidecar --http-ingress-address "[::]:39001"
+	bed_spawn app server "$PEER" serve 80
+	bed_wait_line server ready
+	# Controls: such connections work, and a machine behind the host may ask.
+	bed_exec neighbour "$PEER" connect "$BED_APP" 80 --source 172.31.0.3
+	bed_exec neighbour "$PEER" connect "$BED_APP6" 80 --source fd31::3
+	[ "$(ask outside GET /ca "$BED_APP")" = 404 ]
+	[ "$(from_second_network --interface 172.31.0.3 "http://$BED_APP:39001/ca")" = 403 ]
+	[ "$(from_second_network --interface fd31::3 "http://[$BED_APP6]:39001/ca")" = 403 ]
+	# The host may change its MAC address. A refused client need only try again.
+	bed_exec host ip link set br0 address 02:00:00:00:00:99
+	host_is_heard() { [ "$(ask host GET /ca "$1")" = 404 ]; }
+	bed_until 5 host_is_heard "$BED_APP"
+	bed_until 5 host_is_heard "[$BED_APP6]"
+}
+
+@test "2: without a default route the control API answers only addresses of --control-allow" {
 	gateway
 	bed_exec app ip route delete default
 	bed_exec app ip -6 route delete default

@@ -34,9 +34,10 @@ static void add(const char *destination, const char *gateway, uint32_t ifindex, 
 static bool is_host(const char *peer, uint32_t scope)
 {
 	uint8_t address[16];
+	const char *why;
 
 	assert_int_equal(address_parse(peer, address), 0);
-	return !control_host_stranger(&host, address, scope);
+	return control_host_route(&host, address, scope, &why);
 }
 
 /* The routes of a container on Docker's bridge. */

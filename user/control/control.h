@@ -5,8 +5,7 @@
  *
  *	PUT /egress	changes gateway port and policy (JSON)
  *	GET /ca		the CA certificate
- *	CONNECT		a tunnel into the container, to the literal address in X-Dst-Addr, which is
- *one of the network namespace's own
+ *	CONNECT		a tunnel to the namespace's own address that X-Dst-Addr has literally
  *
  * Unknown JSON fields are ignored (control_egress.h), and so are bytes behind a request other than
  * CONNECT. Limits:

@@ -59,11 +59,13 @@ static bool is_better(const struct netlink_route *route, const struct netlink_ro
 static const struct netlink_route *route_towards(const struct control_host *host,
 						 const uint8_t peer[16], uint32_t scope)
 {
-	const struct netlink_route *best = NULL, *route = host->routes;
+	const struct netlink_route *best = NULL;
 	bool ipv4 = address_is_ipv4(peer);
 	size_t i;
 
-	for (i = 0; i < host->count; i++, route++) {
+	for (i = 0; i < host->count; i++) {
+		const struct netlink_route *route = &host->routes[i];
+
 		if (address_is_ipv4(route->destination.address) != ipv4 ||
 		    (scope && route->ifindex != scope) ||
 		    !prefix_contains(&route->destination, peer))
@@ -74,24 +76,28 @@ static const struct netlink_route *route_towards(const struct control_host *host
 	return best;
 }
 
-const char *control_host_stranger(const struct control_host *host, const uint8_t peer[16],
-				  uint32_t scope)
+const struct netlink_route *control_host_route(const struct control_host *host,
+					       const uint8_t peer[16], uint32_t scope,
+					       const char **ret_why)
 {
 	const struct netlink_route *route = route_towards(host, peer, scope);
-	const uint8_t *hop = route && route->has_gateway ? route->gateway : peer;
-	bool found = false;
+	const uint8_t *hop;
 	size_t i;
 
+	*ret_why = "a network whose host is not known, for want of a default route";
+	if (!route)
+		return NULL;
+	hop = route->has_gateway ? route->gateway : peer;
 	for (i = 0; i < host->count; i++) {
-		if (!is_configured_gateway(&host->routes[i]) ||
-		    address_is_ipv4(host->routes[i].destination.address) != address_is_ipv4(peer))
+		const struct netlink_route *candidate = &host->routes[i];
+
+		if (!is_configured_gateway(candidate) ||
+		    address_is_ipv4(candidate->gateway) != address_is_ipv4(peer))
 			continue;
-		found = true;
-		if (route && route->type == RTN_UNICAST &&
-		    route->ifindex == host->routes[i].ifindex &&
-		    memcmp(host->routes[i].gateway, hop, 16) == 0)
-			return NULL;
+		*ret_why = "a neighbour on the network, not from the default route's gateway";
+		if (route->type == RTN_UNICAST && route->ifindex == candidate->ifindex &&
+		    memcmp(candidate->gateway, hop, 16) == 0)
+			return candidate;
 	}
-	return found ? "a neighbour on the network, not from the default route's gateway"
-		     : "a network whose host is not known, for want of a default route";
+	return NULL;
 }

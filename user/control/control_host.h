@@ -8,6 +8,8 @@
  * whom the host lets through, if the next hop towards it is that gateway. Neighbours on the network
  * are their own next hop.
  *
+ * control_origin.c also compares MAC addresses, because a neighbour may have addresses elsewhere.
+ *
  * A route that a neighbour may have announced (RTPROT_RA, RTPROT_REDIRECT) names no gateway. On a
  * network without a default route (docker network create --internal) nobody is the host.
  */
@@ -26,7 +28,7 @@ struct control_host {
 	size_t count, room;
 };
 
-/* Forgets the routes; frees them. */
+/* The first forgets the routes, the second also frees their memory. */
 void control_host_clear(struct control_host *host);
 void control_host_free(struct control_host *host);
 
@@ -34,10 +36,10 @@ void control_host_free(struct control_host *host);
  * the struct control_host. Returns 0, -ENOMEM or -E2BIG. */
 int control_host_add(void *context, const struct netlink_route *route);
 
-/* Returns NULL when the next hop towards @peer is the gateway of a default route. Otherwise it
- * returns the peer's description (static text). @scope: the device of a link-local address, or 0.
- */
-const char *control_host_stranger(const struct control_host *host, const uint8_t peer[16],
-				  uint32_t scope);
+/* Returns the default route whose gateway is the next hop towards @peer. NULL: there is none, and
+ * *@ret_why describes the peer (static text). @scope: the device of a link-local address, or 0. */
+const struct netlink_route *control_host_route(const struct control_host *host,
+					       const uint8_t peer[16], uint32_t scope,
+					       const char **ret_why);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <linux/filter.h>
 #include <linux/if_arp.h>
+#include <linux/if_ether.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -23,6 +24,8 @@
 #define LINKS_MAX     1024
 /* A change of the tables interrupts reading them. */
 #define REFRESH_TRIES 5
+/* A value of TCP_SAVE_SYN: the link-layer header is saved, too (Linux 5.10). */
+#define SAVE_SYN_FRAME 2
 
 struct address {
 	uint8_t bytes[16];
@@ -109,7 +112,10 @@ int control_origin_guard(int listener)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	const struct sock_fprog program = {.len = ARRAY_SIZE(code), .filter = code};
+	static const int frame = SAVE_SYN_FRAME;
 
+	/* Accepted sockets inherit both. */
+	(void)setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &frame, sizeof(frame));
 	return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0
 		       ? -errno
 		       : 0;
@@ -346,8 +352,52 @@ int control_origin_inside(struct control_origin *origin, int fd, const char **re
 	return check_alive(origin, fd, &own, &peer);
 }
 
+/* Reads the sender of the connection's first frame. Returns false if the device has no Ethernet
+ * addresses, if the SYN was answered by a cookie, or before Linux 5.10. */
+static bool first_sender(int fd, uint8_t ret_mac[ETH_ALEN])
+{
+	union {
+		struct ethhdr ethernet;
+		uint8_t bytes[256];
+	} frame;
+	socklen_t size = sizeof(frame), mode_size = sizeof(int);
+	int mode = 0;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_SAVE_SYN, &mode, &mode_size) < 0 ||
+	    mode != SAVE_SYN_FRAME ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, &frame, &size) < 0 ||
+	    size <= sizeof(frame.ethernet))
+		return false;
+	if (frame.ethernet.h_proto != htons(ETH_P_IP) &&
+	    frame.ethernet.h_proto != htons(ETH_P_IPV6))
+		return false;
+	memcpy(ret_mac, frame.ethernet.h_source, ETH_ALEN);
+	return true;
+}
+
+/*
+ * A neighbour that also has an address on another network may use it here. It looks as if the host
+ * forwarded it, but its frames have another sender than the host's. If the host has changed its
+ * MAC address, the neighbour entry is wrong instead. It is made anew, for the client's next
+ * attempt.
+ */
+static bool is_other_sender(struct control_origin *origin, int fd,
+			    const struct netlink_route *route)
+{
+	uint8_t sender[ETH_ALEN], gateway[ETH_ALEN];
+
+	if (!first_sender(fd, sender) ||
+	    netlink_neighbour_get(origin->netlink, route->ifindex, route->gateway, gateway) < 0 ||
+	    memcmp(sender, gateway, ETH_ALEN) == 0)
+		return false;
+	(void)netlink_neighbour_forget(origin->netlink, route->ifindex, route->gateway);
+	(void)netlink_neighbour_keep(origin->netlink, route->ifindex, route->gateway);
+	return true;
+}
+
 int control_origin_stranger(struct control_origin *origin, int fd, const char **ret_why)
 {
+	const struct netlink_route *route;
 	struct end peer = {0};
 	int error = end_of(getpeername, fd, &peer);
 
@@ -355,6 +405,11 @@ int control_origin_stranger(struct control_origin *origin, int fd, const char **
 		error = refresh(origin);
 	if (error < 0)
 		return error;
-	*ret_why = control_host_stranger(&origin->host, peer.address, peer.scope);
-	return *ret_why != NULL;
+	route = control_host_route(&origin->host, peer.address, peer.scope, ret_why);
+	if (!route)
+		return 1;
+	if (!is_other_sender(origin, fd, route))
+		return 0;
+	*ret_why = "a machine on the network that is not the default route's gateway";
+	return 1;
 }

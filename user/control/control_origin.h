@@ -38,8 +38,8 @@ struct control_origin;
 int control_origin_new(struct control_origin **ret_origin);
 void control_origin_free(struct control_origin *origin);
 
-/* Makes a listener drop data that arrives over loopback; it is not listening yet. Returns 0 or
- * negative errno. */
+/* Makes a listener drop data that arrives over loopback, and keep each connection's first frame. It
+ * is not listening yet. Returns 0 or negative errno. */
 int control_origin_guard(int listener);
 
 /* Removes the filter from an accepted socket, so that a refused request can still be read. */

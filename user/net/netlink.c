@@ -66,10 +66,15 @@ static int netlink_talk(struct netlink *netlink, struct nlmsghdr *header, mnl_cb
 	return status < 0 ? -errno : 0;
 }
 
-int netlink_send(struct netlink *netlink, struct nlmsghdr *header)
+int netlink_ask(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t callback, void *context)
 {
 	header->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	return netlink_talk(netlink, header, NULL, NULL);
+	return netlink_talk(netlink, header, callback, context);
+}
+
+int netlink_send(struct netlink *netlink, struct nlmsghdr *header)
+{
+	return netlink_ask(netlink, header, NULL, NULL);
 }
 
 int netlink_dump(struct netlink *netlink, uint16_t type, int family, mnl_cb_t callback,

@@ -230,11 +230,11 @@ int netlink_link_delete(struct netlink *netlink, uint32_t ifindex)
 	return netlink_send(netlink, header);
 }
 
-static int neighbour_request(struct netlink *netlink, uint16_t type, uint32_t ifindex,
-			     const uint8_t address[16])
+/* Starts a request about a neighbour. The caller may append attributes. */
+static struct nlmsghdr *neighbour_message(union netlink_request *request, uint16_t type,
+					  uint32_t ifindex, const uint8_t address[16])
 {
-	union netlink_request request;
-	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	struct nlmsghdr *header = mnl_nlmsg_put_header(request);
 	struct ndmsg *info;
 
 	header->nlmsg_type = type;
@@ -242,22 +242,59 @@ static int neighbour_request(struct netlink *netlink, uint16_t type, uint32_t if
 	info->ndm_family = address_is_ipv4(address) ? AF_INET : AF_INET6;
 	info->ndm_ifindex = (int)ifindex;
 	netlink_put_address(header, NDA_DST, address);
-	if (type == RTM_NEWNEIGH) {
-		header->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
-		info->ndm_flags = NTF_USE;
-		mnl_attr_put_u32(header, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
-	}
-	return netlink_send(netlink, header);
+	return header;
 }
 
 int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
 {
-	return neighbour_request(netlink, RTM_NEWNEIGH, ifindex, address);
+	union netlink_request request;
+	struct nlmsghdr *header = neighbour_message(&request, RTM_NEWNEIGH, ifindex, address);
+	struct ndmsg *info = mnl_nlmsg_get_payload(header);
+
+	header->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+	info->ndm_flags = NTF_USE;
+	mnl_attr_put_u32(header, NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	return netlink_send(netlink, header);
 }
 
 int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16])
 {
-	return neighbour_request(netlink, RTM_DELNEIGH, ifindex, address);
+	union netlink_request request;
+
+	return netlink_send(netlink, neighbour_message(&request, RTM_DELNEIGH, ifindex, address));
+}
+
+struct mac {
+	uint8_t bytes[6];
+	bool known;
+};
+
+static int on_neighbour(const struct nlmsghdr *header, void *data)
+{
+	const struct nlattr *attribute;
+	struct mac *mac = data;
+
+	mnl_attr_for_each (attribute, header, sizeof(struct ndmsg)) {
+		if (mnl_attr_get_type(attribute) != NDA_LLADDR ||
+		    mnl_attr_get_payload_len(attribute) != sizeof(mac->bytes))
+			continue;
+		memcpy(mac->bytes, mnl_attr_get_payload(attribute), sizeof(mac->bytes));
+		mac->known = true;
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_neighbour_get(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
+			  uint8_t ret_mac[6])
+{
+	union netlink_request request;
+	struct nlmsghdr *header = neighbour_message(&request, RTM_GETNEIGH, ifindex, address);
+	struct mac mac = {.known = false};
+	int error = netlink_ask(netlink, header, on_neighbour, &mac);
+
+	if (error == 0 && mac.known)
+		memcpy(ret_mac, mac.bytes, sizeof(mac.bytes));
+	return error < 0 ? error : mac.known ? 0 : -ENOENT;
 }
 
 int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,

@@ -71,6 +71,11 @@ int netlink_link_delete(struct netlink *netlink, uint32_t ifindex);
  */
 int netlink_neighbour_keep(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
 
+/* Reads a neighbour's Ethernet address. -ENOENT: it is not resolved. Kernels before Linux 5.0
+ * answer -EOPNOTSUPP. */
+int netlink_neighbour_get(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
+			  uint8_t ret_mac[6]);
+
 /* Deletes the neighbour's entry, so that the kernel stops resolving it. */
 int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
 

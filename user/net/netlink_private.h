@@ -35,6 +35,11 @@ struct netlink_visitor {
 /* Sends a request and waits for its acknowledgement. Returns 0 or negative errno. */
 int netlink_send(struct netlink *netlink, struct nlmsghdr *header);
 
+/* Likewise, for a request about one object: its message goes to @callback with @context as its
+ * data.
+ */
+int netlink_ask(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t callback, void *context);
+
 /* Dumps the objects of a family. Each message goes to @callback with @visitor as its data. Returns
  * 0, the visitor's error, or negative errno. */
 int netlink_dump(struct netlink *netlink, uint16_t type, int family, mnl_cb_t callback,
