@@ -73,3 +73,17 @@ gone() {
 		[ -n "$(dk ps -q --filter "name=^$name\$")" ]
 	done
 }
+
+@test "the label is not enough: a container without NET_ADMIN is no sidecar" {
+	agent --log-level debug
+	engine_image poser --change "LABEL dev.sidestep.role=sidecar" --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
+	dk run -d --name poser poser imposter >/dev/null
+	dk run -d --name poser-own --label dev.sidestep.role=sidecar poser imposter >/dev/null
+	engine_wait_line agent "docker: poser is no sidecar: it was started without --cap-add NET_ADMIN"
+	engine_wait_line agent "docker: poser-own is no sidecar"
+	# Control: with the capability it is served.
+	dk run -d --name capable --cap-add NET_ADMIN poser imposter >/dev/null
+	engine_wait_line capable "asked described=ok"
+	[ "$(dk logs poser)" = ready ]
+	[ "$(dk logs poser-own)" = ready ]
+}

@@ -153,3 +153,133 @@ from_second_network() {
 	bed_exec app ip -6 route add default via "$BED_HOST6"
 	asks_get host 204 404 200
 }
+
+# 3. Identity before the agent
+
+# agent_needs - skips where the agent does not run; makes the folder of its pins.
+agent_needs() {
+	bed_needs_linux 6.6 "TCX links"
+	AGENT_PIN=$BED_BPFFS/agent
+}
+
+# agent_serve NAME... - starts an agent for these processes.
+agent_serve() {
+	local name arguments=()
+	for name; do
+		arguments+=(--pid "$(bed_pid "$name")")
+	done
+	bed_spawn host agent "$SIDESTEP" agent --pin "$AGENT_PIN" --log-level debug "${arguments[@]}"
+	bed_wait_line agent "programs loaded" 10
+}
+
+# imposter WHERE NAME CAPABILITIES [ARGUMENT...] - a process with these capabilities greets like a sidecar.
+# ARGUMENTs are further options of setpriv, and a command that starts it. IMPOSTER has its own options.
+imposter() {
+	local where=$1 name=$2 capabilities=$3
+	shift 3
+	bed_spawn "$where" "$name" setpriv --bounding-set="$capabilities" --inh-caps=-all --no-new-privs \
+		"$@" "$PEER" imposter ${IMPOSTER[@]+"${IMPOSTER[@]}"}
+	bed_wait_line "$name" ready
+}
+
+# side_spawn - starts a sidecar that needs the agent.
+side_spawn() {
+	gateway
+	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+agent_files() {
+	find "/proc/$(bed_pid agent)/fd" -mindepth 1 | wc -l
+}
+
+# steered_still - the application's connections reach the gateway, and no packet leaves.
+steered_still() {
+	sniff_start
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	[ "$(leaks)" = 0 ]
+}
+
+@test "3: the agent serves no process without CAP_NET_ADMIN in its namespace's owner" {
+	agent_needs
+	imposter app bare -all
+	# A user namespace of its own gives it all capabilities, and the agent must not count these.
+	imposter app nested -all --reuid=65534 --clear-groups unshare --user --map-root-user
+	grep -q "^CapEff:.*ffff$" "/proc/$(bed_pid nested)/status"
+	# Control: with the capability an imposter is served, so the bed would see it.
+	imposter neighbour capable -all,+net_admin
+	side_spawn
+	agent_serve bare nested capable sidecar
+	bed_wait_line agent "process $(bed_pid bare) is not served: it has no CAP_NET_ADMIN"
+	bed_wait_line agent "process $(bed_pid nested) is not served: it has no CAP_NET_ADMIN"
+	bed_wait_line capable "asked described=ok bypassed=ok attached=ok"
+	bed_wait_line sidecar "the host's agent steers"
+	[ "$(bed_log bare)" = ready ]
+	[ "$(bed_log nested)" = ready ]
+	steered_still
+}
+
+@test "3: a process that has lost its right makes way for the sidecar" {
+	agent_needs
+	IMPOSTER=(--mode drop)
+	imposter app imposter -all,+net_admin
+	side_spawn
+	agent_serve imposter sidecar
+	bed_wait_line imposter "dropped result=ok"
+	bed_wait_line agent "process $(bed_pid imposter) has no CAP_NET_ADMIN any more"
+	bed_wait_line sidecar "the host's agent steers"
+	bed_alive imposter
+	# Nothing is left of the bypass that it asked for.
+	[[ $("$SIDESTEP" status --pin "$AGENT_PIN") != *" 0.0.0.0/0 "* ]]
+	steered_still
+}
+
+@test "3: descriptors in a message are closed, and the session ends" {
+	agent_needs
+	imposter app plain -all,+net_admin
+	agent_serve plain
+	bed_wait_line plain "asked described=ok"
+	before=$(agent_files)
+	bed_kill agent
+	bed_kill plain
+	IMPOSTER=(--count 500)
+	imposter app imposter -all,+net_admin
+	agent_serve imposter
+	bed_wait_line imposter "flooded sent=[1-9]"
+	bed_wait_line agent "ended the session with its sidecar: Message too long"
+	[ "$(agent_files)" -le "$before" ]
+}
+
+@test "3: an agent without a free descriptor takes no namespace for gone" {
+	agent_needs
+	side_spawn
+	agent_serve sidecar
+	bed_wait_line sidecar "the host's agent steers"
+	prlimit --pid "$(bed_pid agent)" --nofile=3:
+	bed_kill sidecar KILL
+	bed_wait_line agent "cannot tell whether it is gone.*Too many open files"
+	sniff_start
+	run connect 192.0.2.1 80 --send hello --read-all --timeout 2
+	[ "$status" -ne 0 ]
+	[ "$(leaks)" = 0 ]
+	[ -n "$(find "$AGENT_PIN/links" -name steer)" ]
+	# Control: with descriptors it learns that the namespace is gone.
+	prlimit --pid "$(bed_pid agent)" --nofile=1024:
+	_bed_unmake_namespace app || true
+	no_links() { [ -z "$(find "$AGENT_PIN/links" -mindepth 1 2>/dev/null)" ]; }
+	bed_until 10 no_links
+}
+
+@test "3: the strings of a sidecar are printed escaped" {
+	agent_needs
+	imposter app imposter -all,+net_admin
+	agent_serve imposter
+	bed_wait_line imposter "asked described=ok"
+	bed_wait_line agent 'is served \(sidestep \\x1b\[31mred\)'
+	run "$SIDESTEP" status --pin "$AGENT_PIN"
+	echo "$output" | cat -v
+	[[ $output == *'gateway \x1b[31mred'* ]]
+	[ "$(cat "$BED_DIR/agent.log" <(echo "$output") | grep -c $'\033')" = 0 ]
+}

@@ -81,7 +81,7 @@ static void answer_add(struct answer *answer, uint16_t type, const uint8_t *data
 		snprintf(text, sizeof(text), "type%u/%u", type, length);
 	snprintf(answer->text + used, sizeof(answer->text) - used, "%s%s", used ? "," : "", text);
 	if (!answer->first.ss_family)
-		(void)address_parse(text, 0, &answer->first);
+		(void)literal_parse(text, 0, &answer->first);
 	if (!strchr(text, '.') && !strchr(text, ':'))
 		answer->first.ss_family = 0;
 }
@@ -168,7 +168,7 @@ static bool server_parse(const char *text, struct sockaddr_storage *server)
 	const char *colon;
 
 	text += *text == '@';
-	if (address_parse(text, 53, server))
+	if (literal_parse(text, 53, server))
 		return true;
 	colon = strrchr(text, ':');
 	if (!colon || !port_parse(colon + 1, &port))
@@ -178,7 +178,7 @@ static bool server_parse(const char *text, struct sockaddr_storage *server)
 		host[strlen(host) - 1] = '\0';
 		memmove(host, host + 1, strlen(host));
 	}
-	return address_parse(host, port, server);
+	return literal_parse(host, port, server);
 }
 
 static bool hosts_lookup(const char *name, bool ipv6, struct sockaddr_storage *address)
@@ -191,7 +191,7 @@ static bool hosts_lookup(const char *name, bool ipv6, struct sockaddr_storage *a
 		char *rest = NULL;
 		char *host = strtok_r(line, " \t\n", &rest);
 
-		if (!host || host[0] == '#' || !address_parse(host, 0, address) ||
+		if (!host || host[0] == '#' || !literal_parse(host, 0, address) ||
 		    (address->ss_family == AF_INET6) != ipv6)
 			continue;
 		for (char *word; !found && (word = strtok_r(NULL, " \t\n", &rest)) && *word != '#';)
@@ -210,7 +210,7 @@ static bool resolver_of_system(struct sockaddr_storage *server)
 
 	while (file && !found && fgets(line, sizeof(line), file))
 		found = sscanf(line, " nameserver %63s", word) == 1 &&
-			address_parse(word, 53, server);
+			literal_parse(word, 53, server);
 	if (file)
 		fclose(file);
 	return found;
@@ -231,7 +231,7 @@ int resolve(const struct options *options, const char *host, uint16_t port, int6
 	int error;
 
 	*why = NULL;
-	if (address_parse(host, port, address))
+	if (literal_parse(host, port, address))
 		return 0;
 	if (!options->resolver && hosts_lookup(host, options->ipv6, address)) {
 		port_set(address, port);

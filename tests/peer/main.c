@@ -39,7 +39,7 @@ static const struct {
 	{"address", TEXT, &options.address, "IP  listen there only"},
 	{"mode", TEXT, &options.mode,
 	 "M  serve: echo sink source hash greet hold http"
-	 "; raw-send, packet-send: syn data udp"},
+	 "; raw-send, packet-send: syn data udp; imposter: drop"},
 	{"bytes", WIDE, &options.bytes, "N  how much per connection"},
 	{"seed", WIDE, &options.seed, "N  which stream of bytes (1)"},
 	{"count", NUMBER, &options.count, "N  end after so many"},
@@ -78,6 +78,8 @@ static const struct {
 	{"udp-serve", command_udp_serve, "PORT  echo of datagrams, until SIGTERM"},
 	{"raw-send", command_raw_send, "HOST PORT  an IPv4 packet through a raw socket"},
 	{"packet-send", command_packet_send, "HOST PORT  the same through AF_PACKET on --device"},
+	{"imposter", command_imposter,
+	 "poses as a sidecar to the host's agent; --count, --mode drop; until SIGTERM"},
 	{"sniff", command_sniff, "count packets of --device from and to --count-dst"},
 	{"probe", command_probe, "what this container is allowed to do"},
 };

@@ -174,7 +174,7 @@ static int packet_to(const struct options *options, struct sockaddr_in *peer, st
 	uint16_t port;
 
 	if (options->arg_count != 2 || !port_parse(options->args[1], &port) ||
-	    !address_parse(options->args[0], port, &address) || address.ss_family != AF_INET)
+	    !literal_parse(options->args[0], port, &address) || address.ss_family != AF_INET)
 		return -EINVAL;
 	memcpy(peer, &address, sizeof(*peer));
 	return packet_build(options, peer, packet);

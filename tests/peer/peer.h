@@ -67,6 +67,7 @@ int command_connect(const struct options *options);
 int command_dns(const struct options *options);
 int command_dns_serve(const struct options *options);
 int command_flood(const struct options *options);
+int command_imposter(const struct options *options);
 int command_packet_send(const struct options *options);
 int command_probe(const struct options *options);
 int command_raw_send(const struct options *options);
@@ -99,7 +100,7 @@ const char *address_text(const struct sockaddr_storage *address, char text[ADDRE
 const char *local_text(int fd, char text[ADDRESS_TEXT]);
 socklen_t address_size(const struct sockaddr_storage *address);
 /* Parses a literal address. Returns false for other text. */
-bool address_parse(const char *host, uint16_t port, struct sockaddr_storage *address);
+bool literal_parse(const char *host, uint16_t port, struct sockaddr_storage *address);
 bool port_parse(const char *text, uint16_t *port);
 void print_quoted(FILE *out, const uint8_t *bytes, size_t size); /* "..." with C escapes */
 

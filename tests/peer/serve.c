@@ -291,7 +291,7 @@ static int listen_on(const char *host, uint16_t port)
 	struct sockaddr_storage address;
 	int one = 1, zero = 0, error, fd;
 
-	if (!address_parse(host ? host : "::", port, &address))
+	if (!literal_parse(host ? host : "::", port, &address))
 		return -EINVAL;
 	fd = socket_for(&plain, address.ss_family, SOCK_STREAM);
 	if (fd < 0 && !host)

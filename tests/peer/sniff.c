@@ -41,7 +41,7 @@ static bool cidr_parse(const char *text, struct cidr *cidr)
 	uint16_t length;
 
 	snprintf(host, sizeof(host), "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
-	if (!address_parse(host, 0, &address))
+	if (!literal_parse(host, 0, &address))
 		return false;
 	cidr->family = address.ss_family;
 	if (address.ss_family == AF_INET)

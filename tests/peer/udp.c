@@ -58,7 +58,7 @@ int datagram_listen(const struct options *options, uint16_t port)
 	struct sockaddr_storage address;
 	int one = 1, error, fd;
 
-	if (!address_parse(options->address ? options->address : "::", port, &address))
+	if (!literal_parse(options->address ? options->address : "::", port, &address))
 		return -EINVAL;
 	fd = socket_for(&plain, address.ss_family, SOCK_DGRAM);
 	if (fd < 0)

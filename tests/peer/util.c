@@ -148,7 +148,7 @@ socklen_t address_size(const struct sockaddr_storage *address)
 					      : sizeof(struct sockaddr_in);
 }
 
-bool address_parse(const char *host, uint16_t port, struct sockaddr_storage *address)
+bool literal_parse(const char *host, uint16_t port, struct sockaddr_storage *address)
 {
 	struct sockaddr_in *v4 = (void *)address;
 	struct sockaddr_in6 *v6 = (void *)address;
@@ -204,7 +204,7 @@ static int bind_source(const struct options *options, int fd, int family)
 
 	if (!options->source && !options->source_port)
 		return 0;
-	if (!address_parse(options->source ? options->source : any, (uint16_t)options->source_port,
+	if (!literal_parse(options->source ? options->source : any, (uint16_t)options->source_port,
 			   &source))
 		return -EINVAL;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -234,7 +235,7 @@ static void test_killed_before_settling(void **state)
 	begin_anew(PROGRAMS_WAY_AUTO);
 	assert_int_equal(agent_namespace_adopt(&namespace), 0);
 	assert_unsettled();
-	assert_false(agent_namespace_gone(&namespace));
+	assert_int_equal(agent_namespace_gone(&namespace), 0);
 	attach();
 	assert_unsettled();
 	assert_int_not_equal(filter(device, BPF_TC_EGRESS), before);
@@ -340,6 +341,30 @@ static void test_removed_without_session(void **state)
 	(void)close(ready[1]);
 }
 
+/* At the limit of open files nothing can be asked, which must not look like a namespace or a link
+ * that is gone. */
+static void test_no_free_descriptor(void **state)
+{
+	struct rlimit before, none;
+	int gone, attached;
+
+	(void)state;
+	begin(PROGRAMS_WAY_AUTO);
+	attach();
+	settle_all();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	gone = agent_namespace_gone(&namespace);
+	attached = agent_namespace_attach(&namespace);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(gone, -EMFILE);
+	assert_int_equal(attached, -EMFILE);
+	assert_settled();
+	assert_int_equal(agent_namespace_gone(&namespace), 0);
+}
+
 static int count(enum programs_map map)
 {
 	uint8_t key[64], *previous = NULL;
@@ -418,6 +443,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_killed_while_settling, remove_all),
 		cmocka_unit_test_teardown(test_device_goes, remove_all),
 		cmocka_unit_test_teardown(test_removed_without_session, remove_all),
+		cmocka_unit_test_teardown(test_no_free_descriptor, remove_all),
 		cmocka_unit_test_teardown(test_entries_are_removed_with_their_namespace,
 					  remove_all),
 	};

@@ -21,10 +21,12 @@
 	"\"dev.sidestep.role\":\"" role "\"},\"HostConfig\":{\"NetworkMode\":\"" mode "\"}}"
 #define SUMMARY(id)    SUMMARY_OF(id, id "-proxy", "sidecar", "bridge")
 #define USER(id, mode) SUMMARY_OF(id, id, "", mode)
-#define INSPECTION_OF(id, name, image, role, running, pid)                                         \
+#define INSPECTION_HOST(id, name, image, role, running, pid, host)                                 \
 	"{\"Id\":\"" id "\",\"Name\":\"/" name "\",\"State\":{\"Running\":" running                \
 	",\"Pid\":" pid ",\"StartedAt\":\"2026-01-02T03:04:05Z\"},\"Config\":{\"Image\":\"" image  \
-	"\",\"Labels\":{\"dev.sidestep.role\":\"" role "\"}}}"
+	"\",\"Labels\":{\"dev.sidestep.role\":\"" role "\"}},\"HostConfig\":{" host "}}"
+#define INSPECTION_OF(id, name, image, role, running, pid)                                         \
+	INSPECTION_HOST(id, name, image, role, running, pid, "\"CapAdd\":[\"NET_ADMIN\"]")
 #define RUNS(id, pid) INSPECTION_OF(id, id "-proxy", "img", "sidecar", "true", pid)
 #define ENDED(id)     INSPECTION_OF(id, id "-proxy", "img", "sidecar", "false", "0")
 #define EVENT_OF(id, action, role)                                                                 \
@@ -296,6 +298,26 @@ static void test_matches(void **state)
 	docker_seen_assert_text(&bed->seen, "two:2 three:3");
 }
 
+/* A label or a name counts only with CAP_NET_ADMIN. An application's image may have the label, too.
+ */
+static void test_without_net_admin(void **state)
+{
+	struct bed *bed = *state;
+
+	bed->fake.list = "[" SUMMARY("aa") "," SUMMARY("bb") ",{\"Id\":\"cc\",\"Names\":["
+							     "\"/by-name-1\"],\"Image\":\"x\"}]";
+	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
+	set_container(bed, 1, "bb", INSPECTION_HOST("bb", "bb", "x", "sidecar", "true", "12", ""),
+		      200);
+	set_container(bed, 2, "cc",
+		      INSPECTION_HOST("cc", "by-name-1", "x", "", "true", "13",
+				      "\"CapAdd\":null,\"Privileged\":false"),
+		      200);
+	watch_start(bed);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
+	assert_int_equal(bed->fake.inspections, 3);
+}
+
 /* A container that cannot be inspected hides no other one. */
 static void test_refused_inspection(void **state)
 {
@@ -422,6 +444,7 @@ int main(void)
 		TEST(test_missed_event),
 		TEST(test_users),
 		TEST(test_matches),
+		TEST(test_without_net_admin),
 		TEST(test_refused_inspection),
 		TEST(test_malformed_event),
 		TEST(test_malformed_inspection),

@@ -91,6 +91,42 @@ static void test_inspection(void **state)
 	}
 }
 
+static void test_net_admin(void **state)
+{
+	static const struct {
+		const char *host;
+		bool net_admin;
+	} cases[] = {
+		{"", false},
+		{",\"HostConfig\":{}", false},
+		{",\"HostConfig\":null", false},
+		{",\"HostConfig\":{\"CapAdd\":null,\"Privileged\":false}", false},
+		{",\"HostConfig\":{\"CapAdd\":\"NET_ADMIN\"}", false},
+		{",\"HostConfig\":{\"CapAdd\":[\"NET_RAW\",\"XNET_ADMIN\",7]}", false},
+		{",\"HostConfig\":{\"CapDrop\":[\"NET_ADMIN\"],\"CapAdd\":[]}", false},
+		{",\"HostConfig\":{\"CapAdd\":[\"SYS_PTRACE\",\"NET_ADMIN\"]}", true},
+		{",\"HostConfig\":{\"CapAdd\":[\"CAP_NET_ADMIN\"]}", true},
+		{",\"HostConfig\":{\"CapAdd\":[\"net_admin\"]}", true},
+		{",\"HostConfig\":{\"CapAdd\":[\"ALL\"]}", true},
+		{",\"HostConfig\":{\"CapAdd\":null,\"Privileged\":true}", true},
+	};
+	struct docker_document inspection;
+	char reason[DOCKER_REASON_MAX] = "", text[512];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		(void)snprintf(text, sizeof(text),
+			       "{\"Id\":\"c1\",\"Name\":\"/a\",\"State\":{\"Running\":true,"
+			       "\"Pid\":7},\"Config\":{\"Image\":\"x\"}%s}",
+			       cases[i].host);
+		assert_int_equal(docker_parse_inspection(text, strlen(text), &inspection, reason),
+				 0);
+		assert_int_equal(inspection.facts->net_admin, cases[i].net_admin);
+		docker_document_release(&inspection);
+	}
+}
+
 static void test_event(void **state)
 {
 	static const char start[] =
@@ -257,9 +293,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),	  cmocka_unit_test(test_inspection),
-		cmocka_unit_test(test_event),	  cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_truncated), cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_orphaned),
+		cmocka_unit_test(test_net_admin), cmocka_unit_test(test_event),
+		cmocka_unit_test(test_malformed), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_selection), cmocka_unit_test(test_orphaned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

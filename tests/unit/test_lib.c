@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of the small pieces in user/lib: complaints, network namespaces, socket addresses, signals.
- */
+/* Tests of the small pieces in user/lib: complaints, escapes, network namespaces, socket addresses,
+ * signals. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -18,6 +18,7 @@
 
 #include "lib/clock.h"
 #include "lib/complaint.h"
+#include "lib/escape.h"
 #include "lib/netns.h"
 #include "lib/process.h"
 #include "lib/socket_address.h"
@@ -39,6 +40,31 @@ static void test_complaints_are_limited(void **state)
 	connect.last_ms -= 1000;
 	assert_true(complaint_due(&connect, suffix));
 	assert_non_null(strstr(suffix, "more like this"));
+}
+
+static void test_escaped_text(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+		size_t size;
+	} cases[] = {
+		{"", "", 1},
+		{"0.1.0", "0.1.0", 16},
+		{"\033[31mred", "\\x1b[31mred", 16},
+		{"a\n\x7f\xff", "a\\x0a\\x7f\\xff", 16},
+		{"a\\x1b", "a\\\\x1b", 16},
+		/* No part of an escape is left when it does not fit. */
+		{"abc", "ab", 3},
+		{"a\033", "a", 5},
+		{"a\033", "a\\x1b", 6},
+	};
+	char buffer[16];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(escape_text(buffer, cases[i].size, cases[i].text),
+				    cases[i].shown);
 }
 
 static void test_clock_units_agree(void **state)
@@ -145,6 +171,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_complaints_are_limited),
+		cmocka_unit_test(test_escaped_text),
 		cmocka_unit_test(test_clock_units_agree),
 		cmocka_unit_test(test_network_namespaces),
 		cmocka_unit_test(test_socket_addresses),

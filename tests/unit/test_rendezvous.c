@@ -60,10 +60,17 @@ static int close_rendezvous(void **state)
 	return 0;
 }
 
+static int offer_to(int pidfd, struct agent_hello *greeting)
+{
+	_cleanup_close_ int end = rendezvous_find(pidfd, greeting);
+
+	return end < 0 ? end : rendezvous_offer(end, greeting);
+}
+
 static int offer(struct agent_hello *greeting)
 {
 	memset(greeting, 0, sizeof(*greeting));
-	return rendezvous_offer(self_pidfd, greeting);
+	return offer_to(self_pidfd, greeting);
 }
 
 /* Makes a rendezvous as another program would, with @greeting at the agent's end. Returns the
@@ -129,7 +136,7 @@ static void test_session_between_processes(void **state)
 	pidfd = (int)syscall(SYS_pidfd_open, child, 0);
 	assert_true(pidfd >= 0);
 
-	session = rendezvous_offer(pidfd, &greeting);
+	session = offer_to(pidfd, &greeting);
 	assert_true(session >= 0);
 	assert_string_equal(greeting.version, SIDESTEP_VERSION);
 	assert_int_equal(greeting.wire_version, AGENT_WIRE_VERSION);
@@ -148,7 +155,7 @@ static void test_session_between_processes(void **state)
 	/* The sidecar's end is told. Later the agent learns that the process is gone. */
 	assert_int_equal(rendezvous_receive(session, &request, sizeof(request), &fd, 0), -EPIPE);
 	assert_int_equal(rendezvous_send(session, &reply, sizeof(reply), -1, 0), -EPIPE);
-	assert_int_equal(rendezvous_offer(pidfd, &greeting), -ESRCH);
+	assert_int_equal(offer_to(pidfd, &greeting), -ESRCH);
 	assert_int_equal(close(session), 0);
 	assert_int_equal(close(pidfd), 0);
 	assert_int_equal(close(ready[0]), 0);
@@ -308,6 +315,93 @@ static void test_something_else_is_there(void **state)
 	assert_int_equal(close(fd), 0);
 }
 
+/* Returns the number of open descriptors. */
+static int count_open(void)
+{
+	int count = 0, fd;
+
+	for (fd = 0; fd < 4096; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* Sends a message with @count descriptors, as many as the kernel passes at once (SCM_MAX_FD). */
+static void send_descriptors(int fd, int count)
+{
+	union {
+		char space[CMSG_SPACE(253 * sizeof(int))];
+		struct cmsghdr align;
+	} control = {.space = {0}};
+	char byte = 'x';
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &data,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = CMSG_SPACE((size_t)count * sizeof(int))};
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	int i;
+
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+	for (i = 0; i < count; i++)
+		memcpy(CMSG_DATA(rights) + (size_t)i * sizeof(int), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(fd, &message, 0), 1);
+}
+
+static void test_more_than_one_descriptor(void **state)
+{
+	static const int counts[] = {2, 3, 253};
+	int pair[2], before, fd;
+	size_t i;
+	char byte;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	before = count_open();
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		send_descriptors(pair[0], counts[i]);
+		assert_int_equal(rendezvous_receive(pair[1], &byte, 1, &fd, MSG_DONTWAIT),
+				 -EMSGSIZE);
+		assert_int_equal(fd, -1);
+		assert_int_equal(count_open(), before);
+	}
+	/* A message without data ends the session, and its descriptor is closed as well. */
+	assert_int_equal(rendezvous_send(pair[0], "", 0, pair[0], 0), 0);
+	assert_int_equal(rendezvous_receive(pair[1], &byte, 1, &fd, MSG_DONTWAIT), -EPIPE);
+	assert_int_equal(count_open(), before);
+	assert_int_equal(close(pair[0]), 0);
+	assert_int_equal(close(pair[1]), 0);
+}
+
+/* At the limit of open files, the agent neither loses a request nor takes its sidecar for gone. */
+static void test_no_free_descriptor(void **state)
+{
+	struct rlimit before, none;
+	struct agent_hello greeting;
+	int pair[2], own = rendezvous_open(), fd, received, found;
+	char byte = 0;
+
+	(void)state;
+	assert_true(own >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	send_descriptors(pair[0], 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	received = rendezvous_receive(pair[1], &byte, 1, &fd, MSG_DONTWAIT);
+	found = rendezvous_find(self_pidfd, &greeting);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(received, 1);
+	assert_int_equal(byte, 'x');
+	assert_int_equal(fd, -EMFILE);
+	assert_int_equal(found, -EMFILE);
+	assert_int_equal(close(own), 0);
+	assert_int_equal(close(pair[0]), 0);
+	assert_int_equal(close(pair[1]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +412,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_sidecar_refuses_another_version, close_rendezvous),
 		cmocka_unit_test_teardown(test_sidecar_refuses_what_is_no_hello, close_rendezvous),
 		cmocka_unit_test_teardown(test_something_else_is_there, close_rendezvous),
+		cmocka_unit_test(test_more_than_one_descriptor),
+		cmocka_unit_test_teardown(test_no_free_descriptor, close_rendezvous),
 	};
 
 	return cmocka_run_group_tests(tests, make_self, close_self);

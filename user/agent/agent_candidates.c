@@ -2,7 +2,6 @@
 #include "agent/agent_candidates.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,10 @@
 
 #include "agent/agent_session.h"
 #include "datapath/rendezvous.h"
+#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/netns.h"
+#include "lib/process_rights.h"
 #include "lib/util.h"
 
 /* Docker reports a container's start before its program has opened the rendezvous. The agent tries
@@ -21,6 +22,10 @@
 #define TRIES_SOON  250
 #define LATER_MS    100
 #define TRIES_LATER 600
+
+/* A process is contacted again at this pace while another sidecar is served in its namespace, or
+ * while the agent is short of descriptors. It lasts as long as the process. */
+#define BUSY_MS 250
 
 struct agent_candidate {
 	struct agent_candidate *next;
@@ -31,6 +36,7 @@ struct agent_candidate {
 	struct loop_handler exit; /* its pidfd, readable once it has ended */
 	struct loop_timer retry;
 	unsigned int tries;
+	int told; /* the error that was logged last, so that retries are silent */
 	struct agent_session *session; /* NULL: none */
 	bool listed;		       /* in the newest list */
 	struct loop_release release;
@@ -56,8 +62,7 @@ static void session_ended(void *context, struct agent_session *session, bool det
 	struct agent_namespace *namespace = agent_session_namespace(session);
 	struct agent_candidate *candidate;
 
-	/* The candidate may be gone, as a process's end is reported before the end of its sockets.
-	 */
+	/* The candidate is gone if the session ended with its process. */
 	for (candidate = candidates->first; candidate; candidate = candidate->next) {
 		if (candidate->session == session)
 			candidate->session = NULL;
@@ -73,6 +78,13 @@ static void session_ended(void *context, struct agent_session *session, bool det
 		agent_namespaces_sweep(candidates->namespaces);
 }
 
+/* The agent lacks memory or descriptors. This says nothing about a sidecar, so it is tried again.
+ */
+static bool is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 static void session_attached(void *context)
 {
 	const struct agent_candidates *candidates = context;
@@ -85,16 +97,20 @@ static const struct agent_session_handler session_handler = {
 	.attached = session_attached,
 };
 
-static bool has_exited(const struct agent_candidate *candidate)
+/* Returns 0 if the process may steer in the namespace @netns_fd, -EACCES if it may not, or another
+ * negative errno. */
+static int check_rights(const struct agent_candidate *candidate, int netns_fd)
 {
-	struct pollfd event = {.fd = candidate->exit.fd, .events = POLLIN};
+	int rights = process_rights_net_admin(candidate->exit.fd, candidate->pid, netns_fd);
 
-	return poll(&event, 1, 0) != 0;
+	if (rights == -EACCES)
+		return -EPERM; /* the agent's own right is missing */
+	return rights > 0 ? 0 : rights == 0 ? -EACCES : rights;
 }
 
-/* Returns the number of the namespace @netns_fd, which must not be the host's own. */
-static int number_namespace(const struct agent_candidates *candidates, const char *name,
-			    int netns_fd, uint32_t *ret_netns)
+/* Returns the number of the namespace @netns_fd, or -EXDEV for the host's own. */
+static int number_namespace(const struct agent_candidates *candidates, int netns_fd,
+			    uint32_t *ret_netns)
 {
 	int error = netns_enter(netns_fd), back;
 
@@ -102,89 +118,160 @@ static int number_namespace(const struct agent_candidates *candidates, const cha
 		error = programs_netns(ret_netns);
 	back = netns_enter(candidates->namespaces->home_fd);
 	if (error < 0 || back < 0)
-		return log_errno(error < 0 ? error : back, "%s: cannot enter its network namespace",
-				 name);
-	if (*ret_netns == candidates->home)
-		return log_errno(-EPERM,
-				 "%s: runs in the host's network namespace, which is not touched: "
-				 "start it without --network host",
-				 name);
-	return 0;
+		return error < 0 ? error : back;
+	return *ret_netns == candidates->home ? -EXDEV : 0;
 }
 
-/* Starts to serve the session @fd, and takes it over also on failure. */
-static int session_begin(struct agent_candidate *candidate, int fd)
+/* Ends the session of a process that holds the namespace and has lost the right to it. Its bypassed
+ * prefixes must not stay for the sidecar, which steers by nftables until it is served. */
+static void drop_imposter(const struct agent_candidates *candidates,
+			  const struct agent_namespace *namespace)
 {
-	struct agent_candidates *candidates = candidate->candidates;
-	_cleanup_close_ int netns_fd = -1, session_fd = fd;
-	struct agent_namespace *namespace;
-	uint32_t netns = 0;
+	struct agent_candidate *holder = candidates->first;
+
+	while (holder &&
+	       (!holder->session || agent_session_namespace(holder->session) != namespace))
+		holder = holder->next;
+	if (!holder || check_rights(holder, namespace->netns_fd) != -EACCES)
+		return;
+	log_warning("%s: process %d has no CAP_NET_ADMIN any more: it is no longer served",
+		    holder->name, (int)holder->pid);
+	agent_session_expel(holder->session);
+}
+
+/* Opens the network namespace of a process that has the right to steer in it. Returns 0 with its
+ * descriptor (the caller's) and its number, or a negative errno. */
+static int open_namespace(const struct agent_candidate *candidate, int *ret_netns_fd,
+			  uint32_t *ret_netns)
+{
+	_cleanup_close_ int netns_fd = netns_open_of(candidate->pid);
 	int error;
 
-	netns_fd = netns_open_of(candidate->pid);
-	/* If the process still runs, the pid and so the namespace are its own. */
-	if (netns_fd < 0 || has_exited(candidate))
-		return -ESRCH;
-	error = number_namespace(candidates, candidate->name, netns_fd, &netns);
+	if (netns_fd < 0)
+		return netns_fd == -ENOENT ? -ESRCH : netns_fd == -EACCES ? -EPERM : netns_fd;
+	/* It also tells that the process still runs, so the namespace is its own. */
+	error = check_rights(candidate, netns_fd);
+	if (error == 0)
+		error = number_namespace(candidate->candidates, netns_fd, ret_netns);
+	if (error == 0)
+		*ret_netns_fd = TAKE_FD(netns_fd);
+	return error;
+}
+
+/* Starts to serve the process if it waits at the rendezvous and has the right to be served. Returns
+ * 0 with its @greeting, or a negative errno. */
+static int meet(struct agent_candidate *candidate, struct agent_hello *greeting)
+{
+	struct agent_candidates *candidates = candidate->candidates;
+	_cleanup_close_ int end = rendezvous_find(candidate->exit.fd, greeting), netns_fd = -1;
+	struct agent_namespace *namespace;
+	uint32_t netns = 0;
+	int session, error;
+
+	error = end < 0 ? end : open_namespace(candidate, &netns_fd, &netns);
 	if (error < 0)
 		return error;
 	namespace = agent_namespaces_get(candidates->namespaces, netns);
 	if (!namespace)
 		return -ENOMEM;
-	if (namespace->netns_fd >= 0)
-		return log_errno(-EBUSY, "%s: another sidecar is served in its network namespace",
-				 candidate->name);
+	if (namespace->netns_fd >= 0) {
+		drop_imposter(candidates, namespace);
+		return -EBUSY;
+	}
+	session = rendezvous_offer(end, greeting);
+	if (session < 0)
+		return session;
 	namespace->netns_fd = TAKE_FD(netns_fd);
-	error = agent_session_new(candidates->loop, TAKE_FD(session_fd), candidate->name,
-				  candidate->pid, namespace, &session_handler, candidates,
-				  &candidate->session);
+	error = agent_session_new(candidates->loop, session, candidate->name, candidate->pid,
+				  namespace, &session_handler, candidates, &candidate->session);
 	if (error == 0)
 		return 0;
 	namespace->netns_fd = safe_close(namespace->netns_fd);
 	return error;
 }
 
-/* Logs why the process is not served. */
-static void refused(const struct agent_candidate *candidate, int error,
-		    const struct agent_hello *greeting)
+/* Logs why the process is not served. Returns @error. */
+static int refused(const struct agent_candidate *candidate, int error,
+		   const struct agent_hello *greeting)
 {
-	if (error == -EPROTO)
+	char version[4 * sizeof(greeting->version)];
+	int pid = (int)candidate->pid;
+
+	switch (error) {
+	case -ESRCH:
+		break;
+	case -EPROTO:
 		log_error("%s: its sidecar is sidestep %s (protocol %u, maps %u), this agent is %s "
 			  "(%d, %d): run one version of both. The sidecar uses nftables "
 			  "until then",
-			  candidate->name, greeting->version, greeting->wire_version,
-			  greeting->abi_version, SIDESTEP_VERSION, AGENT_WIRE_VERSION,
-			  SIDESTEP_ABI_VERSION);
-	else if (error == -EPERM)
+			  candidate->name, escape_text(version, sizeof(version), greeting->version),
+			  greeting->wire_version, greeting->abi_version, SIDESTEP_VERSION,
+			  AGENT_WIRE_VERSION, SIDESTEP_ABI_VERSION);
+		break;
+	case -EPERM:
 		log_error("%s: no access to process %d: the agent needs CAP_SYS_PTRACE and the "
 			  "host's processes (docker run --privileged --pid=host)",
-			  candidate->name, (int)candidate->pid);
-	else if (error == -EAGAIN || error == -ENOTSUP)
+			  candidate->name, pid);
+		break;
+	case -EACCES:
+		log_error("%s: process %d is not served: it has no CAP_NET_ADMIN in its network "
+			  "namespace, so it is not the sidecar",
+			  candidate->name, pid);
+		break;
+	case -EXDEV:
+		log_error("%s: runs in the host's network namespace, which is not touched: start "
+			  "it without --network host",
+			  candidate->name);
+		break;
+	case -EBUSY:
+		log_error("%s: another sidecar is served in its network namespace; it is tried "
+			  "again until that one ends",
+			  candidate->name);
+		break;
+	case -EAGAIN:
+	case -ENOTSUP:
 		log_info("%s: process %d does not want an agent: it has rights of its own, or is "
 			 "not sidestep",
-			 candidate->name, (int)candidate->pid);
-	else if (error != -ESRCH)
-		(void)log_errno(error, "%s: cannot contact process %d", candidate->name,
-				(int)candidate->pid);
+			 candidate->name, pid);
+		break;
+	default:
+		(void)log_errno(error, "%s: cannot contact process %d", candidate->name, pid);
+	}
+	return error;
+}
+
+/* Returns when to try again after @error, or NULL: never. */
+static struct loop_timer_class *next_try(struct agent_candidate *candidate, int error)
+{
+	struct agent_candidates *candidates = candidate->candidates;
+
+	switch (error) {
+	case -EAGAIN:
+		if (candidate->tries >= TRIES_SOON + TRIES_LATER)
+			return NULL;
+		return candidate->tries++ < TRIES_SOON ? &candidates->soon_class
+						       : &candidates->later_class;
+	case -EBUSY:
+		return &candidates->busy_class;
+	}
+	return is_shortage(error) ? &candidates->busy_class : NULL;
 }
 
 static void contact(struct agent_candidate *candidate)
 {
-	struct agent_candidates *candidates = candidate->candidates;
 	struct agent_hello greeting = {.version = ""};
-	int session = rendezvous_offer(candidate->exit.fd, &greeting);
+	int error = meet(candidate, &greeting);
+	struct loop_timer_class *again = next_try(candidate, error);
+	char version[4 * sizeof(greeting.version)];
 
-	if (session == -EAGAIN && candidate->tries < TRIES_SOON + TRIES_LATER) {
-		loop_timer_start(candidates->loop,
-				 candidate->tries++ < TRIES_SOON ? &candidates->soon_class
-								 : &candidates->later_class,
-				 &candidate->retry);
-	} else if (session < 0) {
-		refused(candidate, session, &greeting);
-	} else if (session_begin(candidate, session) == 0) {
+	if (again)
+		loop_timer_start(candidate->candidates->loop, again, &candidate->retry);
+	if (error == 0)
 		log_info("%s: process %d is served (sidestep %s)", candidate->name,
-			 (int)candidate->pid, greeting.version);
-	}
+			 (int)candidate->pid,
+			 escape_text(version, sizeof(version), greeting.version));
+	else if (error != candidate->told && !(again && error == -EAGAIN))
+		candidate->told = refused(candidate, error, &greeting);
 }
 
 static void retry_expired(struct loop_timer *timer)
@@ -192,10 +279,23 @@ static void retry_expired(struct loop_timer *timer)
 	contact(container_of(timer, struct agent_candidate, retry));
 }
 
+/* Docker's newest list had a process that could not be watched. */
+static void again_expired(struct loop_timer *timer)
+{
+	struct agent_candidates *candidates = container_of(timer, struct agent_candidates, again);
+
+	agent_candidates_update(candidates, candidates->seen, candidates->seen_count);
+}
+
 static void process_exited(struct loop_handler *handler, uint32_t events)
 {
+	struct agent_candidate *candidate = container_of(handler, struct agent_candidate, exit);
+
 	(void)events;
-	candidate_remove(container_of(handler, struct agent_candidate, exit));
+	/* The session may outlive the process, because any process can hold its end. */
+	if (candidate->session)
+		agent_session_end(candidate->session);
+	candidate_remove(candidate);
 }
 
 void agent_candidates_init(struct agent_candidates *candidates, struct loop *loop,
@@ -205,9 +305,11 @@ void agent_candidates_init(struct agent_candidates *candidates, struct loop *loo
 		.loop = loop,
 		.namespaces = namespaces,
 		.home = home,
+		.again.expired = again_expired,
 	};
 	loop_timer_class_init(loop, &candidates->soon_class, SOON_MS);
 	loop_timer_class_init(loop, &candidates->later_class, LATER_MS);
+	loop_timer_class_init(loop, &candidates->busy_class, BUSY_MS);
 }
 
 static struct agent_candidate *candidate_find(const struct agent_candidates *candidates,
@@ -257,6 +359,7 @@ void agent_candidates_add(struct agent_candidates *candidates, const char *id, c
 			  pid_t pid)
 {
 	struct agent_candidate *known = candidate_find(candidates, id, pid);
+	char suffix[COMPLAINT_SUFFIX_MAX];
 	int error;
 
 	/* The agent's own container may be of the same image. */
@@ -267,8 +370,12 @@ void agent_candidates_add(struct agent_candidates *candidates, const char *id, c
 		return;
 	}
 	error = candidate_new(candidates, id, name, pid);
-	if (error < 0 && error != -ESRCH)
-		(void)log_errno(error, "%s: cannot watch process %d", name, (int)pid);
+	if (error == 0 || error == -ESRCH)
+		return;
+	if (complaint_due(&candidates->complaint, suffix))
+		(void)log_errno(error, "%s: cannot watch process %d%s", name, (int)pid, suffix);
+	if (is_shortage(error))
+		loop_timer_start(candidates->loop, &candidates->busy_class, &candidates->again);
 }
 
 void agent_candidates_update(struct agent_candidates *candidates, const struct agent_seen *seen,
@@ -277,6 +384,9 @@ void agent_candidates_update(struct agent_candidates *candidates, const struct a
 	struct agent_candidate *candidate, *next;
 	size_t i;
 
+	candidates->seen = seen;
+	candidates->seen_count = count;
+	loop_timer_stop(&candidates->again);
 	for (candidate = candidates->first; candidate; candidate = candidate->next)
 		candidate->listed = candidate->id[0] == '\0';
 	for (i = 0; i < count; i++)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The processes that may be sidecars. The agent tries to open a session with each, and serves the
- * session in the sidecar's network namespace.
+ * session in the sidecar's network namespace. It serves a process only if that process has
+ * CAP_NET_ADMIN there, because an application can imitate all else. The session ends with the
+ * process.
  */
 #ifndef SIDESTEP_AGENT_CANDIDATES_H
 #define SIDESTEP_AGENT_CANDIDATES_H
@@ -12,6 +14,7 @@
 
 #include "agent/agent_namespaces.h"
 #include "agent/agent_watch.h"
+#include "lib/complaint.h"
 #include "stream/loop.h"
 
 struct agent_candidate;
@@ -22,7 +25,11 @@ struct agent_candidates {
 	struct agent_namespaces *namespaces;
 	uint32_t home; /* the number of the host's network namespace */
 	struct agent_candidate *first;
-	struct loop_timer_class soon_class, later_class;
+	const struct agent_seen *seen; /* Docker's newest list; the watch's */
+	size_t seen_count;
+	struct loop_timer again;
+	struct complaint complaint;
+	struct loop_timer_class soon_class, later_class, busy_class;
 };
 
 /* @loop and @namespaces stay the caller's. All functions are called from the loop's thread. */
@@ -33,8 +40,8 @@ void agent_candidates_init(struct agent_candidates *candidates, struct loop *loo
 void agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,
 			  pid_t pid);
 
-/* Adds the sidecars of Docker's newest list. Removes those that it lacks and that have no session.
- */
+/* Adds the sidecars of Docker's newest list, and tries those again that cannot be watched now.
+ * Removes those that it lacks and that have no session. @seen lasts until the next call. */
 void agent_candidates_update(struct agent_candidates *candidates, const struct agent_seen *seen,
 			     size_t count);
 

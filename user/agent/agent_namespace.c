@@ -88,8 +88,9 @@ static int make_directories(const struct agent_namespace *namespace)
 	return 0;
 }
 
-/* Returns the target of a link: a device's index or a namespace's inode; 0: it is detached. Both
- * are the first field of their kind in struct bpf_link_info (linux/bpf.h). */
+/* Returns the target of a link: a device's index or a namespace's inode; 0: it is detached,
+ * UINT32_MAX: unknown. Both are the first field of their kind in struct bpf_link_info
+ * (linux/bpf.h). */
 static uint32_t link_target(int link_fd)
 {
 	struct bpf_link_info info;
@@ -97,7 +98,7 @@ static uint32_t link_target(int link_fd)
 
 	memset(&info, 0, sizeof(info));
 	if (bpf_obj_get_info_by_fd(link_fd, &info, &size) < 0)
-		return 0;
+		return UINT32_MAX;
 	return info.netns.netns_ino;
 }
 
@@ -109,7 +110,7 @@ static int update_pinned(const struct agent_namespace *namespace, enum programs_
 	_cleanup_close_ int fd = bpf_obj_get(path);
 
 	if (fd < 0)
-		return -ENOENT;
+		return fd;
 	if (link_target(fd) == 0) {
 		(void)unlink(path);
 		return -ENOENT;
@@ -418,7 +419,7 @@ void agent_namespace_remove(const struct agent_namespace *namespace)
 	programs_namespace_remove(namespace->programs, namespace->netns);
 }
 
-bool agent_namespace_gone(const struct agent_namespace *namespace)
+int agent_namespace_gone(const struct agent_namespace *namespace)
 {
 	_cleanup_close_ int fd = -1;
 	char path[4096];
@@ -426,7 +427,9 @@ bool agent_namespace_gone(const struct agent_namespace *namespace)
 	link_path(namespace, PROGRAM_STEER, 0, path);
 	fd = bpf_obj_get(path);
 	/* Without steer nothing is intercepted there, even if other programs are left. */
-	return fd < 0 || link_target(fd) == 0;
+	if (fd < 0)
+		return fd == -ENOENT ? 1 : fd;
+	return link_target(fd) == 0;
 }
 
 static int adopt_one(const struct agent_namespace *namespace, const struct pinned *pinned,

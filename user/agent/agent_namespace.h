@@ -47,8 +47,9 @@ void agent_namespace_settle(struct agent_namespace *namespace);
  * process is in the namespace. */
 void agent_namespace_remove(const struct agent_namespace *namespace);
 
-/* Does the namespace no longer exist? Its links are then attached to nothing. */
-bool agent_namespace_gone(const struct agent_namespace *namespace);
+/* Returns 1 if the namespace no longer exists, as its links are attached to nothing, or 0. A
+ * negative errno: nothing is known, for example because no descriptor is free. */
+int agent_namespace_gone(const struct agent_namespace *namespace);
 
 /* Makes every pinned link run this load's programs. The next session replaces the filters. Returns
  * 0 or a negative errno, logged. */

@@ -19,13 +19,20 @@ static void sweep_expired(struct loop_timer *timer)
 {
 	struct agent_namespaces *namespaces = container_of(timer, struct agent_namespaces, sweep);
 	struct agent_namespace *namespace, *next;
+	char suffix[COMPLAINT_SUFFIX_MAX];
 	bool waiting = false;
+	int gone;
 
 	for (namespace = namespaces->first; namespace; namespace = next) {
 		next = namespace->next;
 		if (namespace->netns_fd >= 0)
 			continue;
-		if (agent_namespace_gone(namespace)) {
+		gone = agent_namespace_gone(namespace);
+		if (gone < 0 && complaint_due(&namespaces->complaint, suffix))
+			(void)log_errno(gone,
+					"network namespace %u: cannot tell whether it is gone%s",
+					namespace->netns, suffix);
+		if (gone > 0) {
 			log_debug("network namespace %u is gone", namespace->netns);
 			agent_namespace_remove(namespace);
 			agent_namespaces_drop(namespaces, namespace);

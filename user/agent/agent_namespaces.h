@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "agent/agent_namespace.h"
+#include "lib/complaint.h"
 #include "stream/loop.h"
 
 /* Zero-initialised: empty. */
@@ -17,6 +18,7 @@ struct agent_namespaces {
 	struct agent_namespace *first;
 	struct loop_timer_class sweep_class, settle_class;
 	struct loop_timer sweep, settle;
+	struct complaint complaint;
 };
 
 /* @loop, @programs, @pin and @home_fd (the host's network namespace) stay the caller's. */

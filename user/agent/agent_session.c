@@ -9,6 +9,7 @@
 
 #include "datapath/agent_wire.h"
 #include "datapath/rendezvous.h"
+#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/util.h"
@@ -40,6 +41,8 @@ static int check_socket(const struct agent_session *session, int fd, int type, b
 	int found = 0, accepts = 0;
 	socklen_t int_size = sizeof(int);
 
+	if (fd == -EMFILE)
+		return log_errno(fd, "%s: cannot open a socket of its sidecar", session->name);
 	if (fd < 0 || netns_cookie_of(fd, &cookie) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &int_size) < 0)
 		return -EBADF;
@@ -82,11 +85,15 @@ static int own_socket(struct agent_session *session, int fd)
 static int describe(struct agent_session *session, const struct agent_request *request)
 {
 	struct sidestep_namespace value = request->namespace;
+	char text[sizeof(value.gateway)];
 
 	value.mode = SIDESTEP_MODE_SIDECAR;
 	value.udp_pass = value.udp_pass != 0;
 	value.pid = (uint32_t)session->pid;
-	value.gateway[sizeof(value.gateway) - 1] = '\0';
+	/* `sidestep status` prints it on root's terminal. */
+	(void)snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1,
+		       request->namespace.gateway);
+	(void)escape_text(value.gateway, sizeof(value.gateway), text);
 	(void)snprintf(value.name, sizeof(value.name), "%s", session->name);
 	return programs_namespace_set(session->namespace->programs, session->namespace->netns,
 				      &value);
@@ -207,6 +214,20 @@ static int serve_next(struct agent_session *session)
 	return rendezvous_send(session->handler.fd, &reply, sizeof(reply), -1, MSG_DONTWAIT);
 }
 
+/* The task frees the handler's memory, which must outlive the batch of events in progress. */
+void agent_session_end(struct agent_session *session)
+{
+	loop_close(&session->handler);
+	session->end.run = end_session;
+	loop_defer(session->loop, &session->end);
+}
+
+void agent_session_expel(struct agent_session *session)
+{
+	(void)detach(session);
+	agent_session_end(session);
+}
+
 static void session_ready(struct loop_handler *handler, uint32_t events)
 {
 	struct agent_session *session = container_of(handler, struct agent_session, handler);
@@ -219,9 +240,7 @@ static void session_ready(struct loop_handler *handler, uint32_t events)
 		return;
 	if (error != -EPIPE)
 		(void)log_errno(error, "%s: ended the session with its sidecar", session->name);
-	loop_close(&session->handler);
-	session->end.run = end_session;
-	loop_defer(session->loop, &session->end);
+	agent_session_end(session);
 }
 
 int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,

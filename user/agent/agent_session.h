@@ -26,6 +26,13 @@ int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
 		      const struct agent_session_handler *session_handler, void *context,
 		      struct agent_session **ret_session);
 
+/* Ends the session, without regard to requests that wait. The handler's ended() is called when the
+ * events in progress have been handled; until then, repeating it is harmless. */
+void agent_session_end(struct agent_session *session);
+
+/* Does likewise, after detaching everything, as if the sidecar had asked for it. */
+void agent_session_expel(struct agent_session *session);
+
 /* Called from the loop's thread. The handler is not called. NULL is allowed. */
 void agent_session_free(struct agent_session *session);
 

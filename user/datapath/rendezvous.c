@@ -49,11 +49,13 @@ int rendezvous_receive(int session, void *message, size_t size, int *ret_fd, int
 		struct cmsghdr align;
 	} control;
 	struct iovec data = {.iov_base = message, .iov_len = size};
+	/* CMSG_SPACE() would have room for a second descriptor. The kernel opens only those that
+	 * fit and sets MSG_CTRUNC if there were more (scm_detach_fds(), net/core/scm.c). */
 	struct msghdr header = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control.space),
+		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
 	struct cmsghdr *rights;
 	ssize_t got;
@@ -68,10 +70,13 @@ int rendezvous_receive(int session, void *message, size_t size, int *ret_fd, int
 	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
 	    rights->cmsg_len == CMSG_LEN(sizeof(*ret_fd)))
 		memcpy(ret_fd, CMSG_DATA(rights), sizeof(*ret_fd));
-	if (got == 0 || header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+	if (got == 0 || header.msg_flags & MSG_TRUNC ||
+	    (*ret_fd >= 0 && header.msg_flags & MSG_CTRUNC)) {
 		*ret_fd = safe_close(*ret_fd);
 		return got == 0 ? -EPIPE : -EMSGSIZE;
 	}
+	if (header.msg_flags & MSG_CTRUNC)
+		*ret_fd = -EMFILE;
 	return (int)got;
 }
 
@@ -140,11 +145,10 @@ static int take_end(int pidfd)
 	return TAKE_FD(fd);
 }
 
-int rendezvous_offer(int pidfd, struct agent_hello *ret_greeting)
+int rendezvous_find(int pidfd, struct agent_hello *ret_greeting)
 {
-	_cleanup_close_ int end = take_end(pidfd), own = -1, other = -1;
+	_cleanup_close_ int end = take_end(pidfd);
 	struct agent_hello greeting = {0};
-	int pair[2], error;
 
 	if (end < 0)
 		return end;
@@ -155,7 +159,15 @@ int rendezvous_offer(int pidfd, struct agent_hello *ret_greeting)
 		return -ENOTSUP;
 	greeting.version[sizeof(greeting.version) - 1] = '\0';
 	*ret_greeting = greeting;
-	if (!fits(&greeting)) {
+	return TAKE_FD(end);
+}
+
+int rendezvous_offer(int end, const struct agent_hello *greeting)
+{
+	_cleanup_close_ int own = -1, other = -1;
+	int pair[2], error;
+
+	if (!fits(greeting)) {
 		(void)rendezvous_send(end, &own_hello, sizeof(own_hello), -1, MSG_DONTWAIT);
 		return -EPROTO;
 	}

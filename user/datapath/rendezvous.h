@@ -15,21 +15,31 @@ int rendezvous_open(void);
 int rendezvous_accept(int fd);
 
 /*
- * Offers a session to the process behind @pidfd, for the agent. Returns the session's file
- * descriptor (the caller's) or negative errno:
+ * Finds the meeting of the process behind @pidfd, for the agent, and reads its greeting. Returns
+ *the agent's end (the caller's) or negative errno:
  *
  *	-EAGAIN		the process has not opened the rendezvous yet
- *	-EPROTO		its version does not fit; @ret_greeting has it, and the sidecar was told
  *	-ENOTSUP	the process has another descriptor there
+ *
+ * Anybody can greet. The caller checks the process's rights before it makes an offer.
  */
-int rendezvous_offer(int pidfd, struct agent_hello *ret_greeting);
+int rendezvous_find(int pidfd, struct agent_hello *ret_greeting);
+
+/* Offers a session at the end that rendezvous_find() returned, to a sidecar with that @greeting.
+ * Returns the session's file descriptor (the caller's) or negative errno; -EPROTO: its version does
+ * not fit, and the sidecar was told. */
+int rendezvous_offer(int end, const struct agent_hello *greeting);
 
 /* Sends one message on a session, with a descriptor or -1. Returns 0 or negative errno; -EPIPE: the
  * other side is gone. @flags as for sendmsg(2). */
 int rendezvous_send(int session, const void *message, size_t size, int fd, int flags);
 
-/* Receives the next message. Returns its size or negative errno; -EPIPE: the other side is gone.
- * @ret_fd is the caller's; -1: none came. @flags as for recvmsg(2). */
+/*
+ * Receives the next message. Returns its size or negative errno; -EPIPE: the other side is gone,
+ * -EMSGSIZE: the message is longer than @size, or has more than one descriptor. @ret_fd is the
+ * caller's; -1: none came, -EMFILE: it could not be opened, because no descriptor is free. No other
+ * descriptor stays open, whatever the message has. @flags as for recvmsg(2).
+ */
 int rendezvous_receive(int session, void *message, size_t size, int *ret_fd, int flags);
 
 #endif

@@ -246,9 +246,13 @@ static int apply_list(struct docker_sidecars *watcher, const struct docker_docum
 static int apply_inspection(struct docker_sidecars *watcher, struct entry *entry,
 			    const struct docker_facts *facts)
 {
+	bool selected = facts->pid != 0 && selects(watcher, facts) == DOCKER_SELECTED;
 	int error;
 
-	if (facts->pid == 0 || selects(watcher, facts) != DOCKER_SELECTED) {
+	if (selected && !facts->net_admin)
+		log_debug("docker: %s is no sidecar: it was started without --cap-add NET_ADMIN",
+			  facts->name);
+	if (!selected || !facts->net_admin) {
 		set_pid(watcher, entry, 0);
 		return 0;
 	}

@@ -6,8 +6,10 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "docker/docker_label.h"
+#include "lib/util.h"
 
 #define LIST_PATH	"GET /containers/json"
 #define INSPECTION_PATH "GET /containers/ID/json"
@@ -116,6 +118,24 @@ static time_t parse_time(const char *text)
 	return seconds > 0 ? seconds : 0;
 }
 
+/* Did the engine grant CAP_NET_ADMIN to the container? An engine may keep the spelling of the
+ * request. */
+static bool grants_net_admin(const json_t *host)
+{
+	static const char *const names[] = {"NET_ADMIN", "CAP_NET_ADMIN", "ALL", "CAP_ALL"};
+	const json_t *added = json_object_get(host, "CapAdd"), *name;
+	size_t i, j;
+
+	if (json_is_true(json_object_get(host, "Privileged")))
+		return true;
+	json_array_foreach (added, i, name) {
+		for (j = 0; j < ARRAY_SIZE(names); j++)
+			if (strcasecmp(text_or_empty(name), names[j]) == 0)
+				return true;
+	}
+	return false;
+}
+
 int docker_parse_inspection(const char *text, size_t size, struct docker_document *document,
 			    char reason[DOCKER_REASON_MAX])
 {
@@ -147,6 +167,7 @@ int docker_parse_inspection(const char *text, size_t size, struct docker_documen
 	facts->name = plain_name(facts->name, facts->id);
 	facts->role = role_of(labels);
 	facts->network_mode = text_or_empty(json_object_get(host, "NetworkMode"));
+	facts->net_admin = grants_net_admin(host);
 	/* "Running" is also true for a paused container, which does run, and between two runs of a
 	 * restart policy. */
 	facts->pid = running && !restarting ? (pid_t)pid : 0;

@@ -27,6 +27,7 @@ struct docker_facts {
 	const char *image;	  /* see docker_selects() */
 	const char *role;	  /* DOCKER_SIDECAR_LABEL, or "" */
 	const char *network_mode; /* HostConfig.NetworkMode, or "" */
+	bool net_admin;		  /* from an inspection only: it may have CAP_NET_ADMIN */
 	pid_t pid;		  /* from an inspection only; 0: it does not run */
 	time_t started;		  /* from an inspection only; 0: unknown */
 };

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Stands at the agent's meeting place in a sidecar's stead, and asks to be let out. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/capability.h>
+
+#include "datapath/agent_wire.h"
+#include "peer.h"
+
+/* A terminal would show the rest of the line in red. */
+#define RED "\033[31mred"
+
+/* Opens the meeting place, with a greeting at the agent's end. Returns our end or -errno. */
+static int open_meeting(void)
+{
+	const struct agent_hello greeting = {
+		.magic = AGENT_WIRE_MAGIC,
+		.wire_version = AGENT_WIRE_VERSION,
+		.abi_version = SIDESTEP_ABI_VERSION,
+		.version = RED,
+	};
+	const struct rlimit files = {AGENT_RENDEZVOUS_FD + 1, AGENT_RENDEZVOUS_FD + 1};
+	struct rlimit now;
+	int pair[2];
+
+	if (getrlimit(RLIMIT_NOFILE, &now) < 0 ||
+	    (now.rlim_cur < files.rlim_cur && setrlimit(RLIMIT_NOFILE, &files) < 0) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 ||
+	    send(pair[0], &greeting, sizeof(greeting), 0) < 0 ||
+	    dup2(pair[1], AGENT_RENDEZVOUS_FD) < 0)
+		return -errno;
+	return pair[0];
+}
+
+/* Waits for the agent's hello. Returns the session or -errno. */
+static int take_session(int meeting, int64_t deadline_us)
+{
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct agent_hello hello;
+	struct iovec data = {&hello, sizeof(hello)};
+	struct msghdr message = {.msg_iov = &data,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control.space)};
+	int session, error = wait_fd(meeting, POLLIN, deadline_us);
+
+	if (error)
+		return error;
+	if (recvmsg(meeting, &message, 0) <= 0 || !CMSG_FIRSTHDR(&message))
+		return -EPROTO;
+	memcpy(&session, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(session));
+	return session;
+}
+
+/* Sends a request and waits for the reply. Returns the agent's answer or -errno. */
+static int ask(int session, struct agent_request request, int64_t deadline_us)
+{
+	struct agent_reply reply;
+	int error;
+
+	request.sequence = 1;
+	if (send(session, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+		return -errno;
+	error = wait_fd(session, POLLIN, deadline_us);
+	if (error)
+		return error;
+	return recv(session, &reply, sizeof(reply), 0) == sizeof(reply) ? reply.error : -EPIPE;
+}
+
+/* Bypasses all of IPv4. */
+static void ask_for_all(int session, int64_t deadline_us)
+{
+	const struct prefix all = {.address = {[10] = 0xff, [11] = 0xff}, .length = 96};
+	struct agent_request request = {.type = AGENT_NAMESPACE, .namespace = {.gateway = RED}};
+	int described = ask(session, request, deadline_us), bypassed;
+
+	request = (struct agent_request) {.type = AGENT_BYPASS_SET, .prefix = all};
+	request.bypass.sources = SIDESTEP_FROM_CONNECTED;
+	bypassed = ask(session, request, deadline_us);
+	request = (struct agent_request) {.type = AGENT_ATTACH};
+	printf("asked described=%s bypassed=%s attached=%s\n", error_word(described),
+	       error_word(bypassed), error_word(ask(session, request, deadline_us)));
+}
+
+/* Sends @count requests with two descriptors each. Returns how many left. */
+static long flood(int session, long count)
+{
+	struct agent_request request = {.type = AGENT_COMMIT};
+	struct iovec data = {&request, sizeof(request)};
+	int fds[2] = {STDIN_FILENO, STDOUT_FILENO};
+	union {
+		char space[CMSG_SPACE(sizeof(fds))];
+		struct cmsghdr align;
+	} control = {.space = {0}};
+	struct msghdr message = {.msg_iov = &data,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control.space)};
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	long sent = 0;
+
+	rights->cmsg_level = SOL_SOCKET;
+	rights->cmsg_type = SCM_RIGHTS;
+	rights->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(rights), fds, sizeof(fds));
+	while (sent < count && sendmsg(session, &message, MSG_NOSIGNAL) > 0)
+		sent++;
+	return sent;
+}
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[2] = {{0}};
+
+	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+/* Prints "ready", "session" if the agent offers one, and "asked ..." with the agent's answers. It
+ * sends --count requests with two descriptors each. With --mode drop it gives up its capabilities
+ * after that. Then it stays until SIGTERM. */
+int command_imposter(const struct options *options)
+{
+	int64_t deadline_us = deadline_from(options, 600);
+	int meeting = open_meeting(), session;
+
+	if (meeting < 0) {
+		printf("meeting result=%s\n", error_word(meeting));
+		return 1;
+	}
+	puts("ready");
+	session = take_session(meeting, deadline_us);
+	if (session < 0)
+		return 1;
+	puts("session");
+	ask_for_all(session, deadline_us);
+	if (options->count > 0)
+		printf("flooded sent=%ld\n", flood(session, options->count));
+	if (options->mode && strcmp(options->mode, "drop") == 0)
+		printf("dropped result=%s\n", error_word(drop_capabilities()));
+	while (!stop_requested && now_us() < deadline_us)
+		(void)poll(NULL, 0, 100);
+	return 0;
+}
