@@ -283,3 +283,107 @@ steered_still() {
 	[[ $output == *'gateway \x1b[31mred'* ]]
 	[ "$(cat "$BED_DIR/agent.log" <(echo "$output") | grep -c $'\033')" = 0 ]
 }
+
+# 9. Plaintext for an ordinary proxy
+
+# proxy_start [HEADER] - starts a CONNECT proxy that forwards every tunnel to its destination and knows nothing of
+# Sidestep. Its answer has the header. The origin in the world keeps the first bytes that it gets.
+proxy_start() {
+	cat >"$BED_DIR/proxy.py" <<-'PROXY'
+		import socket, sys, threading
+		address, header = sys.argv[1], sys.argv[2]
+		def head(client):
+		    data = b""
+		    while b"\r\n\r\n" not in data:
+		        data += client.recv(1)
+		    return data.split()[1].decode()
+		def pump(source, target):
+		    try:
+		        while data := source.recv(65536):
+		            target.sendall(data)
+		        target.shutdown(socket.SHUT_WR)
+		    except OSError:
+		        target.close()
+		def serve(client):
+		    try:
+		        host, port = head(client).rsplit(":", 1)
+		        origin = socket.create_connection((host, int(port)))
+		        client.sendall(b"HTTP/1.1 200 Connection established\r\n" + header.encode() + b"\r\n")
+		        threading.Thread(target=pump, args=(origin, client), daemon=True).start()
+		        pump(client, origin)
+		    except (OSError, IndexError):
+		        client.close()
+		listener = socket.create_server((address, 8080))
+		print("ready")
+		while True:
+		    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+	PROXY
+	cat >"$BED_DIR/origin.py" <<-'ORIGIN'
+		import socket, sys
+		listener = socket.create_server(("0.0.0.0", 443))
+		print("ready")
+		while True:
+		    client = listener.accept()[0]
+		    client.settimeout(2)
+		    try:
+		        data = client.recv(4096)
+		    except OSError:
+		        data = b""
+		    print("first bytes:", data)
+		    client.close()
+	ORIGIN
+	bed_spawn world origin python3 -u "$BED_DIR/origin.py"
+	bed_wait_line origin ready
+	bed_spawn host gateway python3 -u "$BED_DIR/proxy.py" "$BED_HOST" "${1:+$1$'\r\n'}"
+	bed_wait_line gateway ready
+}
+
+# credentials - the application sends some over TLS. It trusts the sidecar's CA.
+credentials() {
+	bed_exec app curl -sS -m 5 --cacert "$BED_DIR/ca/ca.crt" --resolve "origin.example:443:$BED_WORLD" \
+		-H "Authorization: credentials" https://origin.example/ || true
+}
+
+# intercepting ARGUMENT... - a sidecar that may terminate TLS.
+intercepting() {
+	sidecar --tls-intercept --ca-dir "$BED_DIR/ca" "$@"
+}
+
+@test "9: an ordinary proxy gets TLS as it is, and no credentials in plaintext" {
+	command -v curl >/dev/null || skip "curl is not installed"
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	proxy_start
+	intercepting
+	credentials
+	bed_wait_line origin 'first bytes: .*\\x16\\x03\\x01'
+	bed_wait_line sidecar "info: TLS is not terminated: .* X-Tls-Plaintext: accept"
+	[ "$(grep -c credentials "$BED_DIR/origin.log")" = 0 ]
+	bed_kill sidecar
+	# The control: workerd's protocol trusts a 200 alone, and the proxy forwards the plaintext.
+	intercepting --gateway-protocol workerd
+	credentials
+	bed_wait_line origin "first bytes: .*Authorization: credentials"
+}
+
+@test "9: with workerd's protocol an ordinary proxy that shows itself gets nothing" {
+	command -v curl >/dev/null || skip "curl is not installed"
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	for header in "Via: 1.1 proxy" "Proxy-Agent: proxy/1.0"; do
+		proxy_start "$header"
+		intercepting --gateway-protocol workerd
+		credentials
+		bed_wait_line sidecar "no plaintext for the gateway .* give --gateway-protocol connect"
+		bed_wait_line origin "first bytes: b''"
+		bed_kill sidecar
+		# The control: the same proxy, and an answer that declares.
+		bed_kill gateway
+		bed_kill origin
+		proxy_start "$header"$'\r\n'"X-Tls-Plaintext: accept"
+		intercepting --gateway-protocol workerd
+		credentials
+		bed_wait_line origin "first bytes: .*Authorization: credentials"
+		bed_kill sidecar
+		bed_kill gateway
+		bed_kill origin
+	done
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # TLS interception on the kernel's own path. Real clients run in the application's namespace. The reference
-# gateway answers 200 and speaks plain HTTP inside the tunnel.
+# gateway declares that it takes plaintext, and speaks plain HTTP inside the tunnel.
 
 load lib/testbed.bash
 load lib/scenarios.bash

@@ -36,7 +36,8 @@ def run(bench):
                 Box("tls", pinned) as ours:
             server(theirs)
             server(again)
-            sidecar(ours, "--tls-intercept", "--ca-dir", f"{ours.directory}/ca")
+            sidecar(ours, "--tls-intercept", "--ca-dir", f"{ours.directory}/ca",
+                    "--gateway-protocol", "workerd")
             known = ("--server", "cached.bench.example")
             fresh = ("--server", "host%.bench.example")
             for number in range(bench.rounds):

@@ -114,8 +114,8 @@ static void ask_connect(int fd, const char *target)
 	ask(fd, text);
 }
 
-/* Reads the head of an answer and no further. */
-static void expect_status(int fd, int status)
+/* Reads the head of an answer and no further. Tells whether it declares that plaintext is taken. */
+static bool answer_declares(int fd, int status)
 {
 	char text[512] = {0}, want[32];
 	size_t size = 0;
@@ -127,6 +127,12 @@ static void expect_status(int fd, int status)
 	}
 	(void)snprintf(want, sizeof(want), "HTTP/1.1 %d ", status);
 	assert_int_equal(strncmp(text, want, strlen(want)), 0);
+	return strstr(text, "\r\nX-Tls-Plaintext: accept\r\n");
+}
+
+static void expect_status(int fd, int status)
+{
+	(void)answer_declares(fd, status);
 }
 
 static void expect_bytes(int fd, const char *text)
@@ -272,6 +278,34 @@ static void test_server(void **state)
 	fixture_stop(fixture);
 }
 
+/* The server declares that it takes plaintext, a way to the destination only if told to. */
+static void test_declaration(void **state)
+{
+	struct gateway_config configs[] = {
+		{.server = true},
+		{.server = true, .status = 202},
+		{.plaintext = true},
+		{.plaintext = false},
+	};
+	static const int statuses[] = {200, 202, 200, 200};
+	static const bool declared[] = {true, false, true, false};
+	struct endpoint target;
+	char text[ADDRESS_TEXT_MAX];
+	int listener = target_listen(&target, text), i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		struct fixture *fixture = fixture_start(&configs[i]);
+		int fd = dial(fixture);
+
+		ask_connect(fd, text);
+		assert_int_equal(answer_declares(fd, statuses[i]), declared[i]);
+		close(fd);
+		fixture_stop(fixture);
+	}
+	close(listener);
+}
+
 static void test_test_doubles(void **state)
 {
 	struct fixture *fixture =
@@ -359,8 +393,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tunnel),	     cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_unix_path),    cmocka_unit_test(test_server),
-		cmocka_unit_test(test_test_doubles), cmocka_unit_test(test_bad_requests),
-		cmocka_unit_test(test_log),	     cmocka_unit_test(test_bad_config),
+		cmocka_unit_test(test_declaration),  cmocka_unit_test(test_test_doubles),
+		cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_log),
+		cmocka_unit_test(test_bad_config),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

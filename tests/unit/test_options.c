@@ -186,6 +186,37 @@ static void test_sidecar_table(void **state)
 		assert_string_equal(sidecar_entries[i].name, names[i]);
 }
 
+/* The control API is workerd's, and with it comes workerd's protocol. */
+static void test_gateway_protocol(void **state)
+{
+	static const struct {
+		const char *argument[2];
+		enum tunnel_protocol protocol;
+	} rows[] = {
+		{{NULL, NULL}, TUNNEL_PROTOCOL_CONNECT},
+		{{"--gateway-protocol=workerd", NULL}, TUNNEL_PROTOCOL_WORKERD},
+		{{"--http-ingress-address=0.0.0.0:1", NULL}, TUNNEL_PROTOCOL_WORKERD},
+		{{"--http-ingress-address=0.0.0.0:1", "--gateway-protocol=connect"},
+		 TUNNEL_PROTOCOL_CONNECT},
+		{{"--http-ingress-address=0.0.0.0:1", "--gateway-protocol=auto"},
+		 TUNNEL_PROTOCOL_WORKERD},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *argv[] = {(char *)"sidecar", (char *)rows[i].argument[0],
+				(char *)rows[i].argument[1], NULL};
+		int argc = argv[1] ? argv[2] ? 3 : 2 : 1, first;
+		struct sidecar_options options;
+
+		assert_int_equal(
+			options_parse(&sidecar_options_command, argc, argv, &options, &first), 0);
+		assert_int_equal(sidecar_options_protocol(&options), rows[i].protocol);
+		options_release(&sidecar_options_command, &options);
+	}
+}
+
 static void test_bad_tables(void **state)
 {
 	struct option_entry bad[2];
@@ -433,12 +464,19 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sidecar_table), cmocka_unit_test(test_table),
-		cmocka_unit_test(test_bad_tables),    cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_workerd),	      cmocka_unit_test(test_spellings),
-		cmocka_unit_test(test_arguments),     cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_lenient),	      cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_required),      cmocka_unit_test(test_help),
+		cmocka_unit_test(test_gateway_protocol),
+		cmocka_unit_test(test_sidecar_table),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_bad_tables),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_workerd),
+		cmocka_unit_test(test_spellings),
+		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lenient),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_required),
+		cmocka_unit_test(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

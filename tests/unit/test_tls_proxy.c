@@ -47,7 +47,7 @@ static int listen_on(struct endpoint *ret_endpoint)
 	return fd;
 }
 
-static struct fixture *fixture_new(unsigned int peek_ms)
+static struct fixture *fixture_for(enum tunnel_protocol protocol, unsigned int peek_ms)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	struct proxy_config config = {
@@ -57,6 +57,7 @@ static struct fixture *fixture_new(unsigned int peek_ms)
 		.connect_ms = 2000,
 		.answer_ms = 2000,
 		.sni_hint = true,
+		.gateway_protocol = protocol,
 		.tls = authority,
 	};
 	struct endpoint gateway;
@@ -71,6 +72,12 @@ static struct fixture *fixture_new(unsigned int peek_ms)
 				     (struct sockaddr *)&fixture->listener.address, &size),
 			 0);
 	return fixture;
+}
+
+/* A gateway's 200 asks for plaintext. */
+static struct fixture *fixture_new(unsigned int peek_ms)
+{
+	return fixture_for(TUNNEL_PROTOCOL_WORKERD, peek_ms);
 }
 
 static void fixture_free(struct fixture *fixture, unsigned int handshakes, unsigned int failures)
@@ -200,6 +207,63 @@ static void test_terminated(void **state)
 	fixture_free(fixture, 2, 0);
 }
 
+/* The client's ClientHello arrives behind @answer as it is. */
+static void expect_raw(const struct fixture *fixture, const char *answer)
+{
+	int client = dial(fixture), tunnel;
+	struct connecting connecting;
+	uint8_t start[6];
+
+	connect_start(&connecting, tls_client_new(trusting, client, "a.example", NULL));
+	tunnel = tunnel_accept(fixture, "\r\nX-Tls-Sni: a.example\r\n", answer);
+	assert_int_equal(recv(tunnel, start, sizeof(start), MSG_WAITALL), sizeof(start));
+	assert_memory_equal(start, "\x16\x03\x01", 3);
+	assert_int_equal(start[5], 1);
+	close(tunnel);
+	pthread_join(connecting.thread, NULL);
+	assert_true(connecting.result <= 0);
+	SSL_free(connecting.ssl);
+	close(client);
+}
+
+/* An ordinary proxy's 200 opens a tunnel: no byte is decrypted, unless it takes plaintext. */
+static void test_connect_protocol(void **state)
+{
+	struct fixture *fixture = fixture_for(TUNNEL_PROTOCOL_CONNECT, 2000);
+	struct connecting connecting;
+	int tunnel;
+
+	(void)state;
+	expect_raw(fixture, ANSWER_200);
+	expect_raw(fixture, "HTTP/1.1 200 Connection established\r\nProxy-Agent: a\r\n\r\n");
+	expect_raw(fixture, "HTTP/1.1 202 Accepted\r\nX-Tls-Plaintext: accept\r\n\r\n");
+	connect_start(&connecting,
+		      tls_client_new(trusting, dial(fixture), "www.example.com", NULL));
+	tunnel = tunnel_accept(fixture, "\r\nX-Tls-Sni: www.example.com\r\n",
+			       "HTTP/1.1 200 OK\r\nX-Tls-Plaintext: accept\r\n\r\n");
+	exchange(&connecting, tunnel);
+	fixture_free(fixture, 1, 0);
+}
+
+/* The same proxy with workerd's protocol gets no byte, and the client a reset. */
+static void test_doubtful_gateway(void **state)
+{
+	struct fixture *fixture = fixture_new(2000);
+	int client = dial(fixture), tunnel;
+	struct connecting connecting;
+
+	(void)state;
+	connect_start(&connecting, tls_client_new(trusting, client, "a.example", NULL));
+	tunnel = tunnel_accept(fixture, "X-Tls-Sni", "HTTP/1.1 200 OK\r\nVia: 1.1 a\r\n\r\n");
+	pthread_join(connecting.thread, NULL);
+	assert_int_equal(SSL_get_error(connecting.ssl, connecting.result), SSL_ERROR_SYSCALL);
+	expect_end(tunnel);
+	SSL_free(connecting.ssl);
+	close(client);
+	close(tunnel);
+	fixture_free(fixture, 0, 0);
+}
+
 /* After any other 2xx the client's bytes pass unchanged. */
 static void test_other_answers_are_raw(void **state)
 {
@@ -212,22 +276,8 @@ static void test_other_answers_are_raw(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < ARRAY_SIZE(answers); i++) {
-		int client = dial(fixture), tunnel;
-		struct connecting connecting;
-		uint8_t start[6];
-
-		connect_start(&connecting, tls_client_new(trusting, client, "a.example", NULL));
-		tunnel = tunnel_accept(fixture, "\r\nX-Tls-Sni: a.example\r\n", answers[i]);
-		assert_int_equal(recv(tunnel, start, sizeof(start), MSG_WAITALL), sizeof(start));
-		assert_memory_equal(start, "\x16\x03\x01", 3);
-		assert_int_equal(start[5], 1);
-		close(tunnel);
-		pthread_join(connecting.thread, NULL);
-		assert_true(connecting.result <= 0);
-		SSL_free(connecting.ssl);
-		close(client);
-	}
+	for (i = 0; i < ARRAY_SIZE(answers); i++)
+		expect_raw(fixture, answers[i]);
 	fixture_free(fixture, 0, 0);
 }
 
@@ -355,6 +405,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_terminated),
+		cmocka_unit_test(test_connect_protocol),
+		cmocka_unit_test(test_doubtful_gateway),
 		cmocka_unit_test(test_other_answers_are_raw),
 		cmocka_unit_test(test_other_protocols),
 		cmocka_unit_test(test_late_hello),

@@ -116,6 +116,49 @@ static void test_answers(void **state)
 	expect_answer("HTTP/1.1 200 OK\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\nx", 200, "x");
 }
 
+static void expect_content(const char *text, enum tunnel_content workerd,
+			   enum tunnel_content ordinary)
+{
+	struct tunnel_answer answer;
+	size_t used, i;
+
+	tunnel_answer_init(&answer);
+	for (i = 0; text[i + 1]; i++)
+		assert_int_equal(tunnel_answer_feed(&answer, text + i, 1, &used), HTTP_MORE);
+	assert_int_equal(tunnel_answer_feed(&answer, text + i, 1, &used), HTTP_COMPLETE);
+	assert_int_equal(tunnel_answer_content(&answer, TUNNEL_PROTOCOL_WORKERD), workerd);
+	assert_int_equal(tunnel_answer_content(&answer, TUNNEL_PROTOCOL_CONNECT), ordinary);
+}
+
+/* A 200 means plaintext to workerd, and an open tunnel to any other proxy. */
+static void test_answer_content(void **state)
+{
+	(void)state;
+	expect_content("HTTP/1.1 200 OK\r\n\r\n", TUNNEL_PLAINTEXT, TUNNEL_UNCHANGED);
+	expect_content("HTTP/1.1 200 OK\r\nVia: 1.1 a\r\n\r\n", TUNNEL_DOUBTFUL, TUNNEL_UNCHANGED);
+	expect_content("HTTP/1.1 200 OK\r\nproxy-agent:\r\n\r\n", TUNNEL_DOUBTFUL,
+		       TUNNEL_UNCHANGED);
+	expect_content("HTTP/1.1 202 OK\r\nVia: 1.1 a\r\n\r\n", TUNNEL_UNCHANGED, TUNNEL_UNCHANGED);
+	/* The gateway's own word counts in both protocols. */
+	expect_content("HTTP/1.1 200 OK\r\nX-TLS-Plaintext:  accept \r\n\r\n", TUNNEL_PLAINTEXT,
+		       TUNNEL_PLAINTEXT);
+	expect_content("HTTP/1.1 200 OK\r\nVia: 1.1 a\r\nX-Tls-Plaintext: accept\r\n\r\n",
+		       TUNNEL_PLAINTEXT, TUNNEL_PLAINTEXT);
+	expect_content("HTTP/1.1 202 OK\r\nX-Tls-Plaintext: accept\r\n\r\n", TUNNEL_UNCHANGED,
+		       TUNNEL_UNCHANGED);
+	/* Anything but that word is none, and neither is an interim answer's. */
+	expect_content("HTTP/1.1 200 OK\r\nX-Tls-Plaintext: accepted\r\n\r\n", TUNNEL_PLAINTEXT,
+		       TUNNEL_UNCHANGED);
+	expect_content("HTTP/1.1 200 OK\r\nX-Tls-Plaintext: acc\r\nX-Tls-Plaintext: "
+		       "acceptaccept\r\n\r\n",
+		       TUNNEL_PLAINTEXT, TUNNEL_UNCHANGED);
+	expect_content("HTTP/1.1 200 OK\r\nX-Tls-Plaintext: reject\r\n\r\n", TUNNEL_PLAINTEXT,
+		       TUNNEL_UNCHANGED);
+	expect_content("HTTP/1.1 103 x\r\nX-Tls-Plaintext: accept\r\nVia: 1.1 a\r\n\r\n"
+		       "HTTP/1.1 200 OK\r\n\r\n",
+		       TUNNEL_PLAINTEXT, TUNNEL_UNCHANGED);
+}
+
 static void test_answer_garbage(void **state)
 {
 	static char large[HTTP_HEAD_MAX + 100];
@@ -214,9 +257,9 @@ static void test_request_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_request_format),	cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_answer_garbage),	cmocka_unit_test(test_request_round_trip),
-		cmocka_unit_test(test_request_garbage),
+		cmocka_unit_test(test_request_format),	   cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_answer_content),	   cmocka_unit_test(test_answer_garbage),
+		cmocka_unit_test(test_request_round_trip), cmocka_unit_test(test_request_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

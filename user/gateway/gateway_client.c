@@ -153,24 +153,28 @@ static void serve_start(struct gateway_client *client)
 
 static void answer_send(struct gateway_client *client)
 {
+	const struct gateway_config *config = client->clients->config;
+	bool plaintext = client->status == 200 && (config->plaintext || config->server);
 	int fd = client->relay.side[0].fd;
 	char text[128];
 	int size;
 
-	if (client->clients->config->garbage)
+	if (config->garbage)
 		size = snprintf(text, sizeof(text), "220 this is not an HTTP server\r\n\r\n");
 	else
-		size = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\n%s\r\n", client->status,
+		size = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\n%s%s\r\n", client->status,
 				client->status < 300 ? "OK" : "Refused",
-				client->status < 300 ? "" : "Content-Length: 0\r\n");
-	if (client->clients->config->log)
+				client->status < 300 ? "" : "Content-Length: 0\r\n",
+				plaintext ? TUNNEL_PLAINTEXT_NAME ": " TUNNEL_PLAINTEXT_VALUE "\r\n"
+					  : "");
+	if (config->log)
 		client_log(client);
 	/* The first bytes of a connection always fit its send buffer. */
 	if (send(fd, text, (size_t)size, MSG_NOSIGNAL) != size) {
 		client_end(client, true);
 		return;
 	}
-	if (client->clients->config->garbage || client->status >= 300) {
+	if (config->garbage || client->status >= 300) {
 		client_end(client, false);
 		return;
 	}

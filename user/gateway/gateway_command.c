@@ -16,6 +16,7 @@ struct gateway_options {
 	struct option_strings maps;
 	struct endpoint map_all;
 	bool server;
+	bool plaintext;
 	unsigned int status;
 	unsigned int delay_ms;
 	bool garbage;
@@ -49,6 +50,11 @@ static const struct option_entry entries[] = {
 	 .type = OPTION_ENDPOINT,
 	 FIELD(map_all),
 	 .help = "Connect all other tunnels here."},
+	{.name = "plaintext",
+	 .type = OPTION_BOOL,
+	 FIELD(plaintext),
+	 .help = "Declare that the tunnels' targets take the plaintext of TLS (X-Tls-Plaintext: "
+		 "accept). Implied by --server."},
 	{.section = "As a test double",
 	 .name = "status",
 	 .argument = "CODE",
@@ -142,6 +148,7 @@ static int run(const struct gateway_options *options)
 	_cleanup_free_ struct gateway_map *maps = NULL;
 	struct gateway_config config = {
 		.server = options->server,
+		.plaintext = options->plaintext,
 		.status = (int)options->status,
 		.delay_ms = options->delay_ms,
 		.garbage = options->garbage,

@@ -44,6 +44,10 @@ struct gateway_config {
 	 * destination, and echoes all other bytes. */
 	bool server;
 
+	/* Declares with each 200 that tunnels take the plaintext of TLS (--plaintext). The server
+	 * does so anyway. */
+	bool plaintext;
+
 	/* Test double: the status of every answer (--status); 0: the true one. From 300 on nothing
 	 * is dialed. A 2xx takes the place of 200. */
 	int status;

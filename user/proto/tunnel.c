@@ -31,10 +31,27 @@ size_t tunnel_request_format(char text[TUNNEL_REQUEST_MAX], const struct sockadd
 				hint ? hints->name : "", hint ? "\r\n" : "");
 }
 
+/* Begins with an interim answer, or with the final one. Fields of earlier ones do not count. */
+static void answer_begin(struct tunnel_answer *answer)
+{
+	static const char *const names[TUNNEL_ANSWER_FIELDS] = {
+		[TUNNEL_ANSWER_PLAINTEXT] = "x-tls-plaintext",
+		[TUNNEL_ANSWER_VIA] = "via",
+		[TUNNEL_ANSWER_PROXY_AGENT] = "proxy-agent",
+	};
+	int i;
+
+	for (i = 0; i < TUNNEL_ANSWER_FIELDS; i++)
+		answer->value[i] = (struct http_value) {.name = names[i],
+							.text = answer->text[i],
+							.size = sizeof(answer->text[i])};
+	http_head_init(&answer->head, HTTP_RESPONSE, answer->value, TUNNEL_ANSWER_FIELDS);
+}
+
 void tunnel_answer_init(struct tunnel_answer *answer)
 {
 	memset(answer, 0, sizeof(*answer));
-	http_head_init(&answer->head, HTTP_RESPONSE, NULL, 0);
+	answer_begin(answer);
 }
 
 enum http_verdict tunnel_answer_feed(struct tunnel_answer *answer, const char *data, size_t size,
@@ -56,7 +73,7 @@ enum http_verdict tunnel_answer_feed(struct tunnel_answer *answer, const char *d
 		if (answer->status == HTTP_STATUS_SWITCHING_PROTOCOLS)
 			return http_head_refuse(&answer->head, 400, "101 to a CONNECT");
 		answer->size += answer->head.size;
-		http_head_init(&answer->head, HTTP_RESPONSE, NULL, 0);
+		answer_begin(answer);
 		/* One limit for all of them: interim answers must not go on for ever. */
 		answer->head.limit -= answer->size;
 	}
@@ -64,6 +81,23 @@ enum http_verdict tunnel_answer_feed(struct tunnel_answer *answer, const char *d
 		return http_head_refuse(&answer->head, 400, "status below 100");
 	*ret_used = total;
 	return HTTP_COMPLETE;
+}
+
+enum tunnel_content tunnel_answer_content(const struct tunnel_answer *answer,
+					  enum tunnel_protocol protocol)
+{
+	const struct http_value *declared = &answer->value[TUNNEL_ANSWER_PLAINTEXT];
+
+	if (answer->status != HTTP_STATUS_OK)
+		return TUNNEL_UNCHANGED;
+	if (!declared->cut && strcmp(declared->text, TUNNEL_PLAINTEXT_VALUE) == 0)
+		return TUNNEL_PLAINTEXT;
+	if (protocol == TUNNEL_PROTOCOL_CONNECT)
+		return TUNNEL_UNCHANGED;
+	return answer->value[TUNNEL_ANSWER_VIA].count > 0 ||
+			       answer->value[TUNNEL_ANSWER_PROXY_AGENT].count > 0
+		       ? TUNNEL_DOUBTFUL
+		       : TUNNEL_PLAINTEXT;
 }
 
 void tunnel_request_init(struct tunnel_request *request)

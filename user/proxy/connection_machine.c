@@ -209,7 +209,7 @@ static void relay_pass(struct connection *connection)
 	int error = 0;
 
 	counter_add(&worker->counters.relayed, 1);
-	if (worker->tls && handshake->exchange.answer.status == 200)
+	if (intercept_asked(worker, &handshake->gateway, &handshake->exchange.answer))
 		error = intercept_new(worker, &connection->relay, &connection->flow, peek,
 				      intercept_done, &connection->intercept);
 	if (error < 0) {

@@ -35,6 +35,16 @@ static void answer_complete(struct exchange *exchange)
 	int status = exchange->answer.status;
 	char text[32];
 
+	if (exchange->worker->tls &&
+	    tunnel_answer_content(&exchange->answer,
+				  exchange->worker->shared->config.gateway_protocol) ==
+		    TUNNEL_DOUBTFUL) {
+		exchange_fail(exchange, COMPLAINT_DOUBTFUL, "no plaintext for",
+			      "its answer has Via or Proxy-Agent, as an ordinary proxy's",
+			      "give --gateway-protocol connect, or let it answer with "
+			      "X-Tls-Plaintext: accept");
+		return;
+	}
 	if (status < 300) {
 		exchange_over(exchange, EXCHANGE_ACCEPTED);
 		return;

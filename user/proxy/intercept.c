@@ -185,6 +185,23 @@ static void quiet_upstream_ready(struct loop_handler *side, uint32_t events)
 		intercept->done(intercept, 0);
 }
 
+bool intercept_asked(struct worker *worker, const struct socket_address *gateway,
+		     const struct tunnel_answer *answer)
+{
+	struct worker_shared *shared = worker->shared;
+	char name[SOCKET_ADDRESS_TEXT_MAX];
+
+	if (!worker->tls)
+		return false;
+	if (tunnel_answer_content(answer, shared->config.gateway_protocol) == TUNNEL_PLAINTEXT)
+		return true;
+	if (answer->status == HTTP_STATUS_OK && !atomic_exchange(&shared->undeclared, true))
+		log_info("TLS is not terminated: the gateway %s does not answer with "
+			 "X-Tls-Plaintext: accept, and --gateway-protocol is connect",
+			 socket_address_format(gateway, name));
+	return false;
+}
+
 int intercept_new(struct worker *worker, struct relay *relay, const struct flow *flow,
 		  struct peek *peek, void (*done)(struct intercept *intercept, int error),
 		  struct intercept **ret_intercept)

@@ -3,7 +3,7 @@
  * Terminates the TLS of one connection: decides whether to, picks the certificate, and explains a
  * failed handshake. The TLS relay moves the bytes (tls_relay.h).
  *
- * The gateway asks for it by the status 200, and the client by a ClientHello. A client that was
+ * The gateway asks for it by its answer, and the client by a ClientHello. A client that was
  * slow to begin may have begun meanwhile. If neither side has said anything yet, the first byte
  * decides, whichever side it comes from.
  */
@@ -11,6 +11,7 @@
 #define SIDESTEP_INTERCEPT_H
 
 #include "proto/hints.h"
+#include "proto/tunnel.h"
 #include "proxy/peek.h"
 #include "proxy/worker.h"
 #include "stream/flow.h"
@@ -30,10 +31,14 @@ struct intercept {
 	void (*done)(struct intercept *intercept, int error);
 };
 
+/* Tells whether the gateway takes plaintext by its complete answer. Logs once that one does not. */
+bool intercept_asked(struct worker *worker, const struct socket_address *gateway,
+		     const struct tunnel_answer *answer);
+
 /*
- * Decides once the gateway has answered 200. @relay has both sides registered and is not started.
- * Takes the bytes of @peek if TLS ends here. *@ret_intercept is NULL if it does not. Returns 0 or
- * negative errno: the client's socket has failed, or there is no memory.
+ * Decides once the gateway has asked for plaintext. @relay has both sides registered and is not
+ * started. Takes the bytes of @peek if TLS ends here. *@ret_intercept is NULL if it does not.
+ * Returns 0 or negative errno: the client's socket has failed, or there is no memory.
  */
 int intercept_new(struct worker *worker, struct relay *relay, const struct flow *flow,
 		  struct peek *peek, void (*done)(struct intercept *intercept, int error),

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "lib/socket_address.h"
+#include "proto/tunnel.h"
 #include "stream/dial.h"
 #include "stream/flow.h"
 
@@ -38,8 +39,9 @@ struct proxy_config {
 	/* The names that may be resolved. The caller's; outlives the proxy. NULL: all names, and
 	 * DNS is only relayed. */
 	const struct policy *policy;
-	/* Terminates TLS where the gateway answers 200. The caller's; outlives the proxy. NULL: TLS
-	 * is relayed as it is. */
+	enum tunnel_protocol gateway_protocol;
+	/* Terminates TLS where the gateway takes plaintext. The caller's; outlives the proxy. NULL:
+	 * TLS is relayed as it is. */
 	struct tls_authority *tls;
 	/* Learns of all sockets that send packets. The UDP listeners do, too: their answers leave
 	 * from the resolver's address and their own port, which the kernel side makes 53. */

@@ -33,6 +33,7 @@ enum worker_complaint {
 	COMPLAINT_ANSWER_EOF,
 	COMPLAINT_ANSWER_GARBAGE,
 	COMPLAINT_REFUSED,
+	COMPLAINT_DOUBTFUL,
 	COMPLAINT_SOCKET,
 	COMPLAINT_LIMIT,
 	COMPLAINT_DESCRIPTORS,
@@ -65,6 +66,7 @@ struct worker_shared {
 	/* The last connection ended while draining. From any of the threads. May be NULL. */
 	void (*drained)(struct worker_shared *shared);
 	struct complaint complaints[COMPLAINTS];
+	atomic_bool undeclared; /* it was logged that the gateway declares nothing */
 };
 
 struct worker_listener {

@@ -17,6 +17,7 @@
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
 
 static const char *const udp_choices[] = {"deny", "pass", NULL};
+static const char *const protocol_choices[] = {"auto", "workerd", "connect", NULL};
 static const char *const datapath_choices[] = {"auto", "bpf", "nft", NULL};
 
 const struct option_entry sidecar_entries[] = {
@@ -104,8 +105,17 @@ const struct option_entry sidecar_entries[] = {
 	{.name = "tls-intercept",
 	 .type = OPTION_BOOL,
 	 FIELD(tls_intercept),
-	 .help = "Terminate TLS if the gateway answers 200, with certificates of an ephemeral CA "
-		 "(--ca-dir, GET /ca), and relay the plaintext. Implies --sni-hint."},
+	 .help = "Terminate TLS if the gateway takes plaintext, with certificates of an ephemeral "
+		 "CA (--ca-dir, GET /ca). Implies --sni-hint."},
+	{.name = "gateway-protocol",
+	 .argument = "auto|workerd|connect",
+	 .type = OPTION_CHOICE,
+	 .choices = protocol_choices,
+	 FIELD(gateway_protocol),
+	 .default_text = "auto",
+	 .help = "The answers for which --tls-intercept terminates TLS. workerd: 200. connect: 200 "
+		 "with X-Tls-Plaintext: accept. auto: workerd with --http-ingress-address, or else "
+		 "connect."},
 	{.name = "ca-dir",
 	 .argument = "DIR",
 	 .type = OPTION_STRING,
@@ -313,4 +323,14 @@ int sidecar_options_gateway(const struct sidecar_options *options,
 	if (strncmp(options->gateway, "unix:", 5) == 0)
 		return unix_gateway(options->gateway + 5, ret_gateway);
 	return inet_gateway(options->gateway, ret_gateway);
+}
+
+enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options)
+{
+	if (options->gateway_protocol == SIDECAR_PROTOCOL_WORKERD)
+		return TUNNEL_PROTOCOL_WORKERD;
+	if (options->gateway_protocol == SIDECAR_PROTOCOL_CONNECT)
+		return TUNNEL_PROTOCOL_CONNECT;
+	return options->ingress_address.address.ss_family == AF_UNSPEC ? TUNNEL_PROTOCOL_CONNECT
+								       : TUNNEL_PROTOCOL_WORKERD;
 }

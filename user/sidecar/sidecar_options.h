@@ -5,12 +5,20 @@
 
 #include "lib/options.h"
 #include "lib/socket_address.h"
+#include "proto/tunnel.h"
 
 /* The values of --datapath. */
 enum sidecar_mechanism {
 	SIDECAR_MECHANISM_AUTO, /* own programs, or else nftables until the agent comes */
 	SIDECAR_MECHANISM_BPF,	/* own programs, or else the agent's */
 	SIDECAR_MECHANISM_NFT,
+};
+
+/* The values of --gateway-protocol. */
+enum sidecar_protocol {
+	SIDECAR_PROTOCOL_AUTO, /* workerd's with a control API, which sets the gateway's port */
+	SIDECAR_PROTOCOL_WORKERD,
+	SIDECAR_PROTOCOL_CONNECT,
 };
 
 struct sidecar_options {
@@ -27,6 +35,7 @@ struct sidecar_options {
 	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */
 	struct option_prefixes control_allow;
 	bool tls_intercept;
+	unsigned int gateway_protocol; /* enum sidecar_protocol */
 	const char *ca_directory;
 	unsigned int datapath; /* enum sidecar_mechanism */
 	unsigned int agent_wait_ms;
@@ -52,5 +61,8 @@ extern const struct options_command sidecar_options_command;
  * /etc/hosts. Returns 0 or -EINVAL, logged. */
 int sidecar_options_gateway(const struct sidecar_options *options,
 			    struct socket_address *ret_gateway);
+
+/* Returns the protocol that the options name or imply. */
+enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options);
 
 #endif

@@ -152,6 +152,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.dns = options->dns,
 		.refuse_direct = true,
 		.gateway = *sidecar->gateway,
+		.gateway_protocol = sidecar_options_protocol(options),
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
