@@ -387,3 +387,63 @@ intercepting() {
 		bed_kill origin
 	done
 }
+
+# 10. The relay
+
+# tunnel_start - starts a gateway that answers each CONNECT. Then it waits for $BED_DIR/go, sends the last words,
+# and resets.
+tunnel_start() {
+	cat >"$BED_DIR/gateway.py" <<-'GATEWAY'
+		import os, socket, struct, sys, time
+		listener = socket.create_server((sys.argv[1], 8080))
+		print("ready")
+		while True:
+		    client = listener.accept()[0]
+		    data = b""
+		    while part := b"\r\n\r\n" not in data and client.recv(1):
+		        data += part
+		    if not data:
+		        continue
+		    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+		    print("tunnel")
+		    while not os.path.exists(sys.argv[2]):
+		        time.sleep(0.02)
+		    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+		    client.sendall(b"last words")
+		    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+		    client.close()
+		    print("reset")
+	GATEWAY
+	cat >"$BED_DIR/client.py" <<-'CLIENT'
+		import socket, sys
+		client = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)
+		client.sendall(b"CONNECT control\r\n\r\n")
+		data = b""
+		try:
+		    while part := client.recv(4096):
+		        data += part
+		    print("received", data, "and an end")
+		except ConnectionResetError:
+		    print("received", data, "and a reset")
+	CLIENT
+	bed_spawn host gateway python3 -u "$BED_DIR/gateway.py" "$BED_HOST" "$BED_DIR/go"
+	bed_wait_line gateway ready
+}
+
+@test "10: data and the RST behind it in one event: the data arrives" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	tunnel_start
+	sidecar
+	bed_spawn app client python3 -u "$BED_DIR/client.py" 192.0.2.77 9999
+	bed_wait_line gateway tunnel
+	bed_until 5 bed_exec app sh -c 'ss -Htn state established "dport = :8080" | grep -q .'
+	bed_signal sidecar STOP
+	touch "$BED_DIR/go"
+	bed_wait_line gateway reset
+	bed_signal sidecar CONT
+	bed_wait_line client "received b'last words' and a reset"
+	# The control: without a relay in between, both arrive as well.
+	run bed_exec app timeout 10 python3 "$BED_DIR/client.py" "$BED_HOST" 8080
+	echo "$output"
+	[[ $output == *"last words' and a reset" ]]
+}

@@ -104,6 +104,47 @@ static void test_reset_passes(void **state)
 	}
 }
 
+/* Bytes and the RST behind them come in one event, perhaps behind a write that meets the RST. */
+static void reset_with_data(bool local, bool right, bool write_first, size_t size)
+{
+	struct relay_bed *bed = relay_bed_new(local, 0);
+	int *from = right ? &bed->right : &bed->left, *to = right ? &bed->left : &bed->right;
+	char *sent = malloc(size), *received = malloc(size);
+
+	memset(sent, 'x', size);
+	assert_int_equal(send(*from, sent, size, MSG_DONTWAIT), size);
+	/* A unix socket is reset if it is closed with bytes unread. */
+	if (local)
+		assert_int_equal(send(bed->relay.side[right].fd, "unread", 6, 0), 6);
+	relay_reset_on_close(*from);
+	close(*from);
+	*from = -1;
+	if (write_first)
+		assert_int_equal(relay_queue(&bed->relay, !right, "late", 4), 0);
+	bed->relay.side[0].latched = bed->relay.side[1].latched = EPOLLOUT;
+	relay_bed_start(bed);
+	assert_int_equal(recv(*to, received, size, MSG_WAITALL), size);
+	assert_memory_equal(received, sent, size);
+	if (local)
+		expect_end(*to);
+	else
+		assert_int_equal(recv(*to, received, 1, 0), -1);
+	free(sent);
+	free(received);
+	relay_bed_end(bed, true);
+}
+
+static void test_reset_with_data(void **state)
+{
+	int way;
+
+	(void)state;
+	for (way = 0; way < 8; way++) {
+		reset_with_data(way & 4, way & 1, way & 2, 10);
+		reset_with_data(way & 4, way & 1, way & 2, 50000);
+	}
+}
+
 static void test_reset_behind_half_close(void **state)
 {
 	struct relay_bed *bed = relay_bed_new(false, 0);
@@ -164,9 +205,13 @@ static void test_queue_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_half_close),   cmocka_unit_test(test_end_with_data),
-		cmocka_unit_test(test_reset_passes), cmocka_unit_test(test_reset_behind_half_close),
-		cmocka_unit_test(test_queued_first), cmocka_unit_test(test_queue_limit),
+		cmocka_unit_test(test_half_close),
+		cmocka_unit_test(test_end_with_data),
+		cmocka_unit_test(test_reset_passes),
+		cmocka_unit_test(test_reset_with_data),
+		cmocka_unit_test(test_reset_behind_half_close),
+		cmocka_unit_test(test_queued_first),
+		cmocka_unit_test(test_queue_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

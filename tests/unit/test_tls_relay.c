@@ -94,6 +94,42 @@ static void test_resets(void **state)
 	}
 }
 
+/* Bytes and the RST behind them come in one event, because the relay's thread is held meanwhile. */
+static void reset_with_data(int side)
+{
+	struct tls_bed *bed = tls_bed_new(0, 5000);
+	SSL *ssl = tls_bed_connect(bed, tls_clients.any);
+	char text[32];
+	int size;
+
+	tls_say(ssl, "x");
+	expect_bytes(bed->gateway, "x");
+	tls_bed_hold(bed);
+	if (side)
+		say(bed->gateway, "last words");
+	else
+		tls_say(ssl, "last words");
+	tls_bed_reset(side ? &bed->gateway : &bed->client);
+	tls_bed_release(bed);
+	if (side) {
+		tls_expect_bytes(ssl, "last words");
+		size = SSL_read(ssl, text, sizeof(text));
+		assert_int_equal(SSL_get_error(ssl, size), SSL_ERROR_SYSCALL);
+	} else {
+		expect_bytes(bed->gateway, "last words");
+		tls_bed_expect_reset(bed->gateway);
+	}
+	SSL_free(ssl);
+	tls_bed_end(bed, true);
+}
+
+static void test_reset_with_data(void **state)
+{
+	(void)state;
+	reset_with_data(0);
+	reset_with_data(1);
+}
+
 /* The gateway's RST is no clean end for the client either. */
 static void test_reset_behind_close_notify(void **state)
 {
@@ -225,9 +261,13 @@ static void test_stopped_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_half_close), cmocka_unit_test(test_truncation),
-		cmocka_unit_test(test_resets),	   cmocka_unit_test(test_reset_behind_close_notify),
-		cmocka_unit_test(test_bulk),	   cmocka_unit_test(test_stopped_reader),
+		cmocka_unit_test(test_half_close),
+		cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_resets),
+		cmocka_unit_test(test_reset_with_data),
+		cmocka_unit_test(test_reset_behind_close_notify),
+		cmocka_unit_test(test_bulk),
+		cmocka_unit_test(test_stopped_reader),
 	};
 
 	return cmocka_run_group_tests(tests, tls_beds_set_up, tls_beds_tear_down);

@@ -153,15 +153,14 @@ static ssize_t direction_copy(struct relay *relay, int index)
 	return error < 0 ? error : size;
 }
 
-/* Moves bytes one way until the source or the target blocks. Returns 0 or negative errno. */
-static int direction_pump(struct relay *relay, int index)
+/* Moves bytes one way until the source or the target blocks. Returns 1 when nothing is kept, 0 when
+ * the target takes no more now, or negative errno. */
+static int direction_move(struct relay *relay, int index)
 {
 	struct relay_direction *direction = &relay->direction[index];
 	size_t budget = RELAY_BUDGET;
 	int flushed;
 
-	if (direction->closed)
-		return 0;
 	while ((flushed = relay_flush(relay, index)) > 0) {
 		ssize_t size;
 
@@ -178,10 +177,22 @@ static int direction_pump(struct relay *relay, int index)
 			return (int)size;
 		budget -= (size_t)size < budget ? (size_t)size : budget;
 	}
+	if (flushed >= 0 && direction->piped == 0)
+		relay_pipe_drop(relay->pool, direction);
+	return flushed;
+}
+
+/* The same, and passes the source's end on. Returns 0 or negative errno. */
+static int direction_pump(struct relay *relay, int index)
+{
+	struct relay_direction *direction = &relay->direction[index];
+	int flushed;
+
+	if (direction->closed)
+		return 0;
+	flushed = direction_move(relay, index);
 	if (flushed < 0)
 		return flushed;
-	if (direction->piped == 0)
-		relay_pipe_drop(relay->pool, direction);
 	if (flushed > 0 && direction->ended) {
 		direction->closed = true;
 		/* Fails only if the target is gone; its own event tells so. The second FIN comes
@@ -199,6 +210,25 @@ static void relay_finish(struct relay *relay, bool reset)
 	relay->finish(relay, reset);
 }
 
+/*
+ * A side has failed. The bytes that it sent before still stand in its queue, in front of the error.
+ * The other side gets as many as it takes now. No FIN follows: behind a reset an EOF is no end.
+ */
+static void relay_fail(struct relay *relay)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (relay->direction[i].closed)
+			continue;
+		relay->ending[i] = false;
+		relay->side[i].latched |= EPOLLIN;
+		relay->exhaust[i] = true;
+		(void)direction_move(relay, i);
+	}
+	relay_finish(relay, true);
+}
+
 static void relay_pump(struct relay *relay)
 {
 	uint64_t before = relay->moved[0] + relay->moved[1];
@@ -209,7 +239,7 @@ static void relay_pump(struct relay *relay)
 	if (relay->progress && relay->moved[0] + relay->moved[1] != before)
 		relay->progress(relay);
 	if (error < 0)
-		relay_finish(relay, true);
+		relay_fail(relay);
 	else if (relay->direction[0].closed && relay->direction[1].closed)
 		relay_finish(relay, false);
 }
@@ -229,7 +259,7 @@ static void relay_event(struct relay *relay, int index, uint32_t events)
 {
 	/* While the target is blocked the source is not read: only this shows its reset. */
 	if (events & EPOLLERR) {
-		relay_finish(relay, true);
+		relay_fail(relay);
 		return;
 	}
 	relay_heed(relay, index, events);

@@ -103,16 +103,15 @@ static void pump_later(struct tls_relay *tls)
 	loop_defer(tls->pool->relays->loop, &tls->again);
 }
 
-/* Moves bytes to the gateway until a side blocks. Returns 0 or negative errno. */
-static int decrypt_pump(struct tls_relay *tls)
+/* Moves bytes to the gateway until a side blocks. Returns 1 when nothing is kept, 0 when the
+ * gateway takes no more now, or negative errno. */
+static int decrypt_move(struct tls_relay *tls)
 {
 	struct relay *relay = tls->relay;
 	struct relay_direction *direction = &relay->direction[DECRYPT];
 	size_t budget = TLS_BUDGET;
 	int flushed, error;
 
-	if (direction->closed)
-		return 0;
 	while ((flushed = relay_flush(relay, DECRYPT)) > 0) {
 		ssize_t size;
 
@@ -137,6 +136,19 @@ static int decrypt_pump(struct tls_relay *tls)
 			return error;
 		budget -= (size_t)size < budget ? (size_t)size : budget;
 	}
+	return flushed;
+}
+
+/* The same, and passes the application's end on. Returns 0 or negative errno. */
+static int decrypt_pump(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	struct relay_direction *direction = &relay->direction[DECRYPT];
+	int flushed;
+
+	if (direction->closed)
+		return 0;
+	flushed = decrypt_move(tls);
 	if (flushed <= 0 || !direction->ended)
 		return flushed < 0 ? flushed : 0;
 	if (tls->truncated)
@@ -188,8 +200,8 @@ static ssize_t encrypt_copy(struct tls_relay *tls)
 	return error < 0 ? error : size;
 }
 
-/* Moves bytes to the application until a side blocks. Returns 0 or negative errno. */
-static int encrypt_pump(struct tls_relay *tls)
+/* Moves bytes to the application until a side blocks. Returns as decrypt_move(). */
+static int encrypt_move(struct tls_relay *tls)
 {
 	struct relay *relay = tls->relay;
 	struct relay_direction *direction = &relay->direction[ENCRYPT];
@@ -217,6 +229,16 @@ static int encrypt_pump(struct tls_relay *tls)
 			return (int)size;
 		budget -= (size_t)size < budget ? (size_t)size : budget;
 	}
+	return flushed;
+}
+
+/* The same, and passes the gateway's end on. Returns 0 or negative errno. */
+static int encrypt_pump(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	struct relay_direction *direction = &relay->direction[ENCRYPT];
+	int flushed = encrypt_move(tls), error;
+
 	if (flushed <= 0 || !direction->ended || direction->closed)
 		return flushed < 0 ? flushed : 0;
 	error = tls_stream_shutdown(&tls->stream);
@@ -228,6 +250,24 @@ static int encrypt_pump(struct tls_relay *tls)
 	direction->closed = true;
 	(void)shutdown(relay->side[0].fd, SHUT_WR);
 	return 0;
+}
+
+/* A side has failed. Passes on what it sent before and the other side takes now, as the relay does.
+ * No end of a stream follows these bytes. */
+static void relay_fail(struct tls_relay *tls)
+{
+	struct relay *relay = tls->relay;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		relay->ending[i] = false;
+		relay->side[i].latched |= EPOLLIN;
+		relay->exhaust[i] = true;
+	}
+	if (!relay->direction[DECRYPT].closed)
+		(void)decrypt_move(tls);
+	(void)encrypt_move(tls);
+	relay_finish(tls, true);
 }
 
 static void relay_pump(struct tls_relay *tls)
@@ -247,7 +287,7 @@ static void relay_pump(struct tls_relay *tls)
 	if (relay->progress && relay->moved[0] + relay->moved[1] != before)
 		relay->progress(relay);
 	if (error < 0)
-		relay_finish(tls, true);
+		relay_fail(tls);
 	else if (relay->direction[DECRYPT].closed && relay->direction[ENCRYPT].closed)
 		relay_finish(tls, false);
 }
@@ -310,7 +350,7 @@ void tls_relay_event(struct tls_relay *tls, int side, uint32_t events)
 {
 	if (events & EPOLLERR) {
 		if (tls->established)
-			relay_finish(tls, true);
+			relay_fail(tls);
 		else
 			handshake_failed(tls, -ECONNRESET);
 		return;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -49,7 +50,7 @@ static void tcp_pair(int pair[2], int buffer)
 	struct sockaddr_in address = {.sin_family = AF_INET,
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
 	pair[0] = socket(AF_INET, SOCK_STREAM, 0);
 	if (buffer) {
@@ -65,6 +66,9 @@ static void tcp_pair(int pair[2], int buffer)
 	pair[1] = accept(listener, NULL, NULL);
 	assert_true(pair[1] >= 0);
 	close(listener);
+	/* As the proxy does. Otherwise bytes may still wait for an acknowledgement at a reset. */
+	(void)setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
 static void handshaken(struct relay *relay, const struct tls_failure *failure)
@@ -86,6 +90,25 @@ static void finished(struct relay *relay, bool reset)
 	tls_relay_free(bed->tls);
 	relay_close(relay, reset);
 	loop_stop(bed->loop);
+}
+
+static void held(void *context)
+{
+	struct tls_bed *bed = context;
+
+	(void)pthread_barrier_wait(&bed->hold);
+	(void)pthread_barrier_wait(&bed->hold);
+}
+
+void tls_bed_hold(struct tls_bed *bed)
+{
+	loop_wake(bed->loop);
+	(void)pthread_barrier_wait(&bed->hold);
+}
+
+void tls_bed_release(struct tls_bed *bed)
+{
+	(void)pthread_barrier_wait(&bed->hold);
 }
 
 static void ready_client(struct loop_handler *handler, uint32_t events)
@@ -112,6 +135,8 @@ struct tls_bed *tls_bed_new(int buffer, unsigned int handshake_ms)
 	bed->client = left[0];
 	bed->gateway = right[1];
 	bed->loop = loop_new();
+	assert_int_equal(pthread_barrier_init(&bed->hold, NULL, 2), 0);
+	loop_on_wake(bed->loop, held, bed);
 	bed->pool = relay_pool_new(bed->loop);
 	bed->tls_pool = tls_relay_pool_new(bed->pool, handshake_ms);
 	assert_non_null(bed->tls_pool);

@@ -30,6 +30,7 @@ struct tls_bed {
 	int handshakes;	     /* calls of handshaken() */
 	struct tls_failure failure;
 	bool finished, reset, joined;
+	pthread_barrier_t hold;
 };
 
 /* Make and free authority and contexts, for cmocka_run_group_tests(). */
@@ -45,6 +46,10 @@ void tls_bed_start(struct tls_bed *bed, const char *name, const void *first, siz
 
 /* Starts the relay with a leaf for a.example, and connects a client to it. */
 SSL *tls_bed_connect(struct tls_bed *bed, SSL_CTX *context);
+
+/* Stops the relay's thread between two rounds of its loop, and lets it go on. */
+void tls_bed_hold(struct tls_bed *bed);
+void tls_bed_release(struct tls_bed *bed);
 
 /* Waits for the relay's end. Its fields may be read then. */
 void tls_bed_join(struct tls_bed *bed);
