@@ -447,3 +447,50 @@ tunnel_start() {
 	echo "$output"
 	[[ $output == *"last words' and a reset" ]]
 }
+
+@test "10: an urgent byte in bulk neither stalls nor truncates the stream" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	cat >"$BED_DIR/gateway.py" <<-'GATEWAY'
+		import socket, sys
+		listener = socket.create_server((sys.argv[1], 8080))
+		listener.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+		print("ready")
+		while True:
+		    client = listener.accept()[0]
+		    data = b""
+		    while part := b"\r\n\r\n" not in data and client.recv(1):
+		        data += part
+		    if not data:
+		        continue
+		    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+		    count, urgent = 0, []
+		    while part := client.recv(1 << 18):
+		        if b"!" in part:
+		            urgent.append(count + part.index(b"!"))
+		        count += len(part)
+		    print("received", count, "bytes, urgent at", *urgent)
+		    client.sendall(b"done")
+		    client.close()
+	GATEWAY
+	cat >"$BED_DIR/client.py" <<-'CLIENT'
+		import socket, sys
+		client = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
+		if len(sys.argv) > 3:
+		    client.sendall(b"CONNECT control\r\n\r\n")
+		for _ in range(3):
+		    client.sendall(bytes(16 << 20))
+		    client.send(b"!", socket.MSG_OOB)
+		client.shutdown(socket.SHUT_WR)
+		while client.recv(4096):
+		    pass
+	CLIENT
+	bed_spawn host gateway python3 -u "$BED_DIR/gateway.py" "$BED_HOST"
+	bed_wait_line gateway ready
+	sidecar
+	# The control comes first: without a relay in between.
+	bed_exec app timeout 30 python3 "$BED_DIR/client.py" "$BED_HOST" 8080 control
+	bed_exec app timeout 30 python3 "$BED_DIR/client.py" 192.0.2.77 9999
+	run bed_log gateway
+	echo "$output"
+	[ "$(grep -c "received 50331651 bytes, urgent at 16777216 33554433 50331650" <<<"$output")" = 2 ]
+}

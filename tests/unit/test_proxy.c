@@ -239,6 +239,25 @@ static void test_reset_passes(void **state)
 	proxy_bed_free(bed, 2);
 }
 
+/* An urgent byte passes in its place, in both directions. */
+static void test_urgent(void **state)
+{
+	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
+	int client = dial(bed), tunnel = tunnel_accept(bed, client, "");
+
+	(void)state;
+	say(tunnel, "HTTP/1.1 200 OK\r\n\r\nhello");
+	expect_bytes(client, "hello");
+	assert_int_equal(send(client, "urgent", 6, MSG_OOB), 6);
+	say(client, " and more");
+	expect_bytes(tunnel, "urgent and more");
+	assert_int_equal(send(tunnel, "urgent", 6, MSG_OOB), 6);
+	say(tunnel, " and more");
+	expect_bytes(client, "urgent and more");
+	exchange(client, tunnel);
+	proxy_bed_free(bed, 1);
+}
+
 static void test_flow_updates(void **state)
 {
 	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
@@ -268,6 +287,7 @@ int main(void)
 		cmocka_unit_test(test_gateway_down_and_slow),
 		cmocka_unit_test(test_client_gives_up),
 		cmocka_unit_test(test_reset_passes),
+		cmocka_unit_test(test_urgent),
 		cmocka_unit_test(test_flow_updates),
 	};
 

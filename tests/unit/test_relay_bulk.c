@@ -278,12 +278,62 @@ static void test_bulk_then_small(void **state)
 	free(bed);
 }
 
+#define URGENT_BULK ((size_t)8 * 1024 * 1024)
+
+/* Sends zeros in bulk, and an urgent byte behind each 8 MiB: the last one right before the end. */
+static void *urgent_run(void *context)
+{
+	int fd = *(int *)context, round;
+	static char block[1048576];
+
+	for (round = 0; round < 3; round++) {
+		size_t sent = 0;
+
+		while (sent < URGENT_BULK) {
+			assert_int_equal(send(fd, block, sizeof(block), 0), sizeof(block));
+			sent += sizeof(block);
+		}
+		assert_int_equal(send(fd, "!", 1, MSG_OOB), 1);
+	}
+	(void)shutdown(fd, SHUT_WR);
+	return NULL;
+}
+
+/* Urgent bytes pass in their place in the stream, and nothing stops or is cut at them. */
+static void test_urgent(void **state)
+{
+	struct relay_bed *bed = relay_bed_new(false, 0);
+	static char block[262144];
+	size_t received = 0, found = 0;
+	pthread_t thread;
+	ssize_t size, i;
+
+	(void)state;
+	relay_bed_start(bed);
+	assert_int_equal(pthread_create(&thread, NULL, urgent_run, &bed->left), 0);
+	while ((size = recv(bed->right, block, sizeof(block), 0)) > 0) {
+		for (i = 0; i < size; i++) {
+			received++;
+			if (block[i])
+				assert_int_equal(received, ++found * (URGENT_BULK + 1));
+		}
+	}
+	assert_int_equal(size, 0);
+	assert_int_equal(found, 3);
+	assert_int_equal(received, 3 * (URGENT_BULK + 1));
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	(void)shutdown(bed->right, SHUT_WR);
+	assert_true(bed->pool->spliced > 0);
+	relay_bed_end(bed, false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stopped_reader), cmocka_unit_test(test_near_sender),
 		cmocka_unit_test(test_near_receiver),  cmocka_unit_test(test_reset_while_blocked),
 		cmocka_unit_test(test_bulk),	       cmocka_unit_test(test_bulk_then_small),
+		cmocka_unit_test(test_urgent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

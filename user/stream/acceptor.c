@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include "lib/util.h"
+#include "stream/relay.h"
 
 /* Connections taken from one listener before other handlers get their turn. */
 #define ACCEPT_BURST 32
@@ -82,6 +83,7 @@ int acceptor_start(struct acceptor *acceptor, struct acceptor_reserve *reserve, 
 {
 	int error;
 
+	relay_inline_urgent(fd);
 	acceptor->reserve = reserve;
 	acceptor->listener.ready = listener_ready;
 	acceptor->pause.expired = pause_over;

@@ -27,6 +27,7 @@ int dial_socket(const struct dial_announcer *announcer, const struct sockaddr *d
 
 	if (fd < 0)
 		return -errno;
+	relay_inline_urgent(fd);
 	if (destination->sa_family != AF_UNIX) {
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		error = dial_announce(announcer, fd, destination);

@@ -33,6 +33,13 @@ void relay_init(struct relay *relay, struct relay_pool *pool)
 	relay->side[1].fd = -1;
 }
 
+void relay_inline_urgent(int fd)
+{
+	static const int one = 1;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+}
+
 void relay_reset_on_close(int fd)
 {
 	static const struct linger linger = {.l_onoff = 1, .l_linger = 0};

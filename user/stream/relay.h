@@ -43,7 +43,7 @@ struct relay_direction {
 	uint8_t full_reads;    /* large reads in a row */
 	uint8_t small_splices; /* in a row */
 	bool bulk;	       /* use splice(2) */
-	bool no_splice;	       /* these sockets cannot */
+	bool no_splice;	       /* these sockets cannot, or the source has sent an urgent byte */
 	bool ended;	       /* the source's EOF was read */
 	bool closed;	       /* and passed on to the target */
 };
@@ -83,6 +83,12 @@ void relay_close(struct relay *relay, bool reset);
 
 /* Bytes of heap and pipes that the relay holds now. */
 size_t relay_memory(const struct relay *relay);
+
+/*
+ * The socket, or each one that a listener will accept, reads urgent bytes in their place among the
+ * others (SO_OOBINLINE, RFC 6093 section 4). Without it a read leaves them out.
+ */
+void relay_inline_urgent(int fd);
 
 /* Closing the socket will send RST instead of FIN (SO_LINGER of 0 s). Affects TCP only. */
 void relay_reset_on_close(int fd);

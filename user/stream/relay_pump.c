@@ -253,6 +253,11 @@ static void relay_heed(struct relay *relay, int index, uint32_t events)
 		relay->exhaust[index] = true;
 		relay->side[index].latched |= EPOLLIN;
 	}
+	/* splice(2) never gets past an urgent byte. */
+	if (events & EPOLLPRI) {
+		relay->direction[index].no_splice = true;
+		relay->direction[index].bulk = false;
+	}
 }
 
 static void relay_event(struct relay *relay, int index, uint32_t events)

@@ -67,9 +67,12 @@ ssize_t relay_splice_in(struct relay *relay, int index)
 		from->latched &= ~(uint32_t)EPOLLIN;
 		return 0;
 	}
+	/* An EOF, or an urgent byte: splice(2) stops in front of it (tcp_read_sock). A read
+	 * tells. */
 	if (size == 0) {
-		direction->ended = true;
-		return 0;
+		direction->bulk = false;
+		direction->full_reads = 0;
+		return 1;
 	}
 	direction->piped = (uint32_t)size;
 	if (size >= RELAY_SMALL) {

@@ -79,6 +79,7 @@ static struct relay_bed *bed_new(const int side[2], int left, int right)
 	bed->right = right;
 	for (i = 0; i < 2; i++) {
 		assert_int_equal(fcntl(side[i], F_SETFL, O_NONBLOCK), 0);
+		relay_inline_urgent(side[i]);
 		bed->relay.side[i].latched = EPOLLIN | EPOLLOUT;
 		assert_int_equal(loop_add(bed->loop, &bed->relay.side[i], side[i], RELAY_EVENTS),
 				 0);
