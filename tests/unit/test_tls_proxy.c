@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proxy/proxy.h"
@@ -401,6 +402,65 @@ static void test_failures(void **state)
 	fixture_free(fixture, 0, 1);
 }
 
+#define LAST_BYTES ((size_t)100000)
+#define LAST_MS	   300
+
+struct ending {
+	SSL *ssl;
+	int tunnel;
+	size_t received;
+};
+
+/* Ends the tunnel once the drain has begun. The client reads late. */
+static void *ending_run(void *context)
+{
+	static char last[LAST_BYTES];
+	struct ending *ending = context;
+	size_t part;
+
+	(void)poll(NULL, 0, 100);
+	(void)send(ending->tunnel, last, sizeof(last), MSG_NOSIGNAL);
+	close(ending->tunnel);
+	(void)poll(NULL, 0, LAST_MS);
+	while (SSL_read_ex(ending->ssl, last, sizeof(last), &part) == 1)
+		ending->received += part;
+	return NULL;
+}
+
+/* While draining, the proxy does not stop before the client's end has the last bytes. */
+static void test_drain(void **state)
+{
+	struct fixture *fixture = fixture_new(2000);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), small = 4096;
+	struct connecting connecting;
+	struct ending ending = {.received = 0};
+	uint64_t start;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&fixture->listener.address,
+				 sizeof(struct sockaddr_in)),
+			 0);
+	connect_start(&connecting, tls_client_new(trusting, client, "a.example", NULL));
+	ending.tunnel = tunnel_accept(fixture, "X-Tls-Sni", ANSWER_200);
+	ending.ssl = connecting.ssl;
+	assert_int_equal(pthread_join(connecting.thread, NULL), 0);
+	assert_int_equal(connecting.result, 1);
+	tls_say(ending.ssl, "ask");
+	expect_bytes(ending.tunnel, "ask");
+	assert_int_equal(SSL_shutdown(ending.ssl), 0);
+	expect_end(ending.tunnel);
+	assert_int_equal(pthread_create(&thread, NULL, ending_run, &ending), 0);
+	start = clock_ms();
+	fixture_free(fixture, 1, 0);
+	assert_true(clock_ms() - start >= LAST_MS);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(ending.received, LAST_BYTES);
+	SSL_free(ending.ssl);
+	close(client);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_late_hello),
 		cmocka_unit_test(test_split_hello),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_drain),
 	};
 	int failed;
 
