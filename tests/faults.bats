@@ -293,6 +293,28 @@ no_helper() {
 	no_leak
 }
 
+@test "a neighbour cannot rewrite the application's policy; the host and published ports can, over both families" {
+	local address port6
+	gateway
+	side -- --http-ingress-address "[::]:39001"
+	dk run -d --name neighbour test /bin/peer serve 8080 >/dev/null
+	for address in "$(engine_address side)" "[$(engine_address6 side)]"; do
+		is "PUT of a neighbour to $address" "$(nsenter --net="/proc/$(engine_pid neighbour)/ns/net" -- \
+			curl -gsS --max-time 5 -o /dev/null -w '%{http_code}' -X PUT -d '{"port": 1}' \
+			"http://$address:39001/egress")" 403
+		is "PUT of the host to $address" "$(engine_exec curl -gsS --max-time 5 -o /dev/null \
+			-w '%{http_code}' -X PUT -d '{"port": 8080}' "http://$address:39001/egress")" 204
+	done
+	is "published, IPv4" "$(control -X PUT -d '{"port": 8080}')" 204
+	port6=$(dk port side 39001/tcp | awk -F: '/::/ { print $NF }')
+	is "published, IPv6" "$(engine_exec curl -gsS --max-time 5 -o /dev/null -w '%{http_code}' \
+		"http://[::1]:$port6/ca")" 200
+	is "published, IPv6, from the world" "$(bed_exec world curl -gsS --max-time 5 -o /dev/null \
+		-w '%{http_code}' "http://[$BED_UPLINK6]:$port6/ca")" 200
+	engine_wait_line side "a neighbour on the network, .* --control-allow"
+	no_leak
+}
+
 @test "mark 100 lets no connection bypass the proxy" {
 	local mark
 	gateway
