@@ -252,6 +252,24 @@ steered_still() {
 	[ "$(agent_files)" -le "$before" ]
 }
 
+@test "3: the work that a namespace may cause in the agent is limited" {
+	agent_needs
+	IMPOSTER=(--mode noise --count 500)
+	imposter world noise -all,+net_admin
+	IMPOSTER=(--mode attach --count 1000)
+	imposter neighbour busy -all,+net_admin
+	side_spawn
+	agent_serve noise busy sidecar
+	bed_wait_line agent "process-$(bed_pid busy): its sidecar asks for too much and has to wait"
+	bed_wait_line sidecar "the host's agent steers"
+	# Control: the agent got all 500 requests. It logs a line each second.
+	bed_wait_line noise "flooded sent=500"
+	bed_wait_line agent "refused a socket that is not of its network namespace"
+	[ "$(bed_log agent | grep -c "refused a socket")" -le 5 ]
+	[ "$(bed_log busy | grep -c flooded)" = 0 ]
+	steered_still
+}
+
 @test "3: an agent without a free descriptor takes no namespace for gone" {
 	agent_needs
 	side_spawn

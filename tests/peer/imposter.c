@@ -92,30 +92,56 @@ static void ask_for_all(int session, int64_t deadline_us)
 	       error_word(bypassed), error_word(ask(session, request, deadline_us)));
 }
 
-/* Sends @count requests with two descriptors each. Returns how many left. */
-static long flood(int session, long count)
+/* A request that is sent many times, with @descriptors copies of the session's own. */
+static const struct flood {
+	const char *mode; /* NULL: no --mode */
+	struct agent_request request;
+	size_t descriptors;
+} floods[] = {
+	{NULL, {.type = AGENT_COMMIT}, 2},
+	/* The session is no listener, so each is refused. */
+	{"noise", {.type = AGENT_LISTENER, .slot = SIDESTEP_LISTENER_TCP4}, 1},
+	{"attach", {.type = AGENT_DEVICE_DETACH, .ifindex = 4711}, 0},
+};
+
+/* Returns how many of @count requests left. */
+static long send_flood(int session, const struct flood *flood, long count)
 {
-	struct agent_request request = {.type = AGENT_COMMIT};
+	struct agent_request request = flood->request;
 	struct iovec data = {&request, sizeof(request)};
-	int fds[2] = {STDIN_FILENO, STDOUT_FILENO};
+	int fds[2] = {session, session};
+	size_t size = flood->descriptors * sizeof(int);
 	union {
 		char space[CMSG_SPACE(sizeof(fds))];
 		struct cmsghdr align;
 	} control = {.space = {0}};
-	struct msghdr message = {.msg_iov = &data,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control.space)};
-	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
 	long sent = 0;
 
-	rights->cmsg_level = SOL_SOCKET;
-	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = CMSG_LEN(sizeof(fds));
-	memcpy(CMSG_DATA(rights), fds, sizeof(fds));
+	if (size > 0) {
+		struct cmsghdr *rights = &control.align;
+
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(size);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(rights), fds, size);
+	}
 	while (sent < count && sendmsg(session, &message, MSG_NOSIGNAL) > 0)
 		sent++;
 	return sent;
+}
+
+static long flood(int session, const struct options *options)
+{
+	const char *mode = options->mode ? options->mode : "";
+	size_t i = 1;
+
+	while (i < sizeof(floods) / sizeof(floods[0]) && strcmp(floods[i].mode, mode) != 0)
+		i++;
+	return send_flood(session, &floods[i % (sizeof(floods) / sizeof(floods[0]))],
+			  options->count);
 }
 
 static int drop_capabilities(void)
@@ -127,8 +153,8 @@ static int drop_capabilities(void)
 }
 
 /* Prints "ready", "session" if the agent offers one, and "asked ..." with the agent's answers. It
- * sends --count requests with two descriptors each. With --mode drop it gives up its capabilities
- * after that. Then it stays until SIGTERM. */
+ * sends --count requests with two descriptors each, or others with --mode noise or attach. With
+ * --mode drop it gives up its capabilities after that. Then it stays until SIGTERM. */
 int command_imposter(const struct options *options)
 {
 	int64_t deadline_us = deadline_from(options, 600);
@@ -145,7 +171,7 @@ int command_imposter(const struct options *options)
 	puts("session");
 	ask_for_all(session, deadline_us);
 	if (options->count > 0)
-		printf("flooded sent=%ld\n", flood(session, options->count));
+		printf("flooded sent=%ld\n", flood(session, options));
 	if (options->mode && strcmp(options->mode, "drop") == 0)
 		printf("dropped result=%s\n", error_word(drop_capabilities()));
 	while (!stop_requested && now_us() < deadline_us)

@@ -39,7 +39,7 @@ static const struct {
 	{"address", TEXT, &options.address, "IP  listen there only"},
 	{"mode", TEXT, &options.mode,
 	 "M  serve: echo sink source hash greet hold http"
-	 "; raw-send, packet-send: syn data udp; imposter: drop"},
+	 "; raw-send, packet-send: syn data udp; imposter: drop noise attach"},
 	{"bytes", WIDE, &options.bytes, "N  how much per connection"},
 	{"seed", WIDE, &options.seed, "N  which stream of bytes (1)"},
 	{"count", NUMBER, &options.count, "N  end after so many"},
@@ -79,7 +79,7 @@ static const struct {
 	{"raw-send", command_raw_send, "HOST PORT  an IPv4 packet through a raw socket"},
 	{"packet-send", command_packet_send, "HOST PORT  the same through AF_PACKET on --device"},
 	{"imposter", command_imposter,
-	 "poses as a sidecar to the host's agent; --count, --mode drop; until SIGTERM"},
+	 "poses as a sidecar to the host's agent; --count, --mode; until SIGTERM"},
 	{"sniff", command_sniff, "count packets of --device from and to --count-dst"},
 	{"probe", command_probe, "what this container is allowed to do"},
 };

@@ -27,6 +27,9 @@
  * while the agent is short of descriptors. It lasts as long as the process. */
 #define BUSY_MS 250
 
+/* A session that asks for too much is looked at again after this time. */
+#define PAUSE_MS 50
+
 struct agent_candidate {
 	struct agent_candidate *next;
 	struct agent_candidates *candidates;
@@ -182,8 +185,9 @@ static int meet(struct agent_candidate *candidate, struct agent_hello *greeting)
 	if (session < 0)
 		return session;
 	namespace->netns_fd = TAKE_FD(netns_fd);
-	error = agent_session_new(candidates->loop, session, candidate->name, candidate->pid,
-				  namespace, &session_handler, candidates, &candidate->session);
+	error = agent_session_new(candidates->loop, &candidates->pause_class, session,
+				  candidate->name, candidate->pid, namespace, &session_handler,
+				  candidates, &candidate->session);
 	if (error == 0)
 		return 0;
 	namespace->netns_fd = safe_close(namespace->netns_fd);
@@ -310,6 +314,7 @@ void agent_candidates_init(struct agent_candidates *candidates, struct loop *loo
 	loop_timer_class_init(loop, &candidates->soon_class, SOON_MS);
 	loop_timer_class_init(loop, &candidates->later_class, LATER_MS);
 	loop_timer_class_init(loop, &candidates->busy_class, BUSY_MS);
+	loop_timer_class_init(loop, &candidates->pause_class, PAUSE_MS);
 }
 
 static struct agent_candidate *candidate_find(const struct agent_candidates *candidates,

@@ -29,7 +29,7 @@ struct agent_candidates {
 	size_t seen_count;
 	struct loop_timer again;
 	struct complaint complaint;
-	struct loop_timer_class soon_class, later_class, busy_class;
+	struct loop_timer_class soon_class, later_class, busy_class, pause_class;
 };
 
 /* @loop and @namespaces stay the caller's. All functions are called from the loop's thread. */

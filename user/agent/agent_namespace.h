@@ -16,6 +16,8 @@
 #ifndef SIDESTEP_AGENT_NAMESPACE_H
 #define SIDESTEP_AGENT_NAMESPACE_H
 
+#include "agent/agent_budget.h"
+#include "lib/complaint.h"
 #include "programs/programs.h"
 
 #define AGENT_FILTER_SUFFIX "-clsact"
@@ -25,9 +27,11 @@ struct agent_namespace {
 	const char *pin;	   /* the agent's */
 	int home_fd;		   /* the host's namespace, to which the thread returns */
 	uint32_t netns;
-	int netns_fd;	       /* -1: no session */
-	bool unsettled;	       /* agent_namespace_settle() has work to do */
-	unsigned int prefixes; /* set since the session began, at most SIDESTEP_MAX_BYPASS * 4 */
+	int netns_fd;	/* -1: no session */
+	bool unsettled; /* agent_namespace_settle() has work to do */
+	/* The work of its sidecars, whichever session it came by. */
+	struct agent_budget requests, attachments, prefixes;
+	struct complaint complaint; /* about their requests */
 	struct agent_namespace *next;
 };
 

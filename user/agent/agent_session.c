@@ -9,6 +9,8 @@
 
 #include "datapath/agent_wire.h"
 #include "datapath/rendezvous.h"
+#include "lib/clock.h"
+#include "lib/complaint.h"
 #include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/netns.h"
@@ -18,12 +20,24 @@
 /* A session serves this many requests before others get their turn. */
 #define BURST 64
 
-/* The limit of a namespace's prefixes in all tries together. */
-#define PREFIXES_MAX (2 * SIDESTEP_MAX_BYPASS + 2 * SIDESTEP_MAX_ROUTES)
+/*
+ * The limits of a namespace, for all its sessions together. A steered connection costs three
+ * requests. A request for attachments locks the whole machine's network settings (rtnl) for a
+ * while. A session that has spent one of these two waits, and its sidecar with it. Prefixes are in
+ * tries that all namespaces share; those beyond the limit are refused.
+ */
+static const struct agent_allowance requests_allowed = {.burst = 65536, .per_minute = 3932160};
+static const struct agent_allowance attachments_allowed = {.burst = 256, .per_minute = 240};
+static const struct agent_allowance prefixes_allowed = {
+	.burst = 2 * SIDESTEP_MAX_BYPASS + 2 * SIDESTEP_MAX_ROUTES,
+	.per_minute = 6,
+};
 
 struct agent_session {
 	struct loop_handler handler;
 	struct loop *loop;
+	struct loop_timer_class *pause_class;
+	struct loop_timer pause; /* runs while the session waits for its allowance */
 	struct agent_namespace *namespace;
 	pid_t pid;
 	int error; /* the first one since the last reply */
@@ -37,22 +51,30 @@ struct agent_session {
 /* Refuses a socket that is not of the sidecar's own namespace, or not of @type. 0: any type. */
 static int check_socket(const struct agent_session *session, int fd, int type, bool listening)
 {
+	struct complaint *complaint = &session->namespace->complaint;
+	char suffix[COMPLAINT_SUFFIX_MAX];
 	uint64_t cookie = 0;
 	int found = 0, accepts = 0;
 	socklen_t int_size = sizeof(int);
 
-	if (fd == -EMFILE)
-		return log_errno(fd, "%s: cannot open a socket of its sidecar", session->name);
+	if (fd == -EMFILE) {
+		if (complaint_due(complaint, suffix))
+			(void)log_errno(fd, "%s: cannot open a socket of its sidecar%s",
+					session->name, suffix);
+		return fd;
+	}
 	if (fd < 0 || netns_cookie_of(fd, &cookie) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &int_size) < 0)
 		return -EBADF;
 	(void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &int_size);
 	if (cookie != session->namespace->netns || (type && found != type) ||
-	    (listening && !accepts))
-		return log_errno(-EINVAL,
-				 "%s: refused a socket that is not of its network namespace, or of "
-				 "another kind than it says",
-				 session->name);
+	    (listening && !accepts)) {
+		if (complaint_due(complaint, suffix))
+			log_error("%s: refused a socket that is not of its network namespace, or "
+				  "of another kind than it says%s",
+				  session->name, suffix);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -105,6 +127,7 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 	struct agent_namespace *namespace = session->namespace;
 	const struct programs *programs = namespace->programs;
 	const struct prefix *prefix = &request->prefix;
+	char suffix[COMPLAINT_SUFFIX_MAX];
 
 	if (prefix->length > 128)
 		return -EINVAL;
@@ -114,11 +137,13 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 	case AGENT_ROUTE_REMOVE:
 		return programs_route_remove(programs, namespace->netns, prefix);
 	}
-	if (namespace->prefixes >= PREFIXES_MAX)
-		return log_errno(-ENOSPC,
-				 "%s: refused more than %d changes of prefixes in one session",
-				 session->name, PREFIXES_MAX);
-	namespace->prefixes++;
+	if (!agent_budget_left(&namespace->prefixes, &prefixes_allowed, clock_ms())) {
+		if (complaint_due(&namespace->complaint, suffix))
+			log_error("%s: refused more than %u changes of prefixes%s", session->name,
+				  prefixes_allowed.burst, suffix);
+		return -ENOSPC;
+	}
+	agent_budget_spend(&namespace->prefixes);
 	return request->type == AGENT_BYPASS_SET
 		       ? programs_bypass_set(programs, namespace->netns, prefix, &request->bypass)
 		       : programs_route_set(programs, namespace->netns, prefix, &request->route);
@@ -190,20 +215,35 @@ static void end_session(struct loop_task *task)
 	agent_session_free(session);
 }
 
-/* Serves one request and sends the reply if the sidecar wants one. -EAGAIN: there is no request. */
+static bool is_attachment(uint32_t type)
+{
+	return type == AGENT_ATTACH || type == AGENT_DEVICE_ATTACH || type == AGENT_DEVICE_DETACH ||
+	       type == AGENT_DETACH;
+}
+
+/* Serves one request and sends the reply if the sidecar wants one. -EAGAIN: there is no request,
+ * -EBUSY: the namespace has spent its allowance for now. */
 static int serve_next(struct agent_session *session)
 {
 	struct agent_request request;
 	struct agent_reply reply;
 	_cleanup_close_ int fd = -1;
+	struct agent_namespace *namespace = session->namespace;
+	uint64_t now_ms = clock_ms();
 	int size, error;
 
+	if (!agent_budget_left(&namespace->requests, &requests_allowed, now_ms) ||
+	    !agent_budget_left(&namespace->attachments, &attachments_allowed, now_ms))
+		return -EBUSY;
 	size = rendezvous_receive(session->handler.fd, &request, sizeof(request), &fd,
 				  MSG_DONTWAIT);
 	if (size < 0)
 		return size;
 	if (size != sizeof(request))
 		return -EBADMSG;
+	agent_budget_spend(&namespace->requests);
+	if (is_attachment(request.type))
+		agent_budget_spend(&namespace->attachments);
 	error = serve(session, &request, fd);
 	if (session->error == 0)
 		session->error = error;
@@ -217,6 +257,7 @@ static int serve_next(struct agent_session *session)
 /* The task frees the handler's memory, which must outlive the batch of events in progress. */
 void agent_session_end(struct agent_session *session)
 {
+	loop_timer_stop(&session->pause);
 	loop_close(&session->handler);
 	session->end.run = end_session;
 	loop_defer(session->loop, &session->end);
@@ -228,14 +269,36 @@ void agent_session_expel(struct agent_session *session)
 	agent_session_end(session);
 }
 
+/* Serves nothing for a while. Returns 0 or a negative errno. */
+static int pause_session(struct agent_session *session)
+{
+	char suffix[COMPLAINT_SUFFIX_MAX];
+
+	if (complaint_due(&session->namespace->complaint, suffix))
+		log_warning("%s: its sidecar asks for too much and has to wait%s", session->name,
+			    suffix);
+	loop_timer_start(session->loop, session->pause_class, &session->pause);
+	return loop_modify(session->loop, &session->handler, 0);
+}
+
+static void pause_expired(struct loop_timer *timer)
+{
+	struct agent_session *session = container_of(timer, struct agent_session, pause);
+
+	if (loop_modify(session->loop, &session->handler, EPOLLIN) < 0)
+		agent_session_end(session);
+}
+
 static void session_ready(struct loop_handler *handler, uint32_t events)
 {
 	struct agent_session *session = container_of(handler, struct agent_session, handler);
 	int i, error = 0;
 
-	(void)events;
 	for (i = 0; i < BURST && error == 0; i++)
 		error = serve_next(session);
+	/* epoll(7) reports a hang-up also to a session that waits. */
+	if (error == -EBUSY && !(events & EPOLLHUP))
+		error = pause_session(session);
 	if (error == 0 || error == -EAGAIN)
 		return;
 	if (error != -EPIPE)
@@ -243,8 +306,8 @@ static void session_ready(struct loop_handler *handler, uint32_t events)
 	agent_session_end(session);
 }
 
-int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
-		      struct agent_namespace *namespace,
+int agent_session_new(struct loop *loop, struct loop_timer_class *pause_class, int fd,
+		      const char *name, pid_t pid, struct agent_namespace *namespace,
 		      const struct agent_session_handler *session_handler, void *context,
 		      struct agent_session **ret_session)
 {
@@ -263,7 +326,8 @@ int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
 	(void)snprintf(session->name, sizeof(session->name), "%s", name);
 	session->handler.fd = -1;
 	session->handler.ready = session_ready;
-	namespace->prefixes = 0;
+	session->pause_class = pause_class;
+	session->pause.expired = pause_expired;
 	error = loop_add(loop, &session->handler, fd, EPOLLIN);
 	if (error < 0) {
 		(void)safe_close(fd);
@@ -279,6 +343,7 @@ void agent_session_free(struct agent_session *session)
 	if (!session)
 		return;
 	loop_cancel(&session->end);
+	loop_timer_stop(&session->pause);
 	loop_close(&session->handler);
 	free(session);
 }

@@ -17,12 +17,12 @@ struct agent_session_handler {
 };
 
 /*
- * Serves the session @fd of the container @name, whose first process is @pid, on the loop. It takes
- * @fd over, also on failure. @namespace must have its netns_fd, and outlive the session. Returns 0
- * or a negative errno.
+ * Serves the session @fd of the container @name, whose first process is @pid, on the loop. A
+ * session that asks for too much waits for @pause_class. It takes @fd over, also on failure.
+ * @namespace must have its netns_fd, and outlive the session. Returns 0 or a negative errno.
  */
-int agent_session_new(struct loop *loop, int fd, const char *name, pid_t pid,
-		      struct agent_namespace *namespace,
+int agent_session_new(struct loop *loop, struct loop_timer_class *pause_class, int fd,
+		      const char *name, pid_t pid, struct agent_namespace *namespace,
 		      const struct agent_session_handler *session_handler, void *context,
 		      struct agent_session **ret_session);
 
