@@ -23,8 +23,16 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CPPFLAGS += -D_GNU_SOURCE -DSIDESTEP_VERSION='"$(VERSION)"' -Iuser -Iinclude -I$(BUILD) \
 	    -isystem /usr/share/include/llhttp -isystem /usr/share/include
 SECTIONS := -ffunction-sections -fdata-sections
-ALL_CFLAGS := -std=gnu11 $(WARN) $(SECTIONS) $(CFLAGS) $(SANFLAGS) -pthread
-LDFLAGS += -Wl,-z,relro,-z,now,--gc-sections,--as-needed
+
+# tests/hardening.sh finds these in the program. glibc fortifies optimized code only, and the last -O counts.
+# The sanitizers check the same calls themselves.
+OPTIMIZED := $(filter-out -O0,$(lastword -O0 $(filter -O%,$(CFLAGS))))
+HARDENING := -fstack-protector-strong -fPIE
+HARDENING += $(if $(filter x86,$(ARCH)),-fcf-protection=full)
+HARDENING += $(if $(filter arm64,$(ARCH)),-mbranch-protection=standard)
+HARDENING += -U_FORTIFY_SOURCE $(if $(SANITIZE),,$(if $(OPTIMIZED),-D_FORTIFY_SOURCE=3))
+ALL_CFLAGS := -std=gnu11 $(WARN) $(SECTIONS) $(HARDENING) $(CFLAGS) $(SANFLAGS) -pthread
+LDFLAGS += -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--as-needed
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 SKELETONS    := $(BPF_SOURCES:bpf/%.bpf.c=$(BUILD)/%.skel.h)
@@ -61,14 +69,15 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/programs/*.c)): $(SKELETONS)
 
 $(VERSION_OBJECTS): VERSION
 
-$(BUILD)/%.o: %.c
+# The flags are the Makefile's.
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # llhttp 9 is always strict unless a parser is told otherwise; llhttp 8 wants the macro.
-$(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c
+$(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(SECTIONS) $(CFLAGS) $(SANFLAGS) -c $< -o $@
+	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(SECTIONS) $(HARDENING) $(CFLAGS) $(SANFLAGS) -c $< -o $@
 
 $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 	rm -f $@
@@ -79,7 +88,7 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 # than the program itself (docs/PERFORMANCE.md).
 LIBRARIES := zstd z jansson cap crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
 $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
-	links() { echo 'int main(void) { return 0; }' | $(CC) -x c - -o $@.try "$$@" 2>/dev/null; }; \
+	links() { echo 'int main(void) { return 0; }' | $(CC) -fPIE -pie -x c - -o $@.try "$$@" 2>/dev/null; }; \
 	behind=-lmnl; \
 	for name in $(LIBRARIES); do \
 		if links -Wl,--whole-archive -l:lib$$name.a -Wl,--no-whole-archive $$behind; then \
@@ -92,7 +101,7 @@ $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 
 LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^)
 $(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries
-	$(LINK) @$(BUILD)/libraries -o $@
+	$(LINK) -pie @$(BUILD)/libraries -o $@
 
 # Libraries of single unit tests: the oracles for the DNS codec and for the nftables table.
 LIBS_test_dns_message := -lldns
@@ -105,7 +114,7 @@ $(BUILD)/tests/support.a: $(UNIT_SUPPORT)
 	$(AR) rcs $@ $^
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/support.a $(BUILD)/libsidestep.a $(BUILD)/libraries
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $< $(filter %.a,$^) $(LDFLAGS) @$(BUILD)/libraries $(LIBS_$*) \
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP $< $(filter %.a,$^) $(LDFLAGS) -pie @$(BUILD)/libraries $(LIBS_$*) \
 		-lcmocka -o $@
 
 IMAGE_ARCH ?= $(shell dpkg --print-architecture)
@@ -125,11 +134,11 @@ $(BUILD)/peer: $(PEER_OBJECTS)
 BENCH_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bench/load/*.c))
 BENCH_COMMON  := $(BUILD)/bench/load/load.o $(BUILD)/bench/load/pages.o
 $(BUILD)/bench/client: $(filter $(BUILD)/bench/load/client%,$(BENCH_OBJECTS)) $(BENCH_COMMON)
-	$(LINK) -lssl -lcrypto -o $@
+	$(LINK) -pie -lssl -lcrypto -o $@
 
 $(BUILD)/bench/sink: $(BUILD)/bench/load/sink.o $(BUILD)/bench/load/steer.o $(BENCH_COMMON) \
 		$(BUILD)/libsidestep.a $(BUILD)/libraries
-	$(LINK) @$(BUILD)/libraries -o $@
+	$(LINK) -pie @$(BUILD)/libraries -o $@
 
 .PHONY: bench bench-quick
 bench bench-quick: deps
@@ -146,7 +155,7 @@ help:
 	@echo "make install        copy the program to $(DESTDIR)$(PREFIX)/bin"
 	@echo "make check          build and run all tests (as root)"
 	@echo "make units          build the unit tests; with ASan and UBSan: SANITIZE=1"
-	@echo "make lint           check format, structure and prose, and analyse the C code"
+	@echo "make lint           check format, structure, prose and hardening, and analyse the C code"
 	@echo "make format         format the C code"
 	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie"
 	@echo "make check-distros  run README's commands in bare Debian 12, 13 and forky (as root; an hour); DISTROS=trixie"
@@ -190,7 +199,7 @@ check-distros:
 units: $(UNIT_TESTS)
 
 .PHONY: lint
-lint: $(SKELETONS)
+lint: all
 	BUILD=$(BUILD) tests/lint.sh
 
 .PHONY: format

@@ -160,6 +160,8 @@ starts_as_sidecar() {
 	arm64) other=amd64 machine="Advanced Micro Devices X86-64" ;;
 	esac
 	env -u MAKEFLAGS -u BUILD make -s -C "$BED_REPO" image "IMAGE_ARCH=$other"
+	"$BED_REPO/tests/hardening.sh" "$BED_REPO/build/$other/sidestep" "$BED_REPO/build/$other/user/main.o" \
+		"$BED_REPO/build/$other/libsidestep.a"
 	cd "$BED_REPO/build/$other/image/rootfs"
 	for file in usr/bin/sidestep bin/cp lib/*/libc.so.6; do
 		[[ $(readelf -h "$file") == *"Machine: "*"$machine"* ]] || fail "$file is not for $other"

@@ -12,7 +12,10 @@
 #   hosts        no package registry is named
 #   scripts      shellcheck has no warnings
 #   cppcheck     user/
-#   tidy         clang-tidy on user/; needs the built skeletons (make lint builds them)
+#   hardening    the built program and its objects have the compiler's protections (tests/hardening.sh)
+#   tidy         clang-tidy on user/; needs the built skeletons
+#
+# make lint builds what hardening and tidy need.
 #
 # tests/lint.sh --format formats these files.
 #
@@ -24,7 +27,7 @@ cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=build}" "${CC:=gcc}"
 : "${CLANG_FORMAT:=clang-format}" "${CLANG_TIDY:=clang-tidy}" "${CPPCHECK:=cppcheck}"
 kept=$BUILD/lint
-checks=(format layers length twins proto prose hosts scripts cppcheck tidy)
+checks=(format layers length twins proto prose hosts scripts cppcheck hardening tidy)
 compiler_flags=(-std=gnu11 -D_GNU_SOURCE "-DSIDESTEP_VERSION=\"0\"" -Iuser -Iinclude "-I$BUILD"
 	-isystem /usr/share/include/llhttp -isystem /usr/share/include)
 
@@ -94,6 +97,10 @@ check_cppcheck() {
 		'-Dmnl_attr_for_each(a,b,c)=for((a)=0;(a);)' '-Dmnl_attr_for_each_nested(a,b)=for((a)=0;(a);)' \
 		'-Djson_array_foreach(a,b,c)=for((b)=0,(c)=0;(c);)' '-Djson_object_foreach(a,b,c)=for((b)=0,(c)=0;(c);)' \
 		'-Dbpf_object__for_each_map(a,b)=for((a)=0;(a);)' user
+}
+
+check_hardening() {
+	tests/hardening.sh "$BUILD/sidestep" "$BUILD/user/main.o" "$BUILD/libsidestep.a"
 }
 
 # tidy_key FILE - prints a hash of all that the result depends on, or nothing when the compiler fails.

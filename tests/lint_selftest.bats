@@ -176,6 +176,56 @@ words() {
 	refused prose "docs/page.md:1: begins with a clause"
 }
 
+# linked NAME [FLAG...] - builds $BUILD/sidestep and its objects, with the flags behind those that are right.
+linked() {
+	export BUILD=$BATS_TEST_TMPDIR/$1
+	shift
+	mkdir -p "$BUILD/user"
+	echo 'int copied(const char *from); int main(int argc, char **argv) { return argc + copied(*argv); }' \
+		>"$BUILD/user/main.c"
+	echo '#include <string.h>
+		int copied(const char *from) { char to[64]; return strcpy(to, from)[0] + (int)strlen(to); }' \
+		>"$BUILD/copied.c"
+	local flags=(-O2 -fPIE -fstack-protector-strong -fcf-protection=full -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+	gcc "${flags[@]}" "$@" -c "$BUILD/user/main.c" -o "$BUILD/user/main.o"
+	gcc "${flags[@]}" "$@" -c "$BUILD/copied.c" -o "$BUILD/copied.o"
+	ar rcs "$BUILD/libsidestep.a" "$BUILD/copied.o"
+	gcc -pie -Wl,-z,relro,-z,now "$@" "$BUILD/user/main.o" "$BUILD/libsidestep.a" -o "$BUILD/sidestep"
+}
+
+@test "hardening: each protection that the program or an object lacks" {
+	[ "$(uname -m)" = x86_64 ] || skip "the flags are x86's"
+	linked all
+	passes hardening
+	linked fixed -fno-pie -no-pie
+	refused hardening "not position independent"
+	linked lazy -Wl,-z,lazy
+	refused hardening "binds lazily"
+	linked writable -Wl,-z,norelro
+	refused hardening "its relocations stay writable"
+	linked stack -Wl,-z,execstack
+	refused hardening "its stack is executable"
+	linked unchecked -fno-stack-protector
+	refused hardening "no object checks its stack"
+	linked unfortified -U_FORTIFY_SOURCE
+	refused hardening "no object calls a function with checked sizes"
+	linked branches -fcf-protection=none
+	refused hardening "user/main.o: no protected branches"
+	[[ $output == *"libsidestep.a(copied.o): no protected branches"* ]]
+	rm "$BUILD/sidestep"
+	refused hardening "sidestep: not there; run: make"
+}
+
+@test "hardening: one object of many that was built without the flags" {
+	[ "$(uname -m)" = x86_64 ] || skip "the flags are x86's"
+	linked many
+	echo 'int plain(void); int plain(void) { return 0; }' >"$BUILD/plain.c"
+	gcc -fPIE -fcf-protection=none -c "$BUILD/plain.c" -o "$BUILD/plain.o"
+	ar rcs "$BUILD/libsidestep.a" "$BUILD/plain.o"
+	refused hardening "libsidestep.a(plain.o): no protected branches"
+	[[ $output != *"copied.o"* ]]
+}
+
 @test "tidy: a file is analysed again when it, a header or the tool's options change" {
 	git rm -rq user tests/unit
 	mkdir -p user/lib build
