@@ -512,3 +512,58 @@ tunnel_start() {
 	echo "$output"
 	[ "$(grep -c "received 50331651 bytes, urgent at 16777216 33554433 50331650" <<<"$output")" = 2 ]
 }
+
+# 11. Hardening
+
+# weak COMMAND... - runs it as uid 0 with CAP_NET_ADMIN alone, the rights of a running sidecar.
+weak() {
+	setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$@"
+}
+
+@test "11: a process with the sidecar's user and rights reads nothing of its memory and descriptors" {
+	gateway
+	# shellcheck disable=SC2034
+	DATAPATH=nft
+	sidecar
+	# The control: it reads another process of this kind.
+	bed_spawn app control setpriv --bounding-set=-all,+net_admin --inh-caps=-all sleep 60
+	readable() { # NAME - prints how many of these files the weak process opens
+		local file count=0
+		for file in maps mem environ "fd/1"; do
+			# shellcheck disable=SC2016 # for the inner shell
+			if weak sh -c 'exec 3<"$0"' "/proc/$(bed_pid "$1")/$file" 2>/dev/null; then
+				count=$((count + 1))
+			fi
+		done
+		echo "$count"
+	}
+	control_runs_sleep() { [ "$(cat "/proc/$(bed_pid control)/comm")" = sleep ]; }
+	bed_until 5 control_runs_sleep
+	[ "$(readable control)" = 4 ]
+	[ "$(readable sidecar)" = 0 ]
+	[ "$(readable gateway)" = 0 ]
+}
+
+@test "11: sidecar, agent and gateway leave no core file" {
+	local name
+	[ "$(cat /proc/sys/kernel/core_pattern)" = core ] || skip "core files go elsewhere (kernel.core_pattern)"
+	in_folder() { # WHERE NAME COMMAND... - starts it in a folder of its own, with core files allowed
+		mkdir "$BED_DIR/$2.core"
+		# shellcheck disable=SC2016 # for the inner shell
+		bed_spawn "$1" "$2" sh -c 'cd "$0" && ulimit -c unlimited && exec "$@"' "$BED_DIR/$2.core" "${@:3}"
+	}
+	in_folder app control sleep 60
+	in_folder host gateway "$SIDESTEP" gateway --listen "$BED_HOST:8080"
+	bed_until 5 bed_listening host 8080
+	in_folder app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080" --tls-intercept \
+		--ca-dir "$BED_DIR/ca"
+	bed_wait_line sidecar "interception is live" 10
+	in_folder host agent "$SIDESTEP" agent --pin "$BED_BPFFS/sidestep/agent" --pid "$(bed_pid control)"
+	bed_wait_line agent "programs loaded" 10
+	for name in sidecar agent gateway control; do
+		bed_kill "$name" ABRT
+		run bed_wait_exit "$name"
+		[ "$status" = 134 ]
+	done
+	[ "$(cd "$BED_DIR" && find ./*.core -type f -name 'core*' | cut -d/ -f2)" = control.core ]
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tests of the small pieces in user/lib: complaints, escapes, network namespaces, socket addresses,
- * signals. */
+ * signals, memory. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -167,6 +168,15 @@ static void test_signals_are_read(void **state)
 	assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
 }
 
+static void test_memory_is_hidden(void **state)
+{
+	(void)state;
+	assert_int_equal(prctl(PR_GET_DUMPABLE), 1);
+	process_hide_memory();
+	assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+	assert_int_equal(prctl(PR_SET_DUMPABLE, 1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_network_namespaces),
 		cmocka_unit_test(test_socket_addresses),
 		cmocka_unit_test(test_signals_are_read),
+		cmocka_unit_test(test_memory_is_hidden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

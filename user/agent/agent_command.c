@@ -7,6 +7,7 @@
 #include "docker/docker_label.h"
 #include "lib/log.h"
 #include "lib/option_entries.h"
+#include "lib/process.h"
 #include "lib/util.h"
 
 #define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
@@ -94,6 +95,7 @@ int command_agent(int argc, char **argv)
 	struct agent_options options = {0};
 	int first, error;
 
+	process_hide_memory();
 	error = options_parse(&command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;

@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "lib/log.h"
 #include "lib/options.h"
+#include "lib/process.h"
 #include "lib/util.h"
 
 #define DEFAULT_LISTEN "0.0.0.0:8080"
@@ -177,6 +178,7 @@ int command_gateway(int argc, char **argv)
 	struct gateway_options options = {.status = 0};
 	int first, error, status;
 
+	process_hide_memory();
 	error = options_parse(&command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -32,6 +33,12 @@ void process_read_signal(int signal_fd)
 	struct signalfd_siginfo signal;
 
 	(void)!read(signal_fd, &signal, sizeof(signal));
+}
+
+void process_hide_memory(void)
+{
+	/* It cannot fail with this value. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 void process_raise_file_limit(void)

@@ -17,6 +17,13 @@ int process_open_signals(sigset_t *ret_before);
 /* Takes one pending signal off @signal_fd, if there is one. */
 void process_read_signal(int signal_fd);
 
+/*
+ * Closes the process's memory and descriptors to others (PR_SET_DUMPABLE, prctl(2)). They may no
+ * longer trace it or open its /proc/PID/mem, maps or fd, unless they hold CAP_SYS_PTRACE. The
+ * kernel writes no core file.
+ */
+void process_hide_memory(void);
+
 /* Raises the soft limit of open files (RLIMIT_NOFILE) to the hard one. */
 void process_raise_file_limit(void);
 

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/sidecar_options.h"
 
@@ -62,6 +63,7 @@ int command_sidecar(int argc, char **argv)
 	struct sidecar_options options;
 	int first, error, status;
 
+	process_hide_memory();
 	error = options_parse(&sidecar_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
