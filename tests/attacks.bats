@@ -567,3 +567,27 @@ weak() {
 	done
 	[ "$(cd "$BED_DIR" && find ./*.core -type f -name 'core*' | cut -d/ -f2)" = control.core ]
 }
+
+@test "11: with --ca-dir - no file has the CA's key, and GET /ca gives the certificate" {
+	files() { # prints the files that name a private key
+		find "$BED_DIR/work" -type f -exec grep -l 'PRIVATE KEY' {} + | xargs -r -n 1 basename
+	}
+	intercepting() { # DIRECTORY
+		# shellcheck disable=SC2016 # for the inner shell
+		bed_spawn app sidecar sh -c 'cd "$0" && exec "$@"' "$BED_DIR/work" "$SIDESTEP" sidecar \
+			--gateway "$BED_HOST:8080" --http-ingress-address 0.0.0.0:39001 --tls-intercept --ca-dir "$1"
+		bed_wait_line sidecar "interception is live" 10
+	}
+	gateway
+	mkdir "$BED_DIR/work"
+	# The control: the search finds the file that the contract wants.
+	intercepting "$BED_DIR/work/ca"
+	[ "$(files)" = ca.key ]
+	bed_kill sidecar TERM
+	rm -r "$BED_DIR/work/ca"
+	intercepting -
+	[ -z "$(ls -A "$BED_DIR/work")" ]
+	bed_exec host curl -fsS --max-time 5 "http://$BED_APP:39001/ca" >"$BED_DIR/ca.crt"
+	bed_exec app openssl s_client -connect 192.0.2.7:443 -servername www.example.com -CAfile "$BED_DIR/ca.crt" \
+		-verify_return_error </dev/null
+}

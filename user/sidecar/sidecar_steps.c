@@ -107,9 +107,11 @@ static void free_policy(struct sidecar *sidecar)
 
 static int make_authority(struct sidecar *sidecar)
 {
+	const char *directory = sidecar->options->ca_directory;
+
 	if (!sidecar->options->tls_intercept)
 		return 0;
-	return tls_authority_new(sidecar->options->ca_directory, &sidecar->tls);
+	return tls_authority_new(strcmp(directory, "-") == 0 ? NULL : directory, &sidecar->tls);
 }
 
 static void free_authority(struct sidecar *sidecar)
