@@ -302,6 +302,62 @@ steered_still() {
 	[ "$(cat "$BED_DIR/agent.log" <(echo "$output") | grep -c $'\033')" = 0 ]
 }
 
+# 4. The instance lock
+
+# squat [ARGUMENT...] - starts a program in the application's namespace that takes all of the lock that its rights
+# allow, and says what. The arguments are setpriv's.
+squat() {
+	bed_spawn app squat setpriv "$@" python3 -c '
+import socket, time
+name = socket.socket(socket.AF_UNIX)
+name.bind("\0sidestep.instance")
+name.listen()
+groups = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 2)
+try:
+    groups.bind((0, 0x51DE57E9))
+    print("squat: name and groups", flush=True)
+except PermissionError:
+    print("squat: name alone", flush=True)
+time.sleep(60)'
+	bed_wait_line squat "squat: "
+}
+
+@test "4: an application without capabilities does not keep the sidecar from starting" {
+	gateway
+	# The control: with CAP_NET_ADMIN the same program holds the lock.
+	squat --bounding-set=-all,+net_admin --inh-caps=-all
+	bed_log squat | grep "name and groups"
+	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	echo "$output"
+	[ "$status" = 3 ]
+	bed_kill squat KILL
+	squat --bounding-set=-all --inh-caps=-all
+	bed_log squat | grep "name alone"
+	sidecar
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	# It starts again, too.
+	bed_kill sidecar TERM
+	sidecar
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 2 ]
+}
+
+@test "4: instances exclude each other across PID namespaces" {
+	gateway
+	bed_spawn app sidecar unshare --pid --fork --kill-child --mount-proc "$SIDESTEP" sidecar \
+		--gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	echo "$output"
+	[ "$status" = 3 ]
+	[[ $output == *"another sidestep is running in this network namespace (process 0)"* ]]
+	run bed_exec app unshare --pid --fork --kill-child --mount-proc "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	echo "$output"
+	[ "$status" = 3 ]
+	[[ $output == *"another sidestep is running in this network namespace (process 0)"* ]]
+}
+
 # 9. Plaintext for an ordinary proxy
 
 # proxy_start [HEADER] - starts a CONNECT proxy that forwards every tunnel to its destination and knows nothing of
@@ -569,8 +625,8 @@ weak() {
 }
 
 @test "11: with --ca-dir - no file has the CA's key, and GET /ca gives the certificate" {
-	files() { # prints the files that name a private key
-		find "$BED_DIR/work" -type f -exec grep -l 'PRIVATE KEY' {} + | xargs -r -n 1 basename
+	files() { # prints the files that have a private key
+		grep -rl 'PRIVATE KEY' "$BED_DIR/work"
 	}
 	intercepting() { # DIRECTORY
 		# shellcheck disable=SC2016 # for the inner shell
@@ -582,7 +638,7 @@ weak() {
 	mkdir "$BED_DIR/work"
 	# The control: the search finds the file that the contract wants.
 	intercepting "$BED_DIR/work/ca"
-	[ "$(files)" = ca.key ]
+	[ "$(files)" = "$BED_DIR/work/ca/ca.key" ]
 	bed_kill sidecar TERM
 	rm -r "$BED_DIR/work/ca"
 	intercepting -

@@ -2,69 +2,165 @@
 #include "net/instance_lock.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <string.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
+#include <linux/netlink.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define LOCK_NAME "sidestep.instance"
+/* Lists the netlink sockets of the thread's namespace. Anybody may read it. */
+#define LIST_PATH "/proc/thread-self/net/netlink"
+
+/* The lock's name: a bit for each group. */
+#define LOCK_GROUPS 0x51de57e9u
 
 /* A killed predecessor holds the lock until its last file is released. Wait that long. */
 #define LOCK_TRIES 25
 #define LOCK_WAIT  (&(struct timespec) {.tv_nsec = 20000000})
 
-static socklen_t lock_address(struct sockaddr_un *address)
+/* A socket in the list. */
+struct listed {
+	uint32_t port;
+	ino_t inode;
+};
+
+/* Reads a line of the list. Returns whether the socket has the lock's groups. */
+static bool parse_line(const char *line, struct listed *ret)
 {
-	*address = (struct sockaddr_un) {.sun_family = AF_UNIX};
-	/* Abstract: the first byte is NUL. */
-	memcpy(address->sun_path + 1, LOCK_NAME, sizeof(LOCK_NAME) - 1);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + sizeof(LOCK_NAME));
+	unsigned int protocol, port, groups;
+	unsigned long inode;
+
+	/* sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode (net/netlink/af_netlink.c). The kernel
+	 * prints numbers that fit. */
+	/* NOLINTNEXTLINE(cert-err34-c) */
+	if (sscanf(line, "%*s %u %u %x %*s %*s %*s %*s %*s %lu", &protocol, &port, &groups,
+		   &inode) != 4)
+		return false;
+	*ret = (struct listed) {.port = port, .inode = (ino_t)inode};
+	return protocol == NETLINK_USERSOCK && groups == LOCK_GROUPS;
 }
 
-int instance_holder(void)
+/* Looks for sockets other than @own that have the lock's groups. Returns 1 and the lowest port
+ * among them, 0: none, or a negative errno. */
+static int find_other(ino_t own, uint32_t *ret_port)
 {
-	struct sockaddr_un address;
-	socklen_t size = lock_address(&address);
-	struct ucred credentials = {0};
-	socklen_t credentials_size = sizeof(credentials);
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_fclose_ FILE *list = fopen(LIST_PATH, "re");
+	struct listed listed;
+	char line[256];
+	int found = 0;
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, size) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &credentials_size) < 0)
-		return -1;
-	return credentials.pid;
+	if (!list)
+		return -errno;
+	while (fgets(line, sizeof(line), list)) {
+		if (!parse_line(line, &listed) || listed.inode == own)
+			continue;
+		if (!found || listed.port < *ret_port)
+			*ret_port = listed.port;
+		found = 1;
+	}
+	return ferror(list) ? -EIO : found;
+}
+
+/* Tells whether a process with this number is in the calling thread's network namespace. Each
+ * namespace has a list of its own. */
+static bool in_own_netns(uint32_t pid)
+{
+	struct stat own, other;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/net/netlink", pid);
+	return stat(LIST_PATH, &own) == 0 && stat(path, &other) == 0 && own.st_ino == other.st_ino;
+}
+
+/*
+ * The kernel gives a process's first netlink socket the process's number as its port, as the
+ * holder's PID namespace knows it. A taken number gives way to one that is no process's.
+ */
+static pid_t process_of(uint32_t port)
+{
+	bool known = port != (uint32_t)getpid() && in_own_netns(port);
+
+	return known ? (pid_t)port : 0;
+}
+
+pid_t instance_holder(void)
+{
+	uint32_t port = 0;
+
+	return find_other(0, &port) == 1 ? process_of(port) : -1;
+}
+
+/* Opens a socket in no group. */
+static int open_socket(struct sockaddr_nl *ret_address, ino_t *ret_inode)
+{
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_USERSOCK);
+	socklen_t size = sizeof(*ret_address);
+	int smallest = 0;
+	struct stat status;
+
+	*ret_address = (struct sockaddr_nl) {.nl_family = AF_NETLINK};
+	if (fd < 0 || bind(fd, (struct sockaddr *)ret_address, size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)ret_address, &size) < 0 || fstat(fd, &status) < 0 ||
+	    /* Anybody may send to the groups, and nobody reads here. */
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &smallest, sizeof(smallest)) < 0)
+		return -errno;
+	*ret_inode = status.st_ino;
+	return TAKE_FD(fd);
+}
+
+static int set_groups(int fd, struct sockaddr_nl *address, uint32_t groups)
+{
+	address->nl_groups = groups;
+	return bind(fd, (struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+/*
+ * Holds the lock once no other socket is in the groups. Each joins first and looks then, so of two
+ * the later one sees the other. Among those that start at once the one with the lowest port waits
+ * in the groups, and the others leave. Returns 0, -EADDRINUSE and the other's port, or a negative
+ * errno.
+ */
+static int try_lock(int fd, struct sockaddr_nl *address, ino_t inode, uint32_t *ret_other)
+{
+	int error = set_groups(fd, address, LOCK_GROUPS);
+	int found = error < 0 ? error : find_other(inode, ret_other);
+
+	if (found <= 0)
+		return found;
+	error = *ret_other < address->nl_pid ? set_groups(fd, address, 0) : 0;
+	return error < 0 ? error : -EADDRINUSE;
 }
 
 int instance_lock(void)
 {
-	struct sockaddr_un address;
-	socklen_t size = lock_address(&address);
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int i, holder, error = 0;
+	struct sockaddr_nl address;
+	ino_t inode = 0;
+	_cleanup_close_ int fd = open_socket(&address, &inode);
+	int i, error = -EADDRINUSE;
+	uint32_t other = 0;
 
 	if (fd < 0)
-		return log_errno(-errno, "cannot create the socket of the instance lock");
-	for (i = 0; i < LOCK_TRIES; i++) {
-		error = bind(fd, (struct sockaddr *)&address, size) < 0 ? -errno : 0;
-		if (error != -EADDRINUSE)
-			break;
-		(void)nanosleep(LOCK_WAIT, NULL);
+		return log_errno(fd, "cannot create the socket of the instance lock");
+	for (i = 0; i < LOCK_TRIES && error == -EADDRINUSE; i++) {
+		if (i > 0)
+			(void)nanosleep(LOCK_WAIT, NULL);
+		error = try_lock(fd, &address, inode, &other);
 	}
-	if (error < 0) {
-		if (error != -EADDRINUSE)
-			return log_errno(error, "cannot take the instance lock");
-		holder = instance_holder();
-		log_error("another sidestep is running in this network namespace (process %d): "
-			  "stop it first, or give this one a namespace of its own",
-			  holder < 0 ? 0 : holder);
-		return -EADDRINUSE;
-	}
-	/* A second instance connects in order to learn the holder's process ID. */
-	if (listen(fd, 1) < 0)
-		return log_errno(-errno, "cannot take the instance lock");
-	return TAKE_FD(fd);
+	if (error == 0)
+		return TAKE_FD(fd);
+	if (error == -EPERM)
+		return log_errno(error, "cannot take the instance lock (this needs CAP_NET_ADMIN: "
+					"docker run --cap-add NET_ADMIN)");
+	if (error != -EADDRINUSE)
+		return log_errno(error, "cannot take the instance lock");
+	log_error("another sidestep is running in this network namespace (process %d): "
+		  "stop it first, or give this one a namespace of its own",
+		  (int)process_of(other));
+	return -EADDRINUSE;
 }
