@@ -177,8 +177,10 @@ agent_serve() {
 imposter() {
 	local where=$1 name=$2 capabilities=$3
 	shift 3
+	# A user other than root may not reach the project's folder.
+	install -m 755 "$PEER" "$BED_DIR/peer"
 	bed_spawn "$where" "$name" setpriv --bounding-set="$capabilities" --inh-caps=-all --no-new-privs \
-		"$@" "$PEER" imposter ${IMPOSTER[@]+"${IMPOSTER[@]}"}
+		"$@" "$BED_DIR/peer" imposter ${IMPOSTER[@]+"${IMPOSTER[@]}"}
 	bed_wait_line "$name" ready
 }
 
