@@ -58,8 +58,21 @@ static __always_inline int inbound_forget(const struct sidestep_flow_key *key)
 }
 
 /*
+ * Does the ICMP error @packet answer the incoming packet that it quotes behind its own header of 8
+ * bytes? It goes to the sender of that packet, and comes from the address that was asked or from
+ * another one of the container's subnets. Without this, it would carry data to any address.
+ */
+static __always_inline int inbound_quotes(__u32 netns, const struct packet *packet,
+					  const struct packet *quoted)
+{
+	return address_same(packet->destination, quoted->source) &&
+	       (address_same(packet->source, quoted->destination) ||
+		bypass_lookup(netns, packet, packet->source));
+}
+
+/*
  * Does the outgoing packet that packet_read() parsed belong to an inbound flow? An ICMP error
- * belongs to the flow of the incoming packet that it quotes behind its own header of 8 bytes.
+ * belongs to the flow of the packet that it quotes.
  */
 __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 {
@@ -76,6 +89,8 @@ __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 	error = packet->ipv4 ? packet_parse_ipv4(skb, quoted, packet->transport + 8)
 			     : packet_parse_ipv6_plain(skb, quoted, packet->transport + 8);
 	if (error < 0 || packet_parse_transport(skb, quoted) < 0)
+		return 0;
+	if (!inbound_quotes(netns, packet, quoted))
 		return 0;
 	return inbound_has(flow_inward(netns, quoted));
 }

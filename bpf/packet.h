@@ -90,6 +90,13 @@ static __always_inline void address_map4(__u8 to[16], __be32 address)
 	words[3] = address;
 }
 
+static __always_inline int address_same(const __u8 a[16], const __u8 b[16])
+{
+	const __u64 *left = (const __u64 *)a, *right = (const __u64 *)b;
+
+	return left[0] == right[0] && left[1] == right[1];
+}
+
 static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packet *packet,
 					     __u32 offset)
 {
@@ -108,6 +115,17 @@ static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packe
 	return 0;
 }
 
+/*
+ * Is it ::ffff:a.b.c.d? No IPv6 packet may carry such an address (RFC 4038 section 4.2), and here
+ * it stands for IPv4. So frames with one are malformed, and share no key with an IPv4 frame.
+ */
+static __always_inline int address_is_mapped(const struct in6_addr *address)
+{
+	const __be32 *words = address->in6_u.u6_addr32;
+
+	return words[2] == bpf_htonl(0xffff) && !words[1] && !words[0];
+}
+
 /* Parses the fixed header only. */
 static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct packet *packet,
 						   __u32 offset)
@@ -115,6 +133,8 @@ static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct
 	struct ipv6hdr header;
 
 	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)) < 0 || header.version != 6)
+		return -1;
+	if (address_is_mapped(&header.saddr) || address_is_mapped(&header.daddr))
 		return -1;
 	__builtin_memcpy(packet->source, &header.saddr, 16);
 	__builtin_memcpy(packet->destination, &header.daddr, 16);
@@ -193,7 +213,8 @@ static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pa
 		const __u64 *addresses = (const void *)&ipv6->saddr;
 
 		if (network + sizeof(*ipv6) + PLAIN_TRANSPORT_SIZE > end || *network >> 4 != 6 ||
-		    is_extension(ipv6->nexthdr))
+		    is_extension(ipv6->nexthdr) || address_is_mapped(&ipv6->saddr) ||
+		    address_is_mapped(&ipv6->daddr))
 			return 0;
 		pair->source[0] = addresses[0];
 		pair->source[1] = addresses[1];

@@ -21,7 +21,8 @@ struct recalled {
 	__u32 netns;
 	__u32 source_bypass;	  /* enum sidestep_bypass_source, 0: no match */
 	__u32 destination_bypass; /* the same */
-	__u32 padding[3];	  /* fills a cache line */
+	__u32 ipv4;		  /* each family has its own tries */
+	__u32 padding[2];	  /* fills a cache line */
 };
 
 /* The last entry, RECALL_SEEN, holds no pair. Its generation is the one that a run saw when it last
@@ -63,6 +64,7 @@ static __noinline int recall_renew(struct recalled *entry, const struct address_
 	entry->destination[0] = pair->destination[0];
 	entry->destination[1] = pair->destination[1];
 	entry->netns = netns;
+	entry->ipv4 = pair->ipv4;
 	if (pair->ipv4) {
 		entry->source_bypass =
 			bypass_sources(bypass_lookup4(netns, pair_address4(pair->source)));
@@ -88,8 +90,8 @@ static __always_inline const struct recalled *recall(const struct address_pair *
 	if (!now || !entry)
 		return NULL;
 	if (entry->generation == *(volatile __u64 *)&now->bypass && entry->netns == netns &&
-	    entry->source[0] == pair->source[0] && entry->source[1] == pair->source[1] &&
-	    entry->destination[0] == pair->destination[0] &&
+	    entry->ipv4 == pair->ipv4 && entry->source[0] == pair->source[0] &&
+	    entry->source[1] == pair->source[1] && entry->destination[0] == pair->destination[0] &&
 	    entry->destination[1] == pair->destination[1])
 		return entry;
 	return recall_renew(entry, pair, netns) < 0 ? NULL : entry;

@@ -18,6 +18,153 @@ teardown() {
 	bed_stop
 }
 
+# nft_sidecar - starts a sidecar that steers with nftables; returns when interception is live.
+nft_sidecar() {
+	DATAPATH=nft
+	sidecar
+}
+
+# agent_sidecar - starts a sidecar without rights, and the host's agent; returns when the agent steers.
+agent_sidecar() {
+	bed_needs_linux 6.6 "TCX links"
+	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+}
+
+# bridge_sidecar - starts bridge mode on the host; returns when interception is live.
+bridge_sidecar() {
+	bed_spawn host sidecar "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" --pin "$(SIDE_PIN)"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+# watch NAME CIDR... - begins to count the packets to these addresses on the host's line to the world.
+watch() {
+	local name=$1 cidr
+	local -a options=()
+	shift
+	for cidr in "$@"; do
+		options+=(--count-dst "$cidr")
+	done
+	bed_spawn host "$name" "$PEER" sniff --device uplink "${options[@]}" --until-file "$BED_DIR/$name-end"
+	bed_wait_line "$name" ready
+}
+
+# seen NAME - ends the watch and prints how many packets it counted.
+seen() {
+	touch "$BED_DIR/$1-end"
+	bed_wait_exit "$1" || return
+	bed_log "$1" >&2
+	bed_log "$1" | grep -oE 'to_(tcp|udp|icmp|fragment|other)=[0-9]+' |
+		awk -F= '{ sum += $2 } END { print sum + 0 }'
+}
+
+# 1. Addresses that the application chose
+
+VICTIM=192.0.2.1 VICTIM6=2001:db8::1
+
+# The text is a query with an unknown opcode, which the proxy answers at once.
+QUERY="idP SECRET in a query"
+
+# plain PEER-ARGUMENT... - runs the peer in the application's namespace without any capability.
+plain() {
+	bed_exec app setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$PEER" "$@"
+}
+
+# The application asks a resolver from a far host's address and port.
+ask_from_victim() {
+	run plain udp 2001:db8:1::1 53 --source $VICTIM6 --source-port 7777 --freebind --send "$QUERY" --timeout 1
+	echo "$output"
+	[ "$status" -ne 0 ]
+	# IPv4 takes CAP_NET_RAW.
+	bed_exec app "$PEER" raw-send 1.1.1.1 53 --mode udp --source $VICTIM --source-port 7777 --send "$QUERY"
+}
+
+# The host finds the world's MAC addresses before packets are counted.
+warm() {
+	run plain udp $VICTIM 9 --timeout 1
+	run plain udp $VICTIM6 9 --timeout 1
+}
+
+answers_stay() { # START
+	warm
+	watch control $VICTIM $VICTIM6
+	run plain udp $VICTIM 7777 --send direct --timeout 1
+	run plain udp $VICTIM6 7777 --send direct --timeout 1
+	[ "$(seen control)" -ge 2 ]
+	gateway
+	"$1"
+	watch attack $VICTIM $VICTIM6
+	ask_from_victim
+	answered() { [ "$(counter deny_answer)" -ge 2 ]; }
+	bed_until 5 answered
+	[ "$(seen attack)" = 0 ]
+	# The application's own queries are answered.
+	run plain udp 2001:db8:1::1 53 --send "$QUERY" --timeout 2
+	echo "$output"
+	[ "$status" -eq 0 ]
+	run plain udp 1.1.1.1 53 --send "$QUERY" --timeout 2
+	[ "$status" -eq 0 ]
+}
+
+@test "1: answers of the proxy to a foreign source stay in the namespace (own programs)" {
+	answers_stay sidecar
+}
+
+@test "1: answers of the proxy to a foreign source stay in the namespace (agent)" {
+	answers_stay agent_sidecar
+}
+
+@test "1: answers of the proxy to a foreign source stay in the namespace (nftables)" {
+	answers_stay nft_sidecar
+}
+
+@test "1: answers of the proxy to a foreign source stay on the bridge (bridge mode)" {
+	answers_stay bridge_sidecar
+}
+
+connections_stay() { # START
+	gateway
+	"$1"
+	watch attack $VICTIM6
+	# With nftables it fails, because tproxy takes transparent sockets only.
+	run plain connect 2001:db8:9::9 80 --source $VICTIM6 --source-port 7778 --freebind --send hello \
+		--half-close --read-all --timeout 2
+	echo "$output"
+	[ "$(counter steer_tcp)" -ge 1 ]
+	[ "$(seen attack)" = 0 ]
+}
+
+@test "1: a connection from a foreign source is steered, and its answers stay (own programs)" {
+	connections_stay sidecar
+}
+
+@test "1: a connection from a foreign source is steered, and its answers stay (nftables)" {
+	connections_stay nft_sidecar
+}
+
+@test "1: the host answers no datagram from a source that the container forged (bridge mode)" {
+	bed_spawn host server "$PEER" udp-serve 7000
+	bed_wait_line server ready
+	# The server answers one datagram after the other, so both answers have left.
+	forge() {
+		bed_exec app "$PEER" raw-send "$BED_HOST" 7000 --mode udp --source $VICTIM --source-port 7777 --send SECRET
+		plain udp "$BED_HOST" 7000 --send hello --expect hello --timeout 2
+	}
+	warm
+	watch control $VICTIM
+	forge
+	[ "$(seen control)" = 1 ]
+	gateway
+	bridge_sidecar
+	watch attack $VICTIM
+	forge
+	[ "$(counter deny_udp)" -ge 1 ]
+	[ "$(seen attack)" = 0 ]
+}
+
 # 2. The control API
 
 # ask NAMESPACE METHOD PATH ADDRESS [ARGUMENT...] - asks the application's control API and prints the status.
@@ -358,6 +505,68 @@ time.sleep(60)'
 	echo "$output"
 	[ "$status" = 3 ]
 	[[ $output == *"another sidestep is running in this network namespace (process 0)"* ]]
+}
+
+# 5. Packets that pass for those of another flow
+
+# icmp_error DESTINATION SOURCE - quotes the outside client's datagram.
+icmp_error() {
+	run bed_exec app "$PEER" raw-send "$1" 4000 --mode unreachable --source "$2" --source-port 7000 \
+		--quoted "$BED_OUTSIDE" --send SECRET
+	echo "$output"
+}
+
+errors_go_back() { # START
+	warm
+	watch control $VICTIM
+	icmp_error $VICTIM "$BED_APP"
+	[ "$(seen control)" = 1 ]
+	gateway
+	"$1"
+	bed_spawn app server "$PEER" udp-serve 7000
+	bed_wait_line server ready
+	bed_exec outside "$PEER" udp "$BED_APP" 7000 --source-port 4000 --send hello --expect hello
+	# To the client, from an address of the container's.
+	watch back "$BED_OUTSIDE"
+	icmp_error "$BED_OUTSIDE" "$BED_APP"
+	[ "$(seen back)" = 1 ]
+	watch attack $VICTIM "$BED_OUTSIDE"
+	icmp_error $VICTIM "$BED_APP"
+	icmp_error "$BED_OUTSIDE" 203.0.113.9
+	[ "$(counter deny_protocol)" -ge 1 ]
+	[ "$(seen attack)" = 0 ]
+}
+
+@test "5: an ICMP error goes to the sender of the packet that it quotes (own programs)" {
+	errors_go_back sidecar
+}
+
+@test "5: an ICMP error goes to the sender of the packet that it quotes (agent)" {
+	errors_go_back agent_sidecar
+}
+
+@test "5: an ICMP error goes to the sender of the packet that it quotes (nftables)" {
+	errors_go_back nft_sidecar
+}
+
+@test "5: an ICMP error goes to the sender of the packet that it quotes (bridge mode)" {
+	errors_go_back bridge_sidecar
+}
+
+@test "5: IPv6 frames with IPv4-mapped addresses do not cut IPv4 traffic (bridge mode)" {
+	bed_spawn app server "$PEER" udp-serve 7000
+	bed_wait_line server ready
+	gateway
+	bridge_sidecar
+	# The programs keep what they know about a pair of addresses for each processor.
+	for processor in $(seq 0 $(($(nproc) - 1))); do
+		bed_exec neighbour taskset -c "$processor" "$PEER" packet-send "$BED_HOST" 9 --mode mapped \
+			--source "$BED_APP" --source-port 9 --device eth0 --gateway "$BED_HOST" --count 4
+	done
+	[ "$(counter deny_malformed)" -ge 4 ]
+	for _ in 1 2 3 4 5 6; do
+		bed_exec host "$PEER" udp "$BED_APP" 7000 --send hello --expect hello --timeout 1
+	done
 }
 
 # 9. Plaintext for an ordinary proxy

@@ -29,6 +29,7 @@ static const struct {
 	{"bind-device", TEXT, &options.device, "DEV  SO_BINDTODEVICE"},
 	{"device", TEXT, &options.device, "DEV  the device of packet-send and sniff"},
 	{"source", TEXT, &options.source, "ADDR  bind to it"},
+	{"freebind", FLAG, &options.freebind, " the source may be any address (IP_FREEBIND)"},
 	{"source-port", NUMBER, &options.source_port, "P  bind to it, with SO_REUSEADDR"},
 	{"mark", NUMBER, &options.mark, "N  SO_MARK"},
 	{"half-close", FLAG, &options.half_close, " shutdown(SHUT_WR) when all is sent"},
@@ -39,7 +40,7 @@ static const struct {
 	{"address", TEXT, &options.address, "IP  listen there only"},
 	{"mode", TEXT, &options.mode,
 	 "M  serve: echo sink source hash greet hold http"
-	 "; raw-send, packet-send: syn data udp; imposter: drop noise attach"},
+	 "; raw-send, packet-send: syn data udp unreachable mapped; imposter: drop noise attach"},
 	{"bytes", WIDE, &options.bytes, "N  how much per connection"},
 	{"seed", WIDE, &options.seed, "N  which stream of bytes (1)"},
 	{"count", NUMBER, &options.count, "N  end after so many"},
@@ -55,6 +56,7 @@ static const struct {
 	{"close", TEXT, &options.close_by, "client|server|reset  who ends a connection (client)"},
 	{"count-dst", LIST, options.count_dst, "CIDR  up to 8 times"},
 	{"gateway", TEXT, &options.gateway, "IP  next hop of packet-send (from the routes)"},
+	{"quoted", TEXT, &options.quoted, "IP  unreachable: the sender of the packet (HOST)"},
 };
 
 static const struct {

@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -66,7 +68,70 @@ static int source_for(const struct options *options, const struct sockaddr_in *p
 	return error;
 }
 
-/* --mode syn (default), data (PSH|ACK outside any connection) or udp. */
+static void ip_header(struct packet *packet, uint8_t protocol, struct in_addr source,
+		      struct in_addr destination, struct iphdr *ip)
+{
+	*ip = (struct iphdr) {.version = 4,
+			      .ihl = 5,
+			      .ttl = 64,
+			      .id = htons(4711),
+			      .protocol = protocol,
+			      .tot_len = htons((uint16_t)packet->size),
+			      .saddr = source.s_addr,
+			      .daddr = destination.s_addr};
+	ip->check = sum_end(sum_add(0, ip, sizeof(*ip)));
+}
+
+/* --mode unreachable: an ICMP error to the peer. It quotes a datagram from --quoted, or from the
+ * peer, and the peer's port to our address and --source-port. The text follows. */
+static int error_build(const struct options *options, const struct sockaddr_in *peer,
+		       struct in_addr source, const char *text, struct packet *packet)
+{
+	struct iphdr *ip = (void *)packet->bytes;
+	struct icmphdr *icmp = (void *)(ip + 1);
+	struct iphdr *quoted = (void *)(icmp + 1);
+	struct udphdr *udp = (void *)(quoted + 1);
+	struct in_addr sender = peer->sin_addr;
+	size_t behind = sizeof(*icmp) + sizeof(*quoted) + sizeof(*udp) + strlen(text);
+
+	if (options->quoted && inet_pton(AF_INET, options->quoted, &sender) != 1)
+		return -EINVAL;
+	memcpy(udp + 1, text, strlen(text));
+	*udp = (struct udphdr) {.source = peer->sin_port,
+				.dest = htons((uint16_t)options->source_port),
+				.len = htons((uint16_t)(sizeof(*udp) + strlen(text)))};
+	packet->size = sizeof(*quoted) + sizeof(*udp) + strlen(text);
+	ip_header(packet, IPPROTO_UDP, sender, source, quoted);
+	*icmp = (struct icmphdr) {.type = ICMP_DEST_UNREACH, .code = ICMP_PORT_UNREACH};
+	icmp->checksum = sum_end(sum_add(0, icmp, behind));
+	packet->size = sizeof(*ip) + behind;
+	ip_header(packet, IPPROTO_ICMP, source, peer->sin_addr, ip);
+	return 0;
+}
+
+/* --mode mapped: a SYN by IPv6 whose addresses are IPv4-mapped (RFC 4291 section 2.5.5.2). */
+static int mapped_build(const struct options *options, const struct sockaddr_in *peer,
+			struct in_addr source, struct packet *packet)
+{
+	struct ip6_hdr *ip = (void *)packet->bytes;
+	struct tcphdr *tcp = (void *)(ip + 1);
+
+	ip->ip6_flow = htonl(6u << 28);
+	ip->ip6_plen = htons(sizeof(*tcp));
+	ip->ip6_nxt = IPPROTO_TCP;
+	ip->ip6_hlim = 64;
+	ip->ip6_src.s6_addr32[2] = ip->ip6_dst.s6_addr32[2] = htonl(0xffff);
+	ip->ip6_src.s6_addr32[3] = source.s_addr;
+	ip->ip6_dst.s6_addr32[3] = peer->sin_addr.s_addr;
+	*tcp = (struct tcphdr) {.source = htons((uint16_t)options->source_port),
+				.dest = peer->sin_port,
+				.doff = 5,
+				.syn = 1};
+	packet->size = sizeof(*ip) + sizeof(*tcp);
+	return 0;
+}
+
+/* --mode syn (default), data (PSH|ACK outside any connection), udp, or one of those above. */
 static int packet_build(const struct options *options, const struct sockaddr_in *peer,
 			struct packet *packet)
 {
@@ -84,19 +149,17 @@ static int packet_build(const struct options *options, const struct sockaddr_in 
 
 	if (error)
 		return error;
-	if ((!udp && !syn && strcmp(mode, "data") != 0) || data > 1000)
+	if (data > 1000)
 		return -EINVAL;
 	memset(packet, 0, sizeof(*packet));
+	if (strcmp(mode, "unreachable") == 0)
+		return error_build(options, peer, source, text, packet);
+	if (strcmp(mode, "mapped") == 0)
+		return mapped_build(options, peer, source, packet);
+	if (!udp && !syn && strcmp(mode, "data") != 0)
+		return -EINVAL;
 	packet->size = sizeof(*ip) + segment;
-	*ip = (struct iphdr) {.version = 4,
-			      .ihl = 5,
-			      .ttl = 64,
-			      .id = htons(4711),
-			      .protocol = udp ? IPPROTO_UDP : IPPROTO_TCP,
-			      .tot_len = htons((uint16_t)packet->size),
-			      .saddr = source.s_addr,
-			      .daddr = peer->sin_addr.s_addr};
-	ip->check = sum_end(sum_add(0, ip, sizeof(*ip)));
+	ip_header(packet, udp ? IPPROTO_UDP : IPPROTO_TCP, source, peer->sin_addr, ip);
 	memcpy(transport + header, text, data);
 	sum = sum_add(sum, &ip->saddr, 8) + ip->protocol + (uint32_t)segment;
 	if (udp) {
@@ -239,6 +302,8 @@ int command_packet_send(const struct options *options)
 	if (error)
 		return report("neighbour", 0, count, error);
 	to.sll_ifindex = (int)if_nametoindex(options->device);
+	if (packet.bytes[0] >> 4 == 6)
+		to.sll_protocol = htons(ETH_P_IPV6);
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return report("socket", 0, count, errno);

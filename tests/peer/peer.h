@@ -53,6 +53,7 @@ struct options {
 	const char *count_dst[8]; /* CIDRs; any of them counts */
 	int count_dst_count;
 	const char *gateway;
+	const char *quoted;
 	const char *close_by;
 
 	bool half_close;
@@ -60,6 +61,7 @@ struct options {
 	bool wait_first_byte;
 	bool close_first;
 	bool ipv6; /* names: ask for AAAA */
+	bool freebind;
 };
 
 /* The subcommands, one or a few per file. All return the process's exit status. */

@@ -214,7 +214,7 @@ static int bind_source(const struct options *options, int fd, int family)
 int socket_for(const struct options *options, int family, int type)
 {
 	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error = 0;
+	int error = 0, one = 1;
 
 	if (fd < 0)
 		return -errno;
@@ -227,6 +227,10 @@ int socket_for(const struct options *options, int family, int type)
 		if (setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
 			error = -errno;
 	}
+	/* IPv6 sockets have this option too. */
+	if (!error && options->freebind &&
+	    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one)) < 0)
+		error = -errno;
 	if (!error)
 		error = bind_source(options, fd, family);
 	if (error) {

@@ -151,6 +151,18 @@ static void test_replaces_a_predecessors_table(void **state)
 	assert_listed("table", false);
 }
 
+/* An ICMP error that conntrack calls related also comes from an address of ours. */
+static void test_sources_of_errors(void **state)
+{
+	struct datapath *datapath = attached(false);
+
+	(void)state;
+	assert_listed("ct state related goto as_error", true);
+	assert_listed("ip saddr @bypass4 goto as_reply", true);
+	assert_listed("ip6 saddr @bypass6 goto as_reply", true);
+	datapath_free(datapath);
+}
+
 static void test_updates_are_whole(void **state)
 {
 	struct datapath *datapath = attached(false);
@@ -414,6 +426,7 @@ int main(void)
 		cmocka_unit_test_setup(test_nothing_before_attach_and_after_free, enter_namespace),
 		cmocka_unit_test_setup(test_replaces_a_predecessors_table, enter_namespace),
 		cmocka_unit_test_setup(test_updates_are_whole, enter_namespace),
+		cmocka_unit_test_setup(test_sources_of_errors, enter_namespace),
 		cmocka_unit_test_setup(test_a_table_that_was_taken_away_comes_back,
 				       enter_namespace),
 		cmocka_unit_test_setup(test_own_sockets_are_known_by_port_and_mark,

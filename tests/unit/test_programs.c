@@ -167,6 +167,33 @@ static void test_changes_hold_at_once(void **state)
 	}
 }
 
+/* The cached answer for two IPv4 addresses is not that for an IPv6 frame with the same ones, which
+ * is malformed. */
+static void test_families_share_no_cached_answer(void **state)
+{
+	static const char *const programs[] = {"dev_egress", "lo_egress"};
+	struct frame mapped = frame_make("::ffff:172.17.0.2", "::ffff:172.17.0.3",
+					 TCP(1, 80, TH_SYN));
+	uint64_t moved[SIDESTEP_COUNTERS];
+	size_t i;
+	int round;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(programs); i++) {
+		run_bypass_changed();
+		for (round = 0; round < 4; round++)
+			assert_int_equal(judged(programs[i], &mapped, moved), VERDICT_SHOT);
+		assert_int_equal(moved[i == 0 ? SIDESTEP_GUARD_DROPS : SIDESTEP_DENY_MALFORMED], 1);
+		for (round = 0; round < 4; round++)
+			assert_int_equal(run_guard("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_SYN)),
+					 VERDICT_NEXT);
+	}
+	/* Not even where the prefix is bypassed. */
+	run_bypass("::/0", SIDESTEP_FROM_OPTION);
+	assert_int_equal(run_program("dev_egress", &mapped), VERDICT_SHOT);
+	run_bypass("::/0", 0);
+}
+
 /* Truncated frames between bypassed addresses are dropped too. */
 static void test_truncated_bridge_frames(void **state)
 {
@@ -412,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_spoofed_source),                                             \
 		cmocka_unit_test(test_plain_frames_are_judged_alike),                              \
 		cmocka_unit_test(test_changes_hold_at_once),                                       \
+		cmocka_unit_test(test_families_share_no_cached_answer),                            \
 		cmocka_unit_test(test_truncated_bridge_frames)
 	const struct CMUnitTest single[] = {
 		ANY_LOAD,

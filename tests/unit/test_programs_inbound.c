@@ -69,6 +69,50 @@ static void test_icmp_error_quotes_an_inbound_packet(void **state)
 	assert_int_equal(run_program("dev_egress", &frame), VERDICT_SHOT);
 }
 
+/* Sends an ICMP error from @source to @destination about a datagram that @quoted sent to port 5002
+ * of the container. */
+static int run_error(const char *source, const char *destination, const char *quoted)
+{
+	bool ipv6 = strchr(quoted, ':') != NULL;
+	struct segment unreachable = {.protocol = ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP,
+				      .icmp_type = ipv6 ? 1 : 3};
+	struct segment asked = UDP(4001, 5002);
+	struct frame frame = frame_make(source, destination, unreachable);
+
+	frame_put_ip(&frame, quoted, ipv6 ? "fd00::2" : "172.17.0.2", &asked);
+	return run_program("dev_egress", &frame);
+}
+
+static void test_icmp_error_goes_to_the_quoted_sender(void **state)
+{
+	(void)state;
+	run_arrive("192.0.2.9", "172.17.0.2", UDP(4001, 5002));
+	run_arrive("2001:db8::9", "fd00::2", UDP(4001, 5002));
+	assert_int_equal(run_error("172.17.0.2", "192.0.2.9", "192.0.2.9"), VERDICT_NEXT);
+	assert_int_equal(run_error("fd00::2", "2001:db8::9", "2001:db8::9"), VERDICT_NEXT);
+	/* Another host of the container's subnets may report it. */
+	assert_int_equal(run_error("172.17.0.3", "192.0.2.9", "192.0.2.9"), VERDICT_NEXT);
+	assert_int_equal(run_error("fd00::3", "2001:db8::9", "2001:db8::9"), VERDICT_NEXT);
+	assert_int_equal(run_error("203.0.113.1", "192.0.2.9", "192.0.2.9"), VERDICT_SHOT);
+	assert_int_equal(run_error("2001:db8::1", "2001:db8::9", "2001:db8::9"), VERDICT_SHOT);
+	/* It carries nothing to a third party. */
+	assert_int_equal(run_error("172.17.0.2", "203.0.113.1", "192.0.2.9"), VERDICT_SHOT);
+	assert_int_equal(run_error("fd00::2", "2001:db8::1", "2001:db8::9"), VERDICT_SHOT);
+}
+
+/* An IPv6 packet with IPv4-mapped addresses opens no IPv4 flow. */
+static void test_mapped_addresses_open_no_flow(void **state)
+{
+	(void)state;
+	assert_int_equal(run_arrive("::ffff:192.0.2.6", "::ffff:172.17.0.2", UDP(4000, 5003)),
+			 VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.6", UDP(5003, 4000)), VERDICT_SHOT);
+	assert_int_equal(run_arrive("192.0.2.6", "172.17.0.2", UDP(4000, 5003)), VERDICT_NEXT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.6", UDP(5003, 4000)), VERDICT_NEXT);
+	assert_int_equal(run_guard("::ffff:172.17.0.2", "::ffff:192.0.2.6", UDP(5003, 4000)),
+			 VERDICT_SHOT);
+}
+
 /* Sends the application's SYN over lo. @slow: with an option, so that it is not read at fixed
  * offsets. */
 static void open_flow(const char *source, const char *destination, struct segment segment,
@@ -255,6 +299,8 @@ int main(void)
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_icmp_error_quotes_an_inbound_packet),
+		cmocka_unit_test(test_icmp_error_goes_to_the_quoted_sender),
+		cmocka_unit_test(test_mapped_addresses_open_no_flow),
 		cmocka_unit_test(test_own_connection_is_no_reply),
 		cmocka_unit_test(test_pending_is_not_known),
 		cmocka_unit_test(test_syn_with_the_endpoints_of_a_connection),

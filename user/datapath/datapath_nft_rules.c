@@ -122,6 +122,7 @@ static void add_chains(const struct nft_table *table)
 		{"stay", {0}},
 		{"to_bypassed", {0}},
 		{"as_reply", {0}},
+		{"as_error", {0}},
 		{"as_own", {0}},
 		{"judge", {"route", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE, NF_DROP, NULL}},
 		{"guard", {"filter", NF_INET_POST_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
@@ -163,6 +164,11 @@ static void add_outcomes(const struct nft_table *table, const struct nft_rules *
 		       GOTO("let_out"));
 	RULE("to_bypassed", ACCEPT);
 	RULE("as_reply", COUNT(REPLY), GOTO("let_out"));
+	/* Conntrack calls an error related only if it goes to the sender of the packet that it
+	 * quotes (nf_conntrack_inet_error()). The address that it comes from is free there. */
+	RULE("as_error", IPV4, FROM4("bypass4"), GOTO("as_reply"));
+	RULE("as_error", IPV6, FROM6("bypass6"), GOTO("as_reply"));
+	RULE("as_error", COUNT(DENY_PROTOCOL), DROP);
 	RULE("as_own", COUNT(OWN), GOTO("let_out"));
 }
 
@@ -196,7 +202,7 @@ static void add_replies(const struct nft_table *table)
 	RULE("judge", NOT_PROTOCOL(IPPROTO_TCP), MARKED(NFT_CT_INBOUND), DIRECTION(IP_CT_DIR_REPLY),
 	     GOTO("as_reply"));
 	COMMENTED_RULE("judge", "errors", LOAD_META(NFT_META_L4PROTO), IN_ANONYMOUS_SET(ICMP_SET),
-		       MARKED(NFT_CT_INBOUND), STATE(CT_RELATED), GOTO("as_reply"));
+		       MARKED(NFT_CT_INBOUND), STATE(CT_RELATED), GOTO("as_error"));
 	/* Source, port, destination, port: parts of one key, four bytes or sixteen each. */
 	RULE("judge", TCP, NOT_OPENING, IPV4, LOAD_NETWORK_AT(0, 12, 4), LOAD_TRANSPORT_AT(1, 0, 2),
 	     LOAD_NETWORK_AT(2, 16, 4), LOAD_TRANSPORT_AT(3, 2, 2), IN_SET("inbound4"),
