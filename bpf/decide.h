@@ -42,7 +42,8 @@ sidestep_addresses_decide(const struct decision_input *in)
 /*
  * The order of the rules is a promise:
  *   1. A packet that stays within the namespace, the link or the bridge bypasses all other rules.
- *   2. The proxy's own connections pass.
+ *   2. The proxy's own connections pass. Its DNS answers do not: the application chose their
+ *      destination, which may be any address (IPV6_FREEBIND).
  *   3. A query to a resolver is steered. It is never a reply, but the resolver's answer looks like
  *      the start of an inbound flow at the device.
  *   4. Replies of inbound connections pass, whatever their destination.
@@ -60,6 +61,8 @@ sidestep_decide(const struct decision_input *in)
 		return SIDESTEP_BRIDGE;
 	if (in->owner == SIDESTEP_OWNER_PROXY)
 		return SIDESTEP_OWN;
+	if (in->owner == SIDESTEP_OWNER_ANSWERS)
+		return SIDESTEP_DENY_ANSWER;
 	if (in->later_fragment)
 		return SIDESTEP_DENY_FRAGMENT;
 	if (in->protocol == IPPROTO_UDP && in->destination_port == SIDESTEP_DNS_PORT)

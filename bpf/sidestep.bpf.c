@@ -248,7 +248,7 @@ int lo_egress(struct __sk_buff *skb)
 	int kind;
 
 	/* The proxy's DNS answers are local too, but their source port must be rewritten. */
-	if (owner != SIDESTEP_OWNER_PROXY) {
+	if (owner != SIDESTEP_OWNER_PROXY && owner != SIDESTEP_OWNER_ANSWERS) {
 		verdict = judge_plain(skb, netns, AT_LO);
 		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
 			return TC_NEXT;
@@ -267,8 +267,7 @@ int lo_egress(struct __sk_buff *skb)
 	verdict = (__u32)judge(skb, netns, AT_LO);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:
-		if (owner == SIDESTEP_OWNER_PROXY && packet->protocol == IPPROTO_UDP &&
-		    answer_from_dns_port(skb, packet) < 0)
+		if (owner == SIDESTEP_OWNER_ANSWERS && answer_from_dns_port(skb, packet) < 0)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
@@ -434,8 +433,10 @@ int veth_ingress(struct __sk_buff *skb)
 	if (!packet || packet_read(skb) != PACKET_IP)
 		return TC_ACT_SHOT;
 	bypass = bypass_lookup(netns, packet, packet->destination);
-	if (!bypass || !bypass->ifindex)
+	if (!bypass || !bypass->ifindex) {
+		count(netns, SIDESTEP_DENY_ANSWER);
 		return TC_ACT_SHOT;
+	}
 	if (packet->protocol == IPPROTO_UDP && answer_from_dns_port(skb, packet) < 0)
 		return TC_ACT_SHOT;
 	if (packet->ipv4) {

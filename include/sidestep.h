@@ -15,7 +15,7 @@
 #endif
 
 /* Each incompatible change of anything below raises it. The map `info` holds it. */
-#define SIDESTEP_ABI_VERSION 5
+#define SIDESTEP_ABI_VERSION 6
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace and family */
 #define SIDESTEP_MAX_ROUTES	4096 /* the same */
@@ -50,7 +50,8 @@ enum sidestep_verdict {
 	SIDESTEP_DENY_UDP,	 /* UDP to another port, --udp=deny */
 	SIDESTEP_DENY_PROTOCOL,	 /* neither TCP nor UDP nor a reply */
 	SIDESTEP_DENY_FRAGMENT,	 /* a later fragment, which has no ports */
-	SIDESTEP_DENY_MALFORMED, /* unreadable headers */
+	SIDESTEP_DENY_MALFORMED, /* unreadable headers, or IPv4-mapped addresses in IPv6 */
+	SIDESTEP_DENY_ANSWER,	 /* the proxy's DNS answer to an address that is not a client's */
 	SIDESTEP_VERDICTS,
 	/* These counters are no verdicts. */
 	SIDESTEP_GUARD_DROPS =
@@ -77,6 +78,7 @@ struct sidestep_counters {
 	__u64 deny_protocol;
 	__u64 deny_fragment;
 	__u64 deny_malformed;
+	__u64 deny_answer;
 	__u64 guard_drops;
 	__u64 assign_errors;
 	__u64 spoofed;
@@ -161,6 +163,7 @@ enum sidestep_owner {
 	SIDESTEP_OWNER_NONE,
 	SIDESTEP_OWNER_PROXY,	/* the proxy's own socket: its packets pass */
 	SIDESTEP_OWNER_INBOUND, /* accepted from outside: its packets are replies */
+	SIDESTEP_OWNER_ANSWERS, /* the proxy's DNS listener: its packets stay in the namespace */
 };
 
 struct sidestep_owner_value {

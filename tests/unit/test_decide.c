@@ -38,7 +38,7 @@ static unsigned long each_input(void (*check)(const struct decision_input *, uin
 		for (destination = 0; destination < COUNT_OF(bypasses); destination++)
 			for (protocol = 0; protocol < COUNT_OF(protocols); protocol++)
 				for (port = 0; port < COUNT_OF(ports); port++)
-					for (owner = 0; owner <= SIDESTEP_OWNER_INBOUND; owner++)
+					for (owner = 0; owner <= SIDESTEP_OWNER_ANSWERS; owner++)
 						for (flags = 0; flags < 16; flags++) {
 							struct decision_input in = {
 								.source_bypass = bypasses[source],
@@ -113,11 +113,21 @@ static void check_nothing_leaks(const struct decision_input *in, uint32_t verdic
 
 static void check_replies_pass(const struct decision_input *in, uint32_t verdict)
 {
-	if (in->destination_bypass || in->owner == SIDESTEP_OWNER_PROXY || in->later_fragment ||
-	    in->opening || (in->protocol == IPPROTO_UDP && in->destination_port == 53))
+	if (in->destination_bypass || in->owner == SIDESTEP_OWNER_PROXY ||
+	    in->owner == SIDESTEP_OWNER_ANSWERS || in->later_fragment || in->opening ||
+	    (in->protocol == IPPROTO_UDP && in->destination_port == 53))
 		return;
 	if (in->inbound || in->owner == SIDESTEP_OWNER_INBOUND)
 		assert_int_equal(verdict, SIDESTEP_REPLY);
+}
+
+/* A DNS answer of the proxy's only goes to addresses that the application may reach itself. */
+static void check_answers_stay(const struct decision_input *in, uint32_t verdict)
+{
+	if (in->owner == SIDESTEP_OWNER_ANSWERS && !sidestep_addresses_decide(in))
+		assert_int_equal(verdict, SIDESTEP_DENY_ANSWER);
+	else
+		assert_int_not_equal(verdict, SIDESTEP_DENY_ANSWER);
 }
 
 static void test_every_input(void **state)
@@ -127,6 +137,7 @@ static void test_every_input(void **state)
 	each_input(check_addresses_decide);
 	each_input(check_nothing_leaks);
 	each_input(check_replies_pass);
+	each_input(check_answers_stay);
 }
 
 static uint32_t decide(uint32_t source, uint32_t destination, uint8_t protocol, uint16_t port)

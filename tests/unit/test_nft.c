@@ -151,6 +151,23 @@ static void test_replaces_a_predecessors_table(void **state)
 	assert_listed("table", false);
 }
 
+/* The proxy's answers have its mark, and its listener's port becomes 53. Where the address is not
+ * the namespace's they are dropped, before the rule that lets the proxy's sockets out. */
+static void test_answers_stay(void **state)
+{
+	struct datapath *datapath = attached(true);
+	char *text = listing(), *answer, *own;
+
+	(void)state;
+	answer = strstr(text, "udp sport 53 counter name \"DENY_ANSWER\" drop");
+	own = strstr(text, "goto as_own");
+	assert_non_null(answer);
+	assert_non_null(own);
+	assert_true(answer < own);
+	free(text);
+	datapath_free(datapath);
+}
+
 /* An ICMP error that conntrack calls related also comes from an address of ours. */
 static void test_sources_of_errors(void **state)
 {
@@ -426,6 +443,7 @@ int main(void)
 		cmocka_unit_test_setup(test_nothing_before_attach_and_after_free, enter_namespace),
 		cmocka_unit_test_setup(test_replaces_a_predecessors_table, enter_namespace),
 		cmocka_unit_test_setup(test_updates_are_whole, enter_namespace),
+		cmocka_unit_test_setup(test_answers_stay, enter_namespace),
 		cmocka_unit_test_setup(test_sources_of_errors, enter_namespace),
 		cmocka_unit_test_setup(test_a_table_that_was_taken_away_comes_back,
 				       enter_namespace),

@@ -17,6 +17,7 @@
 
 #include "lib/util.h"
 #include "programs/counters.h"
+#include "programs/programs_maps.h"
 #include "programs/programs_private.h"
 #include "support/programs_run.h"
 
@@ -430,6 +431,44 @@ static void test_programs_loaded_beside_each_other_share_their_maps(void **state
 	}
 }
 
+static uint32_t owner_of(const struct programs *programs, int fd)
+{
+	struct sidestep_owner_value value;
+
+	assert_int_equal(programs_own_socket(programs, fd), 0);
+	assert_int_equal(bpf_map_lookup_elem(programs->maps[MAP_OWNERS], &fd, &value), 0);
+	return value.owner;
+}
+
+/* A transparent socket sends from addresses that the application chose. Others are the proxy's. */
+static void test_owner_of_a_transparent_socket(void **state)
+{
+	static const int domains[] = {AF_INET, AF_INET6, AF_UNIX}, one = 1;
+	struct programs_config config = {.kind = PROGRAMS_SIDECAR, .netns = run_netns()};
+	struct programs *programs;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(programs_load(&config, false, &programs), 0);
+	for (i = 0; i < ARRAY_SIZE(domains); i++) {
+		int fd = socket(domains[i], SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		assert_true(fd >= 0);
+		assert_int_equal(owner_of(programs, fd), SIDESTEP_OWNER_PROXY);
+		if (domains[i] != AF_UNIX) {
+			bool ipv6 = domains[i] == AF_INET6;
+
+			assert_int_equal(setsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
+						    ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one,
+						    sizeof(one)),
+					 0);
+			assert_int_equal(owner_of(programs, fd), SIDESTEP_OWNER_ANSWERS);
+		}
+		close(fd);
+	}
+	programs_free(programs);
+}
+
 int main(void)
 {
 #define ANY_LOAD                                                                                   \
@@ -447,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_lookup_of_our_own),
 		cmocka_unit_test(test_lookup_by_device),
 		cmocka_unit_test(test_programs_loaded_beside_each_other_share_their_maps),
+		cmocka_unit_test(test_owner_of_a_transparent_socket),
 	};
 	const struct CMUnitTest shared[] = {ANY_LOAD, cmocka_unit_test(test_shared_lookup)};
 	const struct CMUnitTest none[] = {cmocka_unit_test(run_skip_shared)};

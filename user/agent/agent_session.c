@@ -99,9 +99,7 @@ static int own_socket(struct agent_session *session, int fd)
 {
 	int error = check_socket(session, fd, 0, false);
 
-	return error < 0
-		       ? error
-		       : programs_owner_set(session->namespace->programs, fd, SIDESTEP_OWNER_PROXY);
+	return error < 0 ? error : programs_own_socket(session->namespace->programs, fd);
 }
 
 static int describe(struct agent_session *session, const struct agent_request *request)

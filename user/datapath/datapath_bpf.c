@@ -190,7 +190,7 @@ static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *
 	/* In bridge mode the proxy's own connections are the host's. */
 	if (datapath->config.mode == SIDESTEP_MODE_BRIDGE)
 		return 0;
-	return programs_owner_set(datapath->programs, fd, SIDESTEP_OWNER_PROXY);
+	return programs_own_socket(datapath->programs, fd);
 }
 
 static void bpf_flow_update(struct datapath *base, const struct flow *flow)

@@ -98,6 +98,7 @@ static const struct {
 	{"DENY_PROTOCOL", "neither TCP nor UDP nor a reply"},
 	{"DENY_FRAGMENT", "a later fragment: no port to judge by"},
 	{"DENY_MALFORMED", "of no connection that is known"},
+	{"DENY_ANSWER", "the proxy's DNS answer to an address that is not a client's"},
 	{"GUARD_DROPS", "walked around the steering, stopped at the device"},
 	{"ASSIGN_ERRORS", "nobody listens: refused"},
 	{"SPOOFED", "from outside with a source address of this namespace"},
@@ -145,11 +146,11 @@ static void add_answers(const struct nft_table *table, const struct nft_rules *r
 	uint16_t port6 = rules->listeners[SIDESTEP_LISTENER_DNS6];
 
 	if (port4)
-		COMMENTED_RULE(chain, comment, OUT_OF_LO, IPV4, UDP, SOURCE_PORT, PORT_IS(port4),
-			       LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
+		COMMENTED_RULE(chain, comment, HAS_MARK(rules->own_mark), IPV4, UDP, SOURCE_PORT,
+			       PORT_IS(port4), LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
 	if (port6)
-		COMMENTED_RULE(chain, comment, OUT_OF_LO, IPV6, UDP, SOURCE_PORT, PORT_IS(port6),
-			       LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
+		COMMENTED_RULE(chain, comment, HAS_MARK(rules->own_mark), IPV6, UDP, SOURCE_PORT,
+			       PORT_IS(port6), LOAD_VALUE(u16, htons(53)), SET_UDP(0, 2));
 }
 
 /* The outcomes of judging. */
@@ -223,6 +224,8 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, IPV6, TO6("link6"), COUNT(LINK), ACCEPT);
 	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), GOTO("to_bypassed"));
 	RULE(chain, IPV6, TO6("bypass6"), FROM6("bypass6"), GOTO("to_bypassed"));
+	COMMENTED_RULE(chain, "the application chose where it goes", HAS_MARK(rules->own_mark), UDP,
+		       SOURCE_PORT, PORT_IS(53), COUNT(DENY_ANSWER), DROP);
 	COMMENTED_RULE(chain, "socket of the proxy's", HAS_MARK(rules->own_mark),
 		       LOAD_META(NFT_META_L4PROTO), LOAD_TRANSPORT_AT(1, 0, 2), IN_SET("own"),
 		       MARK_ADD(NFT_CT_OWN), GOTO("as_own"));

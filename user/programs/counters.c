@@ -22,6 +22,7 @@ const char *const counter_names[] = {
 	[SIDESTEP_DENY_PROTOCOL] = "deny_protocol",
 	[SIDESTEP_DENY_FRAGMENT] = "deny_fragment",
 	[SIDESTEP_DENY_MALFORMED] = "deny_malformed",
+	[SIDESTEP_DENY_ANSWER] = "deny_answer",
 	[SIDESTEP_GUARD_DROPS] = "guard_drops",
 	[SIDESTEP_ASSIGN_ERRORS] = "assign_errors",
 	[SIDESTEP_SPOOFED] = "spoofed",

@@ -3,7 +3,9 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "programs/counters.h"
 #include "programs/programs_private.h"
@@ -185,10 +187,15 @@ int programs_inbound_add(const struct programs *programs, uint32_t netns,
 	return bpf_map_update_elem(programs->maps[MAP_INBOUND], &own, &value, BPF_ANY);
 }
 
-int programs_owner_set(const struct programs *programs, int fd, enum sidestep_owner owner)
+int programs_own_socket(const struct programs *programs, int fd)
 {
-	struct sidestep_owner_value value = {.owner = owner};
+	struct sidestep_owner_value value = {.owner = SIDESTEP_OWNER_PROXY};
+	int transparent = 0;
+	socklen_t size = sizeof(transparent);
 
+	/* IPv6 sockets have IPv4's options too. Others, such as Unix sockets, have neither. */
+	if (getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &transparent, &size) == 0 && transparent)
+		value.owner = SIDESTEP_OWNER_ANSWERS;
 	return bpf_map_update_elem(programs->maps[MAP_OWNERS], &fd, &value, BPF_ANY);
 }
 

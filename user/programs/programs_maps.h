@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fills the maps of the BPF programs. Functions with a result return 0 or a negative errno. One
- * thread calls them, except programs_owner_set() and the programs_flow_ functions, which any thread
- * may call.
+ * thread calls them, except programs_own_socket() and the programs_flow_ functions, which any
+ * thread may call.
  */
 #ifndef SIDESTEP_PROGRAMS_MAPS_H
 #define SIDESTEP_PROGRAMS_MAPS_H
@@ -42,8 +42,9 @@ int programs_route_remove(const struct programs *programs, uint32_t netns,
 int programs_inbound_add(const struct programs *programs, uint32_t netns,
 			 const struct sidestep_flow_key *key);
 
-/* Sets the owner of the socket @fd. */
-int programs_owner_set(const struct programs *programs, int fd, enum sidestep_owner owner);
+/* Marks the socket @fd as the proxy's. A transparent one is a DNS listener: it sends answers from
+ * addresses that are not its own, and they stay in the namespace. */
+int programs_own_socket(const struct programs *programs, int fd);
 
 /* Sets or updates the counters of a live flow. @start: ns, CLOCK_MONOTONIC. @key's netns is
  * ignored. */
