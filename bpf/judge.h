@@ -26,18 +26,6 @@ static __always_inline int udp_may_pass(__u32 netns)
 	return namespace && namespace->udp_pass;
 }
 
-/*
- * The bypass sources of a destination that count. Behind a bridge a sender may take any source
- * address, and the host would answer it. So there an address of the host's counts only for a source
- * that is bypassed, too.
- */
-static __always_inline __u32 destination_counts(__u32 destination_bypass, __u32 source_bypass,
-						__u32 place)
-{
-	return place == AT_BRIDGE && !source_bypass ? destination_bypass & SIDESTEP_FROM_BUILTIN
-						    : destination_bypass;
-}
-
 /* The verdict on the outgoing frame that packet_read() parsed. Expensive lookups are made only when
  * they are needed. @place: enum judge_place. */
 __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
@@ -55,16 +43,15 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 	in.protocol = packet->protocol;
 	in.later_fragment = packet->later_fragment;
 	in.opening = packet->opening;
-	if (!in.destination_bypass) {
+	if (in.destination_bypass) {
+		if (!(in.destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
+			in.source_bypass =
+				bypass_sources(bypass_lookup(netns, packet, packet->source));
+	} else {
 		if (!in.opening && in.owner == SIDESTEP_OWNER_NONE)
 			in.inbound = inbound_known(skb, netns) != 0;
 		if (in.protocol == IPPROTO_UDP)
 			in.udp_pass = udp_may_pass(netns);
-	} else if (place == AT_BRIDGE ||
-		   !(in.destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN))) {
-		in.source_bypass = bypass_sources(bypass_lookup(netns, packet, packet->source));
-		in.destination_bypass = destination_counts(in.destination_bypass, in.source_bypass,
-							   place);
 	}
 	/* From now on the socket itself remembers, even if the LRU map drops the entry. */
 	if (in.inbound && place != AT_BRIDGE && in.protocol == IPPROTO_TCP)
@@ -97,8 +84,7 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	if (!known)
 		return ASK_FURTHER;
 	in.source_bypass = known->source_bypass;
-	in.destination_bypass = destination_counts(known->destination_bypass, known->source_bypass,
-						   place);
+	in.destination_bypass = known->destination_bypass;
 	if (sidestep_addresses_decide(&in))
 		return sidestep_decide(&in);
 	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.protocol != IPPROTO_TCP ||

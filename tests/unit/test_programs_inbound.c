@@ -293,38 +293,6 @@ static void test_syn_in_time_wait(void **state)
 	close_pair(&pair);
 }
 
-static int run_container(const char *source, const char *destination, struct segment segment,
-			 bool slow)
-{
-	struct frame frame = frame_make(source, destination, segment);
-
-	/* Long enough to be read at fixed offsets. */
-	frame_put(&frame, "payload payload", 16);
-	if (slow)
-		frame = frame_with_option(&frame);
-	return run_program("bridge_ingress", &frame);
-}
-
-/* A container reaches the host, but not from an address that the host would answer elsewhere. */
-static void test_the_host_hears_bypassed_sources(void **state)
-{
-	int slow;
-
-	(void)state;
-	for (slow = 0; slow < 2; slow++) {
-		assert_int_equal(run_container("172.17.0.3", "172.17.0.2", UDP(1, 2), slow),
-				 VERDICT_NEXT);
-		assert_int_equal(run_container("fd00::3", "fd00::2", UDP(1, 2), slow),
-				 VERDICT_NEXT);
-		assert_int_equal(run_container("192.0.2.9", "172.17.0.2", UDP(1, 2), slow),
-				 VERDICT_SHOT);
-		assert_int_equal(run_container("2001:db8::9", "fd00::2", UDP(1, 2), slow),
-				 VERDICT_SHOT);
-		/* It has no address yet (RFC 4862 section 5.4). */
-		assert_int_equal(run_container("::", "ff02::1", UDP(1, 2), slow), VERDICT_NEXT);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,14 +307,10 @@ int main(void)
 		cmocka_unit_test(test_syn_of_a_known_connection),
 		cmocka_unit_test(test_syn_in_time_wait),
 	};
-	const struct CMUnitTest bridge[] = {
-		cmocka_unit_test(test_the_host_hears_bypassed_sources),
-	};
 	const struct CMUnitTest none[] = {cmocka_unit_test(run_skip_shared)};
 	int failed = cmocka_run_group_tests_name("one namespace", tests, run_load_single,
 						 run_unload);
 
-	failed += cmocka_run_group_tests_name("bridge", bridge, run_load_bridge, run_unload);
 	if (!run_has_shared())
 		return failed + cmocka_run_group_tests_name("shared", none, NULL, NULL);
 	return failed + cmocka_run_group_tests_name("shared", tests, run_load_shared, run_unload);
