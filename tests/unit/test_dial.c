@@ -127,40 +127,37 @@ static int listen_full(const struct fixture *fixture, int *ret_waiting)
 	return listener;
 }
 
-static void test_full_backlog(void **state)
+/* Dials while the backlog is full, takes the waiting socket out of it if @room, and expects
+ * @result. */
+static void dial_into_full(unsigned int limit_ms, bool room, int result)
 {
 	struct fixture fixture = fixture_new();
 	int waiting, listener = listen_full(&fixture, &waiting);
 
-	(void)state;
-	dialer_init(&fixture.dialer, fixture.loop, LIMIT_MS);
+	dialer_init(&fixture.dialer, fixture.loop, limit_ms);
 	assert_int_equal(start(&fixture), 0);
 	assert_int_equal(fixture.side.fd, -1);
+	if (room)
+		close(accept(listener, NULL, NULL));
 	assert_int_equal(loop_run(fixture.loop), 0);
-	assert_int_equal(fixture.result, -ETIMEDOUT);
+	assert_int_equal(fixture.result, result);
 	assert_int_equal(fixture.calls, 1);
 	close(waiting);
 	close(listener);
 	fixture_free(&fixture);
 }
 
+static void test_full_backlog(void **state)
+{
+	(void)state;
+	dial_into_full(LIMIT_MS, false, -ETIMEDOUT);
+}
+
 /* A full backlog is tried again, until there is room. */
 static void test_full_backlog_gets_room(void **state)
 {
-	struct fixture fixture = fixture_new();
-	int waiting, listener = listen_full(&fixture, &waiting);
-
 	(void)state;
-	dialer_init(&fixture.dialer, fixture.loop, PATIENT_MS);
-	assert_int_equal(start(&fixture), 0);
-	assert_int_equal(fixture.side.fd, -1);
-	close(accept(listener, NULL, NULL));
-	assert_int_equal(loop_run(fixture.loop), 0);
-	assert_int_equal(fixture.result, 0);
-	assert_int_equal(fixture.calls, 1);
-	close(waiting);
-	close(listener);
-	fixture_free(&fixture);
+	dial_into_full(PATIENT_MS, true, 0);
 }
 
 static void test_cancelled(void **state)
