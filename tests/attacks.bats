@@ -569,6 +569,99 @@ errors_go_back() { # START
 	done
 }
 
+# 6. Router advertisements
+
+# advertiser NAME - begins to advertise half of the IPv6 internet there, until the test ends. The kernel's routes
+# for the prefixes are the same as those for the subnets of its addresses.
+advertiser() {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	cat >"$BED_DIR/advertiser.py" <<-'SCRIPT'
+		import socket, struct, time
+
+		def prefix(text, length, flags):  # RFC 4861 section 4.6.2
+		    return struct.pack("!BBBBIII", 3, 4, length, flags, 7200, 7200, 0) + \
+		        socket.inet_pton(socket.AF_INET6, text)
+
+		ON_LINK, AUTONOMOUS = 0x80, 0x40
+		message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0) + \
+		    prefix("2000::", 3, ON_LINK) + prefix("2001:db8::", 64, ON_LINK | AUTONOMOUS)
+		raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+		raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+		while True:
+		    raw.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))
+		    time.sleep(0.02)
+	SCRIPT
+	bed_spawn "$1" advertiser python3 "$BED_DIR/advertiser.py"
+}
+
+# on_link NAME DEVICE - succeeds when the advertised routes are in force there.
+on_link() {
+	bed_exec "$1" ip -6 route show dev "$2" proto kernel | grep -q '^2000::/3 ' &&
+		bed_exec "$1" ip -6 route show dev "$2" proto kernel | grep -q '^2001:db8::/64 '
+}
+
+# The neighbour answers for the victim, and sends on what it gets.
+neighbour_forwards() {
+	bed_exec neighbour sh -c '
+		echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+		echo 1 >/proc/sys/net/ipv6/conf/eth0/proxy_ndp'
+	bed_exec neighbour ip -6 neighbour add proxy $VICTIM6 dev eth0
+}
+
+advertised_is_steered() { # START
+	neighbour_forwards
+	bed_exec app sh -c 'echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra'
+	# It advertises before the start, during it and afterwards.
+	advertiser neighbour
+	bed_until 5 on_link app eth0
+	watch control $VICTIM6
+	run plain connect $VICTIM6 80 --timeout 1
+	echo "$output"
+	[ "$(seen control)" -ge 1 ]
+	gateway
+	"$1"
+	watch attack $VICTIM6
+	for round in 1 2 3; do
+		plain connect $VICTIM6 80 --send hello --half-close --read-all --timeout 5
+		[ "$(arrived "\[$VICTIM6\]:80")" = "$round" ]
+	done
+	[ "$(seen attack)" = 0 ]
+	run bed_log sidecar
+	[[ $output == *"bypass: $BED_SUBNET6 connected"* ]]
+	[[ $output != *"bypass: 2"* ]]
+}
+
+@test "6: a prefix that a neighbour advertises is steered (own programs)" {
+	advertised_is_steered sidecar
+}
+
+@test "6: a prefix that a neighbour advertises is steered (agent)" {
+	advertised_is_steered agent_sidecar
+}
+
+@test "6: a prefix that a neighbour advertises is steered (nftables)" {
+	advertised_is_steered nft_sidecar
+}
+
+@test "6: a prefix that a container advertises to its bridge is steered (bridge mode)" {
+	bed_exec host sh -c 'echo 2 >/proc/sys/net/ipv6/conf/br0/accept_ra'
+	bed_exec host ip -6 route add $VICTIM6 via $BED_OUTSIDE6
+	advertiser app
+	bed_until 5 on_link host br0
+	watch control $VICTIM6
+	run plain connect $VICTIM6 80 --timeout 1
+	echo "$output"
+	[ "$(seen control)" -ge 1 ]
+	gateway
+	bridge_sidecar
+	watch attack $VICTIM6
+	plain connect $VICTIM6 80 --send hello --half-close --read-all --timeout 5
+	[ "$(arrived "\[$VICTIM6\]:80")" = 1 ]
+	[ "$(seen attack)" = 0 ]
+	# The host's devices are the operator's.
+	[ "$(bed_exec host cat /proc/sys/net/ipv6/conf/br0/accept_ra)" = 2 ]
+}
+
 # 9. Plaintext for an ordinary proxy
 
 # proxy_start [HEADER] - starts a CONNECT proxy that forwards every tunnel to its destination and knows nothing of

@@ -41,11 +41,15 @@ static struct netlink_route main_route(const char *destination, uint32_t ifindex
 	return route;
 }
 
+/* An address that the engine gave, such as "172.17.0.2/16". */
 static struct netlink_address address(const char *text, uint32_t ifindex)
 {
-	struct netlink_address result = {.ifindex = ifindex};
+	struct netlink_address result = {.ifindex = ifindex, .configured = true};
+	char bare[ADDRESS_TEXT_MAX];
 
-	assert_int_equal(address_parse(text, result.address), 0);
+	(void)snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(text, "/"), text);
+	assert_int_equal(address_parse(bare, result.address), 0);
+	assert_int_equal(prefix_parse_lenient(text, &result.subnet), 0);
 	return result;
 }
 
@@ -114,7 +118,7 @@ static void test_container(void **state)
 		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
 		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
 	};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
 	const struct netlink_route *steer, *bound, *alive, *answer;
 	const struct plan_route *egress;
@@ -170,7 +174,7 @@ static void test_rules_do_not_grow(void **state)
 		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
 		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
 	};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
 	struct prefix many[500];
 	size_t rules, i;
@@ -202,7 +206,7 @@ static void test_static_routes_are_captured(void **state)
 		main_route("10.0.0.0/8", 2, "172.17.0.9", RTPROT_BOOT),
 		main_route("192.168.5.0/24", 2, "172.17.0.9", RTPROT_BOOT),
 	};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 4, addresses, 1);
 	struct prefix option = prefix("192.168.0.0/16");
 	struct plan plan;
@@ -223,13 +227,68 @@ static void test_static_routes_are_captured(void **state)
 	plan_release(&plan);
 }
 
+/* The kernel makes the same routes for prefixes that a neighbour advertises. */
+static void test_advertised_prefixes(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("fd00::/64", 2, NULL, RTPROT_KERNEL),
+		main_route("2000::/3", 2, NULL, RTPROT_KERNEL),
+		main_route("2001:db8::/64", 2, NULL, RTPROT_KERNEL),
+		main_route("2001:db8:1::/64", 2, NULL, RTPROT_KERNEL),
+		main_route("fd00:1::/64", 2, "fe80::1", RTPROT_RA),
+		main_route("::/0", 2, "fe80::1", RTPROT_RA),
+	};
+	struct netlink_address addresses[] = {address("fd00::2/64", 2),
+					      address("2001:db8::2/64", 2),
+					      address("2001:db8:1::2/64", 3)};
+	struct plan_input input = container(routes, 6, addresses, 3);
+	struct plan plan;
+
+	(void)state;
+	/* An address that follows the advertisement. */
+	addresses[1].configured = false;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_int_equal(bypass_sources(&plan, "fd00::/64"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(bypass_sources(&plan, "2000::/3"), 0);
+	assert_int_equal(bypass_sources(&plan, "2001:db8::/64"), 0);
+	assert_int_equal(bypass_sources(&plan, "2001:db8::2/128"), SIDESTEP_FROM_LOCAL);
+	assert_int_equal(bypass_sources(&plan, "fd00:1::/64"), 0);
+	assert_int_equal(bypass_sources(&plan, "::/0"), 0);
+	/* The address with this prefix is at another device. */
+	assert_int_equal(bypass_sources(&plan, "2001:db8:1::/64"), 0);
+	/* These routes must not take effect before ours do. */
+	assert_non_null(find_route(&plan, "2000::/3", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	assert_non_null(find_route(&plan, "2001:db8::/64", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	assert_null(find_route(&plan, "fd00::/64", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	plan_release(&plan);
+}
+
+/* A peer's address on a point-to-point link, and another one without a peer. */
+static void test_connected_peer(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("10.0.0.9/32", 2, NULL, RTPROT_KERNEL),
+		main_route("10.0.1.0/24", 2, NULL, RTPROT_KERNEL),
+	};
+	struct netlink_address addresses[] = {address("10.0.0.1/32", 2)};
+	struct plan_input input = container(routes, 2, addresses, 1);
+	struct plan plan;
+
+	(void)state;
+	addresses[0].subnet = prefix("10.0.0.9/32");
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_int_equal(bypass_sources(&plan, "10.0.0.9/32"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(bypass_sources(&plan, "10.0.1.0/24"), 0);
+	plan_release(&plan);
+}
+
 static void test_ipv6_refused(void **state)
 {
 	const struct netlink_route routes[] = {
 		main_route("::/0", 2, "fd00::1", RTPROT_BOOT),
 		main_route("fd00::/64", 2, NULL, RTPROT_KERNEL),
 	};
-	const struct netlink_address addresses[] = {address("fd00::2", 2)};
+	const struct netlink_address addresses[] = {address("fd00::2/64", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
 	struct plan plan;
 
@@ -249,7 +308,7 @@ static void test_out_mark(void **state)
 {
 	const struct netlink_route routes[] = {
 		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT)};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 1, addresses, 1);
 	const struct netlink_rule *rules;
 	struct plan with, without;
@@ -289,13 +348,14 @@ static void test_bridge_mode(void **state)
 		main_route("192.168.1.0/24", 2, NULL, RTPROT_KERNEL),
 		main_route("172.17.0.0/16", 3, NULL, RTPROT_KERNEL),
 	};
-	const struct netlink_address addresses[] = {address("192.168.1.5", 2)};
+	const struct netlink_address addresses[] = {address("192.168.1.5/24", 2),
+						    address("172.17.0.1/16", 3)};
 	struct plan_input input = {
 		.mode = SIDESTEP_MODE_BRIDGE,
 		.links = host_links,
 		.link_count = 3,
 		.addresses = addresses,
-		.address_count = 1,
+		.address_count = 2,
 		.routes = routes,
 		.route_count = 3,
 		.bridges = bridges,
@@ -337,7 +397,7 @@ static void test_difference(void **state)
 		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
 		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
 	};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
 	struct prefix option = prefix("10.0.0.0/8");
 	struct plan one, two;
@@ -374,8 +434,8 @@ static void test_changed_value(void **state)
 		main_route("0.0.0.0/0", 2, "172.17.0.9", RTPROT_BOOT),
 		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
 	};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
-	const struct netlink_address other_addresses[] = {address("172.17.0.3", 2)};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
+	const struct netlink_address other_addresses[] = {address("172.17.0.3/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
 	struct plan_input other = container(other_routes, 2, other_addresses, 1);
 	struct prefix subnet = prefix("172.17.0.0/16");
@@ -424,6 +484,8 @@ int main(void)
 		cmocka_unit_test(test_container),
 		cmocka_unit_test(test_rules_do_not_grow),
 		cmocka_unit_test(test_static_routes_are_captured),
+		cmocka_unit_test(test_advertised_prefixes),
+		cmocka_unit_test(test_connected_peer),
 		cmocka_unit_test(test_ipv6_refused),
 		cmocka_unit_test(test_out_mark),
 		cmocka_unit_test(test_bridge_mode),

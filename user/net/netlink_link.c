@@ -18,6 +18,10 @@
 #define LINK_TSO_MAX_SIZE      59
 #define LINK_GSO_IPV4_MAX_SIZE 63
 
+/* Likewise (Linux 5.18): who made an address, and the value for router advertisements. */
+#define ADDRESS_PROTOCOL    11
+#define ADDRESS_PROTOCOL_RA 2
+
 /* Reads IFLA_AF_SPEC. IPv4 has an array of all settings in the order of IPV4_DEVCONF_*, from 1. */
 static void link_settings(struct netlink_link *link, const struct nlattr *families)
 {
@@ -96,26 +100,47 @@ int netlink_dump_links(struct netlink *netlink, int (*visit)(void *, const struc
 	return netlink_dump(netlink, RTM_GETLINK, AF_UNSPEC, on_link, &visitor);
 }
 
+static void address_attribute(struct netlink_address *address, const struct ifaddrmsg *info,
+			      const struct nlattr *attribute, bool *found)
+{
+	switch (mnl_attr_get_type(attribute)) {
+	case IFA_ADDRESS:
+		/* On a point-to-point link it is the peer's address, and IFA_LOCAL has ours. */
+		if (!netlink_get_address(attribute, info->ifa_family, address->subnet.address))
+			return;
+		if (!*found)
+			memcpy(address->address, address->subnet.address, sizeof(address->address));
+		*found = true;
+		break;
+	case IFA_LOCAL:
+		*found = netlink_get_address(attribute, info->ifa_family, address->address);
+		break;
+	case ADDRESS_PROTOCOL:
+		if (mnl_attr_get_u8(attribute) == ADDRESS_PROTOCOL_RA)
+			address->configured = false;
+		break;
+	}
+}
+
 static int on_address(const struct nlmsghdr *header, void *data)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(header);
 	struct netlink_visitor *visitor = data;
 	struct netlink_address address = {
 		.ifindex = info->ifa_index,
+		.subnet = prefix_default(info->ifa_family),
 		.link_local = info->ifa_scope >= RT_SCOPE_LINK,
 		.tentative = info->ifa_flags & IFA_F_TENTATIVE,
+		.configured = info->ifa_family == AF_INET || (info->ifa_flags & IFA_F_PERMANENT),
 	};
 	const struct nlattr *attribute;
 	bool found = false;
 
 	if (visitor->error < 0 || (info->ifa_family != AF_INET && info->ifa_family != AF_INET6))
 		return MNL_CB_OK;
-	mnl_attr_for_each (attribute, header, sizeof(*info)) {
-		/* On a point-to-point link IFA_ADDRESS is the peer's address. */
-		if (mnl_attr_get_type(attribute) == IFA_LOCAL ||
-		    (mnl_attr_get_type(attribute) == IFA_ADDRESS && !found))
-			found = netlink_get_address(attribute, info->ifa_family, address.address);
-	}
+	address.subnet.length = (uint8_t)(address.subnet.length + info->ifa_prefixlen);
+	mnl_attr_for_each (attribute, header, sizeof(*info))
+		address_attribute(&address, info, attribute, &found);
 	if (!found)
 		return MNL_CB_OK;
 	return netlink_visited(visitor, visitor->visit.address(visitor->context, &address));

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/address.h"
 #include "net/netlink.h"
 
 /* Link group of the anchor (net/anchor.h), as `ip link` prints it. Other links have group 0. */
@@ -36,8 +37,15 @@ struct netlink_link {
 struct netlink_address {
 	uint32_t ifindex;
 	uint8_t address[16];
+	/* The kernel's route for the address leads there. On a point-to-point link it is the
+	 * peer's, and host bits may be set. */
+	struct prefix subnet;
 	bool link_local; /* scope link or narrower */
 	bool tentative;	 /* IPv6 duplicate address detection has not ended */
+	/* The engine or the operator chose it: every IPv4 address, and an IPv6 address without a
+	 * lifetime. An IPv6 address with one follows a neighbour's router advertisement, whether
+	 * the kernel or a daemon acts on it (RFC 4862 section 5.5.3). */
+	bool configured;
 };
 
 /* Call @visit for every object. A visitor's negative return ends the dump and is returned. -EINTR

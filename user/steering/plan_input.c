@@ -24,10 +24,24 @@ bool plan_is_main(const struct netlink_route *route)
 	return route->table == RT_TABLE_MAIN && route->type == RTN_UNICAST;
 }
 
-bool plan_is_connected(const struct netlink_route *route)
+static bool is_subnet_of(const struct netlink_route *route, const struct netlink_address *address)
 {
-	return plan_is_main(route) && route->protocol == RTPROT_KERNEL && !route->has_gateway &&
-	       !prefix_is_default(&route->destination);
+	return address->ifindex == route->ifindex &&
+	       address->subnet.length == route->destination.length &&
+	       prefix_contains(&route->destination, address->subnet.address);
+}
+
+bool plan_input_connected(const struct plan_input *input, const struct netlink_route *route)
+{
+	size_t i;
+
+	if (!plan_is_main(route) || route->protocol != RTPROT_KERNEL || route->has_gateway ||
+	    prefix_is_default(&route->destination))
+		return false;
+	for (i = 0; i < input->address_count; i++)
+		if (input->addresses[i].configured && is_subnet_of(route, &input->addresses[i]))
+			return true;
+	return false;
 }
 
 bool plan_input_device_source(const struct plan_input *input, int family, uint32_t ifindex,

@@ -51,7 +51,11 @@ bool plan_input_source(const struct plan_input *input, int family, uint8_t sourc
 /* Whether it is a unicast route of the main table. */
 bool plan_is_main(const struct netlink_route *route);
 
-/* Whether it is a main route that the kernel made for the subnet of an address. */
-bool plan_is_connected(const struct netlink_route *route);
+/*
+ * Whether it is a main route that the kernel made for the subnet of a configured address. The
+ * kernel's routes for prefixes that a neighbour advertises look the same (addrconf_prefix_rcv,
+ * net/ipv6/addrconf.c), and each of them may be as wide as the internet. So the address decides.
+ */
+bool plan_input_connected(const struct plan_input *input, const struct netlink_route *route);
 
 #endif

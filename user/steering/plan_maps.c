@@ -53,7 +53,8 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 		const struct netlink_route *route = &input->routes[i];
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
 
-		if (!plan_is_connected(route) || !link || !plan_input_outside(input, link))
+		if (!plan_input_connected(input, route) || !link ||
+		    !plan_input_outside(input, link))
 			continue;
 		/* Containers are behind the host's bridges. Its other subnets are the outside. */
 		if (bridge_mode && !link->bridge)

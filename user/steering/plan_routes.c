@@ -84,7 +84,7 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		const struct netlink_route *route = &input->routes[i];
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
 
-		if (!plan_is_main(route) || plan_is_connected(route) || !link ||
+		if (!plan_is_main(route) || plan_input_connected(input, route) || !link ||
 		    !plan_input_outside(input, link) || prefix_is_default(&route->destination) ||
 		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
 		    is_bypassed(plan, &route->destination))
