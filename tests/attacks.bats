@@ -24,11 +24,11 @@ nft_sidecar() {
 	sidecar
 }
 
-# agent_sidecar - starts a sidecar without rights, and the host's agent; returns when the agent steers.
+# agent_sidecar [ARGUMENT...] - starts a sidecar without rights, and the host's agent; returns when the agent steers.
 agent_sidecar() {
 	bed_needs_linux 6.6 "TCX links"
 	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
 	bed_wait_line sidecar "interception is live" 10
 	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
@@ -871,6 +871,78 @@ tunnel_start() {
 	run bed_log gateway
 	echo "$output"
 	[ "$(grep -c "received 50331651 bytes, urgent at 16777216 33554433 50331650" <<<"$output")" = 2 ]
+}
+
+# addresses add|delete - twenty addresses of the application, more changes than the queue to the agent takes.
+addresses() {
+	local i
+	for i in {201..220}; do
+		echo "address $1 172.30.0.$i/32 dev eth0"
+	done | bed_exec app ip -batch -
+}
+
+status_has() {
+	"$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -qE " $1(/32)? "
+}
+
+status_lacks() {
+	! status_has "$1"
+}
+
+# all_works - connections, DNS queries and tunnels of the control API work, and it answers within a second.
+all_works() {
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	bed_exec app "$PEER" dns example.test A @1.1.1.1
+	[ "$(ask host PUT /egress "$BED_APP" --max-time 1 -d '{"port":8080}')" = 204 ]
+	[ "$(tunnel host "$BED_APP" 127.0.0.1:80)" = "200 page" ]
+}
+
+@test "10: an agent that hangs stalls nothing, and learns of all changes when it continues" {
+	gateway
+	bed_spawn world resolver "$PEER" dns-serve 53
+	bed_wait_line resolver ready
+	bed_spawn app server "$PEER" serve 80 --mode http
+	bed_wait_line server ready
+	agent_sidecar --http-ingress-address 0.0.0.0:39001
+	all_works
+	bed_signal agent STOP
+	addresses add
+	bed_wait_line sidecar "the host's agent has not answered for 5000 ms" 10
+	all_works
+	# Nothing waits any more. These changes come too late for the agent, and are made up for.
+	addresses delete
+	bed_exec app ip address add 172.30.0.221/32 dev eth0
+	all_works
+	bed_signal agent CONT
+	bed_wait_line sidecar "the host's agent answers again"
+	bed_until 5 status_has 172.30.0.221
+	bed_until 5 status_lacks 172.30.0.201
+	all_works
+	# The control: an agent that answers is not taken for one that hangs.
+	addresses add
+	bed_until 5 status_has 172.30.0.220
+	[ "$(bed_log sidecar | grep -c "has not answered")" = 1 ]
+}
+
+@test "10: SIGTERM ends a sidecar whose agent hangs, within its limits" {
+	gateway
+	agent_sidecar
+	bed_signal agent STOP
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 5
+	bed_log sidecar | grep "detaches its programs when it continues"
+	bed_signal agent CONT
+	bed_wait_line agent "its sidecar is gone; nothing is attached any more"
+	bed_kill agent
+	# Now a sync waits.
+	agent_sidecar
+	bed_signal agent STOP
+	bed_exec app ip address add 10.9.0.1/16 dev eth0
+	addresses add
+	bed_wait_line sidecar "bypass: 10.9.0.0/16"
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 9
+	bed_log sidecar | grep -E "detaches? its programs"
 }
 
 # 11. Hardening

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checks a sidecar's requests to the agent, and for which replies it waits. Replies are there
- * before it asks, so nobody is needed at the other end. */
+/* Checks a sidecar's requests to the agent, for which replies it waits, and what it does about an
+ * agent that hangs. Replies are there before it asks, so nobody is needed at the other end. */
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +15,11 @@
 #include "datapath/agent_wire.h"
 #include "datapath/datapath_agent.h"
 #include "datapath/rendezvous.h"
+#include "lib/clock.h"
 #include "lib/util.h"
+
+/* Patience with the agent, ms. */
+#define LIMIT_MS 100
 
 static struct datapath *datapath;
 static int agent;
@@ -27,7 +32,7 @@ static int begin(void **state)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	agent = pair[0];
-	return datapath_agent_new(pair[1], false, &datapath);
+	return datapath_agent_new(pair[1], false, LIMIT_MS, &datapath);
 }
 
 static int end(void **state)
@@ -89,12 +94,94 @@ static void test_when_attached_it_has_happened_on_return(void **state)
 	assert_said(AGENT_LISTENER, 3, true);
 }
 
+static const struct sidestep_bypass from_option = {.sources = SIDESTEP_FROM_OPTION};
+static const struct prefix prefix = {.length = 128};
+
+/* The agent hangs, and nothing waits for it from now on. */
+static void assert_hung(short events)
+{
+	uint64_t begin_ms = clock_ms();
+	int i;
+
+	assert_true(datapath_agent_hangs(datapath));
+	assert_int_equal(datapath_agent_events(datapath), events);
+	for (i = 0; i < 100; i++)
+		assert_int_equal(datapath_bypass_set(datapath, &prefix, &from_option), -ETIMEDOUT);
+	assert_int_equal(datapath_own_socket(datapath, agent, NULL), -ETIMEDOUT);
+	assert_int_equal(datapath_commit(datapath), -ETIMEDOUT);
+	assert_true(clock_ms() - begin_ms < LIMIT_MS);
+	assert_false(datapath_agent_resume(datapath));
+}
+
+static void assert_answers(void)
+{
+	assert_true(datapath_agent_resume(datapath));
+	assert_false(datapath_agent_hangs(datapath));
+	assert_int_equal(datapath_agent_events(datapath), 0);
+}
+
+static void test_a_reply_that_does_not_come(void **state)
+{
+	(void)state;
+	assert_int_equal(datapath_bypass_set(datapath, &prefix, &from_option), 0);
+	assert_int_equal(datapath_commit(datapath), -ETIMEDOUT);
+	assert_hung(POLLIN);
+	assert_said(AGENT_BYPASS_SET, 0, false);
+	assert_said(AGENT_COMMIT, 1, false);
+	/* The answer to another request does not count. */
+	will_reply(7, 0);
+	assert_hung(POLLIN);
+	will_reply(1, 0);
+	assert_answers();
+	assert_int_equal(datapath_bypass_set(datapath, &prefix, &from_option), 0);
+	assert_said(AGENT_BYPASS_SET, 0, false);
+}
+
+static void test_a_queue_that_stays_full(void **state)
+{
+	struct agent_request request;
+	int fd, requests = 0, error;
+
+	(void)state;
+	while ((error = datapath_bypass_set(datapath, &prefix, &from_option)) == 0)
+		requests++;
+	assert_int_equal(error, -ETIMEDOUT);
+	assert_hung(POLLOUT);
+	while (rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT) > 0)
+		requests--;
+	assert_int_equal(requests, 0);
+	/* There is room, so it is asked. */
+	assert_hung(POLLOUT);
+	assert_said(AGENT_COMMIT, 2, false);
+	assert_hung(POLLIN);
+	will_reply(2, 0);
+	assert_answers();
+}
+
+static void test_the_end_does_not_wait_for_an_agent_that_hangs(void **state)
+{
+	uint64_t begin_ms;
+
+	assert_int_equal(begin(state), 0);
+	assert_int_equal(datapath_attach(datapath), -ETIMEDOUT);
+	assert_said(AGENT_ATTACH, 1, false);
+	begin_ms = clock_ms();
+	datapath_free(datapath);
+	assert_true(clock_ms() - begin_ms < LIMIT_MS);
+	/* It does so when it continues. */
+	assert_said(AGENT_DETACH, 0, false);
+	(void)close(agent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_before_attaching_nothing_waits, begin, end),
 		cmocka_unit_test_setup_teardown(test_when_attached_it_has_happened_on_return, begin,
 						end),
+		cmocka_unit_test_setup_teardown(test_a_reply_that_does_not_come, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_queue_that_stays_full, begin, end),
+		cmocka_unit_test(test_the_end_does_not_wait_for_an_agent_that_hangs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

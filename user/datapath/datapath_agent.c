@@ -15,12 +15,20 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+/* The time for the reply to AGENT_DETACH, ms. The agent does it later as well. */
+#define DETACH_MS 2000
+
 struct datapath_agent {
 	struct datapath base;
 	int session;
 	bool udp_pass;
+	unsigned int limit_ms;
 	pthread_mutex_t lock; /* one request and its reply at a time */
 	uint32_t sequence;
+	/* Requests fail at once until the agent has replied to @awaited. 0: its queue was full, so
+	 * it must be asked first. */
+	atomic_bool hung;
+	uint32_t awaited;
 	uint64_t start;	  /* ns, CLOCK_MONOTONIC; 0: not described yet */
 	bool uncommitted; /* something was set that no reply has confirmed */
 	atomic_bool attached;
@@ -33,43 +41,109 @@ static struct datapath_agent *self(struct datapath *base)
 	return container_of(base, struct datapath_agent, base);
 }
 
-/* Waits for the reply to @sequence. Earlier ones are skipped: nobody waits for them any more. */
-static int wait_reply(struct datapath_agent *agent, uint32_t sequence)
+/* Waits for an event of the session. Returns 0, -ETIMEDOUT at @deadline_ms, or another negative
+ * errno. */
+static int wait_event(const struct datapath_agent *agent, short events, uint64_t deadline_ms)
 {
-	struct pollfd event = {.fd = agent->session, .events = POLLIN};
+	struct pollfd event = {.fd = agent->session, .events = events};
+	uint64_t now_ms = clock_ms();
+	int got = now_ms < deadline_ms ? poll(&event, 1, (int)(deadline_ms - now_ms)) : 0;
+
+	if (got < 0 && errno != EINTR)
+		return -errno;
+	return got == 0 ? -ETIMEDOUT : 0;
+}
+
+/* Takes the next reply if there is one. Earlier ones than @sequence are skipped: nobody waits for
+ * them any more. Returns 0 with *@ret_error, or negative errno; -EAGAIN: it has not come. */
+static int take_reply(const struct datapath_agent *agent, uint32_t sequence, int *ret_error)
+{
 	struct agent_reply reply;
 	int got, fd;
 
 	for (;;) {
-		got = poll(&event, 1, DATAPATH_AGENT_TIMEOUT_MS);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got == 0 ? -ETIMEDOUT : -errno;
 		got = rendezvous_receive(agent->session, &reply, sizeof(reply), &fd, MSG_DONTWAIT);
 		(void)safe_close(fd);
 		if (got < 0)
 			return got;
-		if (got == sizeof(reply) && reply.sequence == sequence)
-			return reply.error;
+		if (got != sizeof(reply) || reply.sequence != sequence)
+			continue;
+		*ret_error = reply.error;
+		return 0;
 	}
+}
+
+static int wait_reply(const struct datapath_agent *agent, uint32_t sequence, uint64_t deadline_ms)
+{
+	int reply = 0, error;
+
+	while ((error = take_reply(agent, sequence, &reply)) == -EAGAIN) {
+		error = wait_event(agent, POLLIN, deadline_ms);
+		if (error < 0)
+			return error;
+	}
+	return error < 0 ? error : reply;
+}
+
+/* An agent that is stopped reads nothing, and the queue between both has room for few messages. */
+static int send_request(const struct datapath_agent *agent, const struct agent_request *request,
+			int fd, uint64_t deadline_ms)
+{
+	int error;
+
+	while ((error = rendezvous_send(agent->session, request, sizeof(*request), fd,
+					MSG_DONTWAIT)) == -EAGAIN) {
+		error = wait_event(agent, POLLOUT, deadline_ms);
+		if (error < 0)
+			return error;
+	}
+	return error;
+}
+
+/* Never 0, which would ask for no reply. */
+static uint32_t next_sequence(struct datapath_agent *agent)
+{
+	if (++agent->sequence == 0)
+		agent->sequence = 1;
+	return agent->sequence;
+}
+
+static int request_within(struct datapath_agent *agent, struct agent_request *request, int fd,
+			  bool wait, unsigned int limit_ms)
+{
+	uint64_t deadline_ms = clock_ms() + limit_ms;
+	int error;
+
+	if (atomic_load(&agent->hung))
+		return -ETIMEDOUT;
+	request->sequence = wait ? next_sequence(agent) : 0;
+	agent->awaited = 0;
+	error = send_request(agent, request, fd, deadline_ms);
+	if (error == 0 && wait) {
+		agent->awaited = request->sequence;
+		error = wait_reply(agent, request->sequence, deadline_ms);
+	}
+	if (error == -ETIMEDOUT)
+		atomic_store(&agent->hung, true);
+	return error == -EPIPE ? -ENOTCONN : error;
 }
 
 /* Sends one request with a socket or -1; @wait: returns what the agent answers. */
 static int request(struct datapath_agent *agent, struct agent_request *request, int fd, bool wait)
 {
+	bool hung;
 	int error;
 
 	(void)pthread_mutex_lock(&agent->lock);
-	request->sequence = wait ? ++agent->sequence : 0;
-	/* 0 would ask for no reply. */
-	if (wait && request->sequence == 0)
-		request->sequence = ++agent->sequence;
-	error = rendezvous_send(agent->session, request, sizeof(*request), fd, 0);
-	if (error == 0 && wait)
-		error = wait_reply(agent, request->sequence);
+	hung = atomic_load(&agent->hung);
+	error = request_within(agent, request, fd, wait, agent->limit_ms);
+	if (!hung && atomic_load(&agent->hung))
+		log_warning("the host's agent has not answered for %u ms: its programs continue to "
+			    "steer, but new addresses, routes and bypassed subnets wait until it "
+			    "does. Is it stopped, or is the host overloaded?",
+			    agent->limit_ms);
 	(void)pthread_mutex_unlock(&agent->lock);
-	return error == -EPIPE ? -ENOTCONN : error;
+	return error;
 }
 
 /* Sends a request without a reply. The reply to the next commit has its error. */
@@ -247,12 +321,20 @@ void datapath_agent_forget(struct datapath *base)
 	free(agent);
 }
 
+/* An agent that hangs finds the request when it continues, if the queue has room for it. */
 static void agent_free(struct datapath *base)
 {
 	struct agent_request detach = {.type = AGENT_DETACH};
-	int error = request(self(base), &detach, -1, true);
+	struct datapath_agent *agent = self(base);
+	bool hung = atomic_load(&agent->hung);
+	int error = hung ? rendezvous_send(agent->session, &detach, sizeof(detach), -1,
+					   MSG_DONTWAIT)
+			 : request_within(agent, &detach, -1, true, DETACH_MS);
 
-	if (error < 0)
+	if ((hung && error == 0) || (error == -ETIMEDOUT && agent->awaited))
+		log_warning("the host's agent hangs, and detaches its programs when it continues; "
+			    "until then they let nothing out");
+	else if (error < 0)
 		(void)log_errno(error, "the host's agent could not be told to detach its programs; "
 				       "they go with the network namespace");
 	datapath_agent_forget(base);
@@ -285,7 +367,44 @@ int datapath_agent_fd(const struct datapath *datapath)
 		       : -1;
 }
 
-int datapath_agent_new(int session_fd, bool udp_pass, struct datapath **ret_datapath)
+short datapath_agent_events(const struct datapath *datapath)
+{
+	const struct datapath_agent *agent = (const struct datapath_agent *)datapath;
+
+	if (!atomic_load(&agent->hung))
+		return 0;
+	return agent->awaited ? POLLIN : POLLOUT;
+}
+
+bool datapath_agent_hangs(const struct datapath *datapath)
+{
+	return datapath->ops == &ops &&
+	       atomic_load(&((const struct datapath_agent *)datapath)->hung);
+}
+
+bool datapath_agent_resume(struct datapath *datapath)
+{
+	struct agent_request commit = {.type = AGENT_COMMIT};
+	struct datapath_agent *agent = self(datapath);
+	int reply = 0;
+	bool answers;
+
+	(void)pthread_mutex_lock(&agent->lock);
+	if (!agent->awaited) {
+		commit.sequence = next_sequence(agent);
+		if (rendezvous_send(agent->session, &commit, sizeof(commit), -1, MSG_DONTWAIT) == 0)
+			agent->awaited = commit.sequence;
+	}
+	/* An error belongs to requests that are made again. */
+	answers = agent->awaited && take_reply(agent, agent->awaited, &reply) == 0;
+	if (answers)
+		atomic_store(&agent->hung, false);
+	(void)pthread_mutex_unlock(&agent->lock);
+	return answers;
+}
+
+int datapath_agent_new(int session_fd, bool udp_pass, unsigned int limit_ms,
+		       struct datapath **ret_datapath)
 {
 	struct datapath_agent *agent = calloc(1, sizeof(*agent));
 
@@ -294,6 +413,7 @@ int datapath_agent_new(int session_fd, bool udp_pass, struct datapath **ret_data
 	agent->base.ops = &ops;
 	agent->session = session_fd;
 	agent->udp_pass = udp_pass;
+	agent->limit_ms = limit_ms;
 	(void)pthread_mutex_init(&agent->lock, NULL);
 	*ret_datapath = &agent->base;
 	return 0;

@@ -46,8 +46,7 @@ static void run(struct sidecar *sidecar)
 				  .events = POLLIN},
 			[RENDEZVOUS] = {.fd = sidecar->datapath.rendezvous_fd, .events = POLLIN},
 			[GATEWAY] = {.fd = sidecar->gateway_fd, .events = POLLIN},
-			/* Its end alone is an event. Requests read their replies themselves. */
-			[AGENT] = {.fd = sidecar_takeover_session(&sidecar->takeover)},
+			[AGENT] = sidecar_takeover_session(&sidecar->takeover),
 		};
 		bool changed = error < 0;
 
@@ -64,15 +63,19 @@ static void run(struct sidecar *sidecar)
 		}
 		if (events[GATEWAY].revents)
 			describe_gateway(sidecar);
-		if (events[AGENT].revents)
-			sidecar_takeover_agent_left(&sidecar->takeover);
+		if (events[AGENT].revents) {
+			sidecar_takeover_agent_event(&sidecar->takeover, events[AGENT].revents);
+			changed = true;
+		}
 		if (events[RENDEZVOUS].revents) {
 			sidecar_takeover_agent_came(&sidecar->takeover);
 			changed = true;
 		}
 		if (!changed)
 			continue;
-		error = sidecar->takeover.agent_gone ? 0 : steering_sync(sidecar->steering);
+		error = sidecar_takeover_waits(&sidecar->takeover)
+				? 0
+				: steering_sync(sidecar->steering);
 		datapath_settle(sidecar->datapath.current);
 	}
 }

@@ -99,7 +99,8 @@ int sidecar_datapath_accept(struct sidecar_datapath *datapath, struct datapath *
 
 	if (session < 0)
 		return session;
-	error = datapath_agent_new(session, datapath->options->udp == 1, ret_agent);
+	error = datapath_agent_new(session, datapath->options->udp == 1, DATAPATH_AGENT_LIMIT_MS,
+				   ret_agent);
 	if (error < 0)
 		(void)safe_close(session);
 	return error;
@@ -171,6 +172,7 @@ void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidec
 		.netns_fd = -1,
 		.rendezvous_fd = -1,
 		.lock = PTHREAD_RWLOCK_INITIALIZER,
+		.gateway_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	(void)socket_address_format(gateway, datapath->gateway_text);
 }
@@ -255,18 +257,18 @@ int sidecar_datapath_describe(struct sidecar_datapath *datapath, struct datapath
 {
 	char text[sizeof(datapath->gateway_text)];
 
-	(void)pthread_rwlock_rdlock(&datapath->lock);
+	(void)pthread_mutex_lock(&datapath->gateway_lock);
 	memcpy(text, datapath->gateway_text, sizeof(text));
-	(void)pthread_rwlock_unlock(&datapath->lock);
+	(void)pthread_mutex_unlock(&datapath->gateway_lock);
 	return datapath_set_gateway(target, text);
 }
 
 void sidecar_datapath_set_gateway(struct sidecar_datapath *datapath,
 				  const struct socket_address *gateway)
 {
-	(void)pthread_rwlock_wrlock(&datapath->lock);
+	(void)pthread_mutex_lock(&datapath->gateway_lock);
 	(void)socket_address_format(gateway, datapath->gateway_text);
-	(void)pthread_rwlock_unlock(&datapath->lock);
+	(void)pthread_mutex_unlock(&datapath->gateway_lock);
 }
 
 void sidecar_datapath_seed(struct sidecar_datapath *datapath, struct steering *steering)

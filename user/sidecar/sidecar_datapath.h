@@ -23,7 +23,9 @@ struct sidecar_datapath {
 	bool gateway_bypassed; /* by its address; constant from the open on */
 	int netns_fd;
 	int rendezvous_fd;     /* the host's agent arrives there; -1: it is not wanted */
-	pthread_rwlock_t lock; /* held to change @current and @gateway_text */
+	pthread_rwlock_t lock; /* held to change @current, and while it is used by others */
+	/* Of its own, because a call of @current may take the host's agent seconds. */
+	pthread_mutex_t gateway_lock;
 	char gateway_text[SOCKET_ADDRESS_TEXT_MAX]; /* the latest gateway */
 };
 

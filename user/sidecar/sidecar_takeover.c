@@ -6,11 +6,19 @@
 #include "datapath/datapath_agent.h"
 #include "lib/log.h"
 
-int sidecar_takeover_session(const struct sidecar_takeover *takeover)
+struct pollfd sidecar_takeover_session(const struct sidecar_takeover *takeover)
 {
+	const struct datapath *agent = takeover->datapath->current;
+
 	if (takeover->agent_gone || !takeover->datapath->agent)
-		return -1;
-	return datapath_agent_fd(takeover->datapath->current);
+		return (struct pollfd) {.fd = -1};
+	return (struct pollfd) {.fd = datapath_agent_fd(agent),
+				.events = datapath_agent_events(agent)};
+}
+
+bool sidecar_takeover_waits(const struct sidecar_takeover *takeover)
+{
+	return takeover->agent_gone || datapath_agent_hangs(takeover->datapath->current);
 }
 
 /* Sets up the agent's datapath in the order of the start. Both datapaths steer for a moment. */
@@ -66,7 +74,11 @@ void sidecar_takeover_agent_came(struct sidecar_takeover *takeover)
 				former->ops->name);
 		if (datapath->current == agent)
 			sidecar_datapath_swap(datapath, former, was_agent, takeover->steering);
-		datapath_agent_forget(agent);
+		/* Nothing may stay attached that judges by half-filled maps. */
+		if (was_agent)
+			datapath_agent_forget(agent);
+		else
+			datapath_free(agent);
 		return;
 	}
 	log_info("the host's agent steers with its BPF programs, in place of %s",
@@ -75,11 +87,24 @@ void sidecar_takeover_agent_came(struct sidecar_takeover *takeover)
 	takeover->agent_gone = false;
 }
 
-void sidecar_takeover_agent_left(struct sidecar_takeover *takeover)
+static void agent_left(struct sidecar_takeover *takeover)
 {
 	takeover->agent_gone = true;
 	log_warning("the host's agent is gone: its programs continue to steer, but new addresses, "
 		    "routes and bypassed subnets wait until it is back (sidestep agent)");
+}
+
+void sidecar_takeover_agent_event(struct sidecar_takeover *takeover, short events)
+{
+	struct sidecar_datapath *datapath = takeover->datapath;
+
+	if (events & ~(POLLIN | POLLOUT)) {
+		agent_left(takeover);
+	} else if (datapath_agent_resume(datapath->current)) {
+		log_info("the host's agent answers again");
+		steering_repeat(takeover->steering);
+		(void)sidecar_datapath_describe(datapath, datapath->current);
+	}
 }
 
 int sidecar_takeover_await(struct sidecar_takeover *takeover, int error)

@@ -3,6 +3,7 @@
 #ifndef SIDESTEP_SIDECAR_TAKEOVER_H
 #define SIDESTEP_SIDECAR_TAKEOVER_H
 
+#include <poll.h>
 #include <stdbool.h>
 
 #include "proxy/proxy.h"
@@ -17,15 +18,20 @@ struct sidecar_takeover {
 	bool agent_gone; /* the session has ended: nothing can be changed until the next one */
 };
 
-/* Returns a descriptor that hangs up when the agent goes; -1: no session stands. */
-int sidecar_takeover_session(const struct sidecar_takeover *takeover);
+/* Returns what to poll for: the session, which hangs up when the agent goes. Its descriptor is -1
+ * if no session stands. */
+struct pollfd sidecar_takeover_session(const struct sidecar_takeover *takeover);
+
+/* Handles @events of it. After the session's end everything in force stays. An agent that hung and
+ * answers again has to be told everything by the next sync. */
+void sidecar_takeover_agent_event(struct sidecar_takeover *takeover, short events);
+
+/* Tells whether a sync has to wait, because the agent is gone or hangs. */
+bool sidecar_takeover_waits(const struct sidecar_takeover *takeover);
 
 /* Handles the arrival of the agent at the rendezvous: its programs replace the current datapath.
  * After a failure, logged, the current one stays in force. */
 void sidecar_takeover_agent_came(struct sidecar_takeover *takeover);
-
-/* Handles the end of the session. Everything in force stays. */
-void sidecar_takeover_agent_left(struct sidecar_takeover *takeover);
 
 /* Waits for the agent after the nftables table failed with @error. Returns 0 when the agent's
  * programs steer, or @error. */

@@ -154,6 +154,25 @@ void plan_tidy(struct plan *plan, enum plan_layer layer)
 	list->count = (size_t)(last - (const char *)list->items) / size + 1;
 }
 
+int plan_merge(struct plan *plan, const struct plan *from, enum plan_layer layer)
+{
+	const struct plan_list *more = &from->lists[layer];
+	struct plan_list *list = &plan->lists[layer];
+	size_t size = layers[layer].size;
+	void *items;
+
+	if (more->count == 0)
+		return 0;
+	items = reallocarray(list->items, list->count + more->count, size);
+	if (!items)
+		return -ENOMEM;
+	memcpy((char *)items + list->count * size, more->items, more->count * size);
+	list->items = items;
+	list->count += more->count;
+	plan_tidy(plan, layer);
+	return 0;
+}
+
 void plan_release_layer(struct plan *plan, enum plan_layer layer)
 {
 	free(plan->lists[layer].items);

@@ -50,6 +50,9 @@ void *plan_append(struct plan *plan, enum plan_layer layer);
 /* Sorts a layer and drops duplicates. */
 void plan_tidy(struct plan *plan, enum plan_layer layer);
 
+/* Adds the items of @from's layer to @plan's. Returns 0 or -ENOMEM, and then @plan's stay. */
+int plan_merge(struct plan *plan, const struct plan *from, enum plan_layer layer);
+
 /* Frees a layer, or all of them, and leaves it empty. */
 void plan_release_layer(struct plan *plan, enum plan_layer layer);
 void plan_release(struct plan *plan);

@@ -25,6 +25,8 @@ struct steering {
 	bool looked;	     /* a snapshot was taken */
 	bool inherited;	     /* the first snapshot had rules of ours */
 	struct plan applied; /* in force, as far as is known */
+	/* Map entries and devices that may be set, whatever @applied says. */
+	struct plan doubtful;
 	struct device_settings settings;
 };
 
@@ -66,6 +68,7 @@ void steering_free(struct steering *steering)
 		return;
 	netlink_close(steering->netlink);
 	plan_release(&steering->applied);
+	plan_release(&steering->doubtful);
 	free_names(steering->bridges, steering->bridge_count);
 	free(steering->docker);
 	free(steering->options);
@@ -106,18 +109,32 @@ int steering_set_bridges(struct steering *steering, const char *const *names, si
 	return 0;
 }
 
-void steering_set_datapath(struct steering *steering, struct datapath *datapath,
-			   const struct steering_way *way)
+/* Routes and rules belong to no datapath, and each sync looks at them. */
+static void doubt(struct steering *steering, const struct plan *plan)
 {
 	int layer;
 
+	for (layer = PLAN_BYPASS; layer <= PLAN_DEVICE; layer++)
+		(void)plan_merge(&steering->doubtful, plan, layer);
+}
+
+void steering_repeat(struct steering *steering)
+{
+	int layer;
+
+	doubt(steering, &steering->applied);
+	for (layer = PLAN_BYPASS; layer <= PLAN_DEVICE; layer++)
+		plan_release_layer(&steering->applied, layer);
+}
+
+void steering_set_datapath(struct steering *steering, struct datapath *datapath,
+			   const struct steering_way *way)
+{
 	steering->way = *way;
 	if (steering->config.datapath == datapath)
 		return;
 	steering->config.datapath = datapath;
-	/* The new datapath has none of these yet. Routes and rules belong to no datapath. */
-	for (layer = PLAN_BYPASS; layer <= PLAN_DEVICE; layer++)
-		plan_release_layer(&steering->applied, layer);
+	steering_repeat(steering);
 }
 
 size_t steering_device_count(const struct steering *steering)
@@ -174,6 +191,7 @@ static struct steering_change change_to(struct steering *steering, const struct 
 		.settings = &steering->settings,
 		.snapshot = snapshot,
 		.applied = &steering->applied,
+		.doubtful = &steering->doubtful,
 		.wanted = wanted,
 	};
 }
@@ -204,11 +222,14 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	change = change_to(steering, &snapshot, &wanted);
 	error = steering_apply(&change, last);
 	snapshot_release(&snapshot);
-	/* After a failure the old plan stands, and the next sync tries everything again. */
+	/* After a failure the old plan stands, and the next sync tries everything again. Some
+	 * of it may have been done, and must be undone if it is no longer wanted then. */
 	if (error < 0) {
+		doubt(steering, &wanted);
 		plan_release(&wanted);
 		return error;
 	}
+	plan_release(&steering->doubtful);
 	plan_release(&steering->applied);
 	steering->applied = wanted;
 	return 0;

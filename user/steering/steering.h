@@ -64,6 +64,10 @@ struct steering_way {
 void steering_set_datapath(struct steering *steering, struct datapath *datapath,
 			   const struct steering_way *way);
 
+/* Has the next sync set all map entries and devices again, because some calls of the datapath may
+ * not have had their effect. */
+void steering_repeat(struct steering *steering);
+
 /* Returns how many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
 

@@ -152,10 +152,11 @@ static int add_layer(const struct steering_change *change, enum plan_layer layer
 	return first_error;
 }
 
-/* Likewise. */
-static int remove_layer(const struct steering_change *change, enum plan_layer layer)
+/* Does likewise with everything of @from that is not wanted. */
+static int remove_layer(const struct steering_change *change, const struct plan *from,
+			enum plan_layer layer)
 {
-	struct plan_difference difference = plan_removed(change->applied, change->wanted, layer);
+	struct plan_difference difference = plan_removed(from, change->wanted, layer);
 	const void *item;
 	int first_error = 0, error;
 
@@ -183,7 +184,10 @@ int steering_apply(const struct steering_change *change, enum plan_layer last)
 	if (first_error < 0)
 		return first_error;
 	for (layer = (int)last; layer >= 0; layer--) {
-		error = remove_layer(change, layer);
+		error = remove_layer(change, change->applied, layer);
+		if (first_error == 0)
+			first_error = error;
+		error = remove_layer(change, change->doubtful, layer);
 		if (first_error == 0)
 			first_error = error;
 	}
@@ -206,8 +210,8 @@ static void forget_gateways(const struct steering_change *change)
 
 void steering_apply_nothing(const struct steering_change *change)
 {
-	(void)remove_layer(change, PLAN_RULE);
-	(void)remove_layer(change, PLAN_ROUTE);
+	(void)remove_layer(change, change->applied, PLAN_RULE);
+	(void)remove_layer(change, change->applied, PLAN_ROUTE);
 	device_settings_restore(change->settings, change->netlink);
 	forget_gateways(change);
 }

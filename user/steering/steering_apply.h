@@ -17,6 +17,7 @@ struct steering_change {
 	struct device_settings *settings;
 	const struct snapshot *snapshot; /* the state that @wanted was planned from */
 	const struct plan *applied;
+	const struct plan *doubtful; /* removed as well: it may have been applied */
 	const struct plan *wanted;
 };
 
