@@ -127,6 +127,7 @@ static int query_run(const struct options *options, const struct sockaddr_storag
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		id = (uint16_t)now_us();
 	size = query_build(message, id, name, type);
+	message[2] = (uint8_t)(message[2] | options->opcode << 3);
 	/* Not connected: the answer's source address is part of what is checked. */
 	if (size < 0)
 		error = size;

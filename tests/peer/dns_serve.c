@@ -55,8 +55,8 @@ static size_t answer_build(uint8_t *message, size_t end, const char *name, unsig
 
 	if (strncmp(name, "silent", 6) == 0)
 		return 0;
-	message[2] = (uint8_t)(0x80 | (message[2] & 1));
-	message[3] = 0x80; /* recursion available */
+	message[2] = (uint8_t)(0x80 | (message[2] & 0x79)); /* opcode and RD stay */
+	message[3] = 0x80;				    /* recursion available */
 	if (strncmp(name, "nx", 2) == 0)
 		message[3] |= 3;
 	else if (strncmp(name, "fail", 4) == 0)
@@ -100,7 +100,8 @@ int command_dns_serve(const struct options *options)
 		if (!end)
 			continue;
 		queries++;
-		printf("query peer=%s name=%s type=%u\n", address_text(&from, text), name, type);
+		printf("query peer=%s name=%s type=%u opcode=%d\n", address_text(&from, text), name,
+		       type, message[2] >> 3 & 15);
 		end = answer_build(message, end, name, type);
 		if (end)
 			datagram_answer(fd, message, end, &from, &to);

@@ -32,6 +32,7 @@ static const struct {
 	{"freebind", FLAG, &options.freebind, " the source may be any address (IP_FREEBIND)"},
 	{"source-port", NUMBER, &options.source_port, "P  bind to it, with SO_REUSEADDR"},
 	{"mark", NUMBER, &options.mark, "N  SO_MARK"},
+	{"opcode", NUMBER, &options.opcode, "N  of a DNS query (0, QUERY)"},
 	{"half-close", FLAG, &options.half_close, " shutdown(SHUT_WR) when all is sent"},
 	{"read-all", FLAG, &options.read_all, " read until the end of the stream"},
 	{"wait-first-byte", FLAG, &options.wait_first_byte, " send only after a byte came"},

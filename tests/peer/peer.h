@@ -36,6 +36,7 @@ struct options {
 	long source_port;
 	long pause_us; /* flood: between attempts of one thread */
 	long mark;     /* SO_MARK of the sockets */
+	long opcode;   /* dns */
 	int64_t bytes;
 	int64_t send_bytes;
 	int64_t seed; /* of the deterministic bytes; the same at both ends */

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "lib/util.h"
 #include "proto/dns_message.h"
 #include "support/dns_bed.h"
 
@@ -81,6 +82,71 @@ static void test_nxdomain(void **state)
 	dns_bed_free(bed);
 }
 
+/* Only a query for addresses is answered, and names of the search list stay unknown. */
+static void test_made_up_for_addresses(void **state)
+{
+	static const struct {
+		const char *label;
+		uint8_t type;
+		enum dns_rcode rcode;
+		unsigned int records;
+	} cases[] = {
+		{"yes", TYPE_A, DNS_NOERROR, 1},     {"yes", 65, DNS_NOERROR, 0}, /* HTTPS */
+		{"yes", 15, DNS_NXDOMAIN, 0},					  /* MX */
+		{"yes", 16, DNS_NXDOMAIN, 0},					  /* TXT */
+		{"yes", 33, DNS_NXDOMAIN, 0},					  /* SRV */
+		{"search", TYPE_A, DNS_NXDOMAIN, 0},
+	};
+	struct dns_bed *bed = dns_bed_new(AF_INET, true, 16, MINUTE_MS);
+	struct message query, asked;
+	size_t i;
+
+	(void)state;
+	set_policy(bed, true, "*");
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		ask(bed, (uint16_t)i, cases[i].label, cases[i].type, &query);
+		receive(bed->resolver, &asked);
+		respond_rcode(bed->resolver, &asked, DNS_NXDOMAIN);
+		expect(bed, &query, cases[i].rcode, cases[i].records);
+	}
+	dns_bed_free(bed);
+}
+
+/* NOTIFY, UPDATE, DSO and an opcode that has no meaning yet. */
+static void test_opcodes(void **state)
+{
+	static const uint8_t opcodes[] = {4, 5, 6, 10};
+	struct dns_bed *bed = dns_bed_new(AF_INET, true, 16, MINUTE_MS);
+	struct message query, asked, answer;
+	size_t i;
+
+	(void)state;
+	set_policy(bed, true, "*");
+	for (i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		memset(query.bytes, 0x55, 40);
+		dns_set_id(query.bytes, (uint16_t)(0x300 + i));
+		query.bytes[2] = (uint8_t)(opcodes[i] << 3);
+		assert_int_equal(send(bed->client, query.bytes, 40, 0), 40);
+		receive(bed->resolver, &asked);
+		assert_int_equal(asked.size, 40);
+		assert_memory_equal(asked.bytes + 2, query.bytes + 2, 38);
+		/* An answer to another opcode is none. */
+		asked.bytes[2] ^= 0x08;
+		respond_rcode(bed->resolver, &asked, DNS_NXDOMAIN);
+		asked.bytes[2] ^= 0x08;
+		respond_rcode(bed->resolver, &asked, DNS_NXDOMAIN);
+		receive(bed->client, &answer);
+		assert_int_equal(dns_id(answer.bytes), 0x300 + i);
+		assert_memory_equal(answer.bytes + 2, asked.bytes + 2, 38);
+	}
+	set_policy(bed, false, "*");
+	assert_int_equal(send(bed->client, query.bytes, 40, 0), 40);
+	receive(bed->client, &answer);
+	assert_int_equal(dns_rcode(answer.bytes), DNS_NOTIMP);
+	expect_nothing_asked(bed);
+	dns_bed_free(bed);
+}
+
 static void test_internet_off(void **state)
 {
 	struct dns_bed *bed = dns_bed_new(AF_INET6, true, 16, MINUTE_MS);
@@ -143,6 +209,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_relays),
 		cmocka_unit_test(test_nxdomain),
+		cmocka_unit_test(test_made_up_for_addresses),
+		cmocka_unit_test(test_opcodes),
 		cmocka_unit_test(test_internet_off),
 		cmocka_unit_test(test_silent_resolver),
 		cmocka_unit_test(test_switched_off_meanwhile),

@@ -24,12 +24,21 @@ static void allow(struct policy *policy, const char *const *globs, size_t count)
 	assert_int_equal(policy_apply(policy, &change), 0);
 }
 
+/* As with the control API at the start: everything is allowed. */
+static int policy_open(struct policy **ret_policy)
+{
+	static const char *const everything[] = {"*"};
+	const struct policy_config config = {.allowed = everything, .allowed_count = 1};
+
+	return policy_new(&config, ret_policy);
+}
+
 static void test_defaults(void **state)
 {
 	struct policy *policy;
 
 	(void)state;
-	assert_int_equal(policy_new(&policy), 0);
+	assert_int_equal(policy_open(&policy), 0);
 	assert_true(policy_internet(policy));
 	assert_true(policy_allows(policy, "example.com"));
 	assert_true(policy_allows(policy, "."));
@@ -78,12 +87,71 @@ static void test_globs(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(policy_new(&policy), 0);
+	assert_int_equal(policy_open(&policy), 0);
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		allow(policy, &cases[i].glob, 1);
 		if (policy_allows(policy, cases[i].name) != cases[i].match)
 			fail_msg("\"%s\" against \"%s\"", cases[i].glob, cases[i].name);
 	}
+	policy_free(policy);
+}
+
+/* A client tries single labels and the search list. Only a glob that names them allows them. */
+static void test_tried(void **state)
+{
+	static const char *const search[] = {"corp.test", "Svc.Example."};
+	static const struct {
+		const char *glob, *name;
+		bool allowed, tried;
+	} cases[] = {
+		{"*", "single", true, true},
+		{"*", "single.", true, true},
+		{"*", "", true, true},
+		{"*", "corp.test", true, true},
+		{"*", "good.CORP.test.", true, true},
+		{"*", "a.b.svc.example", true, true},
+		{"*", "xcorp.test", true, false},
+		{"*", "corp.test.org", true, false},
+		{"**", "good.corp.test", true, true},
+		{"*.corp.test", "good.corp.test", true, false},
+		{"single", "single", true, false},
+		{"other", "single", false, false},
+	};
+	const struct policy_config config = {.search = search, .search_count = 2};
+	struct policy_verdict verdict;
+	struct policy *policy;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(policy_new(&config, &policy), 0);
+	verdict = policy_judge(policy, "a.example");
+	assert_true(verdict.internet);
+	assert_false(verdict.allowed || verdict.tried || verdict.every_type);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const globs[] = {cases[i].glob, "named.test"};
+
+		allow(policy, globs, 2);
+		verdict = policy_judge(policy, cases[i].name);
+		if (verdict.allowed != cases[i].allowed || verdict.tried != cases[i].tried)
+			fail_msg("\"%s\" against \"%s\"", cases[i].glob, cases[i].name);
+	}
+	policy_free(policy);
+}
+
+static void test_first_globs(void **state)
+{
+	static const char *const bad[] = {"a", ""};
+	struct policy_config config = {.allowed = bad, .allowed_count = 2};
+	struct policy *policy = NULL;
+
+	(void)state;
+	assert_int_equal(policy_new(&config, &policy), -EINVAL);
+	assert_null(policy);
+	config.allowed_count = 1;
+	config.every_type = true;
+	assert_int_equal(policy_new(&config, &policy), 0);
+	assert_true(policy_judge(policy, "a").allowed && policy_judge(policy, "a").every_type);
+	assert_false(policy_allows(policy, "b"));
 	policy_free(policy);
 }
 
@@ -93,7 +161,7 @@ static void test_several(void **state)
 	struct policy *policy;
 
 	(void)state;
-	assert_int_equal(policy_new(&policy), 0);
+	assert_int_equal(policy_open(&policy), 0);
 	allow(policy, globs, ARRAY_SIZE(globs));
 	assert_true(policy_allows(policy, "a.test"));
 	assert_true(policy_allows(policy, "x.b.test"));
@@ -112,7 +180,7 @@ static void test_absent_is_unchanged(void **state)
 	struct policy *policy;
 
 	(void)state;
-	assert_int_equal(policy_new(&policy), 0);
+	assert_int_equal(policy_open(&policy), 0);
 	assert_int_equal(policy_apply(policy, &change), 0);
 	assert_false(policy_internet(policy));
 	assert_true(policy_allows(policy, "b.test"));
@@ -148,7 +216,7 @@ static void test_limits(void **state)
 	size_t i;
 
 	(void)state;
-	assert_int_equal(policy_new(&policy), 0);
+	assert_int_equal(policy_open(&policy), 0);
 	for (i = 0; i < ARRAY_SIZE(many); i++)
 		many[i] = "a";
 	memset(text, 'a', sizeof(text));
@@ -178,7 +246,7 @@ static void test_hostile_pattern(void **state)
 	glob[i - 1] = 'b';
 	memset(name, 'a', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
-	assert_int_equal(policy_new(&policy), 0);
+	assert_int_equal(policy_open(&policy), 0);
 	allow(policy, &only, 1);
 	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
 	assert_false(policy_allows(policy, name));
@@ -216,7 +284,7 @@ static void test_seen_whole(void **state)
 	unsigned int i;
 
 	(void)state;
-	assert_int_equal(policy_new(&race.policy), 0);
+	assert_int_equal(policy_open(&race.policy), 0);
 	for (i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&readers[i], NULL, race_read, &race), 0);
 	for (i = 0; i < 20000 || !atomic_load(&race.seen[0]) || !atomic_load(&race.seen[1]); i++) {
@@ -241,6 +309,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_globs),
+		cmocka_unit_test(test_tried),	   cmocka_unit_test(test_first_globs),
 		cmocka_unit_test(test_several),	   cmocka_unit_test(test_absent_is_unchanged),
 		cmocka_unit_test(test_limits),	   cmocka_unit_test(test_hostile_pattern),
 		cmocka_unit_test(test_seen_whole),

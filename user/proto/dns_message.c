@@ -14,12 +14,14 @@
 #define FLAG_CD	    0x0010
 #define RCODE_MASK  0x000f
 
-#define TYPE_A	  1
-#define TYPE_AAAA 28
-#define TYPE_OPT  41
-#define TYPE_ANY  255
-#define CLASS_IN  1
-#define CLASS_ANY 255
+#define TYPE_A	   1
+#define TYPE_AAAA  28
+#define TYPE_OPT   41
+#define TYPE_SVCB  64 /* RFC 9460 */
+#define TYPE_HTTPS 65
+#define TYPE_ANY   255
+#define CLASS_IN   1
+#define CLASS_ANY  255
 
 #define LABEL_MAX   63
 #define NAME_OCTETS 255
@@ -125,7 +127,7 @@ int dns_query_parse(const void *message, size_t size, struct dns_question *ret_q
 	room = size - DNS_HEADER_SIZE;
 	question->id = get16(bytes);
 	question->flags = get16(bytes + 2);
-	question->size = 0;
+	question->type = question->class = question->size = 0;
 	question->edns = question->edns_do = false;
 	question->edns_version = 0;
 	if (question->flags & OPCODE_MASK)
@@ -192,7 +194,11 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
 	size_t name = question->size - 4u;
 
 	if (size < DNS_HEADER_SIZE || !(get16(bytes + 2) & FLAG_QR) ||
-	    get16(bytes + 2) & OPCODE_MASK || question->size == 0)
+	    (get16(bytes + 2) ^ question->flags) & OPCODE_MASK)
+		return false;
+	if (question->flags & OPCODE_MASK)
+		return true;
+	if (question->size == 0)
 		return false;
 	if (get16(bytes + 4) == 0)
 		return get16(bytes + 6) == 0 && dns_rcode(message) != DNS_NOERROR &&
@@ -201,6 +207,13 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
 	return get16((const uint8_t *)message + 4) == 1 &&
 	       size >= DNS_HEADER_SIZE + (size_t)question->size &&
 	       names_equal(bytes, asked, name) && memcmp(bytes + name, asked + name, 4) == 0;
+}
+
+bool dns_question_for_addresses(const struct dns_question *question)
+{
+	return question->type == TYPE_A || question->type == TYPE_AAAA ||
+	       question->type == TYPE_ANY || question->type == TYPE_SVCB ||
+	       question->type == TYPE_HTTPS;
 }
 
 uint16_t dns_id(const void *message)

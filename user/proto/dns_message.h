@@ -45,9 +45,11 @@ struct dns_question {
 /*
  * Reads a query. Returns
  *	0	a query with exactly one question
- *	rcode	answer it with DNS_FORMERR, or DNS_NOTIMP (an opcode other than QUERY); id and flags
- *		are set, and size is 0
+ *	DNS_NOTIMP	an opcode other than QUERY; it can be relayed, or answered so
+ *	DNS_FORMERR	answer it so
  *	-EBADMSG	do not answer it: the header is incomplete, or it is an answer itself.
+ *
+ * With an rcode id and flags are set, and size is 0.
  *
  * The records behind the question are walked to find the EDNS OPT record (RFC 6891). Bytes behind
  * the last one are ignored. A compressed name in the question is refused, because it has nothing in
@@ -64,12 +66,17 @@ void dns_question_name(const struct dns_question *question, char text[DNS_NAME_T
 
 /*
  * Tells whether this is an answer to that question, without comparing the ID. A resolver that could
- * not read the question may omit it from an error, but not from NXDOMAIN.
+ * not read the question may omit it from an error, but not from NXDOMAIN. With an opcode other than
+ * QUERY only the opcode is compared, because the other parts' meaning depends on it.
  *
  * Letter case does not matter. The client sees it unchanged, and may insist on it itself
  * (draft-vixie-dnsext-dns0x20).
  */
 bool dns_answers(const void *message, size_t size, const struct dns_question *question);
+
+/* Tells whether the answer has addresses, or what a client needs to use them (A, AAAA, ANY, SVCB,
+ * HTTPS). */
+bool dns_question_for_addresses(const struct dns_question *question);
 
 /* The ID and the lower four bits of the response code. The header of @message must be complete. */
 uint16_t dns_id(const void *message);

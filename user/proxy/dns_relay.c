@@ -66,10 +66,15 @@ static struct policy_verdict judge(const struct dns_relay *relay,
 	const struct policy *policy = relay->worker->shared->config.policy;
 	char name[DNS_NAME_TEXT_MAX];
 
+	struct policy_verdict verdict;
+
 	if (!policy)
 		return (struct policy_verdict) {.internet = true};
 	dns_question_name(question, name);
-	return policy_judge(policy, name);
+	verdict = policy_judge(policy, name);
+	if (question->size == 0 || !(verdict.every_type || dns_question_for_addresses(question)))
+		verdict.allowed = false;
+	return verdict;
 }
 
 static void answer(struct dns_relay *relay, const void *data, size_t size,
@@ -216,12 +221,16 @@ static bool resolver_is_self(const struct dns_relay *relay, const union dns_addr
 static void query_take(struct dns_relay *relay, const struct dns_datagram *datagram)
 {
 	struct dns_question question;
-	struct policy_verdict verdict;
+	struct policy_verdict verdict = {.internet = false};
 	uint8_t message[DNS_ANSWER_MAX];
 	int result;
 
 	counter_add(&relay->worker->counters.dns_queries, 1);
 	result = dns_query_parse(datagram->data, datagram->size, &question);
+	if (result >= 0)
+		verdict = judge(relay, &question);
+	if (result == DNS_NOTIMP && verdict.internet)
+		result = 0;
 	if (result != 0 || datagram->to.any.sa_family != datagram->from.any.sa_family ||
 	    resolver_is_self(relay, &datagram->to)) {
 		counter_add(&relay->worker->counters.dns_failures, 1);
@@ -231,7 +240,6 @@ static void query_take(struct dns_relay *relay, const struct dns_datagram *datag
 			       &datagram->to, &datagram->from);
 		return;
 	}
-	verdict = judge(relay, &question);
 	if (verdict.internet)
 		query_start(relay, &question, datagram);
 	else
@@ -276,7 +284,7 @@ static void answer_take(struct dns_upstream *upstream, const struct dns_datagram
 		return;
 	if (dns_rcode(datagram->data) == DNS_NXDOMAIN)
 		verdict = judge(relay, &query->question);
-	if (verdict.allowed) {
+	if (verdict.allowed && !verdict.tried) {
 		answer_alone(relay, &query->question, verdict, &query->resolver, &query->client);
 	} else {
 		dns_set_id(datagram->data, query->question.id);

@@ -10,9 +10,10 @@
  *	on	  none, or ICMP error	made up		SERVFAIL
  *	off	  (never asked)		made up		NXDOMAIN
  *
- * Without a policy the internet is on and no name is allowed. A malformed query gets FORMERR, and
- * an opcode other than QUERY gets NOTIMP: the relay could not recognise an answer to it. A datagram
- * without a whole header is dropped, and so is an answer. Each event loop has one relay.
+ * NXDOMAIN is relayed as well for names that a client only tries (struct policy_verdict). Without a
+ * policy the internet is on and no name is allowed. A malformed query gets FORMERR. An opcode other
+ * than QUERY is relayed too, or gets NOTIMP where the internet is off. A datagram without a whole
+ * header is dropped, and so is an answer. Each event loop has one relay.
  *
  * Queries share a few long-lived sockets, because announcing a socket may cost a round trip to
  * another process. A query also saves socket(2), connect(2), epoll_ctl(2) and close(2).

@@ -10,6 +10,7 @@
 
 /* Constant once it is built. One allocation holds all of it. */
 struct globs {
+	bool everything; /* "*" is among them; it is not in @text */
 	size_t count;
 	char text[]; /* each with its NUL: lower case, no dot at the end, no "**" */
 };
@@ -18,6 +19,9 @@ struct policy {
 	pthread_rwlock_t lock; /* of all below; readers cannot starve its writer */
 	bool internet;
 	struct globs *allowed;
+	/* Constant from here on. */
+	struct globs *search;
+	bool every_type;
 };
 
 /*
@@ -63,6 +67,30 @@ static bool globs_match(const struct globs *globs, const char *name)
 	return false;
 }
 
+static bool is_within(const char *name, size_t length, const char *domain)
+{
+	size_t size = strlen(domain);
+
+	return length >= size && (length == size || name[length - size - 1] == '.') &&
+	       glob_match(domain, name + length - size, size);
+}
+
+/* Tells whether a resolver's client tries @name on its way to another name. */
+static bool is_tried(const struct globs *search, const char *name)
+{
+	size_t length = hostname_length(name), i;
+	const char *domain = search->text;
+
+	if (!memchr(name, '.', length))
+		return true;
+	for (i = 0; i < search->count; i++) {
+		if (is_within(name, length, domain))
+			return true;
+		domain += strlen(domain) + 1;
+	}
+	return false;
+}
+
 /* Copies the normal form of @glob to @text and returns the end, behind the NUL. */
 static char *glob_copy(char *text, const char *glob)
 {
@@ -94,10 +122,19 @@ static int globs_new(const char *const *allowed, size_t count, struct globs **re
 	globs = malloc(sizeof(*globs) + size);
 	if (!globs)
 		return -ENOMEM;
-	globs->count = count;
+	globs->everything = false;
+	globs->count = 0;
 	end = globs->text;
-	for (i = 0; i < count; i++)
-		end = glob_copy(end, allowed[i]);
+	for (i = 0; i < count; i++) {
+		char *next = glob_copy(end, allowed[i]);
+
+		if (strcmp(end, "*") == 0) {
+			globs->everything = true;
+			continue;
+		}
+		globs->count++;
+		end = next;
+	}
 	*ret_globs = globs;
 	return 0;
 }
@@ -117,18 +154,25 @@ static int lock_init(pthread_rwlock_t *lock)
 	return -error;
 }
 
-int policy_new(struct policy **ret_policy)
+int policy_new(const struct policy_config *config, struct policy **ret_policy)
 {
-	static const char *const everything[] = {"*"};
 	struct policy *policy = calloc(1, sizeof(*policy));
+	int error;
 
 	if (!policy)
 		return -ENOMEM;
 	policy->internet = true;
-	if (globs_new(everything, 1, &policy->allowed) < 0 || lock_init(&policy->lock) < 0) {
+	policy->every_type = config->every_type;
+	error = globs_new(config->allowed, config->allowed_count, &policy->allowed);
+	if (error == 0)
+		error = globs_new(config->search, config->search_count, &policy->search);
+	if (error == 0)
+		error = lock_init(&policy->lock);
+	if (error < 0) {
+		free(policy->search);
 		free(policy->allowed);
 		free(policy);
-		return -ENOMEM;
+		return error;
 	}
 	*ret_policy = policy;
 	return 0;
@@ -139,6 +183,7 @@ void policy_free(struct policy *policy)
 	if (!policy)
 		return;
 	(void)pthread_rwlock_destroy(&policy->lock);
+	free(policy->search);
 	free(policy->allowed);
 	free(policy);
 }
@@ -171,12 +216,16 @@ struct policy_verdict policy_judge(const struct policy *policy, const char *name
 {
 	/* Locking changes nothing that the caller can see. */
 	pthread_rwlock_t *lock = (pthread_rwlock_t *)&policy->lock;
-	struct policy_verdict verdict;
+	struct policy_verdict verdict = {.every_type = policy->every_type};
+	bool named, everything;
 
 	(void)pthread_rwlock_rdlock(lock);
 	verdict.internet = policy->internet;
-	verdict.allowed = name && globs_match(policy->allowed, name);
+	named = name && globs_match(policy->allowed, name);
+	everything = name && policy->allowed->everything;
 	(void)pthread_rwlock_unlock(lock);
+	verdict.allowed = named || everything;
+	verdict.tried = everything && !named && is_tried(policy->search, name);
 	return verdict;
 }
 

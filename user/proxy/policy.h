@@ -16,8 +16,18 @@
 
 struct policy;
 
-/* At first the internet is on and every name is allowed ("*"). Returns 0 or -ENOMEM. */
-int policy_new(struct policy **ret_policy);
+/* The state at first, with the internet on. All of it is copied. */
+struct policy_config {
+	const char *const *allowed; /* globs; none: nothing is allowed */
+	size_t allowed_count;
+	const char *const *search; /* domains of the resolver's search list */
+	size_t search_count;
+	/* Queries of every type get a made-up answer, not only those for addresses. */
+	bool every_type;
+};
+
+/* Returns 0, -EINVAL (a glob is empty or too long), -E2BIG or -ENOMEM. */
+int policy_new(const struct policy_config *config, struct policy **ret_policy);
 void policy_free(struct policy *policy);
 
 /* A change. Fields that it does not have stay as they are. */
@@ -43,9 +53,13 @@ bool policy_allows(const struct policy *policy, const char *name);
 struct policy_verdict {
 	bool internet;
 	bool allowed;
+	/* The resolver's NXDOMAIN stands although the name is allowed: only "*" allows it, and it
+	 * is a single label or within the search list. Applications try such names one by one. */
+	bool tried;
+	bool every_type;
 };
 
-/* Answers both questions from one state of the policy. A @name of NULL is not allowed. Thread safe.
+/* Answers all questions from one state of the policy. A @name of NULL is not allowed. Thread safe.
  */
 struct policy_verdict policy_judge(const struct policy *policy, const char *name);
 

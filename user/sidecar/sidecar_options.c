@@ -97,6 +97,14 @@ const struct option_entry sidecar_entries[] = {
 	 .default_text = "true",
 	 .help = "Relay DNS (UDP port 53) to the resolver that the application asked. When false, "
 		 "DNS is refused."},
+	{.name = "made-up",
+	 .argument = "GLOB",
+	 .type = OPTION_STRINGS,
+	 FIELD(made_up),
+	 .default_note = "* with --http-ingress-address, or else none",
+	 .example = "*.test",
+	 .help = "Names that get a made-up address if the resolver does not know them or fails. "
+		 "The gateway then sees the connection. PUT /egress replaces them."},
 	{.name = "sni-hint",
 	 .type = OPTION_BOOL,
 	 FIELD(sni_hint),
@@ -326,12 +334,17 @@ int sidecar_options_gateway(const struct sidecar_options *options,
 	return inet_gateway(options->gateway, ret_gateway);
 }
 
+bool sidecar_options_controlled(const struct sidecar_options *options)
+{
+	return options->ingress_address.address.ss_family != AF_UNSPEC;
+}
+
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options)
 {
 	if (options->gateway_protocol == SIDECAR_PROTOCOL_WORKERD)
 		return TUNNEL_PROTOCOL_WORKERD;
 	if (options->gateway_protocol == SIDECAR_PROTOCOL_CONNECT)
 		return TUNNEL_PROTOCOL_CONNECT;
-	return options->ingress_address.address.ss_family == AF_UNSPEC ? TUNNEL_PROTOCOL_CONNECT
-								       : TUNNEL_PROTOCOL_WORKERD;
+	return sidecar_options_controlled(options) ? TUNNEL_PROTOCOL_WORKERD
+						   : TUNNEL_PROTOCOL_CONNECT;
 }

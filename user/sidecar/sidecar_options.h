@@ -31,6 +31,7 @@ struct sidecar_options {
 	struct option_strings bridges; /* none: sidecar mode */
 	unsigned int udp;	       /* 0: deny, 1: pass */
 	bool dns;
+	struct option_strings made_up; /* globs */
 	bool sni_hint;
 	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */
 	struct option_prefixes control_allow;
@@ -61,6 +62,9 @@ extern const struct options_command sidecar_options_command;
  * /etc/hosts. Returns 0 or -EINVAL, logged. */
 int sidecar_options_gateway(const struct sidecar_options *options,
 			    struct socket_address *ret_gateway);
+
+/* Tells whether there is a control API. */
+bool sidecar_options_controlled(const struct sidecar_options *options);
 
 /* Returns the protocol that the options name or imply. */
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options);

@@ -22,6 +22,7 @@
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
 #include "sidecar/preflight.h"
+#include "sidecar/sidecar_policy.h"
 #include "sidestep.h"
 #include "steering/steering.h"
 #include "tls/tls_authority.h"
@@ -95,9 +96,7 @@ static void close_anchor(struct sidecar *sidecar)
 
 static int make_policy(struct sidecar *sidecar)
 {
-	int error = policy_new(&sidecar->policy);
-
-	return error < 0 ? log_errno(error, "cannot create the DNS policy") : 0;
+	return sidecar_policy_new(sidecar->options, &sidecar->policy);
 }
 
 static void free_policy(struct sidecar *sidecar)
@@ -358,7 +357,7 @@ static int start_control(struct sidecar *sidecar)
 		.gateway_changed = gateway_changed,
 	};
 
-	if (config.address.address.ss_family == AF_UNSPEC)
+	if (!sidecar_options_controlled(sidecar->options))
 		return 0;
 	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sidecar->gateway_fd < 0)

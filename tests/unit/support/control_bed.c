@@ -45,6 +45,8 @@ struct control_bed *control_bed_new(bool tls)
 				     .peek_ms = 20,
 				     .connect_ms = 2000,
 				     .answer_ms = 2000};
+	static const char *const everything[] = {"*"};
+	const struct policy_config policy = {.allowed = everything, .allowed_count = 1};
 	struct control_config config = {.gateway_changed = gateway_changed, .context = bed};
 	struct endpoint gateway;
 
@@ -58,7 +60,7 @@ struct control_bed *control_bed_new(bool tls)
 	proxy.gateway.size = endpoint_size(&gateway);
 	assert_int_equal(proxy_new(&proxy, &bed->proxy), 0);
 	assert_int_equal(proxy_start(bed->proxy), 0);
-	assert_int_equal(policy_new(&bed->policy), 0);
+	assert_int_equal(policy_new(&policy, &bed->policy), 0);
 	if (tls)
 		assert_int_equal(tls_authority_new(NULL, &bed->tls), 0);
 	config.proxy = bed->proxy;

@@ -87,13 +87,15 @@ void dns_bed_sockets(struct dns_bed *bed, int family)
 struct dns_bed *dns_bed_new(int family, bool with_policy, unsigned int queries_max,
 			    unsigned int limit_ms)
 {
+	static const char *const search[] = {"search.test"};
+	const struct policy_config config = {.search = search, .search_count = 1};
 	struct dns_bed *bed = calloc(1, sizeof(*bed));
 	union dns_address client;
 	int listeners[2] = {-1, -1};
 
 	log_set_level(LOG_ERROR);
 	if (with_policy)
-		assert_int_equal(policy_new(&bed->policy), 0);
+		assert_int_equal(policy_new(&config, &bed->policy), 0);
 	bed->shared.config.policy = bed->policy;
 	bed->shared.config.announcer = (struct dial_announcer) {dns_bed_announce, bed};
 	bed->worker.shared = &bed->shared;
