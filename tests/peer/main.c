@@ -14,7 +14,8 @@ enum kind {
 	LIST
 };
 
-static struct options options = {.seed = 1};
+static struct options options = {
+	.seed = 1, .protocol = -1, .vlan = -1, .ethertype = -1, .vlan_type = 0x8100};
 
 static const struct {
 	const char *name;
@@ -41,7 +42,8 @@ static const struct {
 	{"address", TEXT, &options.address, "IP  listen there only"},
 	{"mode", TEXT, &options.mode,
 	 "M  serve: echo sink source hash greet hold http"
-	 "; raw-send, packet-send: syn data udp unreachable mapped; imposter: drop noise attach"},
+	 "; raw-send, packet-send: syn data udp unreachable mapped; imposter: drop noise attach"
+	 ". raw: udp syn echo lsrr ssrr rh0 rh2 rh4 hopopts dstopts fragments later ipip gre"},
 	{"bytes", WIDE, &options.bytes, "N  how much per connection"},
 	{"seed", WIDE, &options.seed, "N  which stream of bytes (1)"},
 	{"count", NUMBER, &options.count, "N  end after so many"},
@@ -57,6 +59,17 @@ static const struct {
 	{"close", TEXT, &options.close_by, "client|server|reset  who ends a connection (client)"},
 	{"count-dst", LIST, options.count_dst, "CIDR  up to 8 times"},
 	{"gateway", TEXT, &options.gateway, "IP  next hop of packet-send (from the routes)"},
+	{"socket", TEXT, &options.socket,
+	 "S  raw: packet (default) datagram ring xdp, or past Ethernet: inet ping"},
+	{"qdisc-bypass", FLAG, &options.qdisc_bypass,
+	 " packet, datagram, ring: PACKET_QDISC_BYPASS"},
+	{"protocol", NUMBER, &options.protocol, "N  packet, datagram, ring: the socket's protocol"},
+	{"ethertype", NUMBER, &options.ethertype, "N  raw: in the frame, instead of IP's"},
+	{"vlan", NUMBER, &options.vlan, "N  raw: a tag of 16 bits in the frame"},
+	{"vlan-type", NUMBER, &options.vlan_type, "N  raw: the tag's type (0x8100)"},
+	{"via", TEXT, &options.via, "IP  lsrr ssrr rh0 rh2 rh4 ipip gre: the outer destination"},
+	{"flip", TEXT, &options.flip,
+	 "IP6  ring: meanwhile change the destination's first half to this one's and back"},
 	{"quoted", TEXT, &options.quoted, "IP  unreachable: the sender of the packet (HOST)"},
 };
 
@@ -81,6 +94,7 @@ static const struct {
 	{"udp-serve", command_udp_serve, "PORT  echo of datagrams, until SIGTERM"},
 	{"raw-send", command_raw_send, "HOST PORT  an IPv4 packet through a raw socket"},
 	{"packet-send", command_packet_send, "HOST PORT  the same through AF_PACKET on --device"},
+	{"raw", command_raw, "HOST PORT  a frame of --mode on --device from a --socket"},
 	{"imposter", command_imposter,
 	 "poses as a sidecar to the host's agent; --count, --mode; until SIGTERM"},
 	{"sniff", command_sniff, "count packets of --device from and to --count-dst"},

@@ -24,22 +24,6 @@ struct packet {
 	size_t size;
 };
 
-static uint32_t sum_add(uint32_t sum, const void *data, size_t size)
-{
-	const uint8_t *byte = data;
-
-	for (size_t i = 0; i < size; i++)
-		sum += i % 2 ? byte[i] : (uint32_t)byte[i] << 8;
-	return sum;
-}
-
-static uint16_t sum_end(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
 /* Finds the source address that a socket would use for this destination. */
 static int source_for(const struct options *options, const struct sockaddr_in *peer,
 		      struct in_addr *source)
@@ -185,52 +169,6 @@ static int packet_build(const struct options *options, const struct sockaddr_in 
 	return 0;
 }
 
-/* The default gateway of the device, from /proc/net/route. */
-static bool gateway_of(const char *device, struct in_addr *gateway)
-{
-	FILE *file = fopen("/proc/net/route", "re");
-	char line[256], name[IFNAMSIZ];
-	unsigned int to, via;
-	bool found = false;
-
-	while (file && !found && fgets(line, sizeof(line), file))
-		if (sscanf(line, "%15s %x %x", name, &to, &via) == 3 && to == 0 &&
-		    strcmp(name, device) == 0) {
-			gateway->s_addr = via;
-			found = true;
-		}
-	if (file)
-		fclose(file);
-	return found;
-}
-
-/* Reads the gateway's MAC from the kernel's table. A datagram makes the kernel resolve it if
- * needed. */
-static int mac_of(struct in_addr gateway, const char *device, int64_t deadline_us, uint8_t mac[6])
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = gateway, .sin_port = htons(9)};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int error = -ETIMEDOUT;
-
-	if (fd < 0)
-		return -errno;
-	while (error && !stop_requested && now_us() < deadline_us) {
-		struct arpreq request = {0};
-
-		memcpy(&request.arp_pa, &to, sizeof(to));
-		snprintf(request.arp_dev, sizeof(request.arp_dev), "%s", device);
-		if (ioctl(fd, SIOCGARP, &request) == 0 && request.arp_flags & ATF_COM) {
-			memcpy(mac, request.arp_ha.sa_data, 6);
-			error = 0;
-		} else {
-			(void)sendto(fd, "", 0, 0, (void *)&to, sizeof(to));
-			(void)poll(NULL, 0, 20);
-		}
-	}
-	close(fd);
-	return error;
-}
-
 static int packet_to(const struct options *options, struct sockaddr_in *peer, struct packet *packet)
 {
 	struct sockaddr_storage address;
@@ -243,12 +181,6 @@ static int packet_to(const struct options *options, struct sockaddr_in *peer, st
 	return packet_build(options, peer, packet);
 }
 
-static int report(const char *phase, long sent, long count, int error)
-{
-	printf("result=%s phase=%s sent=%ld\n", error_word(error), phase, sent);
-	return error != 0 || sent != count;
-}
-
 int command_raw_send(const struct options *options)
 {
 	long count = options->count > 0 ? options->count : 1, sent = 0;
@@ -259,11 +191,11 @@ int command_raw_send(const struct options *options)
 	if (error == -EINVAL)
 		return 2;
 	if (error)
-		return report("source", 0, count, error);
+		return report_sent("source", 0, count, error);
 	/* IPPROTO_RAW implies IP_HDRINCL. */
 	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	if (fd < 0)
-		return report("socket", 0, count, errno);
+		return report_sent("socket", 0, count, errno);
 	if (options->device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
 					  (socklen_t)strlen(options->device) + 1) < 0)
 		error = errno;
@@ -277,7 +209,7 @@ int command_raw_send(const struct options *options)
 		if (sendto(fd, packet.bytes, packet.size, 0, (void *)&peer, sizeof(peer)) < 0)
 			error = errno;
 	close(fd);
-	return report("send", sent - (error && sent), count, error);
+	return report_sent("send", sent - (error && sent), count, error);
 }
 
 int command_packet_send(const struct options *options)
@@ -294,22 +226,22 @@ int command_packet_send(const struct options *options)
 	if (error == -EINVAL)
 		return 2;
 	if (error)
-		return report("source", 0, count, error);
+		return report_sent("source", 0, count, error);
 	if (options->gateway ? inet_pton(AF_INET, options->gateway, &gateway) != 1
 			     : !gateway_of(options->device, &gateway))
-		return report("gateway", 0, count, ENETUNREACH);
+		return report_sent("gateway", 0, count, ENETUNREACH);
 	error = mac_of(gateway, options->device, deadline_from(options, 10), to.sll_addr);
 	if (error)
-		return report("neighbour", 0, count, error);
+		return report_sent("neighbour", 0, count, error);
 	to.sll_ifindex = (int)if_nametoindex(options->device);
 	if (packet.bytes[0] >> 4 == 6)
 		to.sll_protocol = htons(ETH_P_IPV6);
 	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return report("socket", 0, count, errno);
+		return report_sent("socket", 0, count, errno);
 	for (; !error && sent < count; sent++)
 		if (sendto(fd, packet.bytes, packet.size, 0, (void *)&to, sizeof(to)) < 0)
 			error = errno;
 	close(fd);
-	return report("send", sent - (error && sent), count, error);
+	return report_sent("send", sent - (error && sent), count, error);
 }

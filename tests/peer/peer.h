@@ -37,6 +37,9 @@ struct options {
 	long pause_us; /* flood: between attempts of one thread */
 	long mark;     /* SO_MARK of the sockets */
 	long opcode;   /* dns */
+	long protocol; /* raw: what the socket says that the frame is; -1: the truth */
+	long vlan;     /* raw: the tag in the frame; -1: none */
+	long ethertype, vlan_type;
 	int64_t bytes;
 	int64_t send_bytes;
 	int64_t seed; /* of the deterministic bytes; the same at both ends */
@@ -56,6 +59,9 @@ struct options {
 	const char *gateway;
 	const char *quoted;
 	const char *close_by;
+	const char *socket;
+	const char *via;
+	const char *flip;
 
 	bool half_close;
 	bool read_all;
@@ -63,6 +69,7 @@ struct options {
 	bool close_first;
 	bool ipv6; /* names: ask for AAAA */
 	bool freebind;
+	bool qdisc_bypass;
 };
 
 /* The subcommands, one or a few per file. All return the process's exit status. */
@@ -73,6 +80,7 @@ int command_flood(const struct options *options);
 int command_imposter(const struct options *options);
 int command_packet_send(const struct options *options);
 int command_probe(const struct options *options);
+int command_raw(const struct options *options);
 int command_raw_send(const struct options *options);
 int command_reconnect(const struct options *options);
 int command_serve(const struct options *options);
@@ -137,6 +145,42 @@ struct tally {
 void tally_add(struct tally *tally, const char *word);
 void tally_merge(struct tally *into, const struct tally *from);
 void tally_print(const struct tally *tally); /* " word=n word=n" */
+
+/* link.c: checksums, and the way to the next hop */
+
+/* Adds bytes to the Internet checksum (RFC 1071), of which all parts but the last are even.
+ * sum_end() returns it in network byte order. */
+uint32_t sum_add(uint32_t sum, const void *data, size_t size);
+uint16_t sum_end(uint32_t sum);
+/* Finds the default gateway of the device in /proc/net/route. */
+bool gateway_of(const char *device, struct in_addr *gateway);
+/* Reads the gateway's MAC from the kernel's table. A datagram makes the kernel resolve it if
+ * needed. Returns 0 or -errno. */
+int mac_of(struct in_addr gateway, const char *device, int64_t deadline_us, uint8_t mac[6]);
+/* Prints the result of a command that sends packets, and returns its exit status. */
+int report_sent(const char *phase, long sent, long count, int error);
+
+/* raw_frame.c: the frames of `raw` */
+
+#define RAW_LINK 18 /* room for an Ethernet header with a tag, bytes */
+
+struct frame {
+	uint8_t bytes[1500];
+	size_t size;
+	size_t network; /* offset of the IP header */
+	int family;
+	uint8_t outer[16]; /* the destination in the IP header; IPv4 in the first 4 bytes */
+};
+
+/* Builds the frame from the MAC address @from to @to. Returns false for wrong options. */
+bool frame_build(const struct options *options, const uint8_t to[6], const uint8_t from[6],
+		 struct frame *frame);
+
+/* raw_ring.c: sockets that send from shared memory */
+
+/* Each sends the frame @count times and adds to *@sent. Returns 0 or -errno. */
+int ring_send(const struct options *options, const struct frame *frame, long count, long *sent);
+int xdp_send(const struct options *options, const struct frame *frame, long count, long *sent);
 
 /* udp.c: a server that answers from the address that was asked */
 
