@@ -18,28 +18,6 @@ teardown() {
 	bed_stop
 }
 
-# nft_sidecar - starts a sidecar that steers with nftables; returns when interception is live.
-nft_sidecar() {
-	DATAPATH=nft
-	sidecar
-}
-
-# agent_sidecar [ARGUMENT...] - starts a sidecar without rights, and the host's agent; returns when the agent steers.
-agent_sidecar() {
-	bed_needs_linux 6.6 "TCX links"
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
-	bed_wait_line sidecar "interception is live" 10
-	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
-	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
-}
-
-# bridge_sidecar - starts bridge mode on the host; returns when interception is live.
-bridge_sidecar() {
-	bed_spawn host sidecar "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" --pin "$(SIDE_PIN)"
-	bed_wait_line sidecar "interception is live" 10
-}
-
 # watch NAME CIDR... - begins to count the packets to these addresses on the host's line to the world.
 watch() {
 	local name=$1 cidr

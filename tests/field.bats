@@ -18,23 +18,6 @@ teardown() {
 	bed_stop
 }
 
-# nft_sidecar [ARGUMENT...] - starts a sidecar that steers with nftables; returns when interception is live.
-nft_sidecar() {
-	DATAPATH=nft
-	sidecar "$@"
-}
-
-# agent_sidecar [ARGUMENT...] - starts a sidecar without rights, and the host's agent; returns when the agent
-# steers.
-agent_sidecar() {
-	bed_needs_linux 6.6 "TCX links"
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
-	bed_wait_line sidecar "interception is live" 10
-	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
-	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
-}
-
 # resolver - starts a resolver in the world that logs its queries.
 resolver() {
 	bed_spawn world resolver "$PEER" dns-serve 53
@@ -49,6 +32,98 @@ answer() {
 	line=$(bed_exec app "$PEER" dns "$name" "$type" "$@" --timeout 8) || true
 	echo "dns $name $type: $line" >&2
 	echo "$(bed_value rcode "$line") $(bed_value data "$line")"
+}
+
+# row 1: late hints
+
+# The ClientHello for a.test1, as tests/unit/test_proxy.c has it, and an HTTP request for the same name.
+late_files() {
+	{
+		printf '\026\003\001\000\077\001\000\000\073\003\003'
+		head -c 32 /dev/zero
+		printf '\000\000\002\023\001\001\000\000\020\000\000\000\014\000\012\000\000\007a.test1'
+	} >"$BED_DIR/tls"
+	printf 'GET / HTTP/1.1\r\nHost: a.test1\r\n\r\n' >"$BED_DIR/http"
+}
+
+# late COUNT ADDRESS PORT FILE [SECONDS] - opens so many connections, sends the file a second after each is open,
+# and waits for a byte of the answer.
+late() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_exec app bash -c '
+		for ((i = 0; i < $1; i++)); do
+			timeout 10 bash -c "exec 3<>/dev/tcp/$2/$3; sleep $5; cat $4 >&3; head -c 1 <&3" >/dev/null &
+		done
+		wait' bash "$1" "$2" "$3" "$BED_DIR/$4" "${5:-1}"
+}
+
+# named DESTINATION KEY - prints how many CONNECTs for it bore the name, as "sni" or "hostname".
+named() {
+	grep "\"destination\":\"$1\"" "$BED_DIR/gateway.log" | grep -c "\"$2\":\"a.test1\"" || true
+}
+
+# silent PORT - prints after how many ms a client that says nothing has the server's first byte.
+silent() {
+	local line
+	line=$(connect 192.0.2.77 "$1" --wait-first-byte) || return
+	echo $(($(bed_value first_byte_us "$line") / 1000))
+}
+
+late_hints() { # START
+	late_files
+	gateway
+	"$1" --sni-hint
+	late 10 192.0.2.77 443 tls &
+	late 10 192.0.2.77 8443 tls &
+	late 10 192.0.2.77 80 http &
+	late 10 192.0.2.77 8080 http &
+	late 10 192.0.2.78 8080 tls &
+	wait
+	[ "$(named 192.0.2.77:443 sni)" = 10 ]
+	[ "$(named 192.0.2.77:8443 sni)" = 10 ]
+	[ "$(named 192.0.2.77:80 hostname)" = 10 ]
+	[ "$(named 192.0.2.77:8080 hostname)" = 10 ]
+	[ "$(named 192.0.2.78:8080 sni)" = 10 ]
+	# On another port the first client teaches it, whether its name is seen or not.
+	late 1 192.0.2.77 9000 tls
+	[ "$(named 192.0.2.77:9000 sni)" = 0 ]
+	late 10 192.0.2.77 9000 tls
+	[ "$(named 192.0.2.77:9000 sni)" = 10 ]
+}
+
+@test "row 1: a client that is a second late is named (own programs)" {
+	late_hints own_sidecar
+}
+
+@test "row 1: a client that is a second late is named (agent)" {
+	late_hints agent_sidecar
+}
+
+@test "row 1: a client that is a second late is named (nftables)" {
+	late_hints nft_sidecar
+}
+
+@test "row 1: servers that speak first are not kept waiting, on known ports and others" {
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode greet
+	bed_wait_line server ready
+	own_sidecar --sni-hint
+	for port in 22 25 21 3306 110 143 587 9000 12345; do
+		took=$(silent $port)
+		echo "$port: $took ms"
+		[ "$took" -lt 100 ]
+	done
+}
+
+@test "row 1: with the control API a Host is looked for on port 80 alone, as workerd expects" {
+	late_files
+	gateway
+	own_sidecar --http-ingress-address 127.0.0.1:39001
+	late 1 192.0.2.77 80 http
+	late 1 192.0.2.77 8080 http 0
+	[ "$(named 192.0.2.77:80 hostname)" = 1 ]
+	[ "$(arrived 192.0.2.77:8080)" = 1 ]
+	[ "$(named 192.0.2.77:8080 hostname)" = 0 ]
 }
 
 # row 7: names that nobody made up

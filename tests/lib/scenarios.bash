@@ -32,6 +32,32 @@ sidecar() {
 	bed_wait_line sidecar "interception is live" 10
 }
 
+# own_sidecar, nft_sidecar, agent_sidecar, bridge_sidecar [ARGUMENT...] - start a sidecar of that datapath, or
+# bridge mode on the host. They return when interception is live and, with the agent, when it steers.
+own_sidecar() {
+	DATAPATH=bpf
+	sidecar "$@"
+}
+
+nft_sidecar() {
+	DATAPATH=nft
+	sidecar "$@"
+}
+
+agent_sidecar() {
+	bed_needs_linux 6.6 "TCX links"
+	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+	bed_wait_line sidecar "interception is live" 10
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+}
+
+bridge_sidecar() {
+	bed_spawn host sidecar "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" --pin "$(SIDE_PIN)" "$@"
+	bed_wait_line sidecar "interception is live" 10
+}
+
 # arrived DESTINATION - prints how many CONNECTs for it the gateway has logged.
 arrived() {
 	grep -c "\"destination\":\"$1\"" "$BED_DIR/gateway.log" || true

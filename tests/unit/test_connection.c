@@ -79,6 +79,23 @@ static void test_redial(void **state)
 	    {CONNECTION_REDIAL, CONNECTION_WAIT, CONNECTION_RELAY});
 }
 
+/* The gateway hangs up during a long peek. It is dialed once the peek is over, and only once. */
+static void test_lost(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_PEEK, {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_LOST, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_LOST, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_PEEKED, CONNECTION_DIAL, CONNECTION_CONNECT},
+	    {CONNECTION_CONNECTED, CONNECTION_SEND, CONNECTION_ANSWER},
+	    {CONNECTION_LOST, CONNECTION_WAIT, CONNECTION_ANSWER});
+	/* The gateway changes meanwhile, and that one is dialed at once. */
+	RUN(CONNECTION_PEEK, {CONNECTION_CONNECTED, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_LOST, CONNECTION_WAIT, CONNECTION_PEEK},
+	    {CONNECTION_REDIAL, CONNECTION_DIAL, CONNECTION_PEEK},
+	    {CONNECTION_PEEKED, CONNECTION_WAIT, CONNECTION_CONNECT});
+}
+
 static void test_state_names(void **state)
 {
 	(void)state;
@@ -108,10 +125,10 @@ static void test_idle_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peek_first),  cmocka_unit_test(test_connect_first),
-		cmocka_unit_test(test_no_peek),	    cmocka_unit_test(test_redial),
-		cmocka_unit_test(test_state_names), cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_idle_cost),
+		cmocka_unit_test(test_peek_first), cmocka_unit_test(test_connect_first),
+		cmocka_unit_test(test_no_peek),	   cmocka_unit_test(test_redial),
+		cmocka_unit_test(test_lost),	   cmocka_unit_test(test_state_names),
+		cmocka_unit_test(test_failures),   cmocka_unit_test(test_idle_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

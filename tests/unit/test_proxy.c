@@ -111,6 +111,76 @@ static void test_sni(void **state)
 	proxy_bed_free(bed, 3);
 }
 
+/* Whether CONNECT comes within @ms. */
+static bool asked_within(int tunnel, int ms)
+{
+	struct pollfd wait = {.fd = tunnel, .events = POLLIN};
+
+	return poll(&wait, 1, ms) == 1;
+}
+
+/* Opens a connection whose client is silent for at least @ms. Returns the gateway's end. */
+static int dial_silent(const struct proxy_bed *bed, int *ret_client, int ms, bool *ret_asked)
+{
+	int tunnel;
+
+	*ret_client = dial(bed);
+	tunnel = accept(bed->gateway, NULL, NULL);
+	assert_true(tunnel >= 0);
+	*ret_asked = asked_within(tunnel, ms);
+	return tunnel;
+}
+
+static void expect_request(int tunnel, bool named)
+{
+	char request[1024] = "";
+	size_t size = 0;
+
+	while (!strstr(request, "\r\n\r\n")) {
+		ssize_t got = recv(tunnel, request + size, sizeof(request) - 1 - size, 0);
+
+		assert_true(got > 0);
+		size += (size_t)got;
+	}
+	assert_int_equal(strstr(request, "X-Tls-Sni: a.test1\r\n") != NULL, named);
+}
+
+/* One TLS client of a port is seen, so the proxy waits for the next one. A server that speaks first
+ * is seen, so it does not wait any more. */
+static void test_first_speaker(void **state)
+{
+	struct proxy_config config = proxy_bed_defaults;
+	struct proxy_bed *bed;
+	uint8_t hello[128];
+	size_t size = hello_make(hello);
+	int client, tunnel, i;
+	bool asked;
+
+	(void)state;
+	config.client_first_ms = 1000;
+	bed = proxy_bed_new(&config);
+	for (i = 0; i < 4; i++) {
+		tunnel = dial_silent(bed, &client, 200, &asked);
+		/* The first is asked for at once. So is the last, behind a server that spoke. */
+		assert_int_equal(asked, i == 0 || i == 3);
+		if (i == 1)
+			put(client, hello, size);
+		expect_request(tunnel, i == 1);
+		say(tunnel, "HTTP/1.1 200 OK\r\n\r\n");
+		if (i == 0) {
+			put(client, hello, size);
+			assert_int_equal(recv(tunnel, hello, size, MSG_WAITALL), size);
+		} else if (i == 1) {
+			assert_int_equal(recv(tunnel, hello, size, MSG_WAITALL), size);
+		} else {
+			say(tunnel, "220 hello");
+			expect_bytes(client, "220 hello");
+		}
+		exchange(client, tunnel);
+	}
+	proxy_bed_free(bed, 4);
+}
+
 static void refused(struct proxy_bed *bed, const char *answer)
 {
 	int client = dial(bed), tunnel = tunnel_accept(bed, client, "");
@@ -206,6 +276,31 @@ static void test_gateway_moves(void **state)
 	proxy_bed_free(bed, 1);
 }
 
+/* A gateway that limits its wait for a request hangs up during the peek. It is dialed again. */
+static void test_gateway_hangs_up(void **state)
+{
+	struct proxy_config config = proxy_bed_defaults;
+	struct proxy_bed *bed;
+	int client, tunnel;
+
+	(void)state;
+	config.peek_ms = 60000;
+	bed = proxy_bed_new(&config);
+	client = dial(bed);
+	tunnel = accept(bed->gateway, NULL, NULL);
+	say(tunnel, "HTTP/1.1 408 Request Timeout\r\n\r\n");
+	shutdown(tunnel, SHUT_WR);
+	/* The proxy has nothing to say to it. */
+	assert_false(asked_within(tunnel, 50));
+	say(client, "x");
+	expect_reset(tunnel);
+	tunnel = tunnel_accept(bed, client, "");
+	say(tunnel, "HTTP/1.1 200 OK\r\n\r\n");
+	expect_bytes(tunnel, "x");
+	exchange(client, tunnel);
+	proxy_bed_free(bed, 1);
+}
+
 static void test_client_gives_up(void **state)
 {
 	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
@@ -282,9 +377,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tunnel),
 		cmocka_unit_test(test_sni),
+		cmocka_unit_test(test_first_speaker),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_gateway_moves),
 		cmocka_unit_test(test_gateway_down_and_slow),
+		cmocka_unit_test(test_gateway_hangs_up),
 		cmocka_unit_test(test_client_gives_up),
 		cmocka_unit_test(test_reset_passes),
 		cmocka_unit_test(test_urgent),

@@ -55,6 +55,7 @@ static struct fixture *fixture_for(enum tunnel_protocol protocol, unsigned int p
 		.threads = 2,
 		.max_connections = 100,
 		.peek_ms = peek_ms,
+		.client_first_ms = 10 * peek_ms,
 		.connect_ms = 2000,
 		.answer_ms = 2000,
 		.sni_hint = true,

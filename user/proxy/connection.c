@@ -52,22 +52,55 @@ static void flow_expired(struct loop_timer *timer)
 	hooks->flow_update(hooks->context, &connection->flow);
 }
 
+uint16_t connection_port(const struct connection *connection)
+{
+	const struct sockaddr_storage *destination = &connection->flow.destination;
+
+	return ntohs(destination->ss_family == AF_INET6
+			     ? ((const struct sockaddr_in6 *)destination)->sin6_port
+			     : ((const struct sockaddr_in *)destination)->sin_port);
+}
+
+enum first_speaker connection_expects(const struct connection *connection)
+{
+	const struct worker *worker = connection->worker;
+
+	return first_speaker_expect(&worker->shared->speakers, connection_port(connection),
+				    loop_now(worker->loop));
+}
+
+void connection_first_speaker(struct connection *connection, enum first_speaker who)
+{
+	struct worker *worker = connection->worker;
+
+	first_speaker_learn(&worker->shared->speakers, connection_port(connection), who,
+			    loop_now(worker->loop));
+}
+
+/* The first bytes of a connection that was silent during the peek have passed. Unlike a ClientHello
+ * they do not prove that other clients of this port speak first, so they teach less. */
+static void first_bytes(struct connection *connection)
+{
+	const uint64_t *moved = connection->relay.moved;
+
+	connection->unheard = false;
+	if (moved[0] == 0)
+		connection_first_speaker(connection, FIRST_SPEAKER_SERVER);
+	else if (moved[1] == 0 && connection_expects(connection) == FIRST_SPEAKER_UNKNOWN)
+		connection_first_speaker(connection, FIRST_SPEAKER_CLIENT);
+}
+
 static void relay_progress(struct relay *relay)
 {
 	struct connection *connection = container_of(relay, struct connection, relay);
 	struct worker *worker = connection->worker;
 
 	flow_count(connection);
+	if (connection->unheard && !connection->intercept)
+		first_bytes(connection);
 	if (worker->shared->config.hooks.flow_update &&
 	    !loop_timer_running(&connection->flow_timer))
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
-}
-
-static uint16_t destination_port(const struct sockaddr_storage *destination)
-{
-	return ntohs(destination->ss_family == AF_INET6
-			     ? ((const struct sockaddr_in6 *)destination)->sin6_port
-			     : ((const struct sockaddr_in *)destination)->sin_port);
 }
 
 /* Steered packets never went to a loopback address: such a client has connected to the listener. */
@@ -123,7 +156,6 @@ static struct connection *connection_new(struct worker *worker, int fd,
 	connection->handshake = handshake_new(connection);
 	if (!connection->handshake)
 		return NULL;
-	connection->handshake->http = destination_port(&connection->flow.destination) == 80;
 	connection->worker = worker;
 	connection->flow.source = *source;
 	connection->flow.start = loop_now(worker->loop) * 1000000;

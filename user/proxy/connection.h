@@ -24,7 +24,6 @@ struct connection_handshake {
 	struct socket_address gateway; /* the one that was dialed */
 	unsigned int generation;       /* of it */
 	bool has_socket;	       /* the dial got one */
-	bool http;		       /* the destination's port is 80 */
 	struct loop_task redial;
 	struct peek peek;
 	struct exchange exchange; /* last: its buffers are not zeroed */
@@ -38,6 +37,7 @@ struct connection {
 	struct intercept *intercept;		/* NULL: bytes are relayed as they are */
 	struct relay relay;			/* side 0: application, 1: gateway */
 	struct flow flow;
+	bool unheard; /* nobody has spoken, and it is of interest who does first */
 	struct loop_timer flow_timer;
 	struct loop_release release;
 };
@@ -53,6 +53,13 @@ struct connection *connection_open(struct worker *worker, int fd,
 /* Dials the current gateway. Returns 0 or negative errno; handshake->has_socket tells whether it
  * was the socket that could not be made. */
 int connection_dial(struct connection *connection);
+
+/* Returns the destination's port, host byte order. */
+uint16_t connection_port(const struct connection *connection);
+
+/* Returns who is expected to speak first, and remembers for later connections who did. */
+enum first_speaker connection_expects(const struct connection *connection);
+void connection_first_speaker(struct connection *connection, enum first_speaker who);
 
 /* Resets an accepted socket that there is no room for. It was not counted in shared->live. */
 void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source);

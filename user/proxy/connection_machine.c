@@ -23,17 +23,27 @@ enum connection_action connection_step(struct connection_machine *machine,
 		if (state != CONNECTION_PEEK)
 			return CONNECTION_WAIT;
 		machine->state = machine->connected ? CONNECTION_ANSWER : CONNECTION_CONNECT;
-		return machine->connected ? CONNECTION_SEND : CONNECTION_WAIT;
+		if (machine->connected)
+			return CONNECTION_SEND;
+		return machine->lost ? CONNECTION_DIAL : CONNECTION_WAIT;
 	case CONNECTION_CONNECTED:
 		machine->connected = true;
 		if (state != CONNECTION_CONNECT)
 			return CONNECTION_WAIT;
 		machine->state = CONNECTION_ANSWER;
 		return CONNECTION_SEND;
+	case CONNECTION_LOST:
+		/* A gateway that limits the wait for a request is dialed anew once there is one. */
+		if (state == CONNECTION_PEEK) {
+			machine->connected = false;
+			machine->lost = true;
+		}
+		return CONNECTION_WAIT;
 	case CONNECTION_REDIAL:
 		if (state == CONNECTION_RELAY)
 			return CONNECTION_WAIT;
 		machine->connected = false;
+		machine->lost = false;
 		if (state == CONNECTION_ANSWER)
 			machine->state = CONNECTION_CONNECT;
 		return CONNECTION_DIAL;
@@ -88,6 +98,8 @@ static void peek_done(struct peek *peek, int error)
 	struct connection_handshake *handshake = container_of(peek, struct connection_handshake,
 							      peek);
 
+	if (peek->hints.hello)
+		connection_first_speaker(handshake->connection, FIRST_SPEAKER_CLIENT);
 	connection_handle(handshake->connection, error < 0 ? CONNECTION_FAILED : CONNECTION_PEEKED);
 }
 
@@ -144,8 +156,9 @@ static void dial_failed(struct connection *connection, int error)
 /* Watches the connected gateway while the client is still peeked at. */
 static void gateway_ready(struct loop_handler *side, uint32_t events)
 {
-	if (events & EPOLLERR)
-		not_connected(container_of(side, struct connection, relay.side[1]), -ECONNRESET);
+	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+		connection_handle(container_of(side, struct connection, relay.side[1]),
+				  CONNECTION_LOST);
 }
 
 static void dial_done(struct dial *dial, int error)
@@ -216,6 +229,9 @@ static void relay_pass(struct connection *connection)
 		connection_handle(connection, CONNECTION_FAILED);
 		return;
 	}
+	if (connection->intercept && peek->hints.hello)
+		connection_first_speaker(connection, FIRST_SPEAKER_CLIENT);
+	connection->unheard = worker->shared->config.sni_hint && peek->size == 0 && !peek->ended;
 	if (peek->ended)
 		relay_ended(&connection->relay, 0);
 	if (!connection->intercept)
@@ -277,26 +293,30 @@ static void redial(struct loop_task *task)
 /* Opens a connection that is counted in shared->live already, and starts its peek and its dial. */
 static void connection_start(struct worker *worker, int fd, const struct sockaddr_storage *source)
 {
-	bool tls = worker->shared->config.sni_hint;
+	const struct proxy_config *config = &worker->shared->config;
+	bool tls = config->sni_hint, http;
 	int error = 0;
 	struct connection *connection = connection_open(worker, fd, source, &error);
 	struct connection_handshake *handshake;
+	uint16_t port;
 
 	if (!connection)
 		return;
 	handshake = connection->handshake;
+	port = connection_port(connection);
+	http = config->host_80_only ? port == 80 : first_speaker_is_http(port);
 	handshake->peek.done = peek_done;
 	handshake->dial.done = dial_done;
 	handshake->exchange.done = exchange_done;
 	handshake->redial.run = redial;
 	connection->relay.finish = relay_finished;
-	if (!tls && !handshake->http)
+	if (!tls && !http)
 		connection_handle(connection, CONNECTION_NO_PEEK);
 	if (error < 0)
 		dial_failed(connection, error);
 	if (connection->machine.state != CONNECTION_DONE)
-		peek_start(&handshake->peek, worker, &connection->relay.side[0], tls,
-			   handshake->http);
+		peek_start(&handshake->peek, worker, &connection->relay.side[0], tls, http,
+			   connection_expects(connection) == FIRST_SPEAKER_CLIENT);
 }
 
 void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)

@@ -25,6 +25,7 @@ enum connection_event {
 	CONNECTION_NO_PEEK,   /* there are no hints to look for */
 	CONNECTION_PEEKED,    /* the hints are final, or the wait for them is over */
 	CONNECTION_CONNECTED, /* the gateway accepted */
+	CONNECTION_LOST,      /* the gateway hung up before it got a request */
 	CONNECTION_REDIAL,    /* there is another gateway now, and the old one knows no request */
 	CONNECTION_ACCEPTED,  /* the gateway answered 2xx */
 	CONNECTION_FAILED,    /* gateway or client failed, whatever the state */
@@ -44,7 +45,8 @@ enum connection_action {
 /* Zero-initialised at first: PEEK. */
 struct connection_machine {
 	enum connection_state state;
-	bool connected;
+	bool connected; /* to the gateway */
+	bool lost;	/* it hung up since; PEEK only */
 };
 
 #endif

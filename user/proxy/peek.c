@@ -63,15 +63,20 @@ static void peek_over(struct peek *peek, int error)
 	peek->done(peek, error);
 }
 
+static void peek_wait_long(struct peek *peek)
+{
+	peek->client_first = true;
+	loop_timer_start(peek->worker->loop, &peek->worker->client_first_class, &peek->timer);
+}
+
 static void peek_go_on(struct peek *peek)
 {
-	bool first = peek->size == 0;
 	int result = peek_read(peek);
 
 	if (result != 0)
 		peek_over(peek, result < 0 ? result : 0);
-	else if (first && peek->size > 0)
-		loop_timer_start(peek->worker->loop, &peek->worker->peek_total_class, &peek->timer);
+	else if (!peek->client_first && peek->size > 0)
+		peek_wait_long(peek);
 }
 
 static void peek_expired(struct loop_timer *timer)
@@ -90,7 +95,7 @@ static void peek_ready(struct loop_handler *side, uint32_t events)
 }
 
 void peek_start(struct peek *peek, struct worker *worker, struct loop_handler *side, bool tls,
-		bool http)
+		bool http, bool client_first)
 {
 	peek->worker = worker;
 	peek->side = side;
@@ -102,7 +107,10 @@ void peek_start(struct peek *peek, struct worker *worker, struct loop_handler *s
 	side->latched = EPOLLIN | EPOLLOUT;
 	if (!tls && !http)
 		return;
-	loop_timer_start(worker->loop, &worker->peek_class, &peek->timer);
+	if (client_first)
+		peek_wait_long(peek);
+	else
+		loop_timer_start(worker->loop, &worker->peek_class, &peek->timer);
 	peek_go_on(peek);
 }
 

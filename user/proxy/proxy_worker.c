@@ -14,9 +14,7 @@
 #include "proxy/dns_relay.h"
 
 #define WORKER_BACKLOG 4096
-/* A peek that got bytes, but not all that it needs, may last this many times peek_ms in all. */
-#define PEEK_TOTAL_FACTOR 10
-#define FLOW_MS		  1000
+#define FLOW_MS	       1000
 
 static const int families[WORKER_FAMILIES] = {AF_INET, AF_INET6};
 
@@ -159,8 +157,7 @@ int proxy_worker_open(struct worker *worker, struct worker_ports *ports)
 	}
 	dialer_init(&worker->dialer, worker->loop, config->connect_ms);
 	loop_timer_class_init(worker->loop, &worker->peek_class, config->peek_ms);
-	loop_timer_class_init(worker->loop, &worker->peek_total_class,
-			      config->peek_ms * PEEK_TOTAL_FACTOR);
+	loop_timer_class_init(worker->loop, &worker->client_first_class, config->client_first_ms);
 	loop_timer_class_init(worker->loop, &worker->answer_class, config->answer_ms);
 	loop_timer_class_init(worker->loop, &worker->flow_class, FLOW_MS);
 	loop_timer_class_init(worker->loop, &worker->drain_class, 0);

@@ -15,6 +15,7 @@
 #include "lib/complaint.h"
 #include "lib/list.h"
 #include "lib/socket_address.h"
+#include "proxy/first_speaker.h"
 #include "proxy/proxy_config.h"
 #include "stream/acceptor.h"
 #include "stream/dial.h"
@@ -67,6 +68,7 @@ struct worker_shared {
 	void (*drained)(struct worker_shared *shared);
 	struct complaint complaints[COMPLAINTS];
 	atomic_bool undeclared; /* it was logged that the gateway declares nothing */
+	struct first_speakers speakers;
 };
 
 struct worker_listener {
@@ -80,7 +82,7 @@ struct worker {
 	struct relay_pool *pool;
 	struct tls_relay_pool *tls; /* NULL: TLS is relayed as it is */
 	struct dialer dialer;
-	struct loop_timer_class peek_class, peek_total_class, answer_class, flow_class;
+	struct loop_timer_class peek_class, client_first_class, answer_class, flow_class;
 	struct socket_address gateway; /* this thread's copy */
 	unsigned int generation;
 	struct proxy_counters counters; /* other threads read them by atomic loads */

@@ -162,6 +162,15 @@ const struct option_entry sidecar_entries[] = {
 	 .default_text = "50",
 	 .help = "The wait for a client's first bytes. After it the gateway is asked without "
 		 "hints."},
+	{.name = "client-first-timeout",
+	 .argument = "MS",
+	 .type = OPTION_UNSIGNED,
+	 FIELD(client_first_ms),
+	 .minimum = 1,
+	 .maximum = 60000,
+	 .default_text = "5000",
+	 .help = "The same wait on ports where clients speak first (443, 80, ...), and for the rest "
+		 "of a ClientHello that has begun."},
 	{.name = "connect-timeout",
 	 .argument = "MS",
 	 .type = OPTION_UNSIGNED,

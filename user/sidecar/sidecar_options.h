@@ -44,6 +44,7 @@ struct sidecar_options {
 	unsigned int threads;
 	unsigned int max_connections;
 	unsigned int peek_ms;
+	unsigned int client_first_ms;
 	unsigned int connect_ms;
 	unsigned int answer_ms;
 	unsigned int drain_ms;

@@ -43,6 +43,7 @@ struct control_bed *control_bed_new(bool tls)
 	struct proxy_config proxy = {.threads = 1,
 				     .max_connections = 16,
 				     .peek_ms = 20,
+				     .client_first_ms = 200,
 				     .connect_ms = 2000,
 				     .answer_ms = 2000};
 	static const char *const everything[] = {"*"};

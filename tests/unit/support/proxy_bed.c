@@ -18,7 +18,8 @@
 const struct proxy_config proxy_bed_defaults = {
 	.threads = 2,
 	.max_connections = 100,
-	.peek_ms = 15, /* ten times that is below TCP_DELACK_MAX, see tunnel_accept() */
+	.peek_ms = 15,
+	.client_first_ms = 150, /* below TCP_DELACK_MAX, see tunnel_accept() */
 	.connect_ms = 2000,
 	.answer_ms = 2000,
 	.sni_hint = true,
