@@ -429,7 +429,7 @@ steered_still() {
 	[ "$(cat "$BED_DIR/agent.log" <(echo "$output") | grep -c $'\033')" = 0 ]
 }
 
-# 4. The instance lock
+# 4. Starts and stops that leave the application without a sidecar
 
 # squat [ARGUMENT...] - starts a program in the application's namespace that takes all of the lock that its rights
 # allow, and says what. The arguments are setpriv's.
@@ -483,6 +483,295 @@ time.sleep(60)'
 	echo "$output"
 	[ "$status" = 3 ]
 	[[ $output == *"another sidestep is running in this network namespace (process 0)"* ]]
+}
+
+# start_as HOW [ARGUMENT...] - starts a sidecar with own programs (bpf), a table (nft) or the agent's programs
+# (agent), and does not wait.
+start_as() {
+	local how=$1
+	shift
+	if [ "$how" = agent ]; then
+		bed_kill agent
+		bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar \
+			--datapath bpf --agent-wait 10000 --gateway "$BED_HOST:8080" "$@"
+		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+		return
+	fi
+	# shellcheck disable=SC2034
+	DATAPATH=$how
+	sidecar_spawn --gateway "$BED_HOST:8080" "$@"
+}
+
+live_as() { # HOW [ARGUMENT...]
+	start_as "$@"
+	bed_wait_line sidecar "interception is live .* $1" 15
+}
+
+# fails_as HOW MESSAGE [ARGUMENT...] - the start fails with this message, and says that the namespace stays closed.
+fails_as() {
+	local how=$1 message=$2
+	shift 2
+	start_as "$how" "$@"
+	run bed_wait_exit sidecar 15
+	bed_log sidecar
+	[ "$status" = 1 ]
+	bed_log sidecar | grep -q "$message"
+	bed_log sidecar | grep -q "the start failed: this network namespace stays closed"
+}
+
+# attempts - the application tries to get out, without a capability and with NET_RAW.
+attempts() {
+	local mode
+	run plain connect $VICTIM 80 --send hello --timeout 1
+	run plain connect $VICTIM 80 --send hello --bind-device eth0 --timeout 1
+	run plain connect $VICTIM6 80 --send hello --timeout 1
+	run plain udp $VICTIM 7777 --send direct --timeout 1
+	run plain udp $VICTIM6 7777 --send direct --timeout 1
+	run plain dns example.com A @1.1.1.1 --timeout 1
+	for mode in syn udp; do
+		run bed_exec app "$PEER" raw-send $VICTIM 80 --mode $mode
+		run bed_exec app "$PEER" packet-send $VICTIM 80 --mode $mode --device eth0
+	done
+}
+
+# nothing_gets_out - no attempt shows on the host's line to the world.
+nothing_gets_out() {
+	rm -f "$BED_DIR/closed-end"
+	watch closed $VICTIM $VICTIM6 1.1.1.1/32
+	attempts
+	[ "$(seen closed)" = 0 ]
+}
+
+# all_gets_out - the control: each attempt shows, so the bed sees them.
+all_gets_out() {
+	watch open $VICTIM $VICTIM6 1.1.1.1/32
+	attempts
+	[ "$(seen open)" -ge 10 ]
+}
+
+# hold_port - the application takes the control API's port.
+hold_port() {
+	port_is_free() { ! bed_listening app 39001; }
+	bed_until 5 port_is_free
+	bed_spawn app holder setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$PEER" serve 39001
+	bed_wait_line holder ready
+}
+
+CONTROL="--http-ingress-address 0.0.0.0:39001"
+
+guarded_start_fails() { # HOW
+	gateway
+	hold_port
+	warm
+	# shellcheck disable=SC2086 # words
+	fails_as "$1" "another program has the port" --guard-first $CONTROL
+	nothing_gets_out
+	# The bridge's hosts are reached as ever.
+	bed_spawn neighbour server "$PEER" serve 7000
+	bed_wait_line server ready
+	bed_kill holder
+	# The next start steers, and its end opens the namespace.
+	# shellcheck disable=SC2086
+	live_as "$1" $CONTROL
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	connect "$BED_NEIGHBOUR" 7000 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	bed_kill sidecar TERM
+	all_gets_out
+}
+
+@test "4: with --guard-first a start that fails leaves nothing out (own programs)" {
+	guarded_start_fails bpf
+}
+
+@test "4: with --guard-first a start that fails leaves nothing out (nftables)" {
+	guarded_start_fails nft
+}
+
+@test "4: the agent's programs stay where a sidecar failed to start" {
+	agent_needs
+	guarded_start_fails agent
+}
+
+@test "4: without --guard-first a first start that fails leaves the namespace as it was" {
+	hold_port
+	# shellcheck disable=SC2086
+	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" $CONTROL
+	echo "$output"
+	[ "$status" = 1 ]
+	warm
+	all_gets_out
+}
+
+# The application takes all ports from which the proxy's sockets could get theirs.
+ports_are_gone() { # HOW
+	bed_exec app sh -c 'echo 40000 40003 >/proc/sys/net/ipv4/ip_local_port_range'
+	bed_spawn app holder setpriv --bounding-set=-all --inh-caps=-all --no-new-privs python3 -c '
+import socket, time
+held = []
+for port in range(40000, 40004):
+    for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+        held.append(socket.socket(socket.AF_INET6, kind))
+        held[-1].bind(("::", port))
+        if kind == socket.SOCK_STREAM:
+            held[-1].listen()
+print("all ports", flush=True)
+time.sleep(60)'
+	bed_wait_line holder "all ports"
+	warm
+	fails_as "$1" "cannot" --guard-first
+	nothing_gets_out
+}
+
+@test "4: with --guard-first an application that holds all ports leaves nothing out (own programs)" {
+	ports_are_gone bpf
+}
+
+@test "4: with --guard-first an application that holds all ports leaves nothing out (nftables)" {
+	ports_are_gone nft
+}
+
+# Where the application shares /etc/hosts with the sidecar, it can remove the gateway's name.
+lost_gateway() { # HOW
+	warm
+	# shellcheck disable=SC2034
+	DATAPATH=$1
+	sidecar_spawn_lost() {
+		sidecar_spawn --http-egress-port 8080 "$@"
+		run bed_wait_exit sidecar 10
+		[ "$status" = 2 ]
+		bed_log sidecar | grep "no gateway address"
+	}
+	sidecar_spawn_lost
+	all_gets_out
+	sidecar_spawn_lost --guard-first
+	bed_log sidecar | grep "this network namespace stays closed"
+	nothing_gets_out
+}
+
+@test "4: with --guard-first a gateway that cannot be found leaves nothing out" {
+	! grep -q host.docker.internal /etc/hosts || skip "/etc/hosts of this machine names host.docker.internal"
+	lost_gateway bpf
+}
+
+@test "4: with --guard-first a gateway that cannot be found leaves nothing out (nftables)" {
+	! grep -q host.docker.internal /etc/hosts || skip "/etc/hosts of this machine names host.docker.internal"
+	lost_gateway nft
+}
+
+squatted_after_kill() { # HOW
+	gateway
+	warm
+	# shellcheck disable=SC2086
+	live_as "$1" $CONTROL
+	bed_kill sidecar KILL
+	hold_port
+	# shellcheck disable=SC2086
+	fails_as "$1" "another program has the port" $CONTROL
+	nothing_gets_out
+	# Again, because the traces are now those of a start that failed.
+	# shellcheck disable=SC2086
+	fails_as "$1" "another program has the port" $CONTROL
+	nothing_gets_out
+	bed_kill holder
+	# shellcheck disable=SC2086
+	live_as "$1" $CONTROL
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	bed_kill sidecar TERM
+	all_gets_out
+}
+
+@test "4: after SIGKILL a squatted control port leaves nothing out (own programs)" {
+	squatted_after_kill bpf
+}
+
+@test "4: after SIGKILL a squatted control port leaves nothing out (nftables)" {
+	squatted_after_kill nft
+}
+
+@test "4: after SIGKILL a squatted control port leaves nothing out (agent)" {
+	agent_needs
+	squatted_after_kill agent
+}
+
+stop_closes() { # HOW [ARGUMENT...]
+	local how=$1
+	shift
+	gateway
+	warm
+	live_as "$how" --on-exit closed "$@"
+	bed_kill sidecar TERM
+	bed_log sidecar | grep -q "stopped: this network namespace stays closed"
+	nothing_gets_out
+	live_as "$how" --on-exit closed "$@"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	bed_kill sidecar TERM
+	nothing_gets_out
+	live_as "$how"
+	bed_kill sidecar TERM
+	all_gets_out
+}
+
+@test "4: after SIGTERM with --on-exit closed nothing leaves, and the next start takes over (own programs)" {
+	stop_closes bpf
+}
+
+@test "4: after SIGTERM with --on-exit closed nothing leaves, and the next start takes over (nftables)" {
+	stop_closes nft
+}
+
+@test "4: after SIGTERM with --on-exit closed nothing leaves, and the next start takes over (agent)" {
+	agent_needs
+	stop_closes agent
+}
+
+# Most containers have no TUN device. Then the datapath alone keeps packets in, and lets out a published port's replies.
+stop_closes_without_tun() { # HOW
+	local rights=()
+	[ "$1" = bpf ] || rights=(setpriv "--bounding-set=-all,+net_admin" --inh-caps=-all)
+	gateway
+	warm
+	bed_spawn app server "$PEER" serve 7000
+	bed_wait_line server ready
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar unshare --mount sh -c 'mount --bind /dev/null /dev/net/tun && exec "$@"' sh \
+		"${rights[@]}" "$SIDESTEP" sidecar --datapath "${1/agent/bpf}" --agent-wait 10000 \
+		--gateway "$BED_HOST:8080" --udp pass --on-exit closed
+	[ "$1" != agent ] ||
+		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	bed_wait_line sidecar "interception is live" 15
+	bed_log sidecar | grep "no TUN device"
+	watch open $VICTIM
+	run plain udp $VICTIM 7777 --send direct --timeout 1
+	[ "$(seen open)" = 1 ]
+	bed_kill sidecar TERM
+	nothing_gets_out
+	bed_exec outside "$PEER" connect "$BED_APP" 7000 --send hello --half-close --read-all
+}
+
+@test "4: --on-exit closed without a TUN device, and after --udp pass (own programs)" {
+	stop_closes_without_tun bpf
+}
+
+@test "4: --on-exit closed without a TUN device, and after --udp pass (nftables)" {
+	stop_closes_without_tun nft
+}
+
+@test "4: --on-exit closed without a TUN device, and after --udp pass (agent)" {
+	agent_needs
+	stop_closes_without_tun agent
+}
+
+@test "4: bridge mode refuses --guard-first and --on-exit closed" {
+	local option
+	for option in --guard-first "--on-exit closed"; do
+		# shellcheck disable=SC2086
+		run bed_exec host "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" $option
+		echo "$output"
+		[ "$status" = 2 ]
+		[[ $output == *"do not go with --bridge"* ]]
+	done
 }
 
 # 5. Packets that pass for those of another flow

@@ -29,6 +29,7 @@ struct datapath_ops {
 	 * must be bypassed. */
 	bool gateway_by_address;
 	void (*free)(struct datapath *datapath);
+	void (*leave)(struct datapath *datapath);
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
 	int (*set_gateway)(struct datapath *datapath, const char *gateway);
 	int (*attach)(struct datapath *datapath);
@@ -62,6 +63,17 @@ static inline void datapath_free(struct datapath *datapath)
 {
 	if (datapath)
 		datapath->ops->free(datapath);
+}
+
+/*
+ * Frees, and leaves the namespace closed. Its programs or tables outlive the process and let
+ * out replies to connections from outside alone. The next datapath of the same kind replaces it.
+ * Not for bridge mode. NULL is allowed.
+ */
+static inline void datapath_leave(struct datapath *datapath)
+{
+	if (datapath)
+		datapath->ops->leave(datapath);
 }
 
 /*

@@ -340,10 +340,22 @@ static void agent_free(struct datapath *base)
 	datapath_agent_forget(base);
 }
 
+/* A session that ends without AGENT_DETACH leaves its programs. */
+static void agent_leave(struct datapath *base)
+{
+	struct datapath_agent *agent = self(base);
+
+	agent->udp_pass = false;
+	if (agent->start > 0)
+		(void)agent_set_gateway(base, "");
+	datapath_agent_forget(base);
+}
+
 static const struct datapath_ops ops = {
 	.name = "agent",
 	.gateway_by_address = true,
 	.free = agent_free,
+	.leave = agent_leave,
 	.set_listener = agent_set_listener,
 	.set_gateway = agent_set_gateway,
 	.attach = agent_attach,

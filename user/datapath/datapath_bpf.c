@@ -136,6 +136,24 @@ static void bpf_free(struct datapath *base)
 	free(datapath);
 }
 
+/* Filters keep the programs and their maps. `steer` ends with the process, so nobody takes steered
+ * connections. */
+static void bpf_leave(struct datapath *base)
+{
+	struct datapath_bpf *datapath = self(base);
+	unsigned int i;
+
+	datapath->config.udp_pass = false;
+	if (datapath->start > 0)
+		(void)bpf_set_gateway(base, "");
+	for (i = 0; i < datapath->device_count; i++) {
+		(void)programs_attach_leave(datapath->programs, &datapath->devices[i].ingress);
+		(void)programs_attach_leave(datapath->programs, &datapath->devices[i].egress);
+	}
+	(void)programs_attach_leave(datapath->programs, &datapath->fixed);
+	bpf_free(base);
+}
+
 static int bpf_bypass_set(struct datapath *base, const struct prefix *prefix,
 			  const struct sidestep_bypass *value)
 {
@@ -213,6 +231,7 @@ static void bpf_flow_close(struct datapath *base, const struct flow *flow)
 static const struct datapath_ops ops = {
 	.name = "bpf",
 	.free = bpf_free,
+	.leave = bpf_leave,
 	.set_listener = bpf_set_listener,
 	.set_gateway = bpf_set_gateway,
 	.attach = bpf_attach,

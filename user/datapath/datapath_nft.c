@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "datapath/datapath_nft_batch.h"
 #include "datapath/datapath_nft_bypass.h"
+#include "datapath/datapath_nft_own.h"
 #include "datapath/datapath_nft_rules.h"
 #include "datapath/datapath_nft_sets.h"
 #include "lib/log.h"
@@ -146,13 +146,8 @@ static int uninstall(struct datapath_nft *datapath)
 	return nft_batch_commit(datapath->socket, &batch, &datapath->failure);
 }
 
-static void nft_free(struct datapath *base)
+static void release(struct datapath_nft *datapath)
 {
-	struct datapath_nft *datapath = self(base);
-
-	if (datapath->attached && uninstall(datapath) < 0)
-		(void)nft_failure_log(&datapath->failure,
-				      "remove the nftables table inet sidestep");
 	nft_socket_close(datapath->socket);
 	(void)pthread_mutex_destroy(&datapath->lock);
 	free(datapath->bypass.items);
@@ -160,25 +155,20 @@ static void nft_free(struct datapath *base)
 	free(datapath);
 }
 
-/* Reads the socket's own address. Returns its port in host byte order, or negative errno. */
-static int local_address(int fd, struct sockaddr_storage *ret_address, socklen_t *ret_size)
+static void nft_free(struct datapath *base)
 {
-	const struct sockaddr_in6 *address6 = (const struct sockaddr_in6 *)ret_address;
-	const struct sockaddr_in *address4 = (const struct sockaddr_in *)ret_address;
+	struct datapath_nft *datapath = self(base);
 
-	memset(ret_address, 0, sizeof(*ret_address));
-	*ret_size = sizeof(*ret_address);
-	if (getsockname(fd, (struct sockaddr *)ret_address, ret_size) < 0)
-		return -errno;
-	return ntohs(ret_address->ss_family == AF_INET6 ? address6->sin6_port : address4->sin_port);
+	if (datapath->attached && uninstall(datapath) < 0)
+		(void)nft_failure_log(&datapath->failure,
+				      "remove the nftables table inet sidestep");
+	release(datapath);
 }
 
 static int nft_set_listener(struct datapath *base, enum sidestep_listener slot, int fd)
 {
 	struct datapath_nft *datapath = self(base);
-	struct sockaddr_storage address;
-	socklen_t size;
-	int port = local_address(fd, &address, &size);
+	int port = nft_own_port(fd);
 
 	if (port < 0)
 		return port;
@@ -211,6 +201,19 @@ static int nft_attach(struct datapath *base)
 				       "install the nftables table inet sidestep");
 	datapath->attached = true;
 	return 0;
+}
+
+/* The tables outlive the process. They are installed first if they are not there, or let UDP pass.
+ * Before it knows what to bypass, it leaves the namespace as it is. */
+static void nft_leave(struct datapath *base)
+{
+	struct datapath_nft *datapath = self(base);
+
+	if (datapath->bypass.count > 0 && (!datapath->attached || datapath->rules.udp_pass)) {
+		datapath->rules.udp_pass = false;
+		(void)nft_attach(base);
+	}
+	release(datapath);
 }
 
 static int nft_attach_device(struct datapath *base, uint32_t ifindex)
@@ -330,31 +333,6 @@ static int nft_commit(struct datapath *base)
 			 : 0;
 }
 
-/* Binds the socket to a port, which nobody else gets while the socket holds it. */
-static int claim_port(int fd, struct nft_own *ret_own)
-{
-	struct sockaddr_storage address;
-	int type, port, tries;
-	socklen_t size = sizeof(type);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
-		return -errno;
-	for (tries = 0; tries < 2; tries++) {
-		port = local_address(fd, &address, &size);
-		if (port < 0)
-			return port;
-		*ret_own = (struct nft_own) {
-			.protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP,
-			.port = (uint16_t)port,
-		};
-		if (port > 0)
-			return 0;
-		if (bind(fd, (const struct sockaddr *)&address, size) < 0)
-			return -errno;
-	}
-	return -EADDRINUSE;
-}
-
 /* Remembers the port of a socket that lives as long as the process. Returns 0, 1 where it is known
  * already, or -ENOSPC. */
 static int keep(struct datapath_nft *datapath, const struct nft_own *own)
@@ -393,7 +371,7 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 		if (nft_bypass_has(&datapath->bypass, address))
 			return 0;
 	}
-	error = claim_port(fd, &own);
+	error = nft_own_claim(fd, &own);
 	if (error == 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &datapath->rules.own_mark,
 				     sizeof(datapath->rules.own_mark)) < 0)
 		error = -errno;
@@ -424,6 +402,7 @@ static const struct datapath_ops nft_ops = {
 	.out_mark = OUT_MARK,
 	.gateway_by_address = true,
 	.free = nft_free,
+	.leave = nft_leave,
 	.set_listener = nft_set_listener,
 	.set_gateway = nft_set_gateway,
 	.attach = nft_attach,

@@ -156,6 +156,22 @@ void programs_attach_release(struct programs_attachment *attachment)
 	*attachment = (struct programs_attachment) {.kind = PROGRAMS_ATTACHMENT_NONE};
 }
 
+int programs_attach_leave(const struct programs *programs, struct programs_attachment *attachment)
+{
+	enum programs_program program = attachment->program;
+	int error = 0;
+
+	if (attachment->kind == PROGRAMS_ATTACHMENT_LINK) {
+		error = clsact_attach(attachment, programs->programs[program]);
+		(void)safe_close(attachment->link_fd);
+	}
+	*attachment = (struct programs_attachment) {.kind = PROGRAMS_ATTACHMENT_NONE};
+	if (error < 0 && error != -ENODEV)
+		return log_errno(error, "cannot leave the BPF program %s attached",
+				 programs_name(program));
+	return 0;
+}
+
 int programs_attach_update_link(const struct programs *programs, enum programs_program program,
 				int link_fd)
 {

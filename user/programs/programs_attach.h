@@ -44,6 +44,10 @@ int programs_attach_tcx(const struct programs *programs, enum programs_program p
 /* Removes our filter, whichever process attached it: the second half. */
 void programs_attach_remove_filter(enum programs_program program, uint32_t ifindex);
 
+/* Replaces a link by a filter, which outlives the process, and forgets the attachment. Returns 0 or
+ * a negative errno, logged: then nothing stays attached. */
+int programs_attach_leave(const struct programs *programs, struct programs_attachment *attachment);
+
 /* Detaches. Repeating it is harmless. */
 void programs_attach_release(struct programs_attachment *attachment);
 

@@ -7,7 +7,8 @@
 #include "sidecar/sidecar_options.h"
 
 /* Runs until SIGTERM or SIGINT. Returns 0 then, or negative errno, logged, when the start failed;
- * -EADDRINUSE: another instance is running in this network namespace. */
+ * -EADDRINUSE: another instance is running in this network namespace. @gateway may be NULL: the
+ * start closes the network namespace if it is told to, and fails with -EDESTADDRREQ. */
 int sidecar_run(const struct sidecar_options *options, const struct socket_address *gateway);
 
 #endif

@@ -33,6 +33,11 @@ static int check_bridge_mode(const struct sidecar_options *options)
 {
 	if (options->bridges.count == 0)
 		return 0;
+	if (options->guard_first || options->exit_closed) {
+		log_error("--guard-first and --on-exit closed do not go with --bridge: the host's "
+			  "network namespace is not closed");
+		return -EINVAL;
+	}
 	if (options->datapath == SIDECAR_MECHANISM_NFT) {
 		log_error("--datapath nft does not go with --bridge: bridge mode needs BPF");
 		return -EINVAL;
@@ -49,12 +54,17 @@ static int run(const struct sidecar_options *options)
 	struct socket_address gateway;
 	int error;
 
-	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0 ||
-	    sidecar_options_gateway(options, &gateway) < 0)
+	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0)
 		return STATUS_USAGE;
-	error = sidecar_run(options, &gateway);
+	/* The application may share /etc/hosts with this process. */
+	error = sidecar_options_gateway(options, &gateway);
+	if (error < 0 && !options->guard_first)
+		return STATUS_USAGE;
+	error = sidecar_run(options, error < 0 ? NULL : &gateway);
 	if (error == -EADDRINUSE)
 		return STATUS_BUSY;
+	if (error == -EDESTADDRREQ)
+		return STATUS_USAGE;
 	return error < 0 ? STATUS_FAILED : STATUS_OK;
 }
 

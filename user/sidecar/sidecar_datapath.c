@@ -168,13 +168,15 @@ void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidec
 	*datapath = (struct sidecar_datapath) {
 		.options = options,
 		.bridge = bridge,
-		.gateway = *gateway,
 		.netns_fd = -1,
 		.rendezvous_fd = -1,
 		.lock = PTHREAD_RWLOCK_INITIALIZER,
 		.gateway_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	(void)socket_address_format(gateway, datapath->gateway_text);
+	if (gateway) {
+		datapath->gateway = *gateway;
+		(void)socket_address_format(gateway, datapath->gateway_text);
+	}
 }
 
 int sidecar_datapath_open(struct sidecar_datapath *datapath)
@@ -184,16 +186,28 @@ int sidecar_datapath_open(struct sidecar_datapath *datapath)
 	if (error < 0)
 		return error;
 	datapath->gateway_bypassed = datapath->current->ops->gateway_by_address &&
-				     datapath->gateway.address.ss_family != AF_UNIX;
+				     (datapath->gateway.address.ss_family == AF_INET ||
+				      datapath->gateway.address.ss_family == AF_INET6);
 	return 0;
+}
+
+static void close_descriptors(struct sidecar_datapath *datapath)
+{
+	datapath->current = NULL;
+	datapath->rendezvous_fd = safe_close(datapath->rendezvous_fd);
+	datapath->netns_fd = safe_close(datapath->netns_fd);
 }
 
 void sidecar_datapath_close(struct sidecar_datapath *datapath)
 {
 	datapath_free(datapath->current);
-	datapath->current = NULL;
-	datapath->rendezvous_fd = safe_close(datapath->rendezvous_fd);
-	datapath->netns_fd = safe_close(datapath->netns_fd);
+	close_descriptors(datapath);
+}
+
+void sidecar_datapath_leave(struct sidecar_datapath *datapath)
+{
+	datapath_leave(datapath->current);
+	close_descriptors(datapath);
 }
 
 struct steering_way sidecar_datapath_way(const struct sidecar_datapath *datapath)

@@ -29,7 +29,7 @@ struct sidecar_datapath {
 	char gateway_text[SOCKET_ADDRESS_TEXT_MAX]; /* the latest gateway */
 };
 
-/* Needs no close before the open. */
+/* Needs no close before the open. @gateway: NULL: there is none, and nothing will be steered. */
 void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidecar_options *options,
 			   const struct bridge_netns *bridge, const struct socket_address *gateway);
 
@@ -37,8 +37,9 @@ void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidec
  * negative errno, logged. */
 int sidecar_datapath_open(struct sidecar_datapath *datapath);
 
-/* Removes what the datapath installed. Idempotent. */
+/* Removes what the datapath installed, or leaves it so that nothing gets out. Idempotent. */
 void sidecar_datapath_close(struct sidecar_datapath *datapath);
+void sidecar_datapath_leave(struct sidecar_datapath *datapath);
 
 /* Accepts the host's agent at the rendezvous and makes its datapath. Returns 0 or negative errno.
  */

@@ -18,6 +18,7 @@
 
 static const char *const udp_choices[] = {"deny", "pass", NULL};
 static const char *const protocol_choices[] = {"auto", "workerd", "connect", NULL};
+static const char *const exit_choices[] = {"open", "closed", NULL};
 static const char *const datapath_choices[] = {"auto", "bpf", "nft", NULL};
 
 const struct option_entry sidecar_entries[] = {
@@ -135,6 +136,19 @@ const struct option_entry sidecar_entries[] = {
 	 .type = OPTION_BOOL,
 	 FIELD(disable_ipv6),
 	 .help = "Answer IPv6 connections to the outside with an error, without interception."},
+	{.name = "guard-first",
+	 .type = OPTION_BOOL,
+	 FIELD(guard_first),
+	 .help = "Close the network namespace before all else, and leave it closed if the start "
+		 "fails. Where a sidecar was killed, failed or ended closed, this is always so."},
+	{.name = "on-exit",
+	 .argument = "open|closed",
+	 .type = OPTION_CHOICE,
+	 .choices = exit_choices,
+	 FIELD(exit_closed),
+	 .default_text = "open",
+	 .help = "The network namespace after SIGTERM. open: as without sidestep. closed: nothing "
+		 "gets out until sidestep runs again."},
 	{.section = "Limits",
 	 .name = "threads",
 	 .argument = "N",
@@ -235,7 +249,7 @@ static const struct option_example examples[] = {
 };
 
 static const struct option_status statuses[] = {
-	{STATUS_OK, "ended by SIGTERM or SIGINT, nothing left behind"},
+	{STATUS_OK, "ended by SIGTERM or SIGINT, as --on-exit says"},
 	{STATUS_FAILED, "could not start or keep running; the log has the reason"},
 	{STATUS_USAGE, "wrong command line"},
 	{STATUS_BUSY, "another instance is running in this network namespace"},

@@ -41,6 +41,8 @@ struct sidecar_options {
 	unsigned int datapath; /* enum sidecar_mechanism */
 	unsigned int agent_wait_ms;
 	bool disable_ipv6;
+	bool guard_first;
+	unsigned int exit_closed; /* 0: open, 1: closed */
 	unsigned int threads;
 	unsigned int max_connections;
 	unsigned int peek_ms;

@@ -22,6 +22,7 @@
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
 #include "sidecar/preflight.h"
+#include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_policy.h"
 #include "sidestep.h"
 #include "steering/steering.h"
@@ -94,6 +95,18 @@ static void close_anchor(struct sidecar *sidecar)
 	sidecar->anchor_fd = safe_close(sidecar->anchor_fd);
 }
 
+static void free_steering(struct sidecar *sidecar)
+{
+	steering_free(sidecar->steering);
+}
+
+/* The command line may name no gateway that can be found, which was logged. The namespace is closed
+ * by now if it has to be. */
+static int check_gateway(struct sidecar *sidecar)
+{
+	return sidecar->gateway ? 0 : -EDESTADDRREQ;
+}
+
 static int make_policy(struct sidecar *sidecar)
 {
 	return sidecar_policy_new(sidecar->options, &sidecar->policy);
@@ -120,14 +133,26 @@ static void free_authority(struct sidecar *sidecar)
 
 static int open_datapath(struct sidecar *sidecar)
 {
+	struct steering_way way;
+	int error;
+
 	sidecar_datapath_init(&sidecar->datapath, sidecar->options,
 			      sidecar->bridge_mode ? &sidecar->bridge : NULL, sidecar->gateway);
-	return sidecar_datapath_open(&sidecar->datapath);
+	error = sidecar_datapath_open(&sidecar->datapath);
+	if (error < 0)
+		return error;
+	sidecar->guarded |= sidecar->datapath.agent;
+	way = sidecar_datapath_way(&sidecar->datapath);
+	steering_set_datapath(sidecar->steering, sidecar->datapath.current, &way);
+	return 0;
 }
 
 static void close_datapath(struct sidecar *sidecar)
 {
-	sidecar_datapath_close(&sidecar->datapath);
+	if (sidecar_interception_stays_closed(sidecar))
+		sidecar_datapath_leave(&sidecar->datapath);
+	else
+		sidecar_datapath_close(&sidecar->datapath);
 }
 
 static unsigned int thread_count(const struct sidecar_options *options)
@@ -191,97 +216,6 @@ static int make_proxy(struct sidecar *sidecar)
 static void free_proxy(struct sidecar *sidecar)
 {
 	proxy_free(sidecar->proxy);
-}
-
-static int make_steering(struct sidecar *sidecar)
-{
-	const struct sidecar_options *options = sidecar->options;
-	struct datapath *datapath = sidecar->datapath.current;
-	struct steering_config config = {
-		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
-		.datapath = datapath,
-		.ipv6_refused = options->disable_ipv6,
-		.anchor_ifindex = sidecar->anchor_ifindex,
-	};
-	const struct steering_way way = sidecar_datapath_way(&sidecar->datapath);
-	_cleanup_free_ struct prefix *prefixes = NULL;
-	int error;
-
-	prefixes = calloc(options->bypass.count + 1, sizeof(*prefixes));
-	if (!prefixes)
-		return -ENOMEM;
-	if (options->bypass.count)
-		memcpy(prefixes, options->bypass.values, options->bypass.count * sizeof(*prefixes));
-	config.options = prefixes;
-	config.option_count = options->bypass.count;
-	if (options->docker_gateway_cidr.given)
-		prefixes[config.option_count++] = options->docker_gateway_cidr.prefix;
-	error = steering_new(&config, &sidecar->steering);
-	if (error < 0)
-		return error;
-	steering_set_datapath(sidecar->steering, datapath, &way);
-	sidecar->takeover = (struct sidecar_takeover) {
-		.datapath = &sidecar->datapath,
-		.steering = sidecar->steering,
-		.proxy = sidecar->proxy,
-	};
-	return steering_set_bridges(sidecar->steering, options->bridges.values,
-				    options->bridges.count);
-}
-
-static void free_steering(struct sidecar *sidecar)
-{
-	steering_free(sidecar->steering);
-}
-
-/* Fills the maps and attaches devices. Tries without CAP_BPF first: if that works (Linux 5.19 and
- * newer), the capability goes for good. Returns in *@ret_dropped whether it does. */
-static int prepare_steering(struct sidecar *sidecar, bool *ret_dropped)
-{
-	int error;
-
-	*ret_dropped = privileges_set_bpf(false) == 0;
-	error = steering_prepare(sidecar->steering);
-	if (error != -EPERM || !*ret_dropped)
-		return error;
-	log_info("this kernel wants CAP_BPF at run time: keeping it");
-	*ret_dropped = false;
-	(void)privileges_set_bpf(true);
-	return steering_prepare(sidecar->steering);
-}
-
-/*
- * Steers from here on. In sidecar mode: first maps and devices, then the older connections, then
- * the programs that judge by the maps, and routes last. In bridge mode the programs come first,
- * because the proxy's own namespace has no traffic yet.
- */
-static int intercept(struct sidecar *sidecar)
-{
-	struct datapath *datapath = sidecar->datapath.current;
-	bool dropped;
-	int error;
-
-	error = sidecar->bridge_mode ? datapath_attach(datapath) : 0;
-	if (error < 0)
-		return error;
-	error = prepare_steering(sidecar, &dropped);
-	if (error < 0)
-		return error;
-	sidecar_datapath_seed(&sidecar->datapath, sidecar->steering);
-	if (!sidecar->bridge_mode)
-		error = datapath_attach(datapath);
-	if (error < 0)
-		error = sidecar_takeover_await(&sidecar->takeover, error);
-	if (error == 0)
-		error = steering_sync(sidecar->steering);
-	return error < 0 ? error : privileges_drop(!dropped);
-}
-
-/* After a failed start a killed predecessor's routes stay, because they let nothing out. */
-static void end_interception(struct sidecar *sidecar)
-{
-	if (!sidecar->bridge_mode && (sidecar->live || !steering_inherited(sidecar->steering)))
-		steering_clear(sidecar->steering);
 }
 
 static int start_proxy(struct sidecar *sidecar)
@@ -364,8 +298,7 @@ static int start_control(struct sidecar *sidecar)
 	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sidecar->gateway_fd < 0)
 		return log_errno(-errno, "cannot make an eventfd");
-	/* -EADDRINUSE would mean another instance, but here it is another program's port. */
-	return control_new(&config, &sidecar->control) < 0 ? -EIO : 0;
+	return control_new(&config, &sidecar->control);
 }
 
 static void stop_control(struct sidecar *sidecar)
@@ -376,25 +309,29 @@ static void stop_control(struct sidecar *sidecar)
 
 /*
  * The steps of the start, in an order in which no traffic passes unintercepted. They are undone in
- * reverse. A stop must cope with a start that failed halfway. The control API comes last, because a
+ * reverse. A stop must cope with a start that failed halfway. Nothing in front of the guard can be
+ * made to fail by an application without CAP_NET_ADMIN. The control API comes last, because a
  * client that gets an answer relies on everything else.
  */
 static const struct {
 	const char *name;
 	int (*start)(struct sidecar *sidecar); /* 0 or negative errno, logged */
-	void (*stop)(struct sidecar *sidecar);
+	void (*stop)(struct sidecar *sidecar); /* NULL: nothing to undo */
 } steps[] = {
 	{"signals", open_signals, close_signals},
 	{"instance lock", take_lock, release_lock},
 	{"monitor", open_monitor, close_monitor},
 	{"bridge namespace", open_bridge, close_bridge},
 	{"anchor", open_anchor, close_anchor},
+	{"steering", sidecar_interception_new, free_steering},
+	{"guard", sidecar_interception_close, NULL},
 	{"DNS policy", make_policy, free_policy},
 	{"TLS authority", make_authority, free_authority},
 	{"datapath", open_datapath, close_datapath},
+	{"guard of devices", sidecar_interception_guard_devices, sidecar_interception_end},
+	{"gateway", check_gateway, NULL},
 	{"proxy", make_proxy, free_proxy},
-	{"steering", make_steering, free_steering},
-	{"interception", intercept, end_interception},
+	{"interception", sidecar_interception_start, NULL},
 	{"proxy threads", start_proxy, drain_proxy},
 	{"Docker", start_docker, stop_docker},
 	{"preflight", start_preflight, stop_preflight},
@@ -439,6 +376,9 @@ int sidecar_steps_start(struct sidecar *sidecar)
 	for (i = 0; i < ARRAY_SIZE(steps); i++) {
 		sidecar->steps_begun = i + 1;
 		error = steps[i].start(sidecar);
+		/* Another instance has the lock. Behind it, another program has a port. */
+		if (error == -EADDRINUSE && sidecar->lock_fd >= 0)
+			return -EIO;
 		if (error < 0)
 			return error;
 		log_debug("start: %s after %.1f ms", steps[i].name,
@@ -457,6 +397,18 @@ int sidecar_steps_start(struct sidecar *sidecar)
 
 void sidecar_steps_stop(struct sidecar *sidecar)
 {
-	while (sidecar->steps_begun > 0)
-		steps[--sidecar->steps_begun].stop(sidecar);
+	bool closed = sidecar_interception_stays_closed(sidecar);
+
+	while (sidecar->steps_begun > 0) {
+		sidecar->steps_begun--;
+		if (steps[sidecar->steps_begun].stop)
+			steps[sidecar->steps_begun].stop(sidecar);
+	}
+	if (closed && sidecar->live)
+		log_info(
+			"stopped: this network namespace stays closed until sidestep runs in it again");
+	else if (closed)
+		log_error(
+			"the start failed: this network namespace stays closed until a start succeeds. "
+			"To open it, stop that sidecar without --on-exit closed");
 }

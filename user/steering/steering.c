@@ -15,6 +15,7 @@
 
 struct steering {
 	struct steering_config config;
+	struct datapath *datapath; /* NULL: none yet */
 	struct netlink *netlink;
 	struct steering_way way;
 	struct prefix *options;
@@ -131,9 +132,9 @@ void steering_set_datapath(struct steering *steering, struct datapath *datapath,
 			   const struct steering_way *way)
 {
 	steering->way = *way;
-	if (steering->config.datapath == datapath)
+	if (steering->datapath == datapath)
 		return;
-	steering->config.datapath = datapath;
+	steering->datapath = datapath;
 	steering_repeat(steering);
 }
 
@@ -186,13 +187,14 @@ static struct steering_change change_to(struct steering *steering, const struct 
 {
 	return (struct steering_change) {
 		.mode = steering->config.mode,
-		.datapath = steering->config.datapath,
+		.datapath = steering->datapath,
 		.netlink = steering->netlink,
 		.settings = &steering->settings,
 		.snapshot = snapshot,
 		.applied = &steering->applied,
 		.doubtful = &steering->doubtful,
 		.wanted = wanted,
+		.inherited = steering->inherited,
 	};
 }
 
@@ -218,7 +220,7 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	if (steering->config.mode == SIDESTEP_MODE_SIDECAR)
 		device_settings_enlarge_loopback(&steering->settings, steering->netlink,
 						 snapshot.links.items, snapshot.links.count,
-						 snapshot.rules.count > 0);
+						 steering->inherited);
 	change = change_to(steering, &snapshot, &wanted);
 	error = steering_apply(&change, last);
 	snapshot_release(&snapshot);
@@ -245,6 +247,32 @@ int steering_sync(struct steering *steering)
 	return sync_until(steering, PLAN_LAYERS - 1);
 }
 
+int steering_close(struct steering *steering, bool always)
+{
+	struct steering_change change;
+	struct plan_input input;
+	struct snapshot snapshot;
+	struct plan wanted;
+	int error;
+
+	error = look(steering, &snapshot);
+	if (error < 0)
+		return error;
+	if (!always && !steering->inherited) {
+		snapshot_release(&snapshot);
+		return 0;
+	}
+	input = input_of(steering, &snapshot);
+	error = plan_make(&input, &wanted);
+	if (error == 0) {
+		change = change_to(steering, &snapshot, &wanted);
+		error = steering_apply_closed(&change);
+		plan_release(&wanted);
+	}
+	snapshot_release(&snapshot);
+	return error < 0 ? error : 1;
+}
+
 static bool is_bypassed(const struct steering *steering, const uint8_t address[16])
 {
 	const struct plan_list *list = &steering->applied.lists[PLAN_BYPASS];
@@ -261,12 +289,7 @@ bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_
 {
 	return is_bypassed(steering, key->local_address) &&
 	       !is_bypassed(steering, key->remote_address) &&
-	       datapath_inbound_add(steering->config.datapath, key) == 0;
-}
-
-bool steering_inherited(const struct steering *steering)
-{
-	return steering->inherited;
+	       datapath_inbound_add(steering->datapath, key) == 0;
 }
 
 void steering_clear(struct steering *steering)

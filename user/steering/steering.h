@@ -17,15 +17,23 @@ struct steering;
 
 struct steering_config {
 	enum sidestep_mode mode;
-	struct datapath *datapath;    /* stays the caller's */
 	const struct prefix *options; /* --bypass and --docker-gateway-cidr; copied */
 	size_t option_count;
 	bool ipv6_refused;
 	unsigned int anchor_ifindex; /* see struct plan_input */
 };
 
-/* Changes nothing in the namespace. Returns 0 or negative errno, logged. */
+/* Changes nothing in the namespace, and has no datapath yet. Returns 0 or negative errno, logged.
+ */
 int steering_new(const struct steering_config *config, struct steering **ret_steering);
+
+/*
+ * Closes the namespace before there is a datapath: leads all connections but those to bypassed
+ * subnets to lo, where nobody takes them. It only adds routes and rules, as a killed predecessor
+ * leaves them. Unless @always, it does so only where a predecessor left rules of ours. Sidecar mode
+ * only. Returns 1: closed, 0: there was no predecessor, or a negative errno, logged.
+ */
+int steering_close(struct steering *steering, bool always);
 
 /* Sets the subnets of Docker's networks; copied. They take effect with the next steering_sync().
  * Returns 0 or -ENOMEM. */
@@ -70,10 +78,6 @@ void steering_repeat(struct steering *steering);
 
 /* Returns how many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
-
-/* Whether a predecessor left rules of ours, probably because it was killed. Valid after the first
- * sync or prepare. */
-bool steering_inherited(const struct steering *steering);
 
 /* Removes all of sidestep's routes and rules from the namespace, and restores its devices. */
 void steering_clear(struct steering *steering);

@@ -67,7 +67,7 @@ static int add_device(const struct steering_change *change, const void *item)
 
 	if (error == 0 && change->mode == SIDESTEP_MODE_SIDECAR && link) {
 		error = device_settings_relax(change->settings, change->netlink, link,
-					      change->snapshot->rules.count > 0);
+					      change->inherited);
 		if (error < 0 && error != -ENODEV)
 			return log_errno(error, "cannot relax the source validation of device %u",
 					 ifindex);
@@ -193,6 +193,14 @@ int steering_apply(const struct steering_change *change, enum plan_layer last)
 	}
 	error = datapath_commit(change->datapath);
 	return first_error < 0 ? first_error : error;
+}
+
+int steering_apply_closed(const struct steering_change *change)
+{
+	int error = add_layer(change, PLAN_ROUTE);
+
+	/* A rule must not lead to a table that lacks its routes. */
+	return error < 0 ? error : add_layer(change, PLAN_RULE);
 }
 
 /* Lets go of the gateways that add_egress() made the kernel keep resolved. */

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/sidecar_interception.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/privileges.h"
+#include "lib/util.h"
+#include "steering/steering.h"
+
+int sidecar_interception_new(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+	struct steering_config config = {
+		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
+		.ipv6_refused = options->disable_ipv6,
+		.anchor_ifindex = sidecar->anchor_ifindex,
+	};
+	_cleanup_free_ struct prefix *prefixes = NULL;
+	int error;
+
+	prefixes = calloc(options->bypass.count + 1, sizeof(*prefixes));
+	if (!prefixes)
+		return -ENOMEM;
+	if (options->bypass.count)
+		memcpy(prefixes, options->bypass.values, options->bypass.count * sizeof(*prefixes));
+	config.options = prefixes;
+	config.option_count = options->bypass.count;
+	if (options->docker_gateway_cidr.given)
+		prefixes[config.option_count++] = options->docker_gateway_cidr.prefix;
+	error = steering_new(&config, &sidecar->steering);
+	if (error < 0)
+		return error;
+	return steering_set_bridges(sidecar->steering, options->bridges.values,
+				    options->bridges.count);
+}
+
+int sidecar_interception_close(struct sidecar *sidecar)
+{
+	int closed;
+
+	if (sidecar->bridge_mode)
+		return 0;
+	sidecar->guarded = sidecar->options->guard_first;
+	closed = steering_close(sidecar->steering, sidecar->guarded);
+	if (closed > 0)
+		sidecar->guarded = true;
+	return closed < 0 ? closed : 0;
+}
+
+/* Fills the maps and attaches devices. Tries without CAP_BPF first: if that works (Linux 5.19 and
+ * newer), the capability goes for good. */
+static int prepare_steering(struct sidecar *sidecar)
+{
+	int error;
+
+	sidecar->bpf_dropped = privileges_set_bpf(false) == 0;
+	error = steering_prepare(sidecar->steering);
+	if (error != -EPERM || !sidecar->bpf_dropped)
+		return error;
+	log_info("this kernel wants CAP_BPF at run time: keeping it");
+	sidecar->bpf_dropped = false;
+	(void)privileges_set_bpf(true);
+	return steering_prepare(sidecar->steering);
+}
+
+int sidecar_interception_guard_devices(struct sidecar *sidecar)
+{
+	return sidecar->bridge_mode ? 0 : prepare_steering(sidecar);
+}
+
+int sidecar_interception_start(struct sidecar *sidecar)
+{
+	struct datapath *datapath = sidecar->datapath.current;
+	int error = 0;
+
+	sidecar->takeover = (struct sidecar_takeover) {
+		.datapath = &sidecar->datapath,
+		.steering = sidecar->steering,
+		.proxy = sidecar->proxy,
+	};
+	if (sidecar->bridge_mode) {
+		error = datapath_attach(datapath);
+		if (error == 0)
+			error = prepare_steering(sidecar);
+		if (error < 0)
+			return error;
+	}
+	sidecar_datapath_seed(&sidecar->datapath, sidecar->steering);
+	if (!sidecar->bridge_mode)
+		error = datapath_attach(datapath);
+	if (error < 0)
+		error = sidecar_takeover_await(&sidecar->takeover, error);
+	if (error == 0)
+		error = steering_sync(sidecar->steering);
+	return error < 0 ? error : privileges_drop(!sidecar->bpf_dropped);
+}
+
+bool sidecar_interception_stays_closed(const struct sidecar *sidecar)
+{
+	return sidecar->live ? sidecar->options->exit_closed : sidecar->guarded;
+}
+
+void sidecar_interception_end(struct sidecar *sidecar)
+{
+	if (!sidecar->bridge_mode && !sidecar_interception_stays_closed(sidecar))
+		steering_clear(sidecar->steering);
+}
