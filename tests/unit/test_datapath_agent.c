@@ -32,13 +32,20 @@ static int begin(void **state)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	agent = pair[0];
-	return datapath_agent_new(pair[1], false, LIMIT_MS, &datapath);
+	return datapath_agent_new(pair[1], true, LIMIT_MS, &datapath);
 }
 
 static int end(void **state)
 {
 	(void)state;
 	datapath_agent_forget(datapath);
+	return close(agent);
+}
+
+/* For tests that free the datapath. */
+static int end_left(void **state)
+{
+	(void)state;
 	return close(agent);
 }
 
@@ -173,6 +180,23 @@ static void test_the_end_does_not_wait_for_an_agent_that_hangs(void **state)
 	(void)close(agent);
 }
 
+static void test_leaving_detaches_nothing_and_ends_udp_pass(void **state)
+{
+	struct agent_request request;
+	int fd;
+
+	(void)state;
+	assert_int_equal(datapath_set_gateway(datapath, "unix:/gateway"), 0);
+	assert_said(AGENT_NAMESPACE, 0, false);
+	datapath_leave(datapath);
+	assert_int_equal(rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT),
+			 sizeof(request));
+	assert_int_equal(request.type, AGENT_NAMESPACE);
+	assert_int_equal(request.namespace.udp_pass, 0);
+	assert_int_equal(rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT),
+			 -EPIPE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +206,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_reply_that_does_not_come, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_queue_that_stays_full, begin, end),
 		cmocka_unit_test(test_the_end_does_not_wait_for_an_agent_that_hangs),
+		cmocka_unit_test_setup_teardown(test_leaving_detaches_nothing_and_ends_udp_pass,
+						begin, end_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
