@@ -16,7 +16,51 @@ enum judge_place {
 	AT_LO,	   /* steers packets that sockets of this namespace sent */
 	AT_DEVICE, /* the guard: drops the packets that should have been steered */
 	AT_BRIDGE, /* steers packets that containers sent */
+	AT_HOST,   /* the outer guard, at the host's end of a container's veth */
 };
+
+/* Is it the outer guard? Only the agent's programs have one, and others are loaded faster without.
+ */
+static __always_inline int at_host(__u32 place)
+{
+#ifdef SIDESTEP_SHARED
+	return place == AT_HOST;
+#else
+	(void)place;
+	return 0;
+#endif
+}
+
+/*
+ * The owner of the socket that sends @skb, as far as @place may believe it. Outside, the proxy is
+ * recognised by its DNS queries alone. An application with rights can rewrite the destination of
+ * its other packets, and the gateway is bypassed by its address there.
+ */
+static __always_inline __u32 owner_at(struct __sk_buff *skb, __u32 place, __u8 protocol,
+				      __u16 destination_port)
+{
+	__u32 owner;
+
+	if (place == AT_BRIDGE)
+		return SIDESTEP_OWNER_NONE;
+	if (!at_host(place))
+		return owner_of_sender(skb);
+	owner = owner_seen_outside(skb);
+	if (owner == SIDESTEP_OWNER_PROXY &&
+	    (protocol != IPPROTO_UDP || destination_port != SIDESTEP_DNS_PORT))
+		return SIDESTEP_OWNER_NONE;
+	return owner;
+}
+
+/* The map `inbound` knows the flow of @skb: from now on its socket itself remembers, even if the
+ * LRU map drops the entry. */
+static __always_inline void remember_inbound(struct __sk_buff *skb, __u32 place)
+{
+	if (at_host(place))
+		owner_set_outer(skb, 1);
+	else if (place != AT_BRIDGE)
+		owner_set_sender(skb, SIDESTEP_OWNER_INBOUND);
+}
 
 /* Is --udp pass set in this namespace? */
 static __always_inline int udp_may_pass(__u32 netns)
@@ -36,8 +80,7 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 
 	if (!packet)
 		return SIDESTEP_DENY_MALFORMED;
-	if (place != AT_BRIDGE)
-		in.owner = owner_of_sender(skb);
+	in.owner = owner_at(skb, place, packet->protocol, packet->destination_port);
 	in.destination_bypass = bypass_sources(bypass_lookup(netns, packet, packet->destination));
 	in.destination_port = packet->destination_port;
 	in.protocol = packet->protocol;
@@ -53,9 +96,11 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 		if (in.protocol == IPPROTO_UDP)
 			in.udp_pass = udp_may_pass(netns);
 	}
-	/* From now on the socket itself remembers, even if the LRU map drops the entry. */
-	if (in.inbound && place != AT_BRIDGE && in.protocol == IPPROTO_TCP)
-		owner_set_sender(skb, SIDESTEP_OWNER_INBOUND);
+	if (in.inbound && in.protocol == IPPROTO_TCP)
+		remember_inbound(skb, place);
+	/* The accepted socket was disconnected, and connects again. */
+	if (at_host(place) && in.opening && in.owner == SIDESTEP_OWNER_INBOUND)
+		owner_set_outer(skb, 0);
 	verdict = sidestep_decide(&in);
 	if (verdict == SIDESTEP_STEER_TCP && in.opening && place != AT_DEVICE &&
 	    inbound_forget(flow_outward(netns, packet)) < 0)
@@ -69,7 +114,7 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 /*
  * The verdict on most outgoing packets, at little cost; judge() would give the same. Returns
  * ASK_FURTHER where neither the addresses nor a plain TCP header suffice, and for the first reply
- * that a socket sends. At a device it also does so where the map `inbound` decides.
+ * that a socket sends. A guard also does so where the map `inbound` decides.
  */
 static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enum judge_place place)
 {
@@ -90,10 +135,13 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.protocol != IPPROTO_TCP ||
 	    plain.later_fragment)
 		return ASK_FURTHER;
-	in.owner = place == AT_BRIDGE ? SIDESTEP_OWNER_NONE : owner_of_sender(skb);
+	in.owner = owner_at(skb, place, plain.protocol, plain.destination_port);
 	if (in.owner == SIDESTEP_OWNER_NONE) {
-		/* For a reply, judge() also marks the socket. */
-		if (place == AT_DEVICE ? !plain.opening : inbound_known_plain(netns, &pair, &plain))
+		/* For a reply, judge() also marks the socket. Outside, it forgets the flow of a
+		 * SYN. */
+		if (at_host(place) ||
+		    (place == AT_DEVICE ? !plain.opening
+					: inbound_known_plain(netns, &pair, &plain)))
 			return ASK_FURTHER;
 	} else if (in.owner == SIDESTEP_OWNER_INBOUND && plain.opening) {
 		return ASK_FURTHER;

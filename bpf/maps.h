@@ -69,7 +69,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SIDESTEP_MAX_NAMESPACES);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES * 2); /* each with its outer guard */
 	__type(key, __u32);
 	__type(value, struct sidestep_namespace);
 } namespaces SEC(".maps");
@@ -78,7 +78,7 @@ struct {
 #ifdef SIDESTEP_SHARED
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, SIDESTEP_MAX_NAMESPACES);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES * 2);
 #else
 	/* One namespace only. The kernel inlines an array's lookup; a hash takes several calls. */
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -2,7 +2,69 @@
 /*
  * Compiles the programs of sidestep.bpf.c for the agent, where one load serves any number of
  * namespaces. A constant does not switch between the two: without CAP_PERFMON the verifier would
- * follow both branches.
+ * follow both branches. The outer guard is the agent's alone.
+ *
+ * The outer guard stands at the host's end of each veth that leads into a served namespace. Nothing
+ * in that namespace reaches it, whatever rights it has. A packet keeps its socket on its way
+ * through a veth (skb_scrub_packet(), net/core/skbuff.c), and so the proxy's mark.
+ *   - host_ingress (TC, ingress of the host's end) drops what did not pass the namespace's own
+ *     programs, and what passed them by facts that an application with rights can make.
+ *   - host_egress (TC, egress of the host's end) records inbound flows for it.
  */
 #define SIDESTEP_SHARED
 #include "sidestep.bpf.c"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SIDESTEP_MAX_NAMESPACES * 4);
+	__type(key, __u32);
+	__type(value, struct sidestep_outer);
+} outer SEC(".maps");
+
+/* Returns the number that the guard's map entries have, or 0: the device is not known. */
+static __always_inline __u32 outer_number(const struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	const struct sidestep_outer *end = bpf_map_lookup_elem(&outer, &ifindex);
+
+	return end ? end->netns : 0;
+}
+
+SEC("tc")
+int host_ingress(struct __sk_buff *skb)
+{
+	__u32 number = outer_number(skb), verdict;
+
+	/* The host's VLANs are none of the container's networks. */
+	verdict = skb->vlan_present ? SIDESTEP_DENY_PROTOCOL : judge_frame(skb, number, AT_HOST);
+	switch (verdict) {
+	case SIDESTEP_BRIDGE:
+		count_bridge(number);
+		return TC_NEXT;
+	case SIDESTEP_LINK:
+	case SIDESTEP_REPLY:
+	case SIDESTEP_OWN:
+	case SIDESTEP_PASS_UDP:
+		count(number, verdict);
+		return TC_NEXT;
+	}
+	count(number, verdict);
+	count(number, SIDESTEP_GUARD_DROPS);
+	return TC_ACT_SHOT;
+}
+
+SEC("tc")
+int host_egress(struct __sk_buff *skb)
+{
+	__u32 number = outer_number(skb);
+	struct packet *packet;
+
+	if (inbound_ignores(skb, number) || packet_read(skb) != PACKET_IP)
+		return TC_NEXT;
+	packet = packet_scratch(PACKET_FRAME);
+	if (packet)
+		inbound_record(skb, number, packet, bypass_lookup(number, packet, packet->source),
+			       0);
+	return TC_NEXT;
+}

@@ -15,7 +15,7 @@
 #endif
 
 /* Each incompatible change of anything below raises it. The map `info` holds it. */
-#define SIDESTEP_ABI_VERSION 6
+#define SIDESTEP_ABI_VERSION 7
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace and family */
 #define SIDESTEP_MAX_ROUTES	4096 /* the same */
@@ -29,9 +29,16 @@
 
 /*
  * A network namespace is identified by its cookie (SO_NETNS_COOKIE, Linux 5.14; older kernels:
- * always 1). The kernel never reuses one. Cookies count up from 1, so 32 bits cover four billion
- * namespaces per boot; the loader rejects a larger cookie.
+ * always 1). The kernel never reuses one. Cookies count up from 1, so 31 bits cover two billion
+ * namespaces per boot; the loader rejects a larger cookie. The highest bit is free for
+ * SIDESTEP_OUTER.
  */
+
+/*
+ * The outer guard of a namespace has entries of its own in the maps, under the namespace's number
+ * with this bit set. They hold no fact that the namespace's application could have made.
+ */
+#define SIDESTEP_OUTER 0x80000000U
 
 /* The verdict on a packet: its fate and the reason. Each is also a counter (struct
  * sidestep_counters). */
@@ -168,6 +175,9 @@ enum sidestep_owner {
 
 struct sidestep_owner_value {
 	__u32 owner; /* enum sidestep_owner */
+	/* 1: accepted from outside, as the outer guard has seen. The namespace's own programs say
+	 * so by SIDESTEP_OWNER_INBOUND, also of a device that the application has made. */
+	__u32 outer_inbound;
 };
 
 /* Key of the sockhash `listeners`. */
@@ -190,6 +200,7 @@ enum sidestep_listener {
 enum sidestep_mode {
 	SIDESTEP_MODE_SIDECAR,
 	SIDESTEP_MODE_BRIDGE,
+	SIDESTEP_MODE_OUTER, /* the outer guard of a namespace in sidecar mode */
 };
 
 /* The one entry of the map `generation`. */
@@ -217,6 +228,13 @@ struct sidestep_namespace {
 	char gateway[128]; /* IP:PORT, [IPv6]:PORT or unix:/PATH */
 };
 
+/* Value of the hash `outer`. The key is the index of a host's device, a veth that leads into the
+ * namespace. */
+struct sidestep_outer {
+	__u32 netns;   /* with SIDESTEP_OUTER */
+	__u32 ifindex; /* the other end's index, inside */
+};
+
 /* Value of the per-CPU array `arrivals`: the packet that lo is handing to the stack, and its
  * namespace, which an sk_lookup program cannot ask for. */
 struct sidestep_arrival {
@@ -233,6 +251,7 @@ _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
+_Static_assert(sizeof(struct sidestep_outer) == 8, "ABI");
 _Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
 	       "a field for each counter");
 

@@ -34,7 +34,7 @@ struct steer *steer_new(const char *how, const char *pin)
 	if (!steer)
 		die("out of memory");
 	log_set_level(LOG_WARNING);
-	steer->monitor_fd = netlink_monitor_open();
+	steer->monitor_fd = netlink_monitor_open(true);
 	if (steer->monitor_fd < 0)
 		die("cannot watch the network namespace");
 	if (strncmp(how, "bridge:", 7) == 0) {

@@ -27,6 +27,7 @@
 #include <cmocka.h>
 
 #include "agent/agent_namespace.h"
+#include "agent/agent_pins.h"
 #include "lib/util.h"
 #include "programs/programs_attach.h"
 #include "programs/programs_maps.h"

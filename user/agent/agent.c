@@ -8,6 +8,7 @@
 #include <sys/file.h>
 
 #include "agent/agent_candidates.h"
+#include "agent/agent_ends.h"
 #include "agent/agent_namespaces.h"
 #include "agent/agent_reaper.h"
 #include "agent/agent_watch.h"
@@ -27,6 +28,7 @@ struct agent {
 	uint32_t home; /* its number */
 	struct loop_handler signals;
 	struct agent_namespaces namespaces;
+	struct agent_ends *ends; /* NULL: --clean */
 	struct agent_candidates candidates;
 	struct agent_reaper *reaper; /* NULL: no --reap-after */
 	struct agent_watch *watch;   /* NULL: --pid */
@@ -155,9 +157,12 @@ static int start(struct agent *agent)
 		return error;
 	agent_namespaces_init(&agent->namespaces, agent->loop, agent->programs, agent->options->pin,
 			      agent->home_fd);
-	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->home);
 	if (agent->options->clean)
 		return 0;
+	if ((error = agent_ends_new(agent->loop, &agent->namespaces, &agent->ends)) < 0)
+		return error;
+	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends,
+			      agent->home);
 	if ((error = agent_namespaces_adopt(&agent->namespaces)) < 0 ||
 	    (error = add_pids(agent)) < 0)
 		return error;
@@ -169,6 +174,7 @@ static void stop(struct agent *agent)
 	agent_watch_free(agent->watch);
 	agent_reaper_free(agent->reaper);
 	agent_candidates_release(&agent->candidates);
+	agent_ends_free(agent->ends);
 	agent_namespaces_release(&agent->namespaces);
 	loop_close(&agent->signals);
 	loop_free(agent->loop);

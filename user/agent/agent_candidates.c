@@ -88,11 +88,14 @@ static bool is_shortage(int error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
-static void session_attached(void *context)
+static int session_attached(void *context, const struct agent_session *session, uint32_t ifindex)
 {
 	const struct agent_candidates *candidates = context;
+	int error = agent_ends_guard(candidates->ends, agent_session_namespace(session), ifindex,
+				     agent_session_name(session));
 
 	agent_namespaces_settle(candidates->namespaces);
+	return error;
 }
 
 static const struct agent_session_handler session_handler = {
@@ -303,11 +306,13 @@ static void process_exited(struct loop_handler *handler, uint32_t events)
 }
 
 void agent_candidates_init(struct agent_candidates *candidates, struct loop *loop,
-			   struct agent_namespaces *namespaces, uint32_t home)
+			   struct agent_namespaces *namespaces, struct agent_ends *ends,
+			   uint32_t home)
 {
 	*candidates = (struct agent_candidates) {
 		.loop = loop,
 		.namespaces = namespaces,
+		.ends = ends,
 		.home = home,
 		.again.expired = again_expired,
 	};

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/agent_ends.h"
 #include "agent/agent_namespaces.h"
 #include "agent/agent_watch.h"
 #include "lib/complaint.h"
@@ -23,6 +24,7 @@ struct agent_candidate;
 struct agent_candidates {
 	struct loop *loop;
 	struct agent_namespaces *namespaces;
+	struct agent_ends *ends;
 	uint32_t home; /* the number of the host's network namespace */
 	struct agent_candidate *first;
 	const struct agent_seen *seen; /* Docker's newest list; the watch's */
@@ -32,9 +34,11 @@ struct agent_candidates {
 	struct loop_timer_class soon_class, later_class, busy_class, pause_class;
 };
 
-/* @loop and @namespaces stay the caller's. All functions are called from the loop's thread. */
+/* @loop, @namespaces and @ends stay the caller's. All functions are called from the loop's thread.
+ */
 void agent_candidates_init(struct agent_candidates *candidates, struct loop *loop,
-			   struct agent_namespaces *namespaces, uint32_t home);
+			   struct agent_namespaces *namespaces, struct agent_ends *ends,
+			   uint32_t home);
 
 /* Adds the process @pid of the container @id (--pid: "") unless it is known, and contacts it. */
 void agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,

@@ -4,22 +4,15 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/agent_pins.h"
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/util.h"
 #include "programs/programs_attach.h"
 #include "programs/programs_maps.h"
-
-/* The meaning of a file name in a namespace's directory. */
-struct pinned {
-	enum programs_program program; /* PROGRAMS: the name is not one of ours */
-	uint32_t ifindex;	       /* 0: attached once in each namespace */
-	bool filter;
-};
 
 static void cleanup_closedir(DIR **directory)
 {
@@ -27,65 +20,21 @@ static void cleanup_closedir(DIR **directory)
 		(void)closedir(*directory);
 }
 
-static void directory_path(const struct agent_namespace *namespace, char path[4096])
+static struct agent_pins pins_of(const struct agent_namespace *namespace)
 {
-	(void)snprintf(path, 4096, "%s/links/%u", namespace->pin, namespace->netns);
+	return (struct agent_pins) {.pin = namespace->pin, .netns = namespace->netns};
 }
 
-/* @ifindex: as in struct pinned. */
-static void link_path(const struct agent_namespace *namespace, enum programs_program program,
-		      uint32_t ifindex, char path[4096])
+/* Fills @path with the file of @pin's filter (@filter) or link. */
+static void pin_path(const struct agent_namespace *namespace, const struct agent_pin *pin,
+		     bool filter, char path[AGENT_PIN_PATH_MAX])
 {
-	char directory[4096];
-	int used;
+	const struct agent_pin file = {.program = pin->program,
+				       .ifindex = pin->ifindex,
+				       .filter = filter};
+	const struct agent_pins pins = pins_of(namespace);
 
-	directory_path(namespace, directory);
-	used = snprintf(path, 4096, "%.3900s/%s", directory, programs_name(program));
-	if (ifindex)
-		(void)snprintf(path + used, 4096 - (size_t)used, "-%u", ifindex);
-}
-
-static void filter_path(const struct agent_namespace *namespace, const struct pinned *pinned,
-			char path[4096])
-{
-	link_path(namespace, pinned->program, pinned->ifindex, path);
-	(void)strncat(path, AGENT_FILTER_SUFFIX, 4095 - strlen(path));
-}
-
-static struct pinned parse_name(const char *name)
-{
-	size_t length = strcspn(name, "-");
-	struct pinned pinned = {.program = PROGRAMS};
-	char plain[64], *end;
-
-	(void)snprintf(plain, sizeof(plain), "%.*s", (int)length, name);
-	name += length;
-	if (name[0] == '-' && name[1] >= '1' && name[1] <= '9') {
-		pinned.ifindex = (uint32_t)strtoul(name + 1, &end, 10);
-		name = end;
-	}
-	pinned.filter = strcmp(name, AGENT_FILTER_SUFFIX) == 0;
-	if (pinned.filter || *name == '\0')
-		pinned.program = programs_by_name(plain);
-	return pinned;
-}
-
-static uint32_t device_of(const struct pinned *pinned)
-{
-	return pinned->ifindex ? pinned->ifindex : LOOPBACK_IFINDEX;
-}
-
-static int make_directories(const struct agent_namespace *namespace)
-{
-	char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s/links", namespace->pin);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return log_errno(-errno, "cannot make the directory %s", path);
-	directory_path(namespace, path);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return log_errno(-errno, "cannot make the directory %s", path);
-	return 0;
+	agent_pins_path(&pins, &file, path);
 }
 
 /* Returns the target of a link: a device's index or a namespace's inode; 0: it is detached,
@@ -128,31 +77,31 @@ static int pin_attachment(struct programs_attachment *attachment, const char *pa
 	return error < 0 ? log_errno(error, "cannot pin %s", path) : 0;
 }
 
-/* The thread is in the namespace. */
-static void detach_filter(const struct agent_namespace *namespace, const struct pinned *pinned)
+/* The thread is in the device's namespace. */
+static void detach_filter(const struct agent_namespace *namespace, const struct agent_pin *pin)
 {
-	char path[4096];
+	char path[AGENT_PIN_PATH_MAX];
 	struct stat status;
 
-	filter_path(namespace, pinned, path);
+	pin_path(namespace, pin, true, path);
 	if (lstat(path, &status) < 0)
 		return;
-	programs_attach_remove_filter(pinned->program, device_of(pinned));
+	programs_attach_remove_filter(pin->program, agent_pin_device(pin));
 	(void)unlink(path);
 }
 
 /* Attaches a filter, after noting it, or a link if the way is PROGRAMS_WAY_TCX. */
-static int attach_tc(struct agent_namespace *namespace, const struct pinned *pinned,
+static int attach_tc(struct agent_namespace *namespace, const struct agent_pin *pin,
 		     const char *link)
 {
 	struct programs_attachment attachment;
-	char path[4096];
+	char path[AGENT_PIN_PATH_MAX];
 	int error;
 
-	filter_path(namespace, pinned, path);
+	pin_path(namespace, pin, true, path);
 	if (symlink("clsact", path) < 0 && errno != EEXIST)
 		return log_errno(-errno, "cannot note the filter %s", path);
-	error = programs_attach_tc(namespace->programs, pinned->program, device_of(pinned),
+	error = programs_attach_tc(namespace->programs, pin->program, agent_pin_device(pin),
 				   &attachment);
 	if (error == 0 && attachment.kind == PROGRAMS_ATTACHMENT_CLSACT) {
 		namespace->unsettled = true;
@@ -161,7 +110,7 @@ static int attach_tc(struct agent_namespace *namespace, const struct pinned *pin
 	if (error == 0)
 		error = pin_attachment(&attachment, link);
 	if (error == 0 || error == -ENODEV)
-		detach_filter(namespace, pinned);
+		detach_filter(namespace, pin);
 	return error;
 }
 
@@ -173,20 +122,20 @@ static int attach_steer(const struct agent_namespace *namespace, const char *pat
 	return error < 0 ? error : pin_attachment(&attachment, path);
 }
 
-static int attach_one(struct agent_namespace *namespace, const struct pinned *pinned)
+static int attach_one(struct agent_namespace *namespace, const struct agent_pin *pin)
 {
-	char path[4096];
+	char path[AGENT_PIN_PATH_MAX];
 	int error;
 
-	link_path(namespace, pinned->program, pinned->ifindex, path);
-	error = update_pinned(namespace, pinned->program, path);
+	pin_path(namespace, pin, false, path);
+	error = update_pinned(namespace, pin->program, path);
 	if (error == -ENOENT)
-		return pinned->program == PROGRAM_STEER ? attach_steer(namespace, path)
-							: attach_tc(namespace, pinned, path);
+		return pin->program == PROGRAM_STEER ? attach_steer(namespace, path)
+						     : attach_tc(namespace, pin, path);
 	if (error < 0)
 		return log_errno(error, "cannot replace the program of %s", path);
 	/* An agent that was killed while it settled may have left the filter. */
-	detach_filter(namespace, pinned);
+	detach_filter(namespace, pin);
 	return 0;
 }
 
@@ -206,20 +155,21 @@ static int come_back(const struct agent_namespace *namespace)
 	return error < 0 ? log_errno(error, "cannot come back to the host's network namespace") : 0;
 }
 
-/* @ifindex: as in struct pinned. */
-static int attach_all(struct agent_namespace *namespace, const enum programs_program *programs,
-		      size_t count, uint32_t ifindex)
+/* Attaches to the devices of the namespace @netns_fd. @ifindex: as in struct agent_pin. */
+static int attach_all(struct agent_namespace *namespace, int netns_fd,
+		      const enum programs_program *programs, size_t count, uint32_t ifindex)
 {
-	int error = make_directories(namespace), back;
+	const struct agent_pins pins = pins_of(namespace);
+	int error = agent_pins_make(&pins), back;
 	size_t i;
 
 	if (error == 0)
-		error = enter(namespace, namespace->netns_fd);
+		error = enter(namespace, netns_fd);
 	if (error < 0)
 		return error;
 	for (i = 0; i < count && error == 0; i++)
-		error = attach_one(namespace,
-				   &(struct pinned) {.program = programs[i], .ifindex = ifindex});
+		error = attach_one(namespace, &(struct agent_pin) {.program = programs[i],
+								   .ifindex = ifindex});
 	back = come_back(namespace);
 	return back < 0 ? back : error;
 }
@@ -230,7 +180,7 @@ int agent_namespace_attach(struct agent_namespace *namespace)
 	static const enum programs_program programs[] = {PROGRAM_LO_INGRESS, PROGRAM_STEER,
 							 PROGRAM_LO_EGRESS};
 
-	return attach_all(namespace, programs, ARRAY_SIZE(programs), 0);
+	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), 0);
 }
 
 int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex)
@@ -238,77 +188,96 @@ int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t if
 	/* Inbound flows must be recorded before outgoing packets are judged. */
 	static const enum programs_program programs[] = {PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS};
 
-	return attach_all(namespace, programs, ARRAY_SIZE(programs), ifindex);
+	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), ifindex);
+}
+
+int agent_namespace_attach_outer(struct agent_namespace *namespace, uint32_t ifindex)
+{
+	static const enum programs_program programs[] = {PROGRAM_HOST_EGRESS, PROGRAM_HOST_INGRESS};
+
+	return attach_all(namespace, namespace->home_fd, programs, ARRAY_SIZE(programs), ifindex);
+}
+
+/* Detaches the programs from a device of the namespace in which the thread is. */
+static void detach_all(const struct agent_namespace *namespace,
+		       const enum programs_program *programs, size_t count, uint32_t ifindex)
+{
+	char path[AGENT_PIN_PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct agent_pin pin = {.program = programs[i], .ifindex = ifindex};
+
+		pin_path(namespace, &pin, false, path);
+		(void)unlink(path);
+		detach_filter(namespace, &pin);
+	}
 }
 
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex)
 {
 	static const enum programs_program programs[] = {PROGRAM_DEV_EGRESS, PROGRAM_DEV_INGRESS};
-	char path[4096];
-	size_t i;
 
 	if (enter(namespace, namespace->netns_fd) < 0)
 		return;
-	for (i = 0; i < ARRAY_SIZE(programs); i++) {
-		const struct pinned pinned = {.program = programs[i], .ifindex = ifindex};
-
-		link_path(namespace, programs[i], ifindex, path);
-		(void)unlink(path);
-		detach_filter(namespace, &pinned);
-	}
+	detach_all(namespace, programs, ARRAY_SIZE(programs), ifindex);
 	(void)come_back(namespace);
 }
 
-/* Calls @visit with each file of the namespace, as long as it returns 0. */
-static int each_file(const struct agent_namespace *namespace,
-		     int (*visit)(const struct agent_namespace *namespace,
-				  const struct pinned *pinned, const char *path, void *context),
-		     void *context)
+void agent_namespace_detach_outer(const struct agent_namespace *namespace, uint32_t ifindex)
 {
-	_cleanup_(cleanup_closedir) DIR *directory = NULL;
-	const struct dirent *entry;
-	char path[4096], file[4096];
-	int error = 0;
+	static const enum programs_program programs[] = {PROGRAM_HOST_INGRESS, PROGRAM_HOST_EGRESS};
 
-	directory_path(namespace, path);
-	directory = opendir(path);
-	if (!directory)
-		return errno == ENOENT ? 0 : -errno;
-	while (error == 0 && (entry = readdir(directory))) {
-		struct pinned pinned = parse_name(entry->d_name);
+	detach_all(namespace, programs, ARRAY_SIZE(programs), ifindex);
+	programs_outer_remove(namespace->programs, ifindex);
+}
 
-		if (entry->d_name[0] == '.')
-			continue;
-		(void)snprintf(file, sizeof(file), "%.3800s/%s", path, entry->d_name);
-		error = visit(namespace, &pinned, file, context);
-	}
-	return error;
+struct outer_visit {
+	void (*visit)(void *context, uint32_t ifindex);
+	void *context;
+};
+
+static int visit_outer(void *context, const struct agent_pin *pin, const char *path)
+{
+	const struct outer_visit *outer = context;
+
+	(void)path;
+	if (pin->program == PROGRAM_HOST_INGRESS)
+		outer->visit(outer->context, pin->ifindex);
+	return 0;
+}
+
+void agent_namespace_each_outer(const struct agent_namespace *namespace,
+				void (*visit)(void *context, uint32_t ifindex), void *context)
+{
+	const struct agent_pins pins = pins_of(namespace);
+	struct outer_visit outer = {.visit = visit, .context = context};
+
+	(void)agent_pins_each(&pins, visit_outer, &outer);
 }
 
 /* Returns 1 with the filter in *@context, or 0. */
-static int find_filter(const struct agent_namespace *namespace, const struct pinned *pinned,
-		       const char *path, void *context)
+static int find_filter(void *context, const struct agent_pin *pin, const char *path)
 {
-	(void)namespace;
 	(void)path;
-	if (!pinned->filter || pinned->program == PROGRAMS)
+	if (!pin->filter || pin->program == PROGRAMS)
 		return 0;
-	*(struct pinned *)context = *pinned;
+	*(struct agent_pin *)context = *pin;
 	return 1;
 }
 
 /* The link is pinned before the filter is detached, and the filter's note is deleted last. */
-static int settle_filter(const struct agent_namespace *namespace, const struct pinned *filter)
+static int settle_filter(const struct agent_namespace *namespace, const struct agent_pin *filter)
 {
 	struct programs_attachment attachment;
-	char path[4096];
+	char path[AGENT_PIN_PATH_MAX];
 	int error;
 
-	link_path(namespace, filter->program, filter->ifindex, path);
+	pin_path(namespace, filter, false, path);
 	error = update_pinned(namespace, filter->program, path);
 	if (error == -ENOENT) {
-		error = programs_attach_tcx(namespace->programs, filter->program, device_of(filter),
-					    &attachment);
+		error = programs_attach_tcx(namespace->programs, filter->program,
+					    agent_pin_device(filter), &attachment);
 		if (error == 0)
 			error = pin_attachment(&attachment, path);
 	}
@@ -320,11 +289,13 @@ static int settle_filter(const struct agent_namespace *namespace, const struct p
 
 void agent_namespace_settle(struct agent_namespace *namespace)
 {
-	struct pinned filter;
+	const struct agent_pins pins = pins_of(namespace);
+	struct agent_pin filter;
 	int error = 0;
 
-	if (each_file(namespace, find_filter, &filter) > 0) {
-		error = enter(namespace, namespace->netns_fd);
+	if (agent_pins_each(&pins, find_filter, &filter) > 0) {
+		error = enter(namespace, agent_pin_is_outer(&filter) ? namespace->home_fd
+								     : namespace->netns_fd);
 		if (error == 0) {
 			error = settle_filter(namespace, &filter);
 			(void)come_back(namespace);
@@ -338,7 +309,7 @@ void agent_namespace_settle(struct agent_namespace *namespace)
 					"cannot be attached by TCX",
 					namespace->netns, programs_name(filter.program));
 	}
-	namespace->unsettled = error == 0 && each_file(namespace, find_filter, &filter) > 0;
+	namespace->unsettled = error == 0 && agent_pins_each(&pins, find_filter, &filter) > 0;
 	if (error == 0 && !namespace->unsettled)
 		log_debug("network namespace %u: links have taken the place of all filters",
 			  namespace->netns);
@@ -369,23 +340,35 @@ static int find_namespace(const struct agent_namespace *namespace)
 	return found;
 }
 
-static int detach_if_filter(const struct agent_namespace *namespace, const struct pinned *pinned,
-			    const char *path, void *context)
+/* The filters of the namespace's devices, or of the host's. */
+struct filters {
+	bool outer;
+	unsigned int count;
+	bool detach;
+};
+
+static int visit_filter(void *context, const struct agent_pin *pin, const char *path)
 {
-	(void)namespace;
+	struct filters *filters = context;
+
 	(void)path;
-	(void)context;
-	if (pinned->filter && pinned->program != PROGRAMS)
-		programs_attach_remove_filter(pinned->program, device_of(pinned));
+	if (!pin->filter || pin->program == PROGRAMS || agent_pin_is_outer(pin) != filters->outer)
+		return 0;
+	filters->count++;
+	if (filters->detach)
+		programs_attach_remove_filter(pin->program, agent_pin_device(pin));
 	return 0;
 }
 
+/* Detaches the filters in the namespace, while anything is left of it. */
 static void detach_filters(const struct agent_namespace *namespace)
 {
+	const struct agent_pins pins = pins_of(namespace);
 	_cleanup_close_ int found = -1;
-	struct pinned filter;
+	struct filters filters = {.outer = false};
 
-	if (each_file(namespace, find_filter, &filter) <= 0)
+	(void)agent_pins_each(&pins, visit_filter, &filters);
+	if (filters.count == 0)
 		return;
 	if (namespace->netns_fd < 0) {
 		found = find_namespace(namespace);
@@ -394,37 +377,42 @@ static void detach_filters(const struct agent_namespace *namespace)
 	}
 	if (enter(namespace, found >= 0 ? found : namespace->netns_fd) < 0)
 		return;
-	(void)each_file(namespace, detach_if_filter, NULL);
+	filters.detach = true;
+	(void)agent_pins_each(&pins, visit_filter, &filters);
 	(void)come_back(namespace);
 }
 
-static int unlink_one(const struct agent_namespace *namespace, const struct pinned *pinned,
-		      const char *path, void *context)
+/* Deletes the record of an attachment, and with the record of a link the attachment. */
+static int remove_one(void *context, const struct agent_pin *pin, const char *path)
 {
-	(void)namespace;
-	(void)pinned;
-	(void)context;
+	const struct agent_namespace *namespace = context;
+
+	if (agent_pin_is_outer(pin))
+		programs_outer_remove(namespace->programs, pin->ifindex);
 	(void)unlink(path);
 	return 0;
 }
 
-void agent_namespace_remove(const struct agent_namespace *namespace)
+void agent_namespace_remove(struct agent_namespace *namespace)
 {
-	char path[4096];
+	const struct agent_pins pins = pins_of(namespace);
 
 	detach_filters(namespace);
-	(void)each_file(namespace, unlink_one, NULL);
-	directory_path(namespace, path);
-	(void)rmdir(path);
+	(void)agent_pins_each(&pins, visit_filter,
+			      &(struct filters) {.outer = true, .detach = true});
+	(void)agent_pins_each(&pins, remove_one, namespace);
+	agent_pins_remove(&pins);
+	agent_outer_remove(&namespace->outer, namespace->programs, namespace->netns);
+	namespace->guarded = false;
 	programs_namespace_remove(namespace->programs, namespace->netns);
 }
 
 int agent_namespace_gone(const struct agent_namespace *namespace)
 {
 	_cleanup_close_ int fd = -1;
-	char path[4096];
+	char path[AGENT_PIN_PATH_MAX];
 
-	link_path(namespace, PROGRAM_STEER, 0, path);
+	pin_path(namespace, &(struct agent_pin) {.program = PROGRAM_STEER}, false, path);
 	fd = bpf_obj_get(path);
 	/* Without steer nothing is intercepted there, even if other programs are left. */
 	if (fd < 0)
@@ -432,41 +420,21 @@ int agent_namespace_gone(const struct agent_namespace *namespace)
 	return link_target(fd) == 0;
 }
 
-static int adopt_one(const struct agent_namespace *namespace, const struct pinned *pinned,
-		     const char *path, void *context)
+static int adopt_one(void *context, const struct agent_pin *pin, const char *path)
 {
 	int error;
 
-	(void)context;
-	if (pinned->program == PROGRAMS || pinned->filter)
+	if (pin->program == PROGRAMS || pin->filter)
 		return 0;
-	error = update_pinned(namespace, pinned->program, path);
+	error = update_pinned(context, pin->program, path);
 	if (error == -ENOENT)
 		return 0;
 	return error < 0 ? log_errno(error, "cannot replace the program of %s", path) : 0;
 }
 
-int agent_namespace_adopt(const struct agent_namespace *namespace)
+int agent_namespace_adopt(struct agent_namespace *namespace)
 {
-	return each_file(namespace, adopt_one, NULL);
-}
+	const struct agent_pins pins = pins_of(namespace);
 
-int agent_namespace_list(const char *pin, void (*visit)(void *context, uint32_t netns),
-			 void *context)
-{
-	_cleanup_(cleanup_closedir) DIR *directory = NULL;
-	const struct dirent *entry;
-	char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s/links", pin);
-	directory = opendir(path);
-	if (!directory)
-		return errno == ENOENT ? 0 : -errno;
-	while ((entry = readdir(directory))) {
-		unsigned long netns = strtoul(entry->d_name, NULL, 10);
-
-		if (netns > 0 && netns <= UINT32_MAX)
-			visit(context, (uint32_t)netns);
-	}
-	return 0;
+	return agent_pins_each(&pins, adopt_one, namespace);
 }

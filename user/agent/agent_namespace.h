@@ -2,13 +2,11 @@
 /*
  * Attaches the programs to a network namespace that the agent serves, and detaches them.
  *
- * Attachments are links pinned as PIN/links/NETNS/PROGRAM or PROGRAM-IFINDEX. They outlive the
- * agent, and the file is the only record of them. Programs on devices start as clsact filters: a
- * TCX link waits for an RCU grace period and keeps the whole machine's network settings locked.
- * Later agent_namespace_settle() replaces the filters by links. A symbolic link of the same name
- * plus
- * "-clsact" records a filter. It exists from before the filter is attached until after it is
- * detached, so that no kill loses a filter.
+ * Attachments are links that are pinned (agent/agent_pins.h). They outlive the agent, and the file
+ * is the only record of them. Programs on devices start as clsact filters: a TCX link waits for an
+ * RCU grace period and keeps the whole machine's network settings locked. Later
+ * agent_namespace_settle() replaces the filters by links. The record of a filter exists from before
+ * the filter is attached until after it is detached, so that no kill loses a filter.
  *
  * The agent holds a namespace's descriptor only during a session, because it would keep the
  * namespace alive.
@@ -17,10 +15,9 @@
 #define SIDESTEP_AGENT_NAMESPACE_H
 
 #include "agent/agent_budget.h"
+#include "agent/agent_outer.h"
 #include "lib/complaint.h"
 #include "programs/programs.h"
-
-#define AGENT_FILTER_SUFFIX "-clsact"
 
 struct agent_namespace {
 	struct programs *programs; /* the agent's */
@@ -29,6 +26,9 @@ struct agent_namespace {
 	uint32_t netns;
 	int netns_fd;	/* -1: no session */
 	bool unsettled; /* agent_namespace_settle() has work to do */
+	struct agent_outer outer;
+	bool guarded;	/* by agent_ends_guard() */
+	bool seeds_out; /* the outer guard is as new as the session, and may learn old flows */
 	/* The work of its sidecars, whichever session it came by. */
 	struct agent_budget requests, attachments, prefixes;
 	struct complaint complaint; /* about their requests */
@@ -43,13 +43,21 @@ int agent_namespace_attach(struct agent_namespace *namespace);
 int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex);
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex);
 
+/* Do the same for the host's device @ifindex, which leads into the namespace: the outer guard. */
+int agent_namespace_attach_outer(struct agent_namespace *namespace, uint32_t ifindex);
+void agent_namespace_detach_outer(const struct agent_namespace *namespace, uint32_t ifindex);
+
+/* Calls @visit with each of the host's devices that the outer guard is recorded for. */
+void agent_namespace_each_outer(const struct agent_namespace *namespace,
+				void (*visit)(void *context, uint32_t ifindex), void *context);
+
 /* Replaces one filter by a link; needs netns_fd. It takes as long as an RCU grace period. Clears
  * ->unsettled after the last filter, and on failure (logged), because filters work too. */
 void agent_namespace_settle(struct agent_namespace *namespace);
 
 /* Detaches everything and deletes the namespace's map entries. Filters can only be detached while a
  * process is in the namespace. */
-void agent_namespace_remove(const struct agent_namespace *namespace);
+void agent_namespace_remove(struct agent_namespace *namespace);
 
 /* Returns 1 if the namespace no longer exists, as its links are attached to nothing, or 0. A
  * negative errno: nothing is known, for example because no descriptor is free. */
@@ -57,11 +65,6 @@ int agent_namespace_gone(const struct agent_namespace *namespace);
 
 /* Makes every pinned link run this load's programs. The next session replaces the filters. Returns
  * 0 or a negative errno, logged. */
-int agent_namespace_adopt(const struct agent_namespace *namespace);
-
-/* Calls @visit with the number of each namespace that has links below @pin. Returns 0 or a negative
- * errno. */
-int agent_namespace_list(const char *pin, void (*visit)(void *context, uint32_t netns),
-			 void *context);
+int agent_namespace_adopt(struct agent_namespace *namespace);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "agent/agent_pins.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -101,6 +102,7 @@ void agent_namespaces_drop(struct agent_namespaces *namespaces, struct agent_nam
 		link = &(*link)->next;
 	*link = namespace->next;
 	(void)safe_close(namespace->netns_fd);
+	agent_outer_release(&namespace->outer);
 	free(namespace);
 }
 
@@ -126,7 +128,7 @@ int agent_namespaces_adopt(struct agent_namespaces *namespaces)
 {
 	struct agent_namespace *namespace;
 	unsigned int count = 0;
-	int error = agent_namespace_list(namespaces->pin, adopt_one, namespaces);
+	int error = agent_pins_list(namespaces->pin, adopt_one, namespaces);
 
 	if (error < 0)
 		return log_errno(error, "cannot list the attached programs (%s/links)",
@@ -145,7 +147,7 @@ void agent_namespaces_remove_all(struct agent_namespaces *namespaces)
 {
 	char path[4096];
 
-	(void)agent_namespace_list(namespaces->pin, adopt_one, namespaces);
+	(void)agent_pins_list(namespaces->pin, adopt_one, namespaces);
 	while (namespaces->first) {
 		agent_namespace_remove(namespaces->first);
 		agent_namespaces_drop(namespaces, namespaces->first);

@@ -104,8 +104,10 @@ static int own_socket(struct agent_session *session, int fd)
 
 static int describe(struct agent_session *session, const struct agent_request *request)
 {
+	struct agent_namespace *namespace = session->namespace;
 	struct sidestep_namespace value = request->namespace;
 	char text[sizeof(value.gateway)];
+	int error;
 
 	value.mode = SIDESTEP_MODE_SIDECAR;
 	value.udp_pass = value.udp_pass != 0;
@@ -115,8 +117,24 @@ static int describe(struct agent_session *session, const struct agent_request *r
 		       request->namespace.gateway);
 	(void)escape_text(value.gateway, sizeof(value.gateway), text);
 	(void)snprintf(value.name, sizeof(value.name), "%s", session->name);
-	return programs_namespace_set(session->namespace->programs, session->namespace->netns,
-				      &value);
+	error = programs_namespace_set(namespace->programs, namespace->netns, &value);
+	return error < 0 ? error
+			 : agent_outer_describe(&namespace->outer, namespace->programs,
+						namespace->netns, &value);
+}
+
+/* Sets a bypass, or removes it (@value is NULL), also in the outer guard. */
+static int change_bypass(struct agent_namespace *namespace, const struct prefix *prefix,
+			 const struct sidestep_bypass *value)
+{
+	const struct programs *programs = namespace->programs;
+	int error = agent_outer_sidecar(&namespace->outer, programs, namespace->netns, prefix,
+					value ? value->sources : 0);
+
+	if (error < 0)
+		return error;
+	return value ? programs_bypass_set(programs, namespace->netns, prefix, value)
+		     : programs_bypass_remove(programs, namespace->netns, prefix);
 }
 
 /* Adds or removes a bypass or a route. A namespace must not fill the tries, which all share. */
@@ -131,7 +149,7 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 		return -EINVAL;
 	switch (request->type) {
 	case AGENT_BYPASS_REMOVE:
-		return programs_bypass_remove(programs, namespace->netns, prefix);
+		return change_bypass(namespace, prefix, NULL);
 	case AGENT_ROUTE_REMOVE:
 		return programs_route_remove(programs, namespace->netns, prefix);
 	}
@@ -143,7 +161,7 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 	}
 	agent_budget_spend(&namespace->prefixes);
 	return request->type == AGENT_BYPASS_SET
-		       ? programs_bypass_set(programs, namespace->netns, prefix, &request->bypass)
+		       ? change_bypass(namespace, prefix, &request->bypass)
 		       : programs_route_set(programs, namespace->netns, prefix, &request->route);
 }
 
@@ -154,11 +172,22 @@ static int detach(struct agent_session *session)
 	return 0;
 }
 
-/* Reports an attachment, unless @error. Returns @error. */
-static int attached(const struct agent_session *session, int error)
+/* Reports an attachment, unless @error. Returns the first error. */
+static int attached(const struct agent_session *session, uint32_t ifindex, int error)
 {
-	if (error == 0)
-		session->told->attached(session->context);
+	return error < 0 ? error : session->told->attached(session->context, session, ifindex);
+}
+
+/* Adds a flow that came from outside before the programs were attached. */
+static int add_inbound(const struct agent_session *session, const struct sidestep_flow_key *key)
+{
+	const struct agent_namespace *namespace = session->namespace;
+	int error = programs_inbound_add(namespace->programs, namespace->netns, key);
+
+	/* An outer guard that was there already has seen the flow itself, or there is none. */
+	if (error == 0 && namespace->seeds_out)
+		error = programs_inbound_add(namespace->programs, namespace->netns | SIDESTEP_OUTER,
+					     key);
 	return error;
 }
 
@@ -178,17 +207,17 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 	case AGENT_ROUTE_REMOVE:
 		return change_prefix(session, request);
 	case AGENT_DEVICE_ATTACH:
-		return attached(session,
+		return attached(session, request->ifindex,
 				agent_namespace_attach_device(namespace, request->ifindex));
 	case AGENT_DEVICE_DETACH:
 		agent_namespace_detach_device(namespace, request->ifindex);
 		return 0;
 	case AGENT_ATTACH:
-		return attached(session, agent_namespace_attach(namespace));
+		return attached(session, 0, agent_namespace_attach(namespace));
 	case AGENT_DETACH:
 		return detach(session);
 	case AGENT_INBOUND_ADD:
-		return programs_inbound_add(programs, namespace->netns, &request->flow.key);
+		return add_inbound(session, &request->flow.key);
 	case AGENT_OWN_SOCKET:
 		return own_socket(session, fd);
 	case AGENT_FLOW_UPDATE:
@@ -304,6 +333,13 @@ static void session_ready(struct loop_handler *handler, uint32_t events)
 	agent_session_end(session);
 }
 
+/* A link or a filter is there from before the session. */
+static void found_outer(void *context, uint32_t ifindex)
+{
+	(void)ifindex;
+	((struct agent_namespace *)context)->seeds_out = false;
+}
+
 int agent_session_new(struct loop *loop, struct loop_timer_class *pause_class, int fd,
 		      const char *name, pid_t pid, struct agent_namespace *namespace,
 		      const struct agent_session_handler *session_handler, void *context,
@@ -318,6 +354,8 @@ int agent_session_new(struct loop *loop, struct loop_timer_class *pause_class, i
 	}
 	session->loop = loop;
 	session->namespace = namespace;
+	namespace->seeds_out = true;
+	agent_namespace_each_outer(namespace, found_outer, namespace);
 	session->pid = pid;
 	session->told = session_handler;
 	session->context = context;

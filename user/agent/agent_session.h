@@ -12,8 +12,9 @@ struct agent_session_handler {
 	/* The sidecar is gone, and the session frees itself after the call. @detached: the sidecar
 	 * has asked to detach. */
 	void (*ended)(void *context, struct agent_session *session, bool detached);
-	/* The sidecar's request attached a program. */
-	void (*attached)(void *context);
+	/* The sidecar's request attached programs, to the device @ifindex or to none (0). The
+	 * sidecar gets the error that it returns. */
+	int (*attached)(void *context, const struct agent_session *session, uint32_t ifindex);
 };
 
 /*

@@ -54,6 +54,21 @@ static void print_attached(const char *way, const json_t *names)
 	(void)printf("\n");
 }
 
+/* @devices: of an outer guard, or NULL. */
+static void print_devices(const json_t *devices)
+{
+	const json_t *device;
+	size_t i;
+
+	if (!devices)
+		return;
+	(void)printf("  guarded devices:%s", json_array_size(devices) ? "" : " none");
+	json_array_foreach (devices, i, device)
+		(void)printf(" %lld (by the host's %lld)", number_of(device, "ifindex"),
+			     number_of(device, "host_ifindex"));
+	(void)printf("\n");
+}
+
 void status_print(const json_t *instance)
 {
 	const json_t *bypass = json_object_get(instance, "bypass");
@@ -78,6 +93,7 @@ void status_print(const json_t *instance)
 	}
 	print_attached("links", json_object_get(instance, "links"));
 	print_attached("clsact filters", json_object_get(instance, "filters"));
+	print_devices(json_object_get(instance, "devices"));
 	print_flows("steered connections", json_object_get(instance, "flows"));
 	print_flows("connections from outside", json_object_get(instance, "inbound"));
 	(void)printf("  counters:");

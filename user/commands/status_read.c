@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent_namespace.h"
+#include "agent/agent_pins.h"
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -206,6 +206,33 @@ static void read_attached(const char *directory, uint32_t netns, json_t *instanc
 	json_decref(filters);
 }
 
+/* Adds the pairs of devices where the outer guard of the namespace stands. */
+static int read_outer(const char *directory, uint32_t netns, json_t *instance)
+{
+	_cleanup_close_ int fd = open_map(directory, "outer");
+	json_t *devices = json_array();
+	uint32_t key, next, *previous = NULL;
+	struct sidestep_outer end;
+
+	while (fd >= 0 && bpf_map_get_next_key(fd, previous, &next) == 0) {
+		key = next;
+		previous = &key;
+		if (bpf_map_lookup_elem(fd, &key, &end) == 0 && end.netns == netns)
+			(void)json_array_append_new(devices, json_pack("{s:i, s:i}", "host_ifindex",
+								       (int)key, "ifindex",
+								       (int)end.ifindex));
+	}
+	(void)json_object_set_new(instance, "devices", devices);
+	return fd < 0 ? fd : 0;
+}
+
+static const char *mode_name(uint32_t mode)
+{
+	return mode == SIDESTEP_MODE_BRIDGE  ? "bridge"
+	       : mode == SIDESTEP_MODE_OUTER ? "outer guard"
+					     : "sidecar";
+}
+
 /* Returns a new object (the caller's) for a namespace, or NULL, logged. */
 static json_t *read_namespace(const char *directory, const struct sidestep_info *info,
 			      uint32_t netns, const struct sidestep_namespace *namespace)
@@ -214,12 +241,11 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 	json_t *counters = json_object();
 	_cleanup_json_ json_t *instance =
 		json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:o}", "pin",
-			  directory, "version", info->version, "mode",
-			  namespace->mode == SIDESTEP_MODE_BRIDGE ? "bridge" : "sidecar", "netns",
-			  (json_int_t)netns, "name", namespace->name, "pid",
-			  (json_int_t) namespace->pid, "gateway", namespace->gateway, "age_seconds",
-			  age_seconds(namespace->start), "bypass", bypass, "flows", flows,
-			  "inbound", inbound, "counters", counters);
+			  directory, "version", info->version, "mode", mode_name(namespace->mode),
+			  "netns", (json_int_t)(netns & ~SIDESTEP_OUTER), "name", namespace->name,
+			  "pid", (json_int_t) namespace->pid, "gateway", namespace->gateway,
+			  "age_seconds", age_seconds(namespace->start), "bypass", bypass, "flows",
+			  flows, "inbound", inbound, "counters", counters);
 
 	if (!instance || read_counters(directory, netns, counters) < 0 ||
 	    walk_map(directory, "bypass4", sizeof(struct sidestep_prefix4),
@@ -235,7 +261,12 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 		     offsetof(struct sidestep_flow_key, netns), visit_inbound,
 		     &(struct walk) {netns, inbound}) < 0)
 		return NULL;
-	read_attached(directory, netns, instance);
+	if (namespace->mode == SIDESTEP_MODE_OUTER) {
+		if (read_outer(directory, netns, instance) < 0)
+			return NULL;
+	} else {
+		read_attached(directory, netns, instance);
+	}
 	return TAKE_PTR(instance);
 }
 

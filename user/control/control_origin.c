@@ -66,7 +66,7 @@ int control_origin_new(struct control_origin **ret_origin)
 	error = netlink_open(&origin->netlink);
 	if (error < 0)
 		goto fail;
-	error = origin->monitor = netlink_monitor_open();
+	error = origin->monitor = netlink_monitor_open(true);
 	if (error < 0)
 		goto fail;
 	origin->diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);

@@ -92,7 +92,7 @@ static int number_parse(const char *text, unsigned int maximum, unsigned int *re
 	return 0;
 }
 
-static bool prefix_clear_host_bits(struct prefix *prefix)
+bool prefix_clear_host_bits(struct prefix *prefix)
 {
 	bool cleared = false;
 	size_t i;

@@ -56,6 +56,9 @@ int prefix_parse_lenient(const char *text, struct prefix *ret_prefix);
 /* Prints "192.0.2.0/24". Returns @text. */
 const char *prefix_format(const struct prefix *prefix, char text[ADDRESS_TEXT_MAX]);
 
+/* Clears the bits behind the length. Returns true if any was set. */
+bool prefix_clear_host_bits(struct prefix *prefix);
+
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 bool prefix_contains(const struct prefix *prefix, const uint8_t address[16]);
 

@@ -116,12 +116,13 @@ void netlink_put_address(struct nlmsghdr *header, uint16_t type, const uint8_t a
 		mnl_attr_put(header, type, 16, address);
 }
 
-int netlink_monitor_open(void)
+int netlink_monitor_open(bool routes)
 {
 	static const int groups[] = {
 		RTNLGRP_LINK,	    RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
 		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,	 RTNLGRP_IPV6_RULE,
 	};
+	size_t count = routes ? ARRAY_SIZE(groups) : 3;
 	struct sockaddr_nl address = {.nl_family = AF_NETLINK};
 	_cleanup_close_ int fd = -1;
 	size_t i;
@@ -129,7 +130,7 @@ int netlink_monitor_open(void)
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
-	for (i = 0; i < ARRAY_SIZE(groups); i++)
+	for (i = 0; i < count; i++)
 		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
 			       sizeof(groups[i])) < 0)
 			return -errno;

@@ -27,9 +27,9 @@ static inline void netlink_closep(struct netlink **netlink)
 }
 #define _cleanup_netlink_ __attribute__((cleanup(netlink_closep)))
 
-/* Opens a socket that becomes readable when links, addresses, routes or rules of the namespace
- * change. Returns its file descriptor (the caller's) or negative errno. */
-int netlink_monitor_open(void);
+/* Opens a socket that becomes readable when links or addresses of the namespace change. @routes:
+ * also when routes or rules do. Returns its file descriptor (the caller's) or negative errno. */
+int netlink_monitor_open(bool routes);
 
 /* Empties the monitor. Returns true when anything changed or the kernel dropped notices. */
 bool netlink_monitor_drain(int fd);

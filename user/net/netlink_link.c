@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/neighbour.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 
@@ -52,6 +53,7 @@ static int on_link(const struct nlmsghdr *header, void *data)
 		.up = info->ifi_flags & IFF_UP,
 		.loopback = info->ifi_flags & IFF_LOOPBACK,
 		.ethernet = info->ifi_type == ARPHRD_ETHER,
+		.peer_nsid = -1,
 	};
 	const struct nlattr *attribute, *nested;
 
@@ -82,10 +84,22 @@ static int on_link(const struct nlmsghdr *header, void *data)
 			break;
 		case IFLA_LINKINFO:
 			mnl_attr_for_each_nested (nested, attribute) {
-				if (mnl_attr_get_type(nested) == IFLA_INFO_KIND)
-					link.bridge = strcmp(mnl_attr_get_str(nested), "bridge") ==
-						      0;
+				const char *kind = mnl_attr_get_str(nested);
+
+				if (mnl_attr_get_type(nested) != IFLA_INFO_KIND)
+					continue;
+				link.bridge = strcmp(kind, "bridge") == 0;
+				link.veth = strcmp(kind, "veth") == 0;
 			}
+			break;
+		case IFLA_MASTER:
+			link.master = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_LINK:
+			link.peer = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_LINK_NETNSID:
+			link.peer_nsid = (int32_t)mnl_attr_get_u32(attribute);
 			break;
 		}
 	}
@@ -320,6 +334,31 @@ int netlink_neighbour_get(struct netlink *netlink, uint32_t ifindex, const uint8
 	if (error == 0 && mac.known)
 		memcpy(ret_mac, mac.bytes, sizeof(mac.bytes));
 	return error < 0 ? error : mac.known ? 0 : -ENOENT;
+}
+
+static int on_nsid(const struct nlmsghdr *header, void *data)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each (attribute, header, NLMSG_ALIGN(sizeof(struct rtgenmsg))) {
+		if (mnl_attr_get_type(attribute) == NETNSA_NSID)
+			*(int32_t *)data = (int32_t)mnl_attr_get_u32(attribute);
+	}
+	return MNL_CB_OK;
+}
+
+int netlink_nsid(struct netlink *netlink, int netns_fd)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = mnl_nlmsg_put_header(&request);
+	int32_t nsid = NETNSA_NSID_NOT_ASSIGNED;
+	int error;
+
+	header->nlmsg_type = RTM_GETNSID;
+	(void)mnl_nlmsg_put_extra_header(header, sizeof(struct rtgenmsg));
+	mnl_attr_put_u32(header, NETNSA_FD, (uint32_t)netns_fd);
+	error = netlink_ask(netlink, header, on_nsid, &nsid);
+	return error < 0 ? error : nsid < 0 ? -ENOENT : nsid;
 }
 
 int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,

@@ -26,6 +26,10 @@ struct netlink_link {
 	bool loopback;
 	bool ethernet;	       /* ARPHRD_ETHER: its frames have that header */
 	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
+	bool veth;	       /* IFLA_INFO_KIND is "veth" */
+	uint32_t master;       /* the bridge or bond that it is a port of; 0: none */
+	uint32_t peer;	       /* the index of a veth's other end, in that end's namespace */
+	int32_t peer_nsid;     /* that namespace's number here (IFLA_LINK_NETNSID); -1: this one */
 	uint32_t accept_local; /* net.ipv4.conf.NAME.accept_local */
 	uint32_t rp_filter;    /* net.ipv4.conf.NAME.rp_filter */
 	uint32_t mtu;
@@ -86,6 +90,10 @@ int netlink_neighbour_get(struct netlink *netlink, uint32_t ifindex, const uint8
 
 /* Deletes the neighbour's entry, so that the kernel stops resolving it. */
 int netlink_neighbour_forget(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16]);
+
+/* Finds the number that links here have for the namespace @netns_fd (netlink_link.peer_nsid).
+ * Returns it or a negative errno; -ENOENT: no link leads there. */
+int netlink_nsid(struct netlink *netlink, int netns_fd);
 
 /* Creates a veth pair: @name here, @peer_name in the namespace @peer_netns_fd. Both get @mtu. */
 int netlink_veth_create(struct netlink *netlink, const char *name, const char *peer_name,

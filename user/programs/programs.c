@@ -41,6 +41,7 @@ static const char *const map_names[] = {
 	/* Programs pass notes in it, so an old and a new program must share it. */
 	[MAP_ARRIVALS] = "arrivals",
 	[MAP_GENERATION] = "generation",
+	[MAP_OUTER] = "outer", /* of PROGRAMS_SHARED alone */
 };
 _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 
@@ -60,6 +61,8 @@ static const struct {
 	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE, .beside = true},
 	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE},
 	[PROGRAM_VETH_INGRESS] = {"veth_ingress", BRIDGE},
+	[PROGRAM_HOST_INGRESS] = {"host_ingress", SHARED},
+	[PROGRAM_HOST_EGRESS] = {"host_egress", SHARED},
 };
 
 const char *programs_name(enum programs_program program)
@@ -159,6 +162,8 @@ static int choose_pins(struct programs *programs, struct bpf_object *object)
 		struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
 		char path[4096];
 
+		if (!map)
+			continue;
 		pin_path(programs->pin, i, path);
 		if (!programs->config.adopt)
 			(void)unlink(path); /* left by a killed predecessor */
@@ -225,6 +230,8 @@ static int take_maps(struct programs *programs, const struct bpf_object *object)
 	for (i = 0; i < PROGRAMS_MAPS; i++) {
 		const struct bpf_map *map = bpf_object__find_map_by_name(object, map_names[i]);
 
+		if (!map)
+			continue;
 		programs->maps[i] = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
 		if (programs->maps[i] < 0)
 			return -errno;
@@ -439,7 +446,7 @@ int programs_netns(uint32_t *ret_netns)
 		cookie = 1;
 	else if (error < 0)
 		return error;
-	if (cookie > UINT32_MAX)
+	if (cookie >= SIDESTEP_OUTER)
 		return -EOVERFLOW;
 	*ret_netns = (uint32_t)cookie;
 	return 0;

@@ -48,7 +48,7 @@ int programs_load(const struct programs_config *config, bool quiet, struct progr
 void programs_free(struct programs *programs);
 
 /* Returns the number of the calling thread's network namespace in *@ret_netns: its cookie, or 1
- * before Linux 5.14. Returns 0 or a negative errno; -EOVERFLOW: the cookie has more than 32 bits.
+ * before Linux 5.14. Returns 0 or a negative errno; -EOVERFLOW: the cookie has more than 31 bits.
  */
 int programs_netns(uint32_t *ret_netns);
 
@@ -61,6 +61,8 @@ enum programs_program {
 	PROGRAM_BRIDGE_INGRESS,
 	PROGRAM_BRIDGE_EGRESS,
 	PROGRAM_VETH_INGRESS,
+	PROGRAM_HOST_INGRESS,
+	PROGRAM_HOST_EGRESS,
 	PROGRAMS,
 };
 

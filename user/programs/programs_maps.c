@@ -131,6 +131,17 @@ void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 	counters_remove(programs->maps[MAP_COUNTERS], netns);
 }
 
+int programs_outer_set(const struct programs *programs, uint32_t ifindex,
+		       const struct sidestep_outer *value)
+{
+	return bpf_map_update_elem(programs->maps[MAP_OUTER], &ifindex, value, BPF_ANY);
+}
+
+void programs_outer_remove(const struct programs *programs, uint32_t ifindex)
+{
+	(void)bpf_map_delete_elem(programs->maps[MAP_OUTER], &ifindex);
+}
+
 int programs_listener_set(const struct programs *programs, uint32_t netns,
 			  enum sidestep_listener slot, int fd)
 {

@@ -20,6 +20,11 @@ int programs_namespace_set(const struct programs *programs, uint32_t netns,
 /* Deletes all entries of a namespace from the maps, except `inbound`, whose LRU drops them. */
 void programs_namespace_remove(const struct programs *programs, uint32_t netns);
 
+/* Set and delete the entry of a host's device @ifindex in `outer`. */
+int programs_outer_set(const struct programs *programs, uint32_t ifindex,
+		       const struct sidestep_outer *value);
+void programs_outer_remove(const struct programs *programs, uint32_t ifindex);
+
 /* Puts the socket @fd, which stays the caller's, into a slot of `listeners`. The programs take the
  * sockets that it accepts for the proxy's. */
 int programs_listener_set(const struct programs *programs, uint32_t netns,

@@ -20,6 +20,7 @@ enum programs_map {
 	MAP_NAMESPACES,
 	MAP_ARRIVALS,
 	MAP_GENERATION,
+	MAP_OUTER,
 	PROGRAMS_MAPS,
 };
 
@@ -28,7 +29,7 @@ struct bpf_object;
 struct programs {
 	struct programs_config config;
 	char *pin;
-	int maps[PROGRAMS_MAPS];
+	int maps[PROGRAMS_MAPS];		/* -1: not of this kind */
 	struct sidestep_generation *generation; /* the map's memory; NULL: not loaded */
 	int programs[PROGRAMS];			/* -1: not of this kind */
 };

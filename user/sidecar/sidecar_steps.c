@@ -55,7 +55,7 @@ static void release_lock(struct sidecar *sidecar)
 
 static int open_monitor(struct sidecar *sidecar)
 {
-	sidecar->monitor_fd = netlink_monitor_open();
+	sidecar->monitor_fd = netlink_monitor_open(true);
 	if (sidecar->monitor_fd < 0)
 		return log_errno(sidecar->monitor_fd, "cannot watch the network namespace");
 	return 0;

@@ -4,22 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/link_scope.h"
 #include "lib/util.h"
 
-static const struct {
-	const char *text;
-	uint32_t source;
-} builtin[] = {
-	{"127.0.0.0/8", SIDESTEP_FROM_LOCAL},
-	{"::1/128", SIDESTEP_FROM_LOCAL},
-	/* Link scope: RFC 5771 section 4, RFC 919, RFC 4291 sections 2.5.6 and 2.7. Without
-	 * 169.254.0.0/16, because cloud metadata services have addresses in it. */
-	{"224.0.0.0/24", SIDESTEP_FROM_BUILTIN},
-	{"255.255.255.255/32", SIDESTEP_FROM_BUILTIN},
-	{"fe80::/10", SIDESTEP_FROM_BUILTIN},
-	{"ff01::/16", SIDESTEP_FROM_BUILTIN},
-	{"ff02::/16", SIDESTEP_FROM_BUILTIN},
-};
+/* Loopback addresses, which the application owns. */
+static const char *const loopback_prefixes[] = {"127.0.0.0/8", "::1/128"};
 
 /* Adds a subnet, or another source of one that is there. */
 static void bypass_put(struct plan *plan, const struct prefix *prefix, uint32_t source,
@@ -66,16 +55,19 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 
 int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
 {
-	size_t room = ARRAY_SIZE(builtin) + input->option_count + 1 + input->docker_count +
-		      input->route_count + input->address_count;
+	size_t room = ARRAY_SIZE(loopback_prefixes) + LINK_SCOPE_PREFIXES + input->option_count +
+		      1 + input->docker_count + input->route_count + input->address_count;
 	struct prefix prefix;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_BYPASS, room) < 0)
 		return -ENOMEM;
-	for (i = 0; i < ARRAY_SIZE(builtin); i++)
-		if (prefix_parse(builtin[i].text, &prefix) == 0)
-			bypass_put(plan, &prefix, builtin[i].source, 0);
+	for (i = 0; i < ARRAY_SIZE(loopback_prefixes); i++)
+		if (prefix_parse(loopback_prefixes[i], &prefix) == 0)
+			bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL, 0);
+	for (i = 0; i < LINK_SCOPE_PREFIXES; i++)
+		if (prefix_parse(link_scope_prefixes[i], &prefix) == 0)
+			bypass_put(plan, &prefix, SIDESTEP_FROM_BUILTIN, 0);
 	for (i = 0; i < input->option_count; i++)
 		bypass_put(plan, &input->options[i], SIDESTEP_FROM_OPTION, 0);
 	if (input->gateway)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/log.h"
@@ -17,45 +16,26 @@
 /* An interrupted dump is repeated at most so often. */
 #define DUMP_TRIES 8
 
-static int collect(struct snapshot_list *list, const void *item)
-{
-	void *items;
-
-	if (list->count == list->limit)
-		return -ENOSPC;
-	/* The room doubles: a power of two is full. */
-	if ((list->count & (list->count - 1)) == 0) {
-		size_t room = list->count ? 2 * list->count : 1;
-
-		items = reallocarray(list->items, room, list->size);
-		if (!items)
-			return -ENOMEM;
-		list->items = items;
-	}
-	memcpy((char *)list->items + list->count++ * list->size, item, list->size);
-	return 0;
-}
-
 static int collect_link(void *context, const struct netlink_link *link)
 {
-	return collect(&((struct snapshot *)context)->links, link);
+	return array_append(&((struct snapshot *)context)->links, link);
 }
 
 static int collect_address(void *context, const struct netlink_address *address)
 {
-	return collect(&((struct snapshot *)context)->addresses, address);
+	return array_append(&((struct snapshot *)context)->addresses, address);
 }
 
 static int collect_route(void *context, const struct netlink_route *route)
 {
-	return collect(&((struct snapshot *)context)->routes, route);
+	return array_append(&((struct snapshot *)context)->routes, route);
 }
 
 static int collect_own_rule(void *context, const struct netlink_rule *rule)
 {
 	if (rule->protocol != NETLINK_PROTOCOL_SIDESTEP)
 		return 0;
-	return collect(&((struct snapshot *)context)->rules, rule);
+	return array_append(&((struct snapshot *)context)->rules, rule);
 }
 
 void snapshot_release(struct snapshot *snapshot)

@@ -3,26 +3,18 @@
 #ifndef SIDESTEP_SNAPSHOT_H
 #define SIDESTEP_SNAPSHOT_H
 
-#include <stddef.h>
 #include <stdint.h>
 
+#include "lib/array.h"
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
 #include "steering/plan_lists.h"
 
-/* A growing array that a dump fills. */
-struct snapshot_list {
-	void *items;
-	size_t count;
-	size_t limit;
-	size_t size; /* of an item, bytes */
-};
-
 struct snapshot {
-	struct snapshot_list links;	/* struct netlink_link */
-	struct snapshot_list addresses; /* struct netlink_address */
-	struct snapshot_list routes;	/* struct netlink_route */
-	struct snapshot_list rules;	/* struct netlink_rule, ours only */
+	struct array links;	/* struct netlink_link */
+	struct array addresses; /* struct netlink_address */
+	struct array routes;	/* struct netlink_route */
+	struct array rules;	/* struct netlink_rule, ours only */
 };
 
 /* Repeats a dump that changes in the kernel interrupted. Returns 0 or negative errno, logged; only

@@ -30,6 +30,11 @@ uint32_t run_netns(void)
 	return netns;
 }
 
+void run_as(uint32_t number)
+{
+	netns = number;
+}
+
 void frame_put(struct frame *frame, const void *bytes, size_t size)
 {
 	assert_true(frame->size + size <= sizeof(frame->bytes));

@@ -65,6 +65,9 @@ void run_skip_shared(void **state);
 /* The number of this process's namespace, which the made-up packets are in. */
 uint32_t run_netns(void);
 
+/* From now on bypasses and counters are those of the number @netns. */
+void run_as(uint32_t netns);
+
 /* Descriptors of a map and of a program, which the loaded object owns. */
 int run_map_fd(const char *name);
 int run_program_fd(const char *name);

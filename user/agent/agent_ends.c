@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent_ends.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "lib/address.h"
+#include "lib/array.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "net/netlink.h"
+#include "net/netlink_link.h"
+#include "programs/programs_maps.h"
+
+/* An application can change its end of a veth as often as it likes, and the host is told each time.
+ */
+#define PACE_MS 20
+
+/* The kernel's tables may change while they are read. */
+#define DUMP_TRIES 5
+
+struct agent_ends {
+	struct loop *loop;
+	struct agent_namespaces *namespaces;
+	struct netlink *netlink;
+	struct loop_handler monitor;
+	struct loop_timer_class pace_class;
+	struct loop_timer pace; /* runs from a notice to the work that it causes */
+};
+
+/* The host's devices and addresses. */
+struct view {
+	struct array links;	/* struct netlink_link */
+	struct array addresses; /* struct netlink_address */
+};
+
+static void view_release(struct view *view)
+{
+	free(view->links.items);
+	free(view->addresses.items);
+}
+#define _cleanup_view_ __attribute__((cleanup(view_release)))
+
+static int add_link(void *context, const struct netlink_link *link)
+{
+	return array_append(&((struct view *)context)->links, link);
+}
+
+static int add_address(void *context, const struct netlink_address *address)
+{
+	return array_append(&((struct view *)context)->addresses, address);
+}
+
+/* Fills @view, which is empty or was filled before. Returns 0 or a negative errno, logged. */
+static int view_take(struct netlink *netlink, struct view *view)
+{
+	int error = -EINTR, i;
+
+	for (i = 0; i < DUMP_TRIES && error == -EINTR; i++) {
+		view_release(view);
+		*view = (struct view) {
+			.links = {.size = sizeof(struct netlink_link)},
+			.addresses = {.size = sizeof(struct netlink_address)},
+		};
+		error = netlink_dump_links(netlink, add_link, view);
+		if (error == 0)
+			error = netlink_dump_addresses(netlink, add_address, view);
+	}
+	return error < 0 ? log_errno(error, "cannot list the host's devices and addresses") : 0;
+}
+
+static const struct netlink_link *view_link(const struct view *view, uint32_t ifindex)
+{
+	const struct netlink_link *links = view->links.items;
+	size_t i;
+
+	for (i = 0; i < view->links.count; i++)
+		if (links[i].ifindex == ifindex)
+			return &links[i];
+	return NULL;
+}
+
+/* Adds the subnets of the host's configured addresses on a device. */
+static int add_subnets(const struct view *view, uint32_t ifindex, struct array *subnets)
+{
+	const struct netlink_address *addresses = view->addresses.items;
+	int error = 0;
+	size_t i;
+
+	for (i = 0; i < view->addresses.count && error == 0; i++) {
+		struct prefix subnet;
+
+		/* A container can have advertised those that nobody configured. Link scope is
+		 * bypassed anyway. */
+		if (addresses[i].ifindex != ifindex || addresses[i].link_local ||
+		    !addresses[i].configured)
+			continue;
+		subnet = addresses[i].subnet;
+		(void)prefix_clear_host_bits(&subnet);
+		error = array_append(subnets, &subnet);
+	}
+	return error;
+}
+
+/* A walk of the guarded ends. */
+struct gone {
+	const struct view *view;
+	const struct agent_namespace *namespace;
+};
+
+/* Removes what is recorded of an end that no longer exists. An end that leads elsewhere keeps its
+ * guard: an application with rights can move the other one. */
+static void forget_gone(void *context, uint32_t ifindex)
+{
+	const struct gone *gone = context;
+
+	if (!view_link(gone->view, ifindex))
+		agent_namespace_detach_outer(gone->namespace, ifindex);
+}
+
+/* Guards one end. -ENODEV: it is gone. */
+static int guard_end(struct agent_namespace *namespace, const struct netlink_link *link)
+{
+	const struct sidestep_outer value = {.netns = namespace->netns | SIDESTEP_OUTER,
+					     .ifindex = link->peer};
+	int error = programs_outer_set(namespace->programs, link->ifindex, &value);
+
+	return error < 0 ? error : agent_namespace_attach_outer(namespace, link->ifindex);
+}
+
+/* Guards the ends that lead into the namespace, whose number on the host is @nsid. */
+static int guard(struct agent_namespace *namespace, int nsid, const struct view *view)
+{
+	const struct netlink_link *links = view->links.items;
+	struct array subnets = {.size = sizeof(struct prefix)};
+	int error = 0;
+	size_t i;
+
+	/* The subnets come first: without them the guard would drop traffic that may pass. */
+	for (i = 0; i < view->links.count && error == 0; i++) {
+		if (!links[i].veth || links[i].peer_nsid != nsid)
+			continue;
+		error = add_subnets(view, links[i].ifindex, &subnets);
+		if (error == 0 && links[i].master)
+			error = add_subnets(view, links[i].master, &subnets);
+	}
+	if (error == 0)
+		error = agent_outer_subnets(&namespace->outer, namespace->programs,
+					    namespace->netns, subnets.items, subnets.count);
+	free(subnets.items);
+	for (i = 0; i < view->links.count && error == 0; i++) {
+		if (links[i].veth && links[i].peer_nsid == nsid)
+			error = guard_end(namespace, &links[i]);
+		if (error == -ENODEV)
+			error = 0;
+	}
+	return error;
+}
+
+static int guard_namespace(const struct agent_ends *ends, struct agent_namespace *namespace,
+			   const struct view *view)
+{
+	struct gone gone = {.view = view, .namespace = namespace};
+	int nsid = netlink_nsid(ends->netlink, namespace->netns_fd), error;
+
+	agent_namespace_each_outer(namespace, forget_gone, &gone);
+	error = nsid == -ENOENT ? 0 : nsid < 0 ? nsid : guard(namespace, nsid, view);
+	if (error < 0)
+		return log_errno(error,
+				 "cannot guard the host's devices that lead into network "
+				 "namespace %u",
+				 namespace->netns);
+	return 0;
+}
+
+/* Does an end in @view lead to the device @ifindex of the namespace @nsid? */
+static bool has_end(const struct view *view, int nsid, uint32_t ifindex)
+{
+	const struct netlink_link *links = view->links.items;
+	size_t i;
+
+	for (i = 0; i < view->links.count; i++)
+		if (links[i].veth && links[i].peer_nsid == nsid && links[i].peer == ifindex)
+			return true;
+	return false;
+}
+
+int agent_ends_guard(struct agent_ends *ends, struct agent_namespace *namespace, uint32_t ifindex,
+		     const char *name)
+{
+	_cleanup_view_ struct view view = {.links = {.items = NULL}};
+	int error = view_take(ends->netlink, &view), nsid;
+
+	namespace->guarded = true;
+	if (error == 0)
+		error = guard_namespace(ends, namespace, &view);
+	if (error < 0 || ifindex == 0)
+		return error;
+	nsid = netlink_nsid(ends->netlink, namespace->netns_fd);
+	if (nsid < 0 || !has_end(&view, nsid, ifindex))
+		log_warning("%s: its device %u is no veth from this host, so no guard stands "
+			    "outside. An application with CAP_NET_RAW or CAP_NET_ADMIN gets "
+			    "packets out there",
+			    name, ifindex);
+	return 0;
+}
+
+static void pace_expired(struct loop_timer *timer)
+{
+	struct agent_ends *ends = container_of(timer, struct agent_ends, pace);
+	_cleanup_view_ struct view view = {.links = {.items = NULL}};
+	struct agent_namespace *namespace;
+
+	if (view_take(ends->netlink, &view) < 0)
+		return;
+	for (namespace = ends->namespaces->first; namespace; namespace = namespace->next)
+		if (namespace->guarded && namespace->netns_fd >= 0)
+			(void)guard_namespace(ends, namespace, &view);
+	agent_namespaces_settle(ends->namespaces);
+}
+
+static void noticed(struct loop_handler *handler, uint32_t events)
+{
+	struct agent_ends *ends = container_of(handler, struct agent_ends, monitor);
+
+	(void)events;
+	if (netlink_monitor_drain(handler->fd) && !loop_timer_running(&ends->pace))
+		loop_timer_start(ends->loop, &ends->pace_class, &ends->pace);
+}
+
+int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
+		   struct agent_ends **ret_ends)
+{
+	struct agent_ends *ends = calloc(1, sizeof(*ends));
+	int error = -ENOMEM, fd = -1;
+
+	if (ends) {
+		ends->loop = loop;
+		ends->namespaces = namespaces;
+		ends->monitor = (struct loop_handler) {.ready = noticed, .fd = -1};
+		ends->pace.expired = pace_expired;
+		loop_timer_class_init(loop, &ends->pace_class, PACE_MS);
+		error = netlink_open(&ends->netlink);
+	}
+	if (error == 0)
+		error = fd = netlink_monitor_open(false);
+	if (error >= 0)
+		error = loop_add(loop, &ends->monitor, fd, EPOLLIN);
+	if (error < 0) {
+		(void)safe_close(fd);
+		agent_ends_free(ends);
+		return log_errno(error, "cannot watch the host's devices");
+	}
+	*ret_ends = ends;
+	return 0;
+}
+
+void agent_ends_free(struct agent_ends *ends)
+{
+	if (!ends)
+		return;
+	loop_timer_stop(&ends->pace);
+	loop_close(&ends->monitor);
+	netlink_close(ends->netlink);
+	free(ends);
+}

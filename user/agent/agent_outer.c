@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent_outer.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "lib/link_scope.h"
+#include "programs/programs_maps.h"
+
+/* The sources whose word the guard takes from a sidecar. */
+#define OF_SIDECAR (SIDESTEP_FROM_OPTION | SIDESTEP_FROM_DOCKER | SIDESTEP_FROM_GATEWAY)
+
+static struct agent_outer_prefix *find(const struct agent_outer *outer, const struct prefix *prefix)
+{
+	struct agent_outer_prefix *prefixes = outer->prefixes.items;
+	size_t i;
+
+	for (i = 0; i < outer->prefixes.count; i++)
+		if (prefix_equal(&prefixes[i].prefix, prefix))
+			return &prefixes[i];
+	return NULL;
+}
+
+/* Takes an entry out of the list; the last one moves to its place. */
+static void drop(struct agent_outer *outer, struct agent_outer_prefix *entry)
+{
+	struct agent_outer_prefix *prefixes = outer->prefixes.items;
+
+	*entry = prefixes[--outer->prefixes.count];
+}
+
+/* Replaces the sources of a prefix that are in @mask, in the list and in the map. */
+static int put(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
+	       const struct prefix *prefix, uint32_t mask, uint32_t sources)
+{
+	struct agent_outer_prefix *entry = find(outer, prefix);
+	uint32_t old = entry ? entry->sources : 0, now = (old & ~mask) | (sources & mask);
+	const struct agent_outer_prefix fresh = {.prefix = *prefix, .sources = now};
+	const struct sidestep_bypass value = {.sources = now};
+
+	if (now == old)
+		return 0;
+	if (!now) {
+		drop(outer, entry);
+		return programs_bypass_remove(programs, netns | SIDESTEP_OUTER, prefix);
+	}
+	outer->prefixes.size = sizeof(fresh);
+	if (entry)
+		entry->sources = now;
+	else if (array_append(&outer->prefixes, &fresh) < 0)
+		return -ENOMEM;
+	return programs_bypass_set(programs, netns | SIDESTEP_OUTER, prefix, &value);
+}
+
+int agent_outer_describe(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
+			 const struct sidestep_namespace *value)
+{
+	struct sidestep_namespace own = *value;
+	struct prefix prefix;
+	int error;
+	size_t i;
+
+	own.mode = SIDESTEP_MODE_OUTER;
+	error = programs_namespace_set(programs, netns | SIDESTEP_OUTER, &own);
+	for (i = 0; i < LINK_SCOPE_PREFIXES && error == 0; i++) {
+		error = prefix_parse(link_scope_prefixes[i], &prefix);
+		if (error == 0)
+			error = put(outer, programs, netns, &prefix, SIDESTEP_FROM_BUILTIN,
+				    SIDESTEP_FROM_BUILTIN);
+	}
+	return error;
+}
+
+int agent_outer_sidecar(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
+			const struct prefix *prefix, uint32_t sources)
+{
+	return put(outer, programs, netns, prefix, OF_SIDECAR, sources);
+}
+
+static bool contains(const struct prefix *subnets, size_t count, const struct prefix *prefix)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (prefix_equal(&subnets[i], prefix))
+			return true;
+	return false;
+}
+
+int agent_outer_subnets(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
+			const struct prefix *subnets, size_t count)
+{
+	int error = 0;
+	size_t i;
+
+	/* Backwards, because a removed entry is replaced by the last one. */
+	for (i = outer->prefixes.count; i > 0 && error == 0; i--) {
+		const struct agent_outer_prefix *prefixes = outer->prefixes.items;
+		const struct prefix prefix = prefixes[i - 1].prefix;
+
+		if (!contains(subnets, count, &prefix))
+			error = put(outer, programs, netns, &prefix, SIDESTEP_FROM_CONNECTED, 0);
+	}
+	for (i = 0; i < count && error == 0; i++)
+		error = put(outer, programs, netns, &subnets[i], SIDESTEP_FROM_CONNECTED,
+			    SIDESTEP_FROM_CONNECTED);
+	return error;
+}
+
+void agent_outer_remove(struct agent_outer *outer, const struct programs *programs, uint32_t netns)
+{
+	programs_namespace_remove(programs, netns | SIDESTEP_OUTER);
+	agent_outer_release(outer);
+}
+
+void agent_outer_release(struct agent_outer *outer)
+{
+	free(outer->prefixes.items);
+	*outer = (struct agent_outer) {.prefixes = {.items = NULL}};
+}
