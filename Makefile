@@ -105,6 +105,7 @@ $(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries
 
 # Libraries of single unit tests: the oracles for the DNS codec and for the nftables table.
 LIBS_test_dns_message := -lldns
+LIBS_test_dns_ech := -lldns
 LIBS_test_nft := -lnftables
 
 # Unit tests share scripted peers and beds.

@@ -224,3 +224,53 @@ opcodes_pass() { # START
 @test "row 7: NOTIFY, UPDATE, DSO and unknown opcodes reach the resolver (nftables)" {
 	opcodes_pass nft_sidecar
 }
+
+# row 14: records that hide the name
+
+# browse NAME ADDRESS - opens TLS as Chromium does. If the HTTPS record offers Encrypted Client Hello, the
+# ClientHello bears only a public name.
+browse() {
+	local name=$1 record
+	record=$(answer "$1" HTTPS)
+	[[ $record == "noerror https:"* ]]
+	[[ ${record#*:}/ != *5/* ]] || name=public.example
+	run bed_exec app python3 "$BED_REPO/tests/tls_hello.py" "$2" 443 "$name"
+}
+
+# hellos NAME - prints how many CONNECTs bore this name.
+hellos() {
+	grep -c "\"sni\":\"$1\"" "$BED_DIR/gateway.log" || true
+}
+
+names_are_shown() { # START
+	resolver
+	gateway
+	"$1" --sni-hint
+	[ "$(answer ech.test HTTPS)" = "noerror https:1/4/6/65280" ]
+	[ "$(answer ech.test HTTPS @2001:db8::1)" = "noerror https:1/4/6/65280" ]
+	[ "$(answer ech.test A)" = "noerror 192.0.2.7" ]
+	browse ech.test 192.0.2.7
+	shown() { [ "$(hellos ech.test)" = 1 ]; }
+	bed_until 5 shown
+	[ "$(hellos public.example)" = 0 ]
+}
+
+@test "row 14: without hints the record stays, and a browser hides the name" {
+	resolver
+	gateway
+	[ "$(answer ech.test HTTPS)" = "noerror https:1/4/5/6" ]
+	sidecar
+	[ "$(answer ech.test HTTPS)" = "noerror https:1/4/5/6" ]
+}
+
+@test "row 14: CONNECT bears the real name although the record has ech (own programs)" {
+	names_are_shown sidecar
+}
+
+@test "row 14: CONNECT bears the real name although the record has ech (agent)" {
+	names_are_shown agent_sidecar
+}
+
+@test "row 14: CONNECT bears the real name although the record has ech (nftables)" {
+	names_are_shown nft_sidecar
+}

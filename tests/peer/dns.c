@@ -68,21 +68,35 @@ static size_t name_skip(const uint8_t *message, size_t size, size_t at)
 	return 0;
 }
 
+/* Writes the keys of an HTTPS record's parameters, as "https:1/4/5". */
+static void https_format(const uint8_t *data, size_t length, char *text, size_t room)
+{
+	size_t at = name_skip(data, length, 2), used = (size_t)snprintf(text, room, "https:");
+
+	while (at && at + 4 <= length && used < room) {
+		used += (size_t)snprintf(text + used, room - used, "%s%u",
+					 text[used - 1] == ':' ? "" : "/", get16(data + at));
+		at += 4u + get16(data + at + 2);
+	}
+}
+
 static void answer_add(struct answer *answer, uint16_t type, const uint8_t *data, uint16_t length)
 {
-	char text[INET6_ADDRSTRLEN] = "";
+	char text[256] = "";
 	size_t used = strlen(answer->text);
 
 	if (type == DNS_A && length == 4)
 		inet_ntop(AF_INET, data, text, sizeof(text));
 	else if (type == DNS_AAAA && length == 16)
 		inet_ntop(AF_INET6, data, text, sizeof(text));
+	else if (type == DNS_HTTPS)
+		https_format(data, length, text, sizeof(text));
 	else
 		snprintf(text, sizeof(text), "type%u/%u", type, length);
 	snprintf(answer->text + used, sizeof(answer->text) - used, "%s%s", used ? "," : "", text);
 	if (!answer->first.ss_family)
 		(void)literal_parse(text, 0, &answer->first);
-	if (!strchr(text, '.') && !strchr(text, ':'))
+	if (type != DNS_A && type != DNS_AAAA)
 		answer->first.ss_family = 0;
 }
 
@@ -259,9 +273,9 @@ static bool type_parse(const char *text, uint16_t *type)
 	static const struct {
 		const char *name;
 		uint16_t type;
-	} types[] = {{"A", DNS_A},  {"AAAA", DNS_AAAA}, {"ANY", 255}, {"TXT", 16},
-		     {"MX", 15},    {"NS", 2},		{"SOA", 6},   {"CNAME", 5},
-		     {"HTTPS", 65}, {"SRV", 33},	{"PTR", 12}};
+	} types[] = {{"A", DNS_A},	   {"AAAA", DNS_AAAA}, {"ANY", 255}, {"TXT", 16},
+		     {"MX", 15},	   {"NS", 2},	       {"SOA", 6},   {"CNAME", 5},
+		     {"HTTPS", DNS_HTTPS}, {"SRV", 33},	       {"PTR", 12}};
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		if (strcasecmp(types[i].name, text) == 0) {

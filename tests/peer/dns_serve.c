@@ -2,7 +2,8 @@
 /*
  * A resolver with made-up answers. The first label decides: "nx..." gets NXDOMAIN, "fail..."
  * SERVFAIL, "silent..." no answer, and "empty..." NOERROR without records. Any other name has the A
- * record 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17.
+ * record 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17. "ech..." also has an HTTPS record whose
+ * parameters offer Encrypted Client Hello.
  */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -36,6 +37,12 @@ static size_t question_parse(const uint8_t *message, size_t size, char *name, si
 	return at + 5;
 }
 
+/* Priority 1, the name itself, alpn h2, ipv4hint 192.0.2.7, ech, ipv6hint (RFC 9460). */
+static const uint8_t https_with_ech[] = {0, 1, 0,   0, 1, 0,  3,    2, 'h',  '2',  0,	 4,
+					 0, 4, 192, 0, 2, 7,  0,    5, 0,    4,	   0xfe, 0x0d,
+					 1, 2, 0,   6, 0, 16, 0x20, 1, 0x0d, 0xb8, 0,	 0,
+					 0, 0, 0,   0, 0, 0,  0,    0, 0,    7};
+
 static size_t record_add(uint8_t *message, size_t at, uint8_t type, const void *data, uint8_t size)
 {
 	const uint8_t head[12] = {0xc0, 12, 0, type, 0, 1, 0, 0, 0, 17, 0, size};
@@ -67,6 +74,10 @@ static size_t answer_build(uint8_t *message, size_t end, const char *name, unsig
 	if (address && (type == DNS_AAAA || type == 255)) {
 		inet_pton(AF_INET6, "2001:db8::7", v6);
 		end = record_add(message, end, DNS_AAAA, v6, 16);
+	}
+	if (strncmp(name, "ech", 3) == 0 && type == DNS_HTTPS) {
+		message[3] |= 0x20; /* authentic data */
+		end = record_add(message, end, DNS_HTTPS, https_with_ech, sizeof(https_with_ech));
 	}
 	return end;
 }

@@ -195,8 +195,9 @@ void datagram_answer(int fd, const void *data, size_t size, const struct sockadd
 
 /* dns.c */
 
-#define DNS_A	 1
-#define DNS_AAAA 28
+#define DNS_A	  1
+#define DNS_AAAA  28
+#define DNS_HTTPS 65
 
 /* Resolves a literal, a name of /etc/hosts, or a name by --resolver or /etc/resolv.conf. Returns 0
  * or -errno. -ENOENT means that DNS answered with *why ("nxdomain", "servfail", ...). */

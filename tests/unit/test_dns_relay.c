@@ -147,6 +147,36 @@ static void test_opcodes(void **state)
 	dns_bed_free(bed);
 }
 
+/* With hints a record loses its ech parameter, and the answer its AD. The size stays. */
+static void test_ech(void **state)
+{
+	static const uint8_t record[] = {0xc0, 12, 0, 65, 0, 1, 0, 0, 0,   9,  0,
+					 9,    0,  1, 0,  0, 5, 0, 2, 'h', 'i'};
+	struct message query, asked, answer;
+	int hint;
+
+	(void)state;
+	for (hint = 0; hint < 2; hint++) {
+		struct dns_bed *bed = dns_bed_new(AF_INET, false, 16, MINUTE_MS);
+
+		bed->shared.config.sni_hint = hint;
+		ask(bed, 7, "site", 65, &query);
+		receive(bed->resolver, &asked);
+		asked.bytes[2] |= 0x80;
+		asked.bytes[3] |= 0xa0;
+		asked.bytes[7] = 1;
+		memcpy(asked.bytes + asked.size, record, sizeof(record));
+		asked.size += sizeof(record);
+		respond(bed->resolver, &asked, asked.bytes, asked.size);
+		receive(bed->client, &answer);
+		assert_int_equal(answer.size, asked.size);
+		assert_int_equal(answer.bytes[3], hint ? 0x80 : 0xa0);
+		assert_memory_equal(answer.bytes + answer.size - 6,
+				    hint ? "\xff\0\0\2\0\0" : "\0\5\0\2hi", 6);
+		dns_bed_free(bed);
+	}
+}
+
 static void test_internet_off(void **state)
 {
 	struct dns_bed *bed = dns_bed_new(AF_INET6, true, 16, MINUTE_MS);
@@ -211,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_nxdomain),
 		cmocka_unit_test(test_made_up_for_addresses),
 		cmocka_unit_test(test_opcodes),
+		cmocka_unit_test(test_ech),
 		cmocka_unit_test(test_internet_off),
 		cmocka_unit_test(test_silent_resolver),
 		cmocka_unit_test(test_switched_off_meanwhile),

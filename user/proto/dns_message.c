@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proto/dns_wire.h"
 #include "proto/hostname.h"
 
 /* Bits of the header's second word. */
@@ -14,22 +15,13 @@
 #define FLAG_CD	    0x0010
 #define RCODE_MASK  0x000f
 
-#define TYPE_A	   1
-#define TYPE_AAAA  28
-#define TYPE_OPT   41
-#define TYPE_SVCB  64 /* RFC 9460 */
-#define TYPE_HTTPS 65
-#define TYPE_ANY   255
-#define CLASS_IN   1
-#define CLASS_ANY  255
+#define TYPE_A	  1
+#define TYPE_AAAA 28
+#define TYPE_OPT  41
+#define TYPE_ANY  255
+#define CLASS_IN  1
+#define CLASS_ANY 255
 
-#define LABEL_MAX   63
-#define NAME_OCTETS 255
-/* The two upper bits of a length octet. 11 is a pointer; 01 and 10 are obsolete. */
-#define LABEL_KIND    0xc0
-#define LABEL_POINTER 0xc0
-/* Type, class, TTL and data length follow a record's name. */
-#define RECORD_FIXED 10
 /* A message of this size passes any link without fragments (DNS flag day 2020). Bytes. */
 #define EDNS_SIZE 1232
 #define EDNS_DO	  0x8000
@@ -38,44 +30,15 @@
 static const uint8_t made_up_a[] = {11, 0, 0, 1};
 static const uint8_t made_up_aaaa[] = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
-static uint16_t get16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint8_t *put16(uint8_t *at, uint16_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-	return at + 2;
-}
-
 /* Returns the octets of the uncompressed name at @at, or 0. */
 static size_t name_size(const uint8_t *at, size_t room)
 {
 	size_t size = 0;
 
-	while (size < room && size < NAME_OCTETS) {
+	while (size < room && size < DNS_NAME_OCTETS) {
 		if (at[size] == 0)
 			return size + 1;
-		if (at[size] > LABEL_MAX)
-			return 0;
-		size += at[size] + 1u;
-	}
-	return 0;
-}
-
-/* The same for a name that may end in a pointer. The pointer is not followed. */
-static size_t owner_size(const uint8_t *at, size_t room)
-{
-	size_t size = 0;
-
-	while (size < room && size < NAME_OCTETS) {
-		if (at[size] == 0)
-			return size + 1;
-		if ((at[size] & LABEL_KIND) == LABEL_POINTER)
-			return size + 2;
-		if (at[size] > LABEL_MAX)
+		if (at[size] > DNS_LABEL_MAX)
 			return 0;
 		size += at[size] + 1u;
 	}
@@ -89,7 +52,7 @@ static int read_opt(struct dns_question *question, const uint8_t *fixed, size_t 
 		return DNS_FORMERR;
 	question->edns = true;
 	question->edns_version = fixed[5];
-	question->edns_do = get16(fixed + 6) & EDNS_DO;
+	question->edns_do = dns_get16(fixed + 6) & EDNS_DO;
 	return 0;
 }
 
@@ -99,19 +62,16 @@ static int read_opt(struct dns_question *question, const uint8_t *fixed, size_t 
 static int walk_records(struct dns_question *question, const uint8_t *at, size_t room,
 			unsigned int records, unsigned int additional)
 {
-	for (; records > 0; records--) {
-		size_t owner = owner_size(at, room), data;
+	struct dns_record record;
 
-		if (!owner || owner + RECORD_FIXED > room)
+	for (; records > 0; records--) {
+		if (!dns_record_read(at, room, &record))
 			return DNS_FORMERR;
-		data = get16(at + owner + 8);
-		if (data > room - owner - RECORD_FIXED)
+		if (records <= additional && record.type == TYPE_OPT &&
+		    read_opt(question, at + record.fixed, record.fixed) != DNS_NOERROR)
 			return DNS_FORMERR;
-		if (records <= additional && get16(at + owner) == TYPE_OPT &&
-		    read_opt(question, at + owner, owner) != DNS_NOERROR)
-			return DNS_FORMERR;
-		at += owner + RECORD_FIXED + data;
-		room -= owner + RECORD_FIXED + data;
+		at += record.end;
+		room -= record.end;
 	}
 	return DNS_NOERROR;
 }
@@ -122,30 +82,31 @@ int dns_query_parse(const void *message, size_t size, struct dns_question *ret_q
 	struct dns_question *question = ret_question;
 	size_t room, name;
 
-	if (size < DNS_HEADER_SIZE || get16(bytes + 2) & FLAG_QR)
+	if (size < DNS_HEADER_SIZE || dns_get16(bytes + 2) & FLAG_QR)
 		return -EBADMSG;
 	room = size - DNS_HEADER_SIZE;
-	question->id = get16(bytes);
-	question->flags = get16(bytes + 2);
+	question->id = dns_get16(bytes);
+	question->flags = dns_get16(bytes + 2);
 	question->type = question->class = question->size = 0;
 	question->edns = question->edns_do = false;
 	question->edns_version = 0;
 	if (question->flags & OPCODE_MASK)
 		return DNS_NOTIMP;
-	if (get16(bytes + 4) != 1)
+	if (dns_get16(bytes + 4) != 1)
 		return DNS_FORMERR;
 	name = name_size(at, room);
 	if (!name || name + 4 > room)
 		return DNS_FORMERR;
 	if (walk_records(question, at + name + 4, room - name - 4,
-			 (unsigned int)get16(bytes + 6) + get16(bytes + 8) + get16(bytes + 10),
-			 get16(bytes + 10)) != DNS_NOERROR) {
+			 (unsigned int)dns_get16(bytes + 6) + dns_get16(bytes + 8) +
+				 dns_get16(bytes + 10),
+			 dns_get16(bytes + 10)) != DNS_NOERROR) {
 		question->edns = false;
 		question->edns_version = 0;
 		return DNS_FORMERR;
 	}
-	question->type = get16(at + name);
-	question->class = get16(at + name + 2);
+	question->type = dns_get16(at + name);
+	question->class = dns_get16(at + name + 2);
 	question->size = (uint16_t)(name + 4);
 	memcpy(question->bytes, at, name + 4);
 	return 0;
@@ -193,18 +154,18 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
 	const uint8_t *bytes = message, *asked = question->bytes;
 	size_t name = question->size - 4u;
 
-	if (size < DNS_HEADER_SIZE || !(get16(bytes + 2) & FLAG_QR) ||
-	    (get16(bytes + 2) ^ question->flags) & OPCODE_MASK)
+	if (size < DNS_HEADER_SIZE || !(dns_get16(bytes + 2) & FLAG_QR) ||
+	    (dns_get16(bytes + 2) ^ question->flags) & OPCODE_MASK)
 		return false;
 	if (question->flags & OPCODE_MASK)
 		return true;
 	if (question->size == 0)
 		return false;
-	if (get16(bytes + 4) == 0)
-		return get16(bytes + 6) == 0 && dns_rcode(message) != DNS_NOERROR &&
+	if (dns_get16(bytes + 4) == 0)
+		return dns_get16(bytes + 6) == 0 && dns_rcode(message) != DNS_NOERROR &&
 		       dns_rcode(message) != DNS_NXDOMAIN;
 	bytes += DNS_HEADER_SIZE;
-	return get16((const uint8_t *)message + 4) == 1 &&
+	return dns_get16((const uint8_t *)message + 4) == 1 &&
 	       size >= DNS_HEADER_SIZE + (size_t)question->size &&
 	       names_equal(bytes, asked, name) && memcmp(bytes + name, asked + name, 4) == 0;
 }
@@ -212,23 +173,23 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
 bool dns_question_for_addresses(const struct dns_question *question)
 {
 	return question->type == TYPE_A || question->type == TYPE_AAAA ||
-	       question->type == TYPE_ANY || question->type == TYPE_SVCB ||
-	       question->type == TYPE_HTTPS;
+	       question->type == TYPE_ANY || question->type == DNS_TYPE_SVCB ||
+	       question->type == DNS_TYPE_HTTPS;
 }
 
 uint16_t dns_id(const void *message)
 {
-	return get16(message);
+	return dns_get16(message);
 }
 
 enum dns_rcode dns_rcode(const void *message)
 {
-	return (enum dns_rcode)(get16((const uint8_t *)message + 2) & RCODE_MASK);
+	return (enum dns_rcode)(dns_get16((const uint8_t *)message + 2) & RCODE_MASK);
 }
 
 void dns_set_id(void *message, uint16_t id)
 {
-	(void)put16(message, id);
+	(void)dns_put16(message, id);
 }
 
 /* Writes the header, except three of its counts, and the question. Returns the end. */
@@ -237,11 +198,11 @@ static uint8_t *write_start(const struct dns_question *question, uint16_t flags,
 {
 	memset(message, 0, DNS_HEADER_SIZE);
 	flags |= question->flags & (OPCODE_MASK | FLAG_RD | FLAG_CD);
-	(void)put16(message, question->id);
-	(void)put16(message + 2, FLAG_QR | flags | (rcode & RCODE_MASK));
+	(void)dns_put16(message, question->id);
+	(void)dns_put16(message + 2, FLAG_QR | flags | (rcode & RCODE_MASK));
 	if (question->size == 0)
 		return message + DNS_HEADER_SIZE;
-	(void)put16(message + 4, 1);
+	(void)dns_put16(message + 4, 1);
 	memcpy(message + DNS_HEADER_SIZE, question->bytes, question->size);
 	return message + DNS_HEADER_SIZE + question->size;
 }
@@ -251,25 +212,25 @@ static uint8_t *write_opt(const struct dns_question *question, enum dns_rcode rc
 {
 	if (!question->edns)
 		return at;
-	(void)put16(message + 10, 1);
+	(void)dns_put16(message + 10, 1);
 	*at++ = 0; /* the root */
-	at = put16(at, TYPE_OPT);
-	at = put16(at, EDNS_SIZE);
+	at = dns_put16(at, TYPE_OPT);
+	at = dns_put16(at, EDNS_SIZE);
 	*at++ = (uint8_t)(rcode >> 4);
 	*at++ = 0; /* version */
-	at = put16(at, question->edns_do ? EDNS_DO : 0);
-	return put16(at, 0);
+	at = dns_put16(at, question->edns_do ? EDNS_DO : 0);
+	return dns_put16(at, 0);
 }
 
 /* Writes an address record with the question's name. Returns the end. */
 static uint8_t *write_address(uint8_t *at, uint16_t type, const uint8_t *address, uint16_t size)
 {
-	at = put16(at, LABEL_POINTER << 8 | DNS_HEADER_SIZE);
-	at = put16(at, type);
-	at = put16(at, CLASS_IN);
-	at = put16(at, 0);
-	at = put16(at, TTL);
-	at = put16(at, size);
+	at = dns_put16(at, DNS_LABEL_POINTER << 8 | DNS_HEADER_SIZE);
+	at = dns_put16(at, type);
+	at = dns_put16(at, CLASS_IN);
+	at = dns_put16(at, 0);
+	at = dns_put16(at, TTL);
+	at = dns_put16(at, size);
 	memcpy(at, address, size);
 	return at + size;
 }
@@ -302,6 +263,6 @@ size_t dns_made_up_write(const struct dns_question *question, uint8_t message[DN
 		end = write_address(end, TYPE_AAAA, made_up_aaaa, sizeof(made_up_aaaa));
 		records++;
 	}
-	(void)put16(message + 6, records);
+	(void)dns_put16(message + 6, records);
 	return (size_t)(write_opt(question, DNS_NOERROR, message, end) - message);
 }

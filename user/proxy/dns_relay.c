@@ -9,6 +9,7 @@
 #include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "proto/dns_ech.h"
 #include "proto/dns_message.h"
 #include "proxy/dns_table.h"
 #include "proxy/policy.h"
@@ -287,6 +288,8 @@ static void answer_take(struct dns_upstream *upstream, const struct dns_datagram
 	if (verdict.allowed && !verdict.tried) {
 		answer_alone(relay, &query->question, verdict, &query->resolver, &query->client);
 	} else {
+		if (relay->worker->shared->config.sni_hint)
+			(void)dns_ech_remove(datagram->data, datagram->size);
 		dns_set_id(datagram->data, query->question.id);
 		answer(relay, datagram->data, datagram->size, &query->resolver, &query->client);
 	}

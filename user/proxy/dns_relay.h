@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Relays steered DNS queries over UDP to the resolver that was asked. Answers go back from that
- * resolver's address. Only the ID differs between relay and resolver. The relay answers by itself
- * where the policy or the resolver's failure asks for it:
+ * resolver's address. Only the ID differs between relay and resolver. Where hints are wanted,
+ * answers also lose what hides names (dns_ech.h). The relay answers by itself where the policy or
+ * the resolver's failure asks for it:
  *
  *	internet  resolver's answer	name allowed	not allowed
  *	on	  NXDOMAIN		made up		relayed
