@@ -1346,6 +1346,86 @@ all_works() {
 	bed_log sidecar | grep -E "detaches? its programs"
 }
 
+# unread WHERE NAME LINE COMMAND... - starts it with a small pipe as its output, of which nobody reads more than up
+# to the LINE, until $BED_DIR/NAME-read exists. NAME's log has what was read.
+unread() {
+	local where=$1 name=$2
+	cat >"$BED_DIR/unread.py" <<-'UNREAD'
+		import fcntl, os, sys, time
+		reader, writer = os.pipe()
+		fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+		if os.fork():
+		    os.dup2(writer, 1)
+		    os.dup2(writer, 2)
+		    os.closerange(3, 100)
+		    os.execvp(sys.argv[3], sys.argv[3:])
+		os.close(writer)
+		data = b""
+		while sys.argv[2].encode() not in data and (part := os.read(reader, 4096)):
+		    data += part
+		    os.write(1, part)
+		while not os.path.exists(sys.argv[1]):
+		    time.sleep(0.02)
+		while part := os.read(reader, 4096):
+		    os.write(1, part)
+	UNREAD
+	bed_spawn "$where" "$name" python3 "$BED_DIR/unread.py" "$BED_DIR/$name-read" "${@:3}"
+}
+
+# networks add|delete - more networks than the pipe of unread() has room for lines about.
+networks() {
+	local i
+	for i in {1..120}; do
+		echo "address $1 10.9.$i.1/24 dev eth0"
+	done | bed_exec app ip -batch -
+}
+
+status_counts() { # NUMBER - so many of the networks are bypassed
+	[ "$("$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -cE " 10\.9\.[0-9]+\.0/24 ")" = "$1" ]
+}
+
+@test "10: a log that nobody reads stalls neither sidecar nor gateway, and tells how much was lost" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	local options=(--gateway "$BED_HOST:8080" --pin "$(SIDE_PIN)" --connect-timeout 300)
+	unread app sidecar "interception is live" "$SIDESTEP" sidecar "${options[@]}"
+	bed_wait_line sidecar "interception is live" 10
+	networks add
+	bed_until 5 status_counts 120
+	# Each thread has something to say.
+	for _ in {1..8}; do
+		run connect 192.0.2.77 80 --send hello --read-all --timeout 2
+		[[ $output == *result=reset* ]]
+	done
+	unread host gateway "" "$SIDESTEP" gateway --listen "$BED_HOST:8080" --server --log
+	bed_until 5 bed_listening host 8080
+	# The gateway's lines are longer than 100 bytes, so these do not fit into its pipe.
+	for _ in {1..60}; do
+		connect 192.0.2.77 80 --send hello --half-close --read-all >/dev/null
+	done
+	# The control: nobody has read more, and the lines are there.
+	[ "$(bed_log sidecar | grep -c "bypass: 10.9")" = 0 ]
+	touch "$BED_DIR/sidecar-read"
+	bed_wait_line sidecar "bypass: 10.9.1.0/24 connected"
+	bed_exec app ip address delete 10.9.1.1/24 dev eth0
+	bed_wait_line sidecar "warning: [0-9]+ messages were lost, because nobody read them"
+	bed_wait_line sidecar "bypass: 10.9.1.0/24 removed"
+}
+
+@test "10: SIGTERM ends a sidecar whose log nobody reads" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	gateway
+	unread app sidecar "interception is live" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --pin "$(SIDE_PIN)"
+	bed_wait_line sidecar "interception is live" 10
+	networks add
+	bed_until 5 status_counts 120
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 5
+	[ -z "$(bed_exec app ip rule show | grep "proto 93\|suppress")" ]
+	# The control: these lines filled the pipe.
+	touch "$BED_DIR/sidecar-read"
+	bed_until 5 grep -q "bypass: 10.9.1.0/24 connected" "$BED_DIR/sidecar.log"
+}
+
 # 11. Hardening
 
 # weak COMMAND... - runs it as uid 0 with CAP_NET_ADMIN alone, the rights of a running sidecar.

@@ -458,33 +458,6 @@ static void test_changed_value(void **state)
 	plan_release(&two);
 }
 
-static void test_merged(void **state)
-{
-	const struct netlink_route routes[] = {
-		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
-	};
-	const struct netlink_address addresses[] = {address("172.17.0.2", 2)};
-	const struct netlink_address other_addresses[] = {address("172.17.0.3", 2)};
-	struct plan_input input = container(routes, 1, addresses, 1);
-	struct plan_input other = container(routes, 1, other_addresses, 1);
-	struct plan one, two, both = {.lists = {{0}}};
-
-	(void)state;
-	assert_int_equal(plan_make(&input, &one), 0);
-	assert_int_equal(plan_make(&other, &two), 0);
-	assert_int_equal(plan_merge(&both, &one, PLAN_BYPASS), 0);
-	assert_int_equal(plan_merge(&both, &two, PLAN_BYPASS), 0);
-	assert_int_equal(plan_merge(&both, &two, PLAN_BYPASS), 0);
-	/* It has the address of either plan, and what both have only once. */
-	assert_int_equal(both.lists[PLAN_BYPASS].count, one.lists[PLAN_BYPASS].count + 1);
-	assert_int_equal(count(plan_removed(&both, &one, PLAN_BYPASS)), 1);
-	assert_int_equal(count(plan_removed(&both, &two, PLAN_BYPASS)), 1);
-	assert_int_equal(count(plan_removed(&one, &both, PLAN_BYPASS)), 0);
-	plan_release(&both);
-	plan_release(&one);
-	plan_release(&two);
-}
-
 static void test_too_many(void **state)
 {
 	struct prefix *many = calloc(SIDESTEP_MAX_BYPASS + 1, sizeof(*many));
@@ -518,7 +491,6 @@ int main(void)
 		cmocka_unit_test(test_bridge_mode),
 		cmocka_unit_test(test_difference),
 		cmocka_unit_test(test_changed_value),
-		cmocka_unit_test(test_merged),
 		cmocka_unit_test(test_too_many),
 	};
 

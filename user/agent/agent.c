@@ -191,14 +191,18 @@ int agent_run(const struct agent_options *options)
 		.home_fd = -1,
 		.signals = {.fd = -1},
 	};
-	int error = start(&agent);
+	int error;
 
+	log_set_patience(LOG_BOUND_MS);
+	error = start(&agent);
 	if (error == 0 && options->clean) {
 		agent_namespaces_remove_all(&agent.namespaces);
 	} else if (error == 0) {
 		log_info("agent %s: programs loaded, pinned below %s", SIDESTEP_VERSION,
 			 options->pin);
+		log_set_patience(0);
 		error = loop_run(agent.loop);
+		log_set_patience(LOG_BOUND_MS);
 		log_info("stopped; attached programs stay and work (sidestep agent --clean removes "
 			 "them)");
 	}

@@ -143,7 +143,9 @@ static int gateway_serve(struct gateway *gateway)
 	if (error == 0) {
 		if (config->listening)
 			config->listening(config->context, &listening);
+		log_set_patience(0);
 		error = loop_run(clients->loop);
+		log_set_patience(LOG_BOUND_MS);
 		if (config->unix_path)
 			(void)unlink(config->unix_path);
 	}
@@ -208,6 +210,7 @@ int gateway_run(const struct gateway_config *config)
 	    config->listen_count > GATEWAY_LISTENS_MAX)
 		return log_errno(-EINVAL, "gateway: needs 1 to %d addresses to listen on",
 				 GATEWAY_LISTENS_MAX);
+	log_set_patience(LOG_BOUND_MS);
 	signals = process_open_signals(&mask_before);
 	if (signals < 0)
 		return log_errno(signals, "gateway: cannot wait for signals");

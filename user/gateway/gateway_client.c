@@ -70,8 +70,11 @@ static void client_log(const struct gateway_client *client)
 	(void)json_object_set_new(object, "status", json_integer(client->status));
 	line = json_dumps(object, JSON_COMPACT);
 	if (line) {
-		(void)printf("%s\n", line);
-		(void)fflush(stdout);
+		size_t length = strlen(line);
+
+		/* In the place of the terminator. */
+		line[length] = '\n';
+		log_record(line, length + 1);
 	}
 	free(line);
 	json_decref(object);

@@ -2,12 +2,28 @@
 #include "lib/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+struct stream {
+	int fd;
+	const char *name;
+	atomic_uint lost; /* lines since the last one that got out */
+	atomic_bool full; /* the last line did not get out */
+};
+
+static struct stream messages = {.fd = STDERR_FILENO, .name = "messages"};
+static struct stream records = {.fd = STDOUT_FILENO, .name = "records"};
 static enum log_level log_limit = LOG_INFO;
+static atomic_int patience_ms = LOG_PATIENT;
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",
@@ -26,6 +42,91 @@ bool log_enabled(enum log_level level)
 	return level <= log_limit;
 }
 
+/* For files without a call that does not wait. The lock keeps another thread from taking the room
+ * that poll(2) has seen. */
+static ssize_t write_if_writable(int fd, const char *line, size_t length)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	ssize_t written = -1;
+
+	(void)pthread_mutex_lock(&lock);
+	if (poll(&room, 1, 0) == 0)
+		errno = EAGAIN;
+	else
+		written = write(fd, line, length);
+	(void)pthread_mutex_unlock(&lock);
+	return written;
+}
+
+/* Writes without waiting, or fails with EAGAIN. O_NONBLOCK would serve as well, but would hold for
+ * all processes that share the open file. */
+static ssize_t write_now(int fd, const char *line, size_t length)
+{
+	struct iovec part = {.iov_len = length};
+	struct stat status;
+	ssize_t written;
+
+	/* pwritev2(2) does not write to it. */
+	memcpy(&part.iov_base, &line, sizeof(line));
+	if (fstat(fd, &status) < 0)
+		return -1;
+	if (S_ISSOCK(status.st_mode))
+		return send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (S_ISFIFO(status.st_mode)) {
+		/* Older kernels know it for no pipe, newer ones not for those that have a name. */
+		written = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+		if (written >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS))
+			return written;
+	}
+	return write_if_writable(fd, line, length);
+}
+
+/* Returns false if the line did not get out in time. Any other failure cannot be reported. */
+static bool put(struct stream *stream, const char *line, size_t length)
+{
+	struct pollfd room = {.fd = stream->fd, .events = POLLOUT};
+	int patience = atomic_load(&patience_ms);
+
+	while (write_now(stream->fd, line, length) < 0 && errno == EAGAIN) {
+		/* If one line has waited in vain, the next ones do not wait, too. */
+		if (atomic_exchange(&stream->full, true) && patience != LOG_PATIENT)
+			return false;
+		if (patience == 0 || poll(&room, 1, patience) == 0)
+			return false;
+	}
+	atomic_store(&stream->full, false);
+	return true;
+}
+
+static void put_or_count(struct stream *stream, const char *line, size_t length)
+{
+	unsigned int lost = atomic_exchange(&stream->lost, 0);
+	char notice[128];
+
+	if (lost > 0) {
+		(void)snprintf(notice, sizeof(notice),
+			       "sidestep: warning: %u %s were lost, because nobody read them\n",
+			       lost, stream->name);
+		if (!put(&messages, notice, strlen(notice))) {
+			(void)atomic_fetch_add(&stream->lost, lost + 1);
+			return;
+		}
+	}
+	if (!put(stream, line, length))
+		(void)atomic_fetch_add(&stream->lost, 1);
+}
+
+void log_set_patience(int ms)
+{
+	atomic_store(&patience_ms, ms);
+}
+
+void log_record(const char *line, size_t length)
+{
+	put_or_count(&records, line, length);
+}
+
 static void __attribute__((format(printf, 3, 0)))
 log_line(enum log_level level, const char *reason, const char *format, va_list arguments)
 {
@@ -40,8 +141,7 @@ log_line(enum log_level level, const char *reason, const char *format, va_list a
 		(void)snprintf(line + length, sizeof(line) - length, ": %s", reason);
 	length = strnlen(line, sizeof(line) - 2);
 	line[length++] = '\n';
-	/* A failure to report cannot be reported. */
-	(void)!write(STDERR_FILENO, line, length);
+	put_or_count(&messages, line, length);
 	errno = saved;
 }
 

@@ -5,11 +5,16 @@
  *	sidestep: error: cannot listen on 0.0.0.0:39001: Address already in use; stop the ...
  *
  * A message names what failed, on what, why, and what to do about it.
+ *
+ * Standard error may be a pipe that nobody reads. A process with event loops limits how long a line
+ * waits for room. A line that finds none is lost. The next one that gets out is preceded by their
+ * number.
  */
 #ifndef SIDESTEP_LOG_H
 #define SIDESTEP_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level {
 	LOG_ERROR,
@@ -23,7 +28,19 @@ void log_set_level(enum log_level level);
 
 bool log_enabled(enum log_level level);
 
-/* Writes one line with one write(2), cut at 1 KiB. Thread safe. Keeps errno. */
+/* Values of log_set_patience(): waits as long as it takes, or as long as a start or a stop may. */
+#define LOG_PATIENT  (-1)
+#define LOG_BOUND_MS 1000
+
+/* Sets how long a line may wait for room, ms; LOG_PATIENT by default. 0 is for running event loops.
+ * Lines after one that has waited in vain do not wait. Thread safe. */
+void log_set_patience(int ms);
+
+/* Writes a line of output, @length bytes with its newline, to standard output in the same way. A
+ * pipe takes more than PIPE_BUF bytes (4096) only in part if it is almost full. Thread safe. */
+void log_record(const char *line, size_t length);
+
+/* Writes one line with one system call, cut at 1 KiB. Thread safe. Keeps errno. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Logs an error with the text of @error, a negative errno, and returns @error. So one statement

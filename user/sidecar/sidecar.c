@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/process.h"
 #include "lib/util.h"
@@ -85,11 +86,15 @@ int sidecar_run(const struct sidecar_options *options, const struct socket_addre
 	struct sidecar sidecar;
 	int error;
 
+	log_set_patience(LOG_BOUND_MS);
 	process_raise_file_limit();
 	sidecar_steps_init(&sidecar, options, gateway);
 	error = sidecar_steps_start(&sidecar);
-	if (error == 0)
+	if (error == 0) {
+		log_set_patience(0);
 		run(&sidecar);
+		log_set_patience(LOG_BOUND_MS);
+	}
 	sidecar_steps_stop(&sidecar);
 	return error;
 }
