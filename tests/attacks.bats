@@ -1426,6 +1426,38 @@ status_counts() { # NUMBER - so many of the networks are bypassed
 	bed_until 5 grep -q "bypass: 10.9.1.0/24 connected" "$BED_DIR/sidecar.log"
 }
 
+# A router is behind a port of the bridge. Frames from port to port do not pass the bridge's programs.
+@test "10: a port of the bridge that leads out of the host is named, with the remedy" {
+	local line="bridge br0: its port tunnel leads out of the host, and frames that leave by it are not intercepted"
+	gateway
+	world_serves
+	bridge_sidecar
+	# The control: the veth ports of containers are none.
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	[ "$(bed_log sidecar | grep -c "leads out of the host")" = 0 ]
+	bed_exec world ip link add tunnel type vxlan id 7 local "$BED_OUTSIDE" remote "$BED_UPLINK" dstport 4789
+	bed_exec world ip address add 172.30.0.9/24 dev tunnel
+	bed_exec world ip link set tunnel up
+	bed_exec host ip link add tunnel type vxlan id 7 local "$BED_UPLINK" remote "$BED_OUTSIDE" dstport 4789
+	bed_exec host ip link set tunnel master br0 up
+	bed_wait_line sidecar "warning: $line. Take it out of the bridge"
+	bed_exec app ip route replace default via 172.30.0.9
+	connect "$BED_WORLD" 80 --send $'GET / HTTP/1.0\r\n\r\n' --expect HTTP
+	[ "$(arrived "$BED_WORLD:80")" = 0 ]
+	# The remedy. It is said anew of a port that comes back.
+	bed_exec host ip link set tunnel nomaster
+	bed_exec app ip route replace default via "$BED_HOST"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(bed_log sidecar | grep -c "$line")" = 1 ]
+	bed_exec host ip link set tunnel master br0
+	said_twice() { [ "$(bed_log sidecar | grep -c "$line")" = 2 ]; }
+	bed_until 5 said_twice
+	bed_kill sidecar
+	bridge_sidecar
+	bed_wait_line sidecar "$line"
+}
+
 # 11. Hardening
 
 # weak COMMAND... - runs it as uid 0 with CAP_NET_ADMIN alone, the rights of a running sidecar.

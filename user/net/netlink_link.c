@@ -44,6 +44,22 @@ static void link_settings(struct netlink_link *link, const struct nlattr *famili
 	}
 }
 
+/* Reads IFLA_LINKINFO. */
+static void link_kind(struct netlink_link *link, const struct nlattr *information)
+{
+	const struct nlattr *nested;
+
+	mnl_attr_for_each_nested (nested, information) {
+		const char *kind = mnl_attr_get_str(nested);
+
+		if (mnl_attr_get_type(nested) != IFLA_INFO_KIND)
+			continue;
+		link->bridge = strcmp(kind, "bridge") == 0;
+		link->veth = strcmp(kind, "veth") == 0;
+		link->guest = link->veth || strcmp(kind, "tun") == 0 || strcmp(kind, "dummy") == 0;
+	}
+}
+
 static int on_link(const struct nlmsghdr *header, void *data)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(header);
@@ -55,7 +71,7 @@ static int on_link(const struct nlmsghdr *header, void *data)
 		.ethernet = info->ifi_type == ARPHRD_ETHER,
 		.peer_nsid = -1,
 	};
-	const struct nlattr *attribute, *nested;
+	const struct nlattr *attribute;
 
 	if (visitor->error < 0)
 		return MNL_CB_OK;
@@ -83,14 +99,7 @@ static int on_link(const struct nlmsghdr *header, void *data)
 			link_settings(&link, attribute);
 			break;
 		case IFLA_LINKINFO:
-			mnl_attr_for_each_nested (nested, attribute) {
-				const char *kind = mnl_attr_get_str(nested);
-
-				if (mnl_attr_get_type(nested) != IFLA_INFO_KIND)
-					continue;
-				link.bridge = strcmp(kind, "bridge") == 0;
-				link.veth = strcmp(kind, "veth") == 0;
-			}
+			link_kind(&link, attribute);
 			break;
 		case IFLA_MASTER:
 			link.master = mnl_attr_get_u32(attribute);

@@ -27,6 +27,7 @@ struct netlink_link {
 	bool ethernet;	       /* ARPHRD_ETHER: its frames have that header */
 	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
 	bool veth;	       /* IFLA_INFO_KIND is "veth" */
+	bool guest;	       /* it is "veth", "tun" or "dummy": it does not leave the host */
 	uint32_t master;       /* the bridge or bond that it is a port of; 0: none */
 	uint32_t peer;	       /* the index of a veth's other end, in that end's namespace */
 	int32_t peer_nsid;     /* that namespace's number here (IFLA_LINK_NETNSID); -1: this one */

@@ -9,6 +9,7 @@
 #include "lib/util.h"
 #include "net/device_settings.h"
 #include "net/netlink.h"
+#include "steering/bridge_uplinks.h"
 #include "steering/plan.h"
 #include "steering/snapshot.h"
 #include "steering/steering_apply.h"
@@ -29,6 +30,7 @@ struct steering {
 	/* Map entries and devices that may be set, whatever @applied says. */
 	struct plan doubtful;
 	struct device_settings settings;
+	struct bridge_uplinks uplinks;
 };
 
 int steering_new(const struct steering_config *config, struct steering **ret_steering)
@@ -70,6 +72,7 @@ void steering_free(struct steering *steering)
 	netlink_close(steering->netlink);
 	plan_release(&steering->applied);
 	plan_release(&steering->doubtful);
+	bridge_uplinks_release(&steering->uplinks);
 	free_names(steering->bridges, steering->bridge_count);
 	free(steering->docker);
 	free(steering->options);
@@ -221,6 +224,10 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 		device_settings_enlarge_loopback(&steering->settings, steering->netlink,
 						 snapshot.links.items, snapshot.links.count,
 						 steering->inherited);
+	else
+		bridge_uplinks_check(&steering->uplinks, snapshot.links.items, snapshot.links.count,
+				     wanted.lists[PLAN_DEVICE].items,
+				     wanted.lists[PLAN_DEVICE].count);
 	change = change_to(steering, &snapshot, &wanted);
 	error = steering_apply(&change, last);
 	snapshot_release(&snapshot);
