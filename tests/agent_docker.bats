@@ -39,6 +39,26 @@ side() {
 		--http-egress-port 8080 --http-ingress-address 0.0.0.0:39001 >/dev/null
 }
 
+# watcher - prints the number of the process that talks to Docker for the agent. Status 1: there is none.
+watcher() {
+	pgrep -P "$(engine_pid agent)"
+}
+
+# another_watcher PID - a watcher runs that is not PID, and has connected to Docker.
+another_watcher() {
+	[ "$(watcher)" != "$1" ] && [ "$(dk logs agent 2>&1 | grep -c "watching for sidecars")" = 2 ]
+}
+
+# engine_peers - prints the inodes of the sockets that are connected to Docker's.
+engine_peers() {
+	nsenter --net="$BED_DIR/ns/engine" ss -xH state established | awk '$4 ~ /docker.sock$/ { print $NF }'
+}
+
+# sockets PID - prints the inodes of the process's sockets.
+sockets() {
+	find "/proc/$1/fd" -lname "socket:*" -printf "%l\n" | tr -dc "0-9\n"
+}
+
 gone() {
 	[ -z "$(dk ps -aq --filter "name=$1")" ]
 }
@@ -86,4 +106,60 @@ gone() {
 	engine_wait_line capable "asked described=ok"
 	[ "$(dk logs poser)" = ready ]
 	[ "$(dk logs poser-own)" = ready ]
+}
+
+@test "the watcher learns of sidecars without a connection to Docker" {
+	agent
+	side app-proxy
+	engine_wait_line app-proxy "the host's agent steers"
+	agent=$(engine_pid agent) watcher=$(watcher)
+	[ "$(readlink "/proc/$agent/exe")" = "$(readlink "/proc/$watcher/exe")" ]
+	# Control: the agent has the connection, and its events arrive in the watcher's pipe.
+	[ -n "$(comm -12 <(engine_peers | sort) <(sockets "$agent" | sort))" ]
+	[ -n "$(find "/proc/$watcher/fd" -lname "pipe:*")" ]
+	[ -z "$(comm -12 <(engine_peers | sort) <(sockets "$watcher" | sort))" ]
+	# The log, the news and the requests.
+	[ "$(sockets "$watcher" | wc -l)" = 3 ]
+}
+
+@test "a killed watcher is started again, and finds the sidecars that have come meanwhile" {
+	agent
+	side app-proxy
+	engine_wait_line app-proxy "the host's agent steers"
+	before=$(watcher)
+	kill -KILL "$before"
+	side late-proxy
+	engine_wait_line agent "the watcher ended .signal 9."
+	bed_until 15 another_watcher "$before"
+	engine_wait_line late-proxy "the host's agent steers"
+	[ "$(dk logs agent 2>&1 | grep -c "app-proxy: process .* is served")" = 1 ]
+	nsenter --net="/proc/$(engine_pid app-proxy)/ns/net" "$PEER" connect 192.0.2.77 80 --send hello --half-close --read-all
+}
+
+@test "a watcher that is taken over gets no other request to Docker, and is ended" {
+	remove_by() { # CODE - removes the container `victim` by Python code that sets `send`
+		python3 -c "
+import ctypes, os, socket, struct, sys
+$1
+send('DELETE', '/containers/' + sys.argv[1], 'force=1')" "$victim" "${@:2}"
+	}
+	agent
+	engine_image poser --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
+	victim=$(dk run -d --name victim poser imposter)
+	before=$(watcher)
+	# This takes the place of code in the watcher. Descriptor 4 has its requests.
+	remove_by "
+asks = socket.socket(fileno=ctypes.CDLL(None).syscall(438, os.pidfd_open(int(sys.argv[2])), 4, 0))
+send = lambda *ask: asks.send(struct.pack('8s96s512s', *(text.encode() for text in ask)))" "$before"
+	engine_wait_line agent "the watcher asked for what it may not have: it is ended"
+	bed_until 15 another_watcher "$before"
+	[ -n "$(dk ps -q --filter name=victim)" ]
+	# Control: whoever may connect to Docker's socket can remove it.
+	remove_by "
+docker = socket.socket(socket.AF_UNIX)
+docker.connect(sys.argv[2])
+def send(method, path, query):
+    docker.send(f'{method} {path}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode())
+    while docker.recv(4096): pass" "$ENGINE_SOCKET"
+	gone victim
 }

@@ -1536,3 +1536,63 @@ weak() {
 	bed_exec app openssl s_client -connect 192.0.2.7:443 -servername www.example.com -CAfile "$BED_DIR/ca.crt" \
 		-verify_return_error </dev/null
 }
+
+# watching_agent NAME - starts an agent that watches Docker, and returns when its watcher has begun. (There is no
+# engine, and the watcher tries again.)
+watching_agent() {
+	bed_needs_linux 6.6 "TCX links"
+	bed_spawn host "$1" "$SIDESTEP" agent --pin "$(SIDE_PIN)" --docker-socket "$BED_DIR/docker.sock"
+	bed_wait_line "$1" "no connection to Docker: cannot connect to $BED_DIR/docker.sock" 10
+}
+
+@test "11: the process that parses Docker's answers has no rights, files or network" {
+	watching_agent agent
+	agent=$(bed_pid agent)
+	watcher=$(pgrep -P "$agent")
+	fact() { awk -v "name=$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
+	# Control: the agent has all of it.
+	[ "$(fact "$agent" Uid)" = 0 ]
+	[ "$((0x$(fact "$agent" CapEff)))" != 0 ]
+	[ -n "$(find "/proc/$agent/fd" -lname "*bpf*")" ]
+	[ -n "$(find "/proc/$agent/fd" -lname "*pidfd*")" ]
+	[ -e "/proc/$agent/root/etc/passwd" ]
+
+	for name in Uid Gid; do
+		[ "$(awk -v "name=$name:" '$1 == name { print $2, $3, $4, $5 }' "/proc/$watcher/status")" = \
+			"65534 65534 65534 65534" ]
+	done
+	[ -z "$(fact "$watcher" Groups)" ]
+	for name in CapInh CapPrm CapEff CapBnd CapAmb; do
+		[ "$((0x$(fact "$watcher" $name)))" = 0 ]
+	done
+	[ "$(fact "$watcher" NoNewPrivs)" = 1 ]
+	[ "$(find "/proc/$watcher/fd" -type l -printf '%l\n' | grep -vE '^(/dev/null|(socket|pipe):.*|.*eventfd.*)$')" = "" ]
+	[ -z "$(find "/proc/$watcher/root/" -mindepth 1)" ]
+	[ "$(nsenter "--net=/proc/$watcher/ns/net" ip -o link | wc -l)" = 1 ]
+	[ "$(readlink "/proc/$watcher/ns/pid")" != "$(readlink "/proc/$agent/ns/pid")" ]
+	# No user of the machine reads its memory: the files of a process that is not dumpable are root's.
+	[ "$(stat -c %u "/proc/$watcher/mem")" = 0 ]
+	# It was executed anew, so it has none of the agent's memory and another layout.
+	start() { head -n 1 "/proc/$1/maps" | cut -d- -f1; }
+	[ "$(start "$watcher")" != "$(start "$agent")" ]
+	[ "$(grep -c bpf "/proc/$watcher/maps")" = 0 ]
+}
+
+@test "11: agent and watcher end together, and a killed watcher leaves no zombie" {
+	others() { # PID - the agent's child is another one, and runs
+		local pid
+		pid=$(pgrep -P "$(bed_pid agent)") && [ "$pid" != "$1" ] && [ "$(cut -d' ' -f3 "/proc/$pid/stat")" != Z ]
+	}
+	none() { [ ! -e "/proc/$1" ]; }
+	for signal in TERM KILL; do
+		watching_agent agent
+		watcher=$(pgrep -P "$(bed_pid agent)")
+		kill -KILL "$watcher"
+		bed_wait_line agent "the watcher ended .signal 9. and is started again"
+		none "$watcher"
+		bed_until 10 others "$watcher"
+		watcher=$(pgrep -P "$(bed_pid agent)")
+		bed_kill agent $signal
+		bed_until 5 none "$watcher"
+	done
+}

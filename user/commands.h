@@ -17,6 +17,7 @@ int command_gateway(int argc, char **argv);
 int command_demo(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_agent(int argc, char **argv);
+int command_agent_watcher(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 
 #endif

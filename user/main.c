@@ -9,11 +9,12 @@
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
-	const char *summary;
+	const char *summary; /* NULL: not for people */
 } commands[] = {
 	{"sidecar", command_sidecar,
 	 "intercept outbound connections, of this namespace or of a Docker bridge"},
 	{"agent", command_agent, "steer for sidecars that may not load BPF programs"},
+	{"agent-watcher", command_agent_watcher, NULL},
 	{"gateway", command_gateway, "run the reference HTTP CONNECT gateway"},
 	{"demo", command_demo, "show the main job in private network namespaces, without Docker"},
 	{"status", command_status, "show what running instances intercept, bypass and count"},
@@ -30,7 +31,9 @@ static void print_usage(FILE *stream)
 		      "hands them to a gateway. Steps aside for the containers' own bridge "
 		      "traffic.\n\nCommands:\n");
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		(void)fprintf(stream, "  %-10s %s\n", commands[i].name, commands[i].summary);
+		if (commands[i].summary)
+			(void)fprintf(stream, "  %-10s %s\n", commands[i].name,
+				      commands[i].summary);
 	(void)fprintf(stream,
 		      "\n\"sidestep COMMAND --help\" explains each. Without a command, the\n"
 		      "options are the sidecar's. With SERVER=1 in the environment and no\n"

@@ -14,7 +14,7 @@
 #include "lib/util.h"
 
 struct bed {
-	char path[64];
+	struct docker_engine engine;
 	int listener;
 	int peer; /* the engine's end of the request's connection */
 	struct docker_api *api;
@@ -31,9 +31,10 @@ static int setup(void **state)
 
 	if (!bed)
 		return -1;
-	(void)snprintf(bed->path, sizeof(bed->path), "/tmp/docker-api-%d.sock", (int)getpid());
-	(void)unlink(bed->path);
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", bed->path);
+	(void)snprintf(bed->engine.socket_path, sizeof(bed->engine.socket_path),
+		       "/tmp/docker-api-%d.sock", (int)getpid());
+	(void)unlink(bed->engine.socket_path);
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", bed->engine.socket_path);
 	bed->peer = -1;
 	bed->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (bind(bed->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
@@ -51,7 +52,7 @@ static int teardown(void **state)
 	docker_api_free(bed->api);
 	(void)safe_close(bed->peer);
 	(void)safe_close(bed->listener);
-	(void)unlink(bed->path);
+	(void)unlink(bed->engine.socket_path);
 	free(bed);
 	return 0;
 }
@@ -72,7 +73,8 @@ static void start(struct bed *bed, const char *path, const char *query)
 {
 	ssize_t size;
 
-	assert_int_equal(docker_request_start(&bed->request, bed->api, bed->path, path, query), 0);
+	assert_int_equal(docker_request_start(&bed->request, bed->api, &bed->engine, path, query),
+			 0);
 	bed->peer = accept4(bed->listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(bed->peer >= 0);
 	assert_int_equal(docker_api_wait(bed->api, 1000), 0);
@@ -265,15 +267,15 @@ static void test_stream_refused(void **state)
 
 static void test_limits(void **state)
 {
+	static const struct docker_engine nowhere = {.socket_path = "/nonexistent"};
 	struct docker_request requests[DOCKER_REQUESTS_MAX + 1] = {0};
 	struct bed *bed = *state;
 	size_t i;
 
 	for (i = 0; i < DOCKER_REQUESTS_MAX; i++)
-		assert_int_equal(
-			docker_request_start(&requests[i], bed->api, "/nonexistent", "/", NULL), 0);
-	assert_int_equal(docker_request_start(&requests[i], bed->api, "/nonexistent", "/", NULL),
-			 -EBUSY);
+		assert_int_equal(docker_request_start(&requests[i], bed->api, &nowhere, "/", NULL),
+				 0);
+	assert_int_equal(docker_request_start(&requests[i], bed->api, &nowhere, "/", NULL), -EBUSY);
 	docker_request_remove(&requests[i]);
 	for (i = 0; i < DOCKER_REQUESTS_MAX; i++) {
 		assert_int_equal(docker_api_wait(bed->api, 1000), 0);

@@ -83,12 +83,13 @@ static int bed_teardown(void **state)
 static void watch_start(struct bed *bed)
 {
 	static const char *const matches[] = {"by-name-*", "by/image"};
+	struct docker_engine engine;
 
 	if (bed->fake.listener < 0)
 		docker_fake_listen(&bed->fake);
-	assert_int_equal(docker_sidecars_new(bed->fake.path, matches, 2, &handler, &bed->seen,
-					     &bed->watch),
-			 0);
+	assert_int_equal(docker_engine_init(&engine, bed->fake.path), 0);
+	assert_int_equal(
+		docker_sidecars_new(&engine, matches, 2, &handler, &bed->seen, &bed->watch), 0);
 	WAIT_SEEN(bed, states, 1);
 	assert_int_equal(bed->seen.back, 1);
 	assert_int_equal(bed->seen.lost, 0);
@@ -405,28 +406,30 @@ static void test_end(void **state)
 static void test_remove(void **state)
 {
 	struct bed *bed = *state;
+	struct docker_engine engine;
 	char longer[200];
 
+	assert_int_equal(docker_engine_init(&engine, "tcp://127.0.0.1:1"), -EINVAL);
+	assert_int_equal(docker_engine_init(&engine, bed->fake.path), 0);
 	memset(longer, 'a', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -ENOENT); /* no engine */
+	assert_int_equal(docker_orphans_remove(&engine, "aa"), -ENOENT); /* no engine */
 	docker_fake_listen(&bed->fake);
 	bed->fake.list = "[" SUMMARY("aa") "," USER("cc", "container:bb") "]";
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "bb"), -EBUSY);
+	assert_int_equal(docker_orphans_remove(&engine, "bb"), -EBUSY);
 	assert_int_equal(bed->fake.removals, 0);
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), 0);
+	assert_int_equal(docker_orphans_remove(&engine, "aa"), 0);
 	assert_int_equal(bed->fake.removals, 1);
 	assert_non_null(strstr(bed->fake.removal, "DELETE /containers/aa?force=1 HTTP/1.1"));
 	bed->fake.remove_status = 404;
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), 0);
+	assert_int_equal(docker_orphans_remove(&engine, "aa"), 0);
 	bed->fake.remove_status = 500;
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -EPROTO);
+	assert_int_equal(docker_orphans_remove(&engine, "aa"), -EPROTO);
 	/* It is not removed unless the engine says that it is unused. */
 	bed->fake.list = "[";
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "aa"), -EBADMSG);
-	assert_int_equal(docker_orphans_remove(bed->fake.path, "../x"), -EINVAL);
-	assert_int_equal(docker_orphans_remove(bed->fake.path, longer), -EINVAL);
-	assert_int_equal(docker_orphans_remove("tcp://127.0.0.1:1", "aa"), -EINVAL);
+	assert_int_equal(docker_orphans_remove(&engine, "aa"), -EBADMSG);
+	assert_int_equal(docker_orphans_remove(&engine, "../x"), -EINVAL);
+	assert_int_equal(docker_orphans_remove(&engine, longer), -EINVAL);
 	assert_int_equal(bed->fake.removals, 3);
 }
 

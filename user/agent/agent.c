@@ -135,15 +135,13 @@ static int add_pids(struct agent *agent)
 static int watch(struct agent *agent)
 {
 	const struct agent_options *options = agent->options;
-	int error = 0;
+	int error = agent_watch_new(agent->loop, options->docker_socket, &options->matches, on_seen,
+				    agent, &agent->watch);
 
-	if (options->reap_s > 0)
-		error = agent_reaper_new(agent->loop, options->docker_socket, options->reap_s,
+	if (error == 0 && options->reap_s > 0)
+		error = agent_reaper_new(agent->loop, agent->watch, options->reap_s,
 					 &agent->reaper);
-	if (error < 0)
-		return error;
-	return agent_watch_new(agent->loop, options->docker_socket, &options->matches, on_seen,
-			       agent, &agent->watch);
+	return error;
 }
 
 static int start(struct agent *agent)
@@ -171,8 +169,8 @@ static int start(struct agent *agent)
 
 static void stop(struct agent *agent)
 {
-	agent_watch_free(agent->watch);
 	agent_reaper_free(agent->reaper);
+	agent_watch_free(agent->watch);
 	agent_candidates_release(&agent->candidates);
 	agent_ends_free(agent->ends);
 	agent_namespaces_release(&agent->namespaces);

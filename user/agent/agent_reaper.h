@@ -8,15 +8,15 @@
 
 struct agent_reaper;
 
-/* Looks for orphans once a second: sidecars that docker_orphans_match() for @reap_s seconds.
- * Returns 0 or -ENOMEM, logged. */
-int agent_reaper_new(struct loop *loop, const char *docker_socket, unsigned int reap_s,
+/* Looks for orphans once a second: sidecars that docker_orphans_match() for @reap_s seconds. @watch
+ * removes them, and stays the caller's. Returns 0 or -ENOMEM, logged. */
+int agent_reaper_new(struct loop *loop, struct agent_watch *watch, unsigned int reap_s,
 		     struct agent_reaper **ret_reaper);
 
 /* Replaces the list of sidecars. @seen must last until the next call or agent_reaper_free(). */
 void agent_reaper_update(struct agent_reaper *reaper, const struct agent_seen *seen, size_t count);
 
-/* A removal that is in progress goes on. The loop must not run any more. NULL is allowed. */
+/* The loop must not run any more. NULL is allowed. */
 void agent_reaper_free(struct agent_reaper *reaper);
 
 #endif

@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Brings the list of Docker's sidecars from the watcher's thread to the loop's. */
+/*
+ * Learns from Docker which sidecars run. A process without rights, the watcher, talks to Docker and
+ * parses what it says. This starts it, starts it again when it ends, checks what it reports, and
+ * logs for it.
+ */
 #ifndef SIDESTEP_AGENT_WATCH_H
 #define SIDESTEP_AGENT_WATCH_H
 
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
 
+#include "agent/agent_news.h"
 #include "lib/options.h"
 #include "stream/loop.h"
-
-/* A sidecar that runs: a copy of struct docker_sidecar. */
-struct agent_seen {
-	char id[65];
-	char name[64];
-	pid_t pid;
-	int64_t unused_since_ms;
-};
 
 struct agent_watch;
 
 /*
- * Starts docker_sidecars on @docker_socket with the patterns @matches, and logs its connection.
- * Calls
- * @seen with each new list in the loop's thread. The list belongs to the watch and lasts until the
- * next call. Uses loop_on_wake(). Returns 0 or a negative errno, logged.
+ * Starts docker_sidecars in a watcher, on @docker_socket with the patterns @matches, which stay the
+ * caller's. Calls @seen with each new list in the loop's thread. The list belongs to the watch and
+ * lasts until the next call. The process has no other threads. Returns 0 or a negative errno,
+ * logged.
  */
 int agent_watch_new(struct loop *loop, const char *docker_socket,
 		    const struct option_strings *matches,
 		    void (*seen)(const struct agent_seen *seen, size_t count, void *context),
 		    void *context, struct agent_watch **ret_watch);
 
-/* Stops the watcher's thread. The loop must not run any more. NULL is allowed. */
+/* Has the watcher remove the orphan @id (docker_orphans_remove()), unless it is still busy with
+ * another. */
+void agent_watch_remove(struct agent_watch *watch, const char *id);
+
+/* Ends the watcher. The loop must not run any more. NULL is allowed. */
 void agent_watch_free(struct agent_watch *watch);
 
 #endif

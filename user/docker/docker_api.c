@@ -14,7 +14,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* The size of a recv(2), in bytes. */
+/* The size of a read(2), in bytes. */
 #define RECEIVE_SIZE 65536
 
 #define STATUS_OK	  200
@@ -26,24 +26,6 @@ struct docker_api {
 	struct docker_request *requests[DOCKER_REQUESTS_MAX]; /* NULL: free */
 	char buffer[RECEIVE_SIZE];
 };
-
-int docker_socket_path(const char *path, char ret_path[DOCKER_SOCKET_PATH_MAX])
-{
-	if (!path || !*path)
-		path = DOCKER_SOCKET_DEFAULT;
-	if (strncmp(path, "unix://", 7) == 0)
-		path += 7;
-	if (strstr(path, "://")) {
-		log_error(
-			"docker: %.200s: only unix sockets are supported; for example: " DOCKER_SOCKET_DEFAULT,
-			path);
-		return -EINVAL;
-	}
-	if (strlen(path) >= DOCKER_SOCKET_PATH_MAX)
-		return log_errno(-ENAMETOOLONG, "docker: socket path %.200s", path);
-	memcpy(ret_path, path, strlen(path) + 1);
-	return 0;
-}
 
 int docker_buffer_append(struct docker_buffer *buffer, const void *data, size_t size)
 {
@@ -211,7 +193,8 @@ static void feed(struct docker_request *request, const char *data, size_t size)
 
 static void receive(struct docker_request *request, char *buffer)
 {
-	ssize_t size = recv(request->fd, buffer, RECEIVE_SIZE, 0);
+	/* The descriptor of docker_engine_ask() may be a pipe. */
+	ssize_t size = read(request->fd, buffer, RECEIVE_SIZE);
 
 	if (size > 0) {
 		feed(request, buffer, (size_t)size);
@@ -245,32 +228,35 @@ static const char *connect_advice(long error)
 		return "start the engine, or name its socket (in a container: mount it)";
 	case ECONNREFUSED:
 		return "nobody listens on it: start the engine";
+	case EMFILE:
+	case ENFILE:
+		return "raise the limit of open files";
 	default:
 		return "is this the engine's socket?";
 	}
 }
 
-/* Connects; a failure becomes the request's result. connect(2) to a unix socket does not wait for
- * accept(2). */
-static void dial(struct docker_request *request, const char *socket_path)
+/* Sends the request by the engine's .ask, or connects to send it. A failure becomes the request's
+ * result. */
+static void dial(struct docker_request *request, const struct docker_engine *engine,
+		 const char *query)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
-	request->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (engine->ask) {
+		request->fd = docker_engine_ask(engine, request->method, request->path, query);
+		request->sent = request->head.used;
+	} else {
+		request->fd = docker_engine_connect(engine);
+	}
 	if (request->fd < 0)
-		finish(request, -errno, "cannot make a socket: %m");
-	else if (connect(request->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		finish(request, -errno, "cannot connect to %.108s: %m; %s", socket_path,
-		       connect_advice(errno));
+		finish(request, request->fd, "cannot connect to %.108s: %s; %s",
+		       engine->socket_path, strerror(-request->fd), connect_advice(-request->fd));
 }
 
 int docker_request_start(struct docker_request *request, struct docker_api *api,
-			 const char *socket_path, const char *path, const char *query)
+			 const struct docker_engine *engine, const char *path, const char *query)
 {
 	size_t place = 0;
 	char *text;
-	int size;
 
 	while (place < DOCKER_REQUESTS_MAX && api->requests[place])
 		place++;
@@ -281,20 +267,13 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	};
 	if (place == DOCKER_REQUESTS_MAX)
 		return -EBUSY;
-	/* HTTP/1.1 requires a Host, although nothing resolves it. */
-	size = asprintf(&text,
-			"%s %s%s%s HTTP/1.1\r\n"
-			"Host: docker\r\n"
-			"User-Agent: sidestep/" SIDESTEP_VERSION "\r\n"
-			"Accept: application/json\r\n"
-			"Connection: close\r\n\r\n",
-			request->method, path, query ? "?" : "", query ? query : "");
-	if (size < 0)
+	text = docker_engine_format(request->method, path, query);
+	if (!text)
 		return -ENOMEM;
 	request->state = DOCKER_REQUEST_RUNNING;
 	request->api = api;
 	request->path = path;
-	request->head = (struct docker_buffer) {.data = text, .used = (size_t)size};
+	request->head = (struct docker_buffer) {.data = text, .used = strlen(text)};
 	request->body.limit = request->on_line ? DOCKER_EVENT_MAX : DOCKER_ANSWER_MAX;
 	/* A stream may be silent for any time. */
 	request->deadline_ms = request->on_line ? 0
@@ -302,7 +281,7 @@ int docker_request_start(struct docker_request *request, struct docker_api *api,
 	llhttp_init(&request->parser, HTTP_RESPONSE, &parser_settings);
 	request->parser.data = request;
 	api->requests[place] = request;
-	dial(request, socket_path);
+	dial(request, engine, query);
 	return 0;
 }
 
@@ -424,8 +403,9 @@ void docker_api_free(struct docker_api *api)
 	free(api);
 }
 
-int docker_api_ask(const char *socket_path, const char *method, const char *path, const char *query,
-		   struct docker_buffer *ret_body, char reason[DOCKER_REASON_MAX])
+int docker_api_ask(const struct docker_engine *engine, const char *method, const char *path,
+		   const char *query, struct docker_buffer *ret_body,
+		   char reason[DOCKER_REASON_MAX])
 {
 	struct docker_request request = {.method = method};
 	struct docker_api *api = NULL;
@@ -433,7 +413,7 @@ int docker_api_ask(const char *socket_path, const char *method, const char *path
 
 	if (!api)
 		return docker_refuse(error, reason, "%s %s: %s", method, path, strerror(-error));
-	error = docker_request_start(&request, api, socket_path, path, query);
+	error = docker_request_start(&request, api, engine, path, query);
 	/* The request's own deadline ends the loop. */
 	while (error == 0 && !docker_api_next_done(api))
 		error = docker_api_wait(api, DOCKER_ANSWER_TIMEOUT_MS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sends requests to a Docker engine's unix socket. It collects an answer or reads a stream of
+ * Sends requests to a Docker engine. It collects an answer or reads a stream of
  * lines. docker_api_ask() waits for a single answer. Private to user/docker.
  *
  * Each request has a connection of its own; llhttp parses HTTP/1.1. libcurl's 36 shared libraries
@@ -13,11 +13,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/un.h>
 
+#include "docker/docker_engine.h"
 #include "docker/docker_json.h"
-
-#define DOCKER_SOCKET_DEFAULT "/var/run/docker.sock"
 
 /* A longer answer or event is refused. */
 #define DOCKER_ANSWER_MAX (16U << 20) /* bytes of one answer */
@@ -27,12 +25,6 @@
 #define DOCKER_ANSWER_TIMEOUT_MS 10000
 #define DOCKER_REQUESTS_MAX	 16    /* at the same time */
 #define DOCKER_HEAD_MAX		 65536 /* bytes of an answer's head */
-
-#define DOCKER_SOCKET_PATH_MAX sizeof(((struct sockaddr_un *)NULL)->sun_path)
-
-/* Resolves @path, in the form that docker_networks_new() takes. Returns 0, -EINVAL or
- * -ENAMETOOLONG, logged. */
-int docker_socket_path(const char *path, char ret_path[DOCKER_SOCKET_PATH_MAX]);
 
 /* A buffer that grows up to a limit. */
 struct docker_buffer {
@@ -102,7 +94,7 @@ struct docker_request {
  * connection shows in the result. Returns 0, -ENOMEM, or -EBUSY beyond DOCKER_REQUESTS_MAX; after
  * an error there is nothing to remove. */
 int docker_request_start(struct docker_request *request, struct docker_api *api,
-			 const char *socket_path, const char *path, const char *query);
+			 const struct docker_engine *engine, const char *path, const char *query);
 
 /* Ends the request in any state and frees its body. It may be idle. */
 void docker_request_remove(struct docker_request *request);
@@ -119,8 +111,9 @@ int docker_request_result(const struct docker_request *request, char reason[DOCK
 /* Makes one request and waits for its answer, at most DOCKER_ANSWER_TIMEOUT_MS. Returns like
  * docker_request_result(), or another negative errno with its @reason. The caller zeroes *@ret_body
  * before and releases it. */
-int docker_api_ask(const char *socket_path, const char *method, const char *path, const char *query,
-		   struct docker_buffer *ret_body, char reason[DOCKER_REASON_MAX]);
+int docker_api_ask(const struct docker_engine *engine, const char *method, const char *path,
+		   const char *query, struct docker_buffer *ret_body,
+		   char reason[DOCKER_REASON_MAX]);
 
 /* Percent-encodes all of @text except RFC 3986's unreserved characters. The caller frees the
  * result. NULL: out of memory. */

@@ -73,14 +73,18 @@ static const struct docker_session_watcher networks_watcher = {
 int docker_networks_new(const char *socket_path, const struct docker_networks_handler *handler,
 			void *context, struct docker_networks **ret_networks)
 {
-	struct docker_networks *networks = calloc(1, sizeof(*networks));
-	int error;
+	struct docker_networks *networks;
+	struct docker_engine engine;
+	int error = docker_engine_init(&engine, socket_path);
 
+	if (error < 0)
+		return error;
+	networks = calloc(1, sizeof(*networks));
 	if (!networks)
 		return log_errno(-ENOMEM, "docker: cannot start watching");
 	networks->handler = handler;
 	networks->context = context;
-	error = docker_session_start(&networks->session, socket_path, &networks_watcher, networks);
+	error = docker_session_start(&networks->session, &engine, &networks_watcher, networks);
 	if (error < 0) {
 		free(networks);
 		return error;

@@ -36,7 +36,7 @@ struct docker_networks;
  * (yet) is no error. The watcher's thread calls the handler, one call at a time, with all signals
  * blocked. The caller keeps *@handler until docker_networks_free(). @socket_path may start with
  * "unix://", as DOCKER_HOST does.
- * NULL: DOCKER_SOCKET_DEFAULT (docker_api.h).
+ * NULL: DOCKER_SOCKET_DEFAULT (docker_engine.h).
  *
  * Returns 0, -ENAMETOOLONG, -EINVAL (another scheme), -ENOMEM or -EAGAIN (no thread), logged.
  */

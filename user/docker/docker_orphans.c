@@ -22,14 +22,15 @@ bool docker_orphans_match(const struct docker_sidecar *sidecar, int64_t now_ms, 
 
 /* Returns 1 when another running container shares the network namespace of @id, 0 when none does,
  * or a negative errno with @reason. */
-static int is_used(const char *socket_path, const char *id, char reason[DOCKER_REASON_MAX])
+static int is_used(const struct docker_engine *engine, const char *id,
+		   char reason[DOCKER_REASON_MAX])
 {
 	_cleanup_document_ struct docker_document list = {0};
 	struct docker_buffer body = {0};
 	int result;
 	size_t i;
 
-	result = docker_api_ask(socket_path, "GET", "/containers/json", NULL, &body, reason);
+	result = docker_api_ask(engine, "GET", "/containers/json", NULL, &body, reason);
 	if (result == 0)
 		result = docker_parse_containers(body.data, body.used, &list, reason);
 	docker_buffer_release(&body);
@@ -42,24 +43,21 @@ static int is_used(const char *socket_path, const char *id, char reason[DOCKER_R
 	return result;
 }
 
-int docker_orphans_remove(const char *socket_path, const char *id)
+int docker_orphans_remove(const struct docker_engine *engine, const char *id)
 {
 	struct docker_buffer body = {0};
 	char path[sizeof("/containers/") + DOCKER_ID_MAX];
-	char socket[DOCKER_SOCKET_PATH_MAX];
 	char reason[DOCKER_REASON_MAX];
-	int result = docker_socket_path(socket_path, socket);
+	int result;
 
-	if (result < 0)
-		return result;
 	if (!docker_is_id(id))
 		return log_errno(-EINVAL, "docker: cannot remove the container '%.80s'", id);
-	result = is_used(socket, id, reason);
+	result = is_used(engine, id, reason);
 	if (result > 0)
 		return -EBUSY;
 	if (result == 0) {
 		(void)snprintf(path, sizeof(path), "/containers/%s", id);
-		result = docker_api_ask(socket, "DELETE", path, "force=1", &body, reason);
+		result = docker_api_ask(engine, "DELETE", path, "force=1", &body, reason);
 		docker_buffer_release(&body);
 		if (result == -ENOENT)
 			result = 0;

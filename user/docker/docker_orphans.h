@@ -16,9 +16,8 @@ bool docker_orphans_match(const struct docker_sidecar *sidecar, int64_t now_ms, 
  * Removes the container @id by force, unless the engine says that another running one uses its
  * network namespace. Waits for the engine (normally milliseconds, at most 20 s). Any thread may
  * call it. Returns 0, also when there is no such container; -EBUSY when it is in use; -EINVAL for a
- * bad
- * @id or socket path; or another negative errno. All but -EBUSY are logged.
+ * bad @id; or another negative errno. All but -EBUSY are logged.
  */
-int docker_orphans_remove(const char *socket_path, const char *id);
+int docker_orphans_remove(const struct docker_engine *engine, const char *id);
 
 #endif

@@ -101,7 +101,7 @@ static void session_open(struct docker_session *session)
 		query = NULL;
 	session->events.on_line = session->watcher->event;
 	session->events.context = session->context;
-	if (!query || docker_request_start(&session->events, session->api, session->socket_path,
+	if (!query || docker_request_start(&session->events, session->api, &session->engine,
 					   "/events", query) < 0) {
 		session_fail_with(session, "out of memory");
 		return;
@@ -113,7 +113,7 @@ static void session_open(struct docker_session *session)
 int docker_session_get(struct docker_session *session, struct docker_request *request,
 		       const char *path)
 {
-	int error = docker_request_start(request, session->api, session->socket_path, path, NULL);
+	int error = docker_request_start(request, session->api, &session->engine, path, NULL);
 
 	if (error < 0)
 		(void)snprintf(session->reason, sizeof(session->reason), "GET %s: %s", path,
@@ -185,7 +185,7 @@ void docker_session_read_finished(struct docker_session *session)
 	session->reported = DOCKER_REPORTED_CONNECTED;
 	session->warned[0] = '\0';
 	log_info("docker: watching the %s of the engine at %s", session->watcher->subject,
-		 session->socket_path);
+		 session->engine.socket_path);
 	session->watcher->connected(true, NULL, session->context);
 }
 
@@ -215,7 +215,7 @@ static void session_timers(struct docker_session *session)
 	}
 	if (session->state == DOCKER_SESSION_OPENING && now >= session->deadline_ms)
 		session_fail_with(session, "GET /events: no answer from %s within %d ms",
-				  session->socket_path, DOCKER_ANSWER_TIMEOUT_MS);
+				  session->engine.socket_path, DOCKER_ANSWER_TIMEOUT_MS);
 	settle_timers(session, now);
 	if (session->state == DOCKER_SESSION_OPEN && session->read_wanted && !session->reading &&
 	    now >= session->read_allowed_ms)
@@ -299,13 +299,12 @@ static int start_thread(struct docker_session *session)
 	return 0;
 }
 
-int docker_session_start(struct docker_session *session, const char *socket_path,
+int docker_session_start(struct docker_session *session, const struct docker_engine *engine,
 			 const struct docker_session_watcher *watcher, void *context)
 {
-	int error = docker_socket_path(socket_path, session->socket_path);
+	int error;
 
-	if (error < 0)
-		return error;
+	session->engine = *engine;
 	session->watcher = watcher;
 	session->context = context;
 	session->backoff_ms = DOCKER_RETRY_FIRST_MS;

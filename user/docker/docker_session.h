@@ -65,7 +65,7 @@ enum docker_session_reported {
 
 /* Zeroed before docker_session_start(). Watchers only use .reason. */
 struct docker_session {
-	char socket_path[DOCKER_SOCKET_PATH_MAX];
+	struct docker_engine engine;
 	const struct docker_session_watcher *watcher;
 	void *context;
 	struct docker_api *api;
@@ -92,8 +92,9 @@ struct docker_session {
 	char warned[DOCKER_REASON_MAX]; /* the reason that was logged last */
 };
 
-/* Starts the thread. Returns and logs as docker_networks_new(); after an error nothing is left. */
-int docker_session_start(struct docker_session *session, const char *socket_path,
+/* Starts the thread. *@engine is copied. Returns 0, -ENOMEM or -EAGAIN (no thread), logged; after
+ * an error nothing is left. */
+int docker_session_start(struct docker_session *session, const struct docker_engine *engine,
 			 const struct docker_session_watcher *watcher, void *context);
 
 /* Ends the thread like docker_networks_free(), but does not free @session. */

@@ -448,9 +448,9 @@ static int copy_matches(struct docker_sidecars *watcher, const char *const *matc
 	return 0;
 }
 
-int docker_sidecars_new(const char *socket_path, const char *const *matches, size_t match_count,
-			const struct docker_sidecars_handler *handler, void *context,
-			struct docker_sidecars **ret_sidecars)
+int docker_sidecars_new(const struct docker_engine *engine, const char *const *matches,
+			size_t match_count, const struct docker_sidecars_handler *handler,
+			void *context, struct docker_sidecars **ret_sidecars)
 {
 	struct docker_sidecars *watcher = calloc(1, sizeof(*watcher));
 	int error;
@@ -464,8 +464,7 @@ int docker_sidecars_new(const char *socket_path, const char *const *matches, siz
 	if (error < 0)
 		(void)log_errno(error, "docker: cannot start watching");
 	else
-		error = docker_session_start(&watcher->session, socket_path, &sidecars_watcher,
-					     watcher);
+		error = docker_session_start(&watcher->session, engine, &sidecars_watcher, watcher);
 	if (error < 0) {
 		sidecars_release(watcher);
 		return error;

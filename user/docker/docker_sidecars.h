@@ -17,6 +17,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "docker/docker_engine.h"
 #include "docker/docker_label.h"
 
 /* An answer beyond this limit counts as malformed. */
@@ -48,16 +49,16 @@ struct docker_sidecars_handler {
 struct docker_sidecars;
 
 /*
- * Starts the watcher; docker_networks_new() explains the thread, @socket_path and the errors. A
- * container with the label is a sidecar. So is one whose name or image matches one of @matches
- * (fnmatch(3) without flags, so '*' also matches '/'). The patterns are copied. Either counts only
- * if the container was started with CAP_NET_ADMIN (HostConfig.CapAdd or Privileged), as an
- * application's image can have the label too. It does not matter whether the label is the image's
- * or the container's: an inspection does not tell them apart.
+ * Starts the watcher; docker_networks_new() explains the thread and the errors. *@engine is
+ * copied. A container with the label is a sidecar. So is one whose name or image matches one of
+ * @matches (fnmatch(3) without flags, so '*' also matches '/'). The patterns are copied. Either
+ * counts only if the container was started with CAP_NET_ADMIN (HostConfig.CapAdd or Privileged), as
+ * an application's image can have the label too. It does not matter whether the label is the
+ * image's or the container's: an inspection does not tell them apart.
  */
-int docker_sidecars_new(const char *socket_path, const char *const *matches, size_t match_count,
-			const struct docker_sidecars_handler *handler, void *context,
-			struct docker_sidecars **ret_sidecars);
+int docker_sidecars_new(const struct docker_engine *engine, const char *const *matches,
+			size_t match_count, const struct docker_sidecars_handler *handler,
+			void *context, struct docker_sidecars **ret_sidecars);
 
 /* Works like docker_networks_free(). */
 void docker_sidecars_free(struct docker_sidecars *sidecars);

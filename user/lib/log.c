@@ -37,6 +37,11 @@ void log_set_level(enum log_level level)
 	log_limit = level;
 }
 
+enum log_level log_level(void)
+{
+	return log_limit;
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level <= log_limit;

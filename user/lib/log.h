@@ -27,6 +27,7 @@ enum log_level {
 void log_set_level(enum log_level level);
 
 bool log_enabled(enum log_level level);
+enum log_level log_level(void);
 
 /* Values of log_set_patience(): waits as long as it takes, or as long as a start or a stop may. */
 #define LOG_PATIENT  (-1)

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The messages between the agent and its watcher, the process that talks to Docker. The agent does
+ * not trust the watcher, which parses what others wrote. There are three SOCK_SEQPACKET pairs:
+ *
+ *	news	watcher: struct agent_news; agent: struct agent_removal
+ *	asks	watcher: struct docker_ask; agent: struct agent_answer with a descriptor
+ *	log	watcher: lines of lib/log.h, one in each packet
+ */
+#ifndef SIDESTEP_AGENT_NEWS_H
+#define SIDESTEP_AGENT_NEWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The watcher's descriptors. It has no others when it starts, but standard input and output. */
+#define AGENT_WATCHER_LOG_FD  2
+#define AGENT_WATCHER_NEWS_FD 3
+#define AGENT_WATCHER_ASKS_FD 4
+
+/* A sidecar that runs: a copy of struct docker_sidecar. */
+struct agent_seen {
+	char id[65];   /* up to 64 hexadecimal digits */
+	char name[64]; /* printable ASCII, by escape_text() */
+	pid_t pid;
+	int64_t unused_since_ms;
+};
+
+/* Sidecars in one message. */
+#define AGENT_NEWS_SIDECARS_MAX 64
+
+enum agent_news_type {
+	AGENT_NEWS_PART, /* AGENT_NEWS_SIDECARS_MAX sidecars of the next list; more follow */
+	AGENT_NEWS_LAST, /* the last sidecars of that list, or none */
+	AGENT_NEWS_REMOVAL_OVER,
+};
+
+/* Of variable size: agent_news_size(). */
+struct agent_news {
+	uint32_t type;	/* enum agent_news_type */
+	uint32_t count; /* how many of .sidecars follow */
+	struct agent_seen sidecars[AGENT_NEWS_SIDECARS_MAX];
+};
+
+/* Asks the watcher to remove an orphan. */
+struct agent_removal {
+	char id[65];
+};
+
+struct agent_answer {
+	int32_t error; /* 0 or negative errno */
+};
+
+static inline size_t agent_news_size(size_t count)
+{
+	return offsetof(struct agent_news, sidecars) + count * sizeof(struct agent_seen);
+}
+
+/* Is *@news of @size bytes a message that an honest watcher sends at @now_ms (CLOCK_MONOTONIC)? */
+bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_ms);
+
+/* Splits @line, a packet of the log, in place. Returns its text without prefix and line end, and
+ * its enum log_level. Anything else than a line of lib/log.h is a warning as a whole. */
+const char *agent_news_log_text(char *line, size_t size, unsigned int *ret_level);
+
+#endif

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * `sidestep agent-watcher`: the agent's process without rights. It parses what Docker answers and
+ * tells the agent which sidecars run. The agent executes it (agent_spawn.h), so it has no options.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "agent/agent_news.h"
+#include "commands.h"
+#include "datapath/rendezvous.h"
+#include "docker/docker_orphans.h"
+#include "docker/docker_sidecars.h"
+#include "lib/confine.h"
+#include "lib/escape.h"
+#include "lib/log.h"
+
+/* The command, the log level, and Docker's socket. */
+#define ARGUMENTS_BEFORE_MATCHES 3
+
+static void send_news(const struct agent_news *news)
+{
+	/* Without an agent the process ends soon. */
+	(void)rendezvous_send(AGENT_WATCHER_NEWS_FD, news, agent_news_size(news->count), -1, 0);
+}
+
+static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
+{
+	struct agent_news news = {.type = AGENT_NEWS_PART};
+	size_t i;
+
+	(void)context;
+	for (i = 0; i < count; i++) {
+		struct agent_seen *seen = &news.sidecars[news.count++];
+
+		*seen = (struct agent_seen) {
+			.pid = sidecars[i].pid,
+			.unused_since_ms = sidecars[i].unused_since_ms,
+		};
+		(void)snprintf(seen->id, sizeof(seen->id), "%s", sidecars[i].id);
+		(void)escape_text(seen->name, sizeof(seen->name), sidecars[i].name);
+		if (news.count < AGENT_NEWS_SIDECARS_MAX)
+			continue;
+		send_news(&news);
+		news.count = 0;
+	}
+	news.type = AGENT_NEWS_LAST;
+	send_news(&news);
+}
+
+static void on_connected(bool connected, const char *reason, void *context)
+{
+	(void)context;
+	if (connected)
+		log_info("connected to Docker: watching for sidecars");
+	else
+		log_warning("no connection to Docker: %s; running sidecars are still served, "
+			    "new ones go unnoticed",
+			    reason);
+}
+
+static const struct docker_sidecars_handler handler = {
+	.sidecars = on_sidecars,
+	.connected = on_connected,
+};
+
+/* Has the agent send a request: docker_engine.ask. The threads take turns, so that each gets its
+ * own answer. */
+static int ask_agent(const struct docker_ask *ask, void *context)
+{
+	pthread_mutex_t *turn = context;
+	struct agent_answer answer = {.error = 0};
+	int fd = -1, error;
+
+	(void)pthread_mutex_lock(turn);
+	error = rendezvous_send(AGENT_WATCHER_ASKS_FD, ask, sizeof(*ask), -1, 0);
+	if (error == 0)
+		error = rendezvous_receive(AGENT_WATCHER_ASKS_FD, &answer, sizeof(answer), &fd, 0);
+	(void)pthread_mutex_unlock(turn);
+	if (error < 0)
+		return error;
+	return answer.error < 0 ? answer.error : fd;
+}
+
+static void remove_orphan(const struct docker_engine *engine, const char *id)
+{
+	static const struct agent_news over = {.type = AGENT_NEWS_REMOVAL_OVER};
+
+	if (docker_orphans_remove(engine, id) == 0)
+		log_info("container %.12s removed: no container uses its network any more "
+			 "(--reap-after)",
+			 id);
+	send_news(&over);
+}
+
+/* Removes the orphans that the agent names, until the agent ends. */
+static void follow(const struct docker_engine *engine)
+{
+	struct agent_removal removal;
+	ssize_t size;
+
+	while ((size = recv(AGENT_WATCHER_NEWS_FD, &removal, sizeof(removal), 0)) != 0) {
+		if (size == (ssize_t)sizeof(removal))
+			remove_orphan(engine, removal.id);
+		else if (size < 0 && errno != EINTR)
+			break;
+	}
+}
+
+static bool started_by_agent(int argc, char **argv)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	return argc >= ARGUMENTS_BEFORE_MATCHES && strlen(argv[1]) == 1 &&
+	       getsockopt(AGENT_WATCHER_ASKS_FD, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	       type == SOCK_SEQPACKET;
+}
+
+int command_agent_watcher(int argc, char **argv)
+{
+	pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+	struct docker_sidecars *sidecars = NULL;
+	struct docker_engine engine;
+
+	if (!started_by_agent(argc, argv)) {
+		log_error("agent-watcher is a part of `sidestep agent`, which starts it");
+		return STATUS_USAGE;
+	}
+	log_set_level((enum log_level)(argv[1][0] - '0'));
+	(void)prctl(PR_SET_NAME, "docker-watcher");
+	if (confine_process() < 0 || docker_engine_init(&engine, argv[2]) < 0)
+		return STATUS_FAILED;
+	engine.ask = ask_agent;
+	engine.context = &turn;
+	if (docker_sidecars_new(&engine, (const char *const *)argv + ARGUMENTS_BEFORE_MATCHES,
+				(size_t)(argc - ARGUMENTS_BEFORE_MATCHES), &handler, NULL,
+				&sidecars) < 0)
+		return STATUS_FAILED;
+	follow(&engine);
+	docker_sidecars_free(sidecars);
+	return STATUS_OK;
+}
