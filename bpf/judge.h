@@ -152,11 +152,18 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	return sidestep_decide(&in);
 }
 
-/* The verdict on any outgoing frame of a device. */
+/*
+ * The verdict on any outgoing frame of a device. At a bridge, a tag beside the frame leads to a
+ * network that is not intercepted. At a device, it was a VLAN device of this namespace that set the
+ * tag, and the guard there has judged the frame already.
+ */
 static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enum judge_place place)
 {
-	__u32 verdict = judge_plain(skb, netns, place);
+	__u32 verdict;
 
+	if (place == AT_BRIDGE && skb->vlan_present)
+		return SIDESTEP_DENY_PROTOCOL;
+	verdict = judge_plain(skb, netns, place);
 	if (verdict != ASK_FURTHER)
 		return verdict;
 	switch (packet_read(skb)) {

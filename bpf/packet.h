@@ -13,10 +13,15 @@
 
 #include "decide.h"
 
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_ARP  0x0806
-#define ETHERTYPE_IPV6 0x86dd
-#define ETHERNET_SIZE  14
+#define ETHERTYPE_IPV4	 0x0800
+#define ETHERTYPE_ARP	 0x0806
+#define ETHERTYPE_IPV6	 0x86dd
+#define ETHERNET_SIZE	 14
+#define ETHERTYPE_OFFSET 12 /* its offset in the frame */
+
+/* All headers are in the first bytes of a frame. One whose headers are longer counts as malformed.
+ */
+#define HEADERS_SIZE 256
 
 #define IPPROTO_HOPOPTS	 0
 #define IPPROTO_ICMP	 1
@@ -26,6 +31,14 @@
 #define IPPROTO_DSTOPTS	 60
 /* RFC 8200 sets no limit; hosts send one or two. A packet with more counts as malformed. */
 #define EXTENSIONS_MAX 4
+/* The same for options of IPv4. */
+#define OPTIONS_MAX 8
+
+/* RFC 791 section 3.1 */
+#define OPTION_END	    0
+#define OPTION_NOP	    1
+#define OPTION_LOOSE_ROUTE  131
+#define OPTION_STRICT_ROUTE 137
 
 #define UDP_CHECKSUM_OFFSET 6
 #define TCP_FLAGS_OFFSET    13
@@ -97,12 +110,20 @@ static __always_inline int address_same(const __u8 a[16], const __u8 b[16])
 	return left[0] == right[0] && left[1] == right[1];
 }
 
+/* Negative: the bytes are not there, or not in the headers. */
+static __always_inline int packet_load(struct __sk_buff *skb, __u32 offset, void *to, __u32 size)
+{
+	if (offset > HEADERS_SIZE - size)
+		return -1;
+	return (int)bpf_skb_load_bytes(skb, offset, to, size);
+}
+
 static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packet *packet,
 					     __u32 offset)
 {
 	struct iphdr header;
 
-	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)) < 0)
+	if (packet_load(skb, offset, &header, sizeof(header)) < 0)
 		return -1;
 	if (header.version != 4 || header.ihl < 5)
 		return -1;
@@ -113,6 +134,45 @@ static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packe
 	packet->later_fragment = (header.frag_off & bpf_htons(0x1fff)) != 0;
 	packet->transport = offset + header.ihl * 4;
 	return 0;
+}
+
+/* Returns the size of the IPv4 option at @offset, or 0 for the end of all options. Negative: it is
+ * malformed, or a source route. */
+static __always_inline int option_size(struct __sk_buff *skb, __u32 offset)
+{
+	__u8 option[2]; /* type and length */
+
+	if (packet_load(skb, offset, option, sizeof(option)) < 0)
+		return -1;
+	switch (option[0]) {
+	case OPTION_END:
+		return 0;
+	case OPTION_NOP:
+		return 1;
+	case OPTION_LOOSE_ROUTE:
+	case OPTION_STRICT_ROUTE:
+		return -1;
+	}
+	return option[1] < sizeof(option) ? -1 : option[1];
+}
+
+/*
+ * Looks for a source route among the options of an IPv4 packet. With one, the destination in the
+ * header is only the first host on the way. Negative: there is one, or the options are malformed.
+ */
+static __always_inline int packet_check_options(struct __sk_buff *skb, __u32 offset, __u32 end)
+{
+	int i;
+
+#pragma clang loop unroll(full)
+	for (i = 0; i < OPTIONS_MAX; i++) {
+		int size = offset < end ? option_size(skb, offset) : 0;
+
+		if (size <= 0)
+			return size;
+		offset += size;
+	}
+	return offset < end ? -1 : 0;
 }
 
 /*
@@ -132,7 +192,7 @@ static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct
 {
 	struct ipv6hdr header;
 
-	if (bpf_skb_load_bytes(skb, offset, &header, sizeof(header)) < 0 || header.version != 6)
+	if (packet_load(skb, offset, &header, sizeof(header)) < 0 || header.version != 6)
 		return -1;
 	if (address_is_mapped(&header.saddr) || address_is_mapped(&header.daddr))
 		return -1;
@@ -188,6 +248,16 @@ struct plain_transport {
 
 #define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
 
+/*
+ * Does the frame say of itself what the kernel says of it? The receiver goes by the frame, and for
+ * a packet socket skb->protocol is what the sender says. @network: behind a checked Ethernet
+ * header.
+ */
+static __always_inline int packet_says(const __u8 *network, __u16 ethertype)
+{
+	return ((const __be16 *)network)[-1] == bpf_htons(ethertype);
+}
+
 /* Fills @pair and returns 1 for a plain frame. Returns 0 for another one, which needs
  * packet_parse(). */
 static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pair *pair)
@@ -198,7 +268,8 @@ static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pa
 	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4)) {
 		const struct iphdr *ipv4 = (const void *)network;
 
-		if (network + sizeof(*ipv4) + PLAIN_TRANSPORT_SIZE > end || *network != 0x45)
+		if (network + sizeof(*ipv4) + PLAIN_TRANSPORT_SIZE > end ||
+		    !packet_says(network, ETHERTYPE_IPV4) || *network != 0x45)
 			return 0;
 		pair->source[0] = pair->destination[0] = 0;
 		pair->source[1] = pair_mapped4(ipv4->saddr);
@@ -212,7 +283,8 @@ static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pa
 		const struct ipv6hdr *ipv6 = (const void *)network;
 		const __u64 *addresses = (const void *)&ipv6->saddr;
 
-		if (network + sizeof(*ipv6) + PLAIN_TRANSPORT_SIZE > end || *network >> 4 != 6 ||
+		if (network + sizeof(*ipv6) + PLAIN_TRANSPORT_SIZE > end ||
+		    !packet_says(network, ETHERTYPE_IPV6) || *network >> 4 != 6 ||
 		    is_extension(ipv6->nexthdr) || address_is_mapped(&ipv6->saddr) ||
 		    address_is_mapped(&ipv6->daddr))
 			return 0;
@@ -270,7 +342,8 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 }
 
 /* Skips extension headers (RFC 8200 section 4) up to the transport header, or stops at a later
- * fragment. */
+ * fragment. A routing header with segments left is malformed, because the destination in front of
+ * it is not the last one. */
 static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
 					     __u32 offset)
 {
@@ -284,7 +357,9 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
 		__u8 extension[4];
 
-		if (bpf_skb_load_bytes(skb, packet->transport, extension, sizeof(extension)) < 0)
+		if (packet_load(skb, packet->transport, extension, sizeof(extension)) < 0)
+			return -1;
+		if (packet->protocol == IPPROTO_ROUTING && extension[3])
 			return -1;
 		if (packet->protocol == IPPROTO_FRAGMENT) {
 			packet->later_fragment = extension[2] || (extension[3] & 0xf8);
@@ -328,19 +403,19 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 		return 0;
 	switch (packet->protocol) {
 	case IPPROTO_TCP:
-		if (bpf_skb_load_bytes(skb, packet->transport + TCP_FLAGS_OFFSET, bytes, 1) < 0)
+		if (packet_load(skb, packet->transport + TCP_FLAGS_OFFSET, bytes, 1) < 0)
 			return -1;
 		packet->opening = (bytes[0] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 		/* fall through */
 	case IPPROTO_UDP:
-		if (bpf_skb_load_bytes(skb, packet->transport, ports, sizeof(ports)) < 0)
+		if (packet_load(skb, packet->transport, ports, sizeof(ports)) < 0)
 			return -1;
 		packet->source_port = bpf_ntohs(ports[0]);
 		packet->destination_port = bpf_ntohs(ports[1]);
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		if (bpf_skb_load_bytes(skb, packet->transport, bytes, sizeof(bytes)) < 0)
+		if (packet_load(skb, packet->transport, bytes, sizeof(bytes)) < 0)
 			return -1;
 		packet->icmp_type = bytes[0];
 		packet->opening = packet_is_echo_request(packet);
@@ -354,24 +429,41 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet)
 {
 	int error;
+	__be16 type;
 
-	if (!packet)
+	if (!packet || packet_load(skb, ETHERTYPE_OFFSET, &type, sizeof(type)) < 0)
 		return PACKET_MALFORMED;
-	switch (skb->protocol) {
-	case bpf_htons(ETHERTYPE_IPV4):
-		error = packet_parse_ipv4(skb, packet, ETHERNET_SIZE);
-		break;
-	case bpf_htons(ETHERTYPE_IPV6):
-		error = packet_parse_ipv6(skb, packet, ETHERNET_SIZE);
-		break;
-	case bpf_htons(ETHERTYPE_ARP):
-		return PACKET_ARP;
-	default:
+	if (type != bpf_htons(ETHERTYPE_IPV4) && type != bpf_htons(ETHERTYPE_IPV6) &&
+	    type != bpf_htons(ETHERTYPE_ARP))
 		return PACKET_OTHER;
+	if (type != skb->protocol)
+		return PACKET_MALFORMED;
+	if (type == bpf_htons(ETHERTYPE_ARP))
+		return PACKET_ARP;
+	if (type == bpf_htons(ETHERTYPE_IPV6)) {
+		error = packet_parse_ipv6(skb, packet, ETHERNET_SIZE);
+	} else {
+		error = packet_parse_ipv4(skb, packet, ETHERNET_SIZE);
+		if (error == 0)
+			error = packet_check_options(skb, ETHERNET_SIZE + sizeof(struct iphdr),
+						     packet->transport);
 	}
 	if (error < 0 || packet_parse_transport(skb, packet) < 0)
 		return PACKET_MALFORMED;
 	return PACKET_IP;
+}
+
+/*
+ * Copies the headers out of memory that the sender shares (PACKET_TX_RING). Otherwise it could
+ * change them after the verdict. Headers of plain frames are copies already. Negative: no memory.
+ */
+static __always_inline int packet_settle(struct __sk_buff *skb)
+{
+	struct address_pair pair;
+
+	if (packet_plain(skb, &pair))
+		return 0;
+	return (int)bpf_skb_pull_data(skb, skb->len < HEADERS_SIZE ? skb->len : HEADERS_SIZE);
 }
 
 /*
@@ -380,7 +472,8 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
  */
 __noinline int packet_read(struct __sk_buff *skb)
 {
-	return packet_parse(skb, packet_scratch(PACKET_FRAME));
+	return packet_settle(skb) < 0 ? PACKET_MALFORMED
+				      : packet_parse(skb, packet_scratch(PACKET_FRAME));
 }
 
 #endif

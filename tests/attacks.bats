@@ -929,6 +929,180 @@ advertised_is_steered() { # START
 	[ "$(bed_exec host cat /proc/sys/net/ipv6/conf/br0/accept_ra)" = 2 ]
 }
 
+# 7. Frames that are not what they seem
+
+# raw HOST PORT ARGUMENT... - the application sends a frame by eth0, with CAP_NET_RAW alone. The status is 0 even if
+# the frame was dropped.
+raw() {
+	bed_exec app setpriv --bounding-set=-all,+net_raw --inh-caps=-all "$PEER" raw "$@" --device eth0 || true
+}
+
+# lies - sends frames to the world which the host takes for IP, whatever was said of them.
+lies() {
+	local host protocol type kind mode
+	bed_exec app sh -c 'echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range'
+	for host in $VICTIM $VICTIM6; do
+		for protocol in 0 0x0004 0x0800 0x0806 0x8100 0x86dd 0x88cc; do
+			raw $host 9 --protocol $protocol
+		done
+		# The tag 0 is no network (IEEE 802.1Q), so the host removes it.
+		for type in 0x8100 0x88a8; do
+			raw $host 9 --vlan 0 --vlan-type $type
+			raw $host 9 --vlan 0 --vlan-type $type --protocol 0x0806
+		done
+		for kind in datagram ring inet ping; do
+			raw $host 9 --socket $kind --mode "$([ $kind = ping ] && echo echo || echo udp)"
+		done
+		raw $host 9 --socket ring --protocol 0x0806
+		for mode in syn echo later; do
+			raw $host 9 --mode $mode
+		done
+	done
+	for mode in hopopts dstopts fragments; do
+		raw $VICTIM6 9 --mode $mode
+	done
+}
+
+# past_the_queue - the same frame by sockets that avoid the queueing discipline. AF_XDP is one with the word xdp.
+past_the_queue() {
+	local host
+	for host in $VICTIM $VICTIM6; do
+		raw $host 9 --qdisc-bypass
+		raw $host 9 --qdisc-bypass --socket datagram
+		raw $host 9 --qdisc-bypass --socket ring
+		raw $host 9 --qdisc-bypass --protocol 0x0806
+		raw $host 9 --qdisc-bypass --vlan 0 --protocol 0x0806
+		if [ "${1:-}" = xdp ]; then
+			raw $host 9 --socket xdp
+			raw $host 9 --socket xdp --vlan 0
+		fi
+	done
+}
+
+lies_stay() { # START [xdp|no-queue]
+	warm
+	watch control $VICTIM $VICTIM6
+	lies
+	[ "$(seen control)" -ge 41 ]
+	watch queue-control $VICTIM $VICTIM6
+	past_the_queue xdp
+	[ "$(seen queue-control)" -ge 14 ]
+	gateway
+	"$1"
+	watch attack $VICTIM $VICTIM6
+	lies
+	[ "${2:-}" = no-queue ] || past_the_queue "${2:-}"
+	[ "$(seen attack)" = 0 ]
+	# Packet sockets reach the neighbour as before.
+	for host in "$BED_NEIGHBOUR" "$BED_NEIGHBOUR6"; do
+		[[ $(raw "$host" 9 --gateway "$BED_NEIGHBOUR") == "result=ok "* ]]
+	done
+}
+
+@test "7: a frame is judged by what it is, not by what its socket says (own programs)" {
+	lies_stay sidecar no-queue
+}
+
+@test "7: no frame gets past, whatever socket sent it (agent)" {
+	lies_stay agent_sidecar xdp
+}
+
+@test "7: a frame is judged by what it is, and PACKET_QDISC_BYPASS is no way past (nftables)" {
+	bed_needs_linux 5.17 "the egress hook of devices, for such sockets too"
+	lies_stay nft_sidecar
+}
+
+@test "7: no frame gets past, whatever socket sent it (bridge mode)" {
+	lies_stay bridge_sidecar xdp
+}
+
+# source_routes - sends packets to the host that ask it to send them on to the world.
+source_routes() {
+	raw $VICTIM 9 --mode lsrr --via "$BED_HOST"
+	raw $VICTIM6 9 --mode rh4 --via "$BED_HOST6"
+	raw $VICTIM 9 --mode lsrr --via "$BED_HOST" --socket inet
+	raw $VICTIM6 9 --mode rh4 --via "$BED_HOST6" --socket inet
+	# The same from an ordinary socket, which takes no capability over IPv6.
+	bed_exec app setpriv --bounding-set=-all --inh-caps=-all python3 - $VICTIM6 "$BED_HOST6" <<-'ROUTES'
+		import socket, sys
+		segments = bytes([0, 4, 4, 1, 1, 0, 0, 0]) + bytes(16) + socket.inet_pton(socket.AF_INET6, sys.argv[2])
+		sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+		sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, segments)
+		try:
+		    sender.sendto(b"SECRET", (sys.argv[1], 9))
+		except PermissionError:
+		    print("refused")
+	ROUTES
+}
+
+source_routes_stay() { # START
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	bed_exec host test -e /proc/sys/net/ipv6/conf/br0/seg6_enabled || skip "the kernel has no SRv6"
+	# An operator may have allowed both, which Linux does not do by itself.
+	bed_exec host sh -c 'for name in all br0; do
+		echo 1 >/proc/sys/net/ipv4/conf/$name/accept_source_route
+		echo 1 >/proc/sys/net/ipv6/conf/$name/seg6_enabled
+	done'
+	warm
+	watch control $VICTIM $VICTIM6
+	source_routes
+	[ "$(seen control)" -ge 5 ]
+	gateway
+	"$1"
+	watch attack $VICTIM $VICTIM6
+	source_routes
+	[ "$(seen attack)" = 0 ]
+}
+
+@test "7: the host gets no packet with a source route (own programs)" {
+	source_routes_stay sidecar
+}
+
+@test "7: the host gets no packet with a source route (agent)" {
+	source_routes_stay agent_sidecar
+}
+
+@test "7: the host gets no packet with a source route (nftables)" {
+	bed_needs_linux 5.16 "the egress hook of devices"
+	source_routes_stay nft_sidecar
+}
+
+@test "7: the host takes no packet with a source route (bridge mode)" {
+	source_routes_stay bridge_sidecar
+}
+
+# The sender shares the frame with the kernel, and changes it from the host's address to the world's and back.
+changed_frames_stay() { # START
+	flipping() { # FRAMES - succeeds when some of the frames were let out and others were not
+		local sent
+		sent=$(raw "$BED_HOST6" 9 --socket ring --flip $VICTIM6 --count "$1" | grep -oE '[0-9]+$')
+		[ "$sent" -gt 0 ] && [ "$sent" -lt "$1" ]
+	}
+	[ "$(nproc)" -gt 1 ] || skip "two processors are needed"
+	warm
+	watch control $VICTIM6
+	raw "$BED_HOST6" 9 --socket ring --flip $VICTIM6 --count 20000
+	[ "$(seen control)" -gt 0 ]
+	gateway
+	"$1"
+	watch attack $VICTIM6
+	bed_until 20 flipping 20000
+	[ "$(seen attack)" = 0 ]
+}
+
+@test "7: a frame that changes while it is sent does not get past (own programs)" {
+	changed_frames_stay sidecar
+}
+
+@test "7: a frame that changes while it is sent does not get past (agent)" {
+	changed_frames_stay agent_sidecar
+}
+
+@test "7: a frame that changes while it is sent does not get past (nftables)" {
+	bed_needs_linux 5.16 "the egress hook of devices"
+	changed_frames_stay nft_sidecar
+}
+
 # 8. The outer guard, at the host's end of the veth
 
 # The application is root with all capabilities in its network namespace. Each function makes one way out and
@@ -1063,6 +1237,7 @@ for item in json.load(sys.stdin):
 	if item["mode"] == "outer guard":
 		print(item["counters"][sys.argv[1]])' "$1"
 }
+
 # 9. Plaintext for an ordinary proxy
 
 # proxy_start [HEADER] - starts a CONNECT proxy that forwards every tunnel to its destination and knows nothing of

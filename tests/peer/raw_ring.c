@@ -185,7 +185,7 @@ static int xdp_rings(struct xdp *xdp)
 
 /* Opens a socket for the first queue of --device, in copy mode, which any device has. Returns 0 or
  * -errno. */
-static int xdp_open(struct xdp *xdp, const struct options *options)
+static int xdp_open(struct xdp *xdp, const struct options *options, int64_t deadline_us)
 {
 	struct sockaddr_xdp address = {.sxdp_family = AF_XDP,
 				       .sxdp_flags = XDP_COPY,
@@ -202,8 +202,12 @@ static int xdp_open(struct xdp *xdp, const struct options *options)
 		return -ENOMEM;
 	}
 	error = xdp_rings(xdp);
-	if (!error && bind(xdp->fd, (void *)&address, sizeof(address)) < 0)
-		error = -errno;
+	/* The kernel frees the queue of a closed socket a moment later. */
+	while (!error && bind(xdp->fd, (void *)&address, sizeof(address)) < 0) {
+		if (errno != EBUSY || stop_requested || now_us() > deadline_us)
+			error = -errno;
+		(void)poll(NULL, 0, 5);
+	}
 	return error;
 }
 
@@ -229,7 +233,7 @@ int xdp_send(const struct options *options, const struct frame *frame, long coun
 {
 	int64_t deadline_us = deadline_from(options, 10);
 	struct xdp xdp = {.fd = -1};
-	int error = xdp_open(&xdp, options);
+	int error = xdp_open(&xdp, options, deadline_us);
 
 	if (!error)
 		memcpy(xdp.frames, frame->bytes, frame->size);

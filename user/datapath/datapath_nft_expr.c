@@ -48,6 +48,10 @@ static void build_payload(struct nftnl_expr *out, const struct nft_expr *expr)
 	nftnl_expr_set_u32(out, NFTNL_EXPR_PAYLOAD_LEN, expr->length);
 	if (!set)
 		return;
+	if (expr->key != NFT_PAYLOAD_TRANSPORT_HEADER) {
+		nftnl_expr_set_u32(out, NFTNL_EXPR_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_NONE);
+		return;
+	}
 	nftnl_expr_set_u32(out, NFTNL_EXPR_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
 	nftnl_expr_set_u32(out, NFTNL_EXPR_PAYLOAD_CSUM_OFFSET, UDP_CHECKSUM);
 	nftnl_expr_set_u32(out, NFTNL_EXPR_PAYLOAD_FLAGS, 0);
@@ -59,7 +63,9 @@ static void build_exthdr(struct nftnl_expr *out, const struct nft_expr *expr)
 	nftnl_expr_set_u8(out, NFTNL_EXPR_EXTHDR_TYPE, (uint8_t)expr->key);
 	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_OFFSET, expr->offset);
 	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_LEN, expr->length);
-	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_IPV6);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_OP,
+			   expr->kind == NFT_EXPR_OPTION_LOAD ? NFT_EXTHDR_OP_IPV4
+							      : NFT_EXTHDR_OP_IPV6);
 	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_FLAGS, 0);
 }
 
@@ -141,6 +147,7 @@ static const struct {
 	[NFT_EXPR_PAYLOAD_LOAD] = {"payload", build_payload},
 	[NFT_EXPR_PAYLOAD_SET] = {"payload", build_payload},
 	[NFT_EXPR_EXTHDR_LOAD] = {"exthdr", build_exthdr},
+	[NFT_EXPR_OPTION_LOAD] = {"exthdr", build_exthdr},
 	[NFT_EXPR_IMMEDIATE] = {"immediate", build_immediate},
 	[NFT_EXPR_BITWISE] = {"bitwise", build_bitwise},
 	[NFT_EXPR_TO_NETWORK] = {"byteorder", build_byteorder},

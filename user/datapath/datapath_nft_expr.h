@@ -22,6 +22,7 @@ enum nft_expr_kind {
 	NFT_EXPR_PAYLOAD_LOAD,
 	NFT_EXPR_PAYLOAD_SET,
 	NFT_EXPR_EXTHDR_LOAD,
+	NFT_EXPR_OPTION_LOAD,
 	NFT_EXPR_IMMEDIATE,
 	NFT_EXPR_BITWISE,
 	NFT_EXPR_TO_NETWORK,
@@ -48,7 +49,8 @@ struct nft_expr {
 	/* The first of the 32-bit registers (0..15) that it reads or writes. */
 	uint32_t at;
 	uint32_t length; /* of @value or what is loaded, bytes */
-	uint32_t key;	 /* META, CT: the field; PAYLOAD: the header; LOOKUP: a set's id */
+	/* META, CT: the field; PAYLOAD: the header; EXTHDR, OPTION: its type; LOOKUP: a set's id */
+	uint32_t key;
 	uint32_t offset; /* PAYLOAD, EXTHDR: bytes from the header's begin */
 	uint32_t op;	 /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family */
 	union nft_value value, mask; /* BITWISE: (register & @mask) ^ @value */
@@ -74,6 +76,11 @@ struct nft_expr {
 		.kind = NFT_EXPR_PAYLOAD_LOAD, .at = (at_), .key = NFT_PAYLOAD_TRANSPORT_HEADER,   \
 		.offset = (offset_), .length = (length_)                                           \
 	}
+#define LOAD_LINK(offset_, length_)                                                                \
+	{                                                                                          \
+		.kind = NFT_EXPR_PAYLOAD_LOAD, .key = NFT_PAYLOAD_LL_HEADER, .offset = (offset_),  \
+		.length = (length_)                                                                \
+	}
 #define LOAD_NETWORK(offset_, length_)	 LOAD_NETWORK_AT(0, offset_, length_)
 #define LOAD_TRANSPORT(offset_, length_) LOAD_TRANSPORT_AT(0, offset_, length_)
 /* Of an IPv6 extension header. */
@@ -81,6 +88,11 @@ struct nft_expr {
 	{                                                                                          \
 		.kind = NFT_EXPR_EXTHDR_LOAD, .key = (header_), .offset = (offset_),               \
 		.length = (length_)                                                                \
+	}
+/* The type of an IPv4 option. Without the option the rule ends. */
+#define LOAD_OPTION(type_)                                                                         \
+	{                                                                                          \
+		.kind = NFT_EXPR_OPTION_LOAD, .key = (type_), .length = 1                          \
 	}
 #define LOAD_VALUE_AT(at_, member_, value_)                                                        \
 	{                                                                                          \
@@ -132,6 +144,12 @@ struct nft_expr {
 #define SET_CT(key_)                                                                               \
 	{                                                                                          \
 		.kind = NFT_EXPR_CT_SET, .key = (key_)                                             \
+	}
+/* Into the network header, without its checksum. */
+#define SET_NETWORK(offset_, length_)                                                              \
+	{                                                                                          \
+		.kind = NFT_EXPR_PAYLOAD_SET, .key = NFT_PAYLOAD_NETWORK_HEADER,                   \
+		.offset = (offset_), .length = (length_)                                           \
 	}
 /* Into the UDP header, whose checksum follows. */
 #define SET_UDP(offset_, length_)                                                                  \

@@ -5,6 +5,7 @@
 #include <net/ethernet.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -28,11 +29,24 @@
 #define CT_NEW	       CT_STATE(IP_CT_NEW)
 
 /* Families in a table of family inet, and in one of family netdev. */
-#define IPV4	   LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV4)
-#define IPV6	   LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV6)
-#define ARP_FRAME  LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ETHERTYPE_ARP))
-#define IPV4_FRAME LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ETHERTYPE_IP))
-#define IPV6_FRAME LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ETHERTYPE_IPV6))
+#define IPV4 LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV4)
+#define IPV6 LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV6)
+/* The receiver goes by the ethertype in the frame, and the sender's socket says the other. */
+#define FRAME(ethertype)                                                                           \
+	LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ethertype)), LOAD_LINK(12, 2),              \
+		EQUAL(u16, htons(ethertype))
+#define ARP_FRAME  FRAME(ETHERTYPE_ARP)
+#define IPV4_FRAME FRAME(ETHERTYPE_IP)
+#define IPV6_FRAME FRAME(ETHERTYPE_IPV6)
+
+/* An IPv4 header without options, and one with some. */
+#define IPV4_PLAIN LOAD_NETWORK(0, 1), EQUAL(u8, 0x45)
+#define IPV4_LONG  LOAD_NETWORK(0, 1), MASK(u8, 0x0f), UNEQUAL(u8, 5)
+/* The destination in the header is only the first host on the way. */
+#define LOOSE_ROUTE	      LOAD_OPTION(IPOPT_LSRR), EQUAL(u8, IPOPT_LSRR)
+#define STRICT_ROUTE	      LOAD_OPTION(IPOPT_SSRR), EQUAL(u8, IPOPT_SSRR)
+#define SEGMENTS_LEFT	      LOAD_EXTENSION(IPPROTO_ROUTING, 3, 1), UNEQUAL(u8, 0)
+#define NEXT_HEADER(protocol) LOAD_NETWORK(6, 1), EQUAL(u8, protocol)
 
 /* Addresses that are in a set. The family has been compared before. */
 #define FROM4(set) LOAD_NETWORK(12, 4), IN_SET(set)
@@ -126,6 +140,7 @@ static void add_chains(const struct nft_table *table)
 		{"as_error", {0}},
 		{"as_own", {0}},
 		{"judge", {"route", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE, NF_DROP, NULL}},
+		{"leave", {0}},
 		{"guard", {"filter", NF_INET_POST_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 		{"from_outside", {0}},
 		{"inbound", {0}},
@@ -252,17 +267,23 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 /* The last check, behind all routing. */
 static void add_guard(const struct nft_table *table, const struct nft_rules *rules)
 {
-	static const char chain[] = "guard";
+	static const char chain[] = "guard", leave[] = "leave";
 
 	RULE(chain, OUT_OF_LO, ACCEPT);
-	COMMENTED_RULE(chain, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
-	RULE(chain, IPV4, TO4("local4"), ACCEPT);
-	RULE(chain, IPV6, TO6("local6"), ACCEPT);
-	RULE(chain, IPV4, TO4("link4"), ACCEPT);
-	RULE(chain, IPV6, TO6("link6"), ACCEPT);
-	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
-	RULE(chain, IPV6, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
-	RULE(chain, COUNT(GUARD_DROPS), DROP);
+	RULE(chain, IPV4, IPV4_PLAIN, GOTO("leave"));
+	COMMENTED_RULE(chain, "its way does not end where it says", IPV4, LOOSE_ROUTE,
+		       COUNT(GUARD_DROPS), DROP);
+	RULE(chain, IPV4, STRICT_ROUTE, COUNT(GUARD_DROPS), DROP);
+	RULE(chain, IPV6, SEGMENTS_LEFT, COUNT(GUARD_DROPS), DROP);
+	RULE(chain, GOTO("leave"));
+	COMMENTED_RULE(leave, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
+	RULE(leave, IPV4, TO4("local4"), ACCEPT);
+	RULE(leave, IPV6, TO6("local6"), ACCEPT);
+	RULE(leave, IPV4, TO4("link4"), ACCEPT);
+	RULE(leave, IPV6, TO6("link6"), ACCEPT);
+	RULE(leave, IPV4, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
+	RULE(leave, IPV6, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
+	RULE(leave, COUNT(GUARD_DROPS), DROP);
 }
 
 /* Packets from a device other than lo. */
@@ -359,13 +380,41 @@ void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules)
 }
 
 /*
+ * Frames of packet sockets, whose headers may lie in memory that the sender shares
+ * (PACKET_TX_RING). Writing a part of the header makes a copy, which the sender cannot change
+ * behind our back. It does not reach behind the fixed header, so nothing but a transport header may
+ * follow.
+ */
+static void add_packet_socket(const struct nft_table *table)
+{
+	static const char chain[] = "packet_socket";
+	static const uint8_t extensions[] = {IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT,
+					     IPPROTO_DSTOPTS};
+	size_t i;
+
+	nft_chain_add(table, chain, &(const struct nft_hook) {0});
+	RULE(chain, ARP_FRAME, ACCEPT);
+	COMMENTED_RULE(chain, "copies the header", IPV4_FRAME, LOAD_NETWORK(16, 4),
+		       SET_NETWORK(16, 4));
+	COMMENTED_RULE(chain, "copies the header", IPV6_FRAME, LOAD_NETWORK(24, 16),
+		       SET_NETWORK(24, 16));
+	RULE(chain, IPV4_FRAME, IPV4_LONG, COUNT(GUARD_DROPS), DROP);
+	for (i = 0; i < ARRAY_SIZE(extensions); i++)
+		RULE(chain, IPV6_FRAME, NEXT_HEADER(extensions[i]), COUNT(GUARD_DROPS), DROP);
+	RULE(chain, IPV4_FRAME, TO4("link4"), ACCEPT);
+	RULE(chain, IPV6_FRAME, TO6("link6"), ACCEPT);
+	RULE(chain, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
+	RULE(chain, IPV6_FRAME, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
+	RULE(chain, COUNT(GUARD_DROPS), DROP);
+}
+
+/*
  * Packet sockets pass no netfilter hook but the device's egress (Linux 5.16). A packet that has a
  * route has been judged. One without is left to its addresses.
  */
 void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count)
 {
 	const struct nft_table *table = &(const struct nft_table) {batch, NFT_GUARD_FAMILY};
-	static const char packet_socket[] = "packet_socket";
 	size_t i;
 
 	nft_table_remove(table);
@@ -374,13 +423,7 @@ void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ],
 	nft_table_add(table, NULL);
 	add_counter(table, SIDESTEP_GUARD_DROPS);
 	nft_sets_add_bypass(table);
-	nft_chain_add(table, packet_socket, &(const struct nft_hook) {0});
-	RULE(packet_socket, ARP_FRAME, ACCEPT);
-	RULE(packet_socket, IPV4_FRAME, TO4("link4"), ACCEPT);
-	RULE(packet_socket, IPV6_FRAME, TO6("link6"), ACCEPT);
-	RULE(packet_socket, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
-	RULE(packet_socket, IPV6_FRAME, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
-	RULE(packet_socket, COUNT(GUARD_DROPS), DROP);
+	add_packet_socket(table);
 	for (i = 0; i < count; i++) {
 		char chain[32];
 
@@ -392,6 +435,6 @@ void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ],
 		COMMENTED_RULE(chain, "it has a route, of whatever class",
 			       LOAD_META(NFT_META_RTCLASSID), TO_NETWORK,
 			       COMPARE(NFT_CMP_GTE, u32, 0), ACCEPT);
-		RULE(chain, GOTO(packet_socket));
+		RULE(chain, GOTO("packet_socket"));
 	}
 }

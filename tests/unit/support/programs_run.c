@@ -251,6 +251,12 @@ int run_load_shared(void **state)
 	return run_load(PROGRAMS_SHARED);
 }
 
+int run_load_bridge(void **state)
+{
+	(void)state;
+	return run_load(PROGRAMS_BRIDGE);
+}
+
 int run_unload(void **state)
 {
 	(void)state;

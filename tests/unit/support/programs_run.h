@@ -15,7 +15,7 @@
 #define VERDICT_SHOT 2
 
 struct frame {
-	uint8_t bytes[256];
+	uint8_t bytes[320];
 	size_t size;
 };
 
@@ -54,6 +54,7 @@ struct frame frame_with_option(const struct frame *plain);
 /* Set-up and tear-down of a group: they load the programs of one kind with some bypasses. */
 int run_load_single(void **state);
 int run_load_shared(void **state);
+int run_load_bridge(void **state);
 int run_unload(void **state);
 
 /* Can the kernel load the shared programs (Linux 6.2)? */
