@@ -225,6 +225,88 @@ opcodes_pass() { # START
 	opcodes_pass nft_sidecar
 }
 
+# row 9: peers that vanish
+
+# cut_line - the host takes and sends no packet of the gateway any more.
+cut_line() {
+	bed_exec host nft -f - <<-'RULES'
+		table inet cut {
+			chain input {
+				type filter hook input priority -300
+				tcp dport 8080 drop
+			}
+			chain output {
+				type filter hook output priority -300
+				tcp sport 8080 drop
+			}
+		}
+	RULES
+}
+
+# two_connections ARGUMENT... - starts the sidecar with them. The application has one connection that is silent
+# ("idle"), and one that sends all the time ("busy").
+two_connections() {
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode sink
+	bed_wait_line server ready
+	"$@"
+	bed_spawn app idle "$PEER" connect 192.0.2.77 9000 --send hello --read-all --timeout 60
+	bed_spawn app busy "$PEER" connect 192.0.2.77 9001 --send-bytes 1000000000000 --read-all --timeout 60
+	both_arrived() { [ "$(arrived 192.0.2.77:9000)$(arrived 192.0.2.77:9001)" = 11 ]; }
+	bed_until 5 both_arrived
+}
+
+gateway_vanishes() { # START
+	two_connections "$1" --peer-timeout 4000
+	cut_line
+	bed_wait_line idle "result=reset" 6
+	bed_wait_line busy "result=reset" 6
+	bed_wait_line sidecar "lost the gateway $BED_HOST:8080 .* no sign of life"
+}
+
+@test "row 9: the gateway's machine vanishes, and the application gets an error (own programs)" {
+	gateway_vanishes own_sidecar
+}
+
+@test "row 9: the gateway's machine vanishes, and the application gets an error (agent)" {
+	gateway_vanishes agent_sidecar
+}
+
+@test "row 9: the gateway's machine vanishes, and the application gets an error (nftables)" {
+	gateway_vanishes nft_sidecar
+}
+
+@test "row 9: a container vanishes, and the gateway gets an error (bridge mode)" {
+	gateway_connections() {
+		bed_exec host ss -Htn state established "( sport = :8080 )" | wc -l
+	}
+	two_connections bridge_sidecar --peer-timeout 4000
+	[ "$(gateway_connections)" = 2 ]
+	bed_exec host ip link set app-eth0 down
+	none_left() { [ "$(gateway_connections)" = 0 ]; }
+	bed_until 6 none_left
+}
+
+@test "row 9: an end that is silent or reads nothing lives on, and --peer-timeout 0 waits for ever" {
+	idle_arrived() { [ "$(arrived 192.0.2.77:9000)" = "$1" ]; }
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
+	bed_wait_line server ready
+	own_sidecar --peer-timeout 4000
+	bed_spawn app idle "$PEER" connect 192.0.2.77 9000 --send hello --read-all --timeout 60
+	# The server reads nothing, so the gateway's window closes.
+	run connect 192.0.2.77 9001 --send-bytes 1000000000 --timeout 12
+	echo "$output"
+	[[ $output == *result=timeout* ]]
+	bed_alive idle
+	bed_kill sidecar
+	own_sidecar --peer-timeout 0
+	bed_spawn app idle "$PEER" connect 192.0.2.77 9000 --send hello --read-all --timeout 8
+	bed_until 5 idle_arrived 2
+	cut_line
+	bed_wait_line idle "result=timeout" 10
+}
+
 # row 14: records that hide the name
 
 # browse NAME ADDRESS - opens TLS as Chromium does. If the HTTPS record offers Encrypted Client Hello, the

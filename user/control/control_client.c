@@ -241,7 +241,7 @@ static void tunnel_dialed(struct control_tunnel *tunnel, int error)
 	}
 	request_free(client);
 	client->state = CONTROL_RELAY;
-	control_tunnel_relay(tunnel);
+	control_tunnel_relay(tunnel, &client->clients->watches);
 }
 
 static void tunnel_done(struct control_tunnel *tunnel, bool reset)
@@ -455,6 +455,7 @@ void control_client_setup(struct control_clients *clients)
 	list_init(&clients->refused.by_age);
 	list_init(&clients->tunnels.by_age);
 	dialer_init(&clients->dialer, clients->loop, CONTROL_DIAL_MS);
+	peer_watches_init(&clients->watches, clients->loop, clients->config.peer_ms);
 }
 
 void control_client_reset_all(struct control_clients *clients)

@@ -18,6 +18,7 @@
 #include "lib/list.h"
 #include "stream/dial.h"
 #include "stream/loop.h"
+#include "stream/peer_watch.h"
 #include "stream/relay.h"
 
 /* Most connections without a tunnel, and of these that are refused by origin; and most tunnels.
@@ -53,6 +54,7 @@ struct control_clients {
 	struct control_gate gate;
 	struct dialer dialer;
 	struct loop_timer_class request_class, linger_class;
+	struct peer_watches watches;
 	struct control_list waiting, refused, tunnels;
 	struct complaint complaints[CONTROL_COMPLAINTS];
 };

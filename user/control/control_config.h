@@ -15,7 +15,8 @@ struct control_config {
 	/* These may ask although they are not the host. */
 	const struct prefix *allow;
 	size_t allow_count;
-	struct proxy *proxy; /* proxy_set_gateway() */
+	unsigned int peer_ms; /* limit for a sign of life of a tunnel's ends, 0: none */
+	struct proxy *proxy;  /* proxy_set_gateway() */
 	struct policy *policy;
 	const struct tls_authority *tls; /* NULL: GET /ca is 404 */
 	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */

@@ -23,11 +23,20 @@ static void dial_done(struct dial *dial, int error)
 	tunnel->dialed(tunnel, error);
 }
 
+static void peer_vanished(struct peer_watch *watch, int side)
+{
+	struct control_tunnel *tunnel = container_of(watch, struct control_tunnel, watch);
+
+	(void)side;
+	tunnel->done(tunnel, true);
+}
+
 void control_tunnel_init(struct control_tunnel *tunnel, struct relay_pool *pool)
 {
 	relay_init(&tunnel->relay, pool);
 	tunnel->relay.finish = relay_finished;
 	tunnel->dial.done = dial_done;
+	tunnel->watch.vanished = peer_vanished;
 }
 
 /*
@@ -68,13 +77,15 @@ int control_tunnel_dial(struct control_tunnel *tunnel, struct dialer *dialer)
 	return dial_start(&tunnel->dial, dialer, &tunnel->relay.side[1], TAKE_FD(fd), target, size);
 }
 
-void control_tunnel_relay(struct control_tunnel *tunnel)
+void control_tunnel_relay(struct control_tunnel *tunnel, struct peer_watches *watches)
 {
+	peer_watch_start(&tunnel->watch, watches, &tunnel->relay);
 	relay_start(&tunnel->relay);
 }
 
 void control_tunnel_close(struct control_tunnel *tunnel, bool reset)
 {
 	dial_cancel(&tunnel->dial);
+	peer_watch_stop(&tunnel->watch);
 	relay_close(&tunnel->relay, reset);
 }

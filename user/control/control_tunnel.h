@@ -13,6 +13,7 @@
 
 #include "lib/address.h"
 #include "stream/dial.h"
+#include "stream/peer_watch.h"
 #include "stream/relay.h"
 
 /* Embedded by its owner, zero-initialised. */
@@ -20,11 +21,12 @@ struct control_tunnel {
 	struct relay relay; /* side 0: the client's connection, side 1: the target's */
 	struct endpoint target;
 	struct dial dial;
+	struct peer_watch watch;
 	/* Called once after control_tunnel_dial(): 0 when the target has accepted, or negative
 	 * errno. */
 	void (*dialed)(struct control_tunnel *tunnel, int error);
 	/* Called once after control_tunnel_relay(): both directions have ended, or @reset says that
-	 * one side was reset. */
+	 * one side was reset or has vanished. */
 	void (*done)(struct control_tunnel *tunnel, bool reset);
 };
 
@@ -36,8 +38,8 @@ void control_tunnel_init(struct control_tunnel *tunnel, struct relay_pool *pool)
  * target is no address of the namespace. */
 int control_tunnel_dial(struct control_tunnel *tunnel, struct dialer *dialer);
 
-/* Takes both sides over and relays. May call done() before it returns. */
-void control_tunnel_relay(struct control_tunnel *tunnel);
+/* Takes both sides over, relays, and watches their peers. May call done() before it returns. */
+void control_tunnel_relay(struct control_tunnel *tunnel, struct peer_watches *watches);
 
 /* Closes both sides, with a reset if @reset. Idempotent. */
 void control_tunnel_close(struct control_tunnel *tunnel, bool reset);

@@ -21,6 +21,7 @@ int connection_dial(struct connection *connection)
 	gateway = (const struct sockaddr *)&handshake->gateway.address;
 	fd = dial_socket(&worker->shared->config.announcer, gateway);
 	handshake->has_socket = fd >= 0;
+	peer_watch_renew(&connection->watch, 1);
 	if (fd < 0)
 		return fd;
 	/* The request goes out with the acknowledgement of the gateway's SYN, as both come at once.
@@ -194,6 +195,7 @@ struct connection *connection_open(struct worker *worker, int fd,
 		return NULL;
 	}
 	list_append(&worker->connections, &connection->link);
+	peer_watch_start(&connection->watch, &worker->watches, &connection->relay);
 	if (worker->shared->config.hooks.flow_update)
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
 	*ret_error = connection_dial(connection);
@@ -228,6 +230,7 @@ void connection_end(struct connection *connection, enum connection_action action
 	relay_close(&connection->relay, action == CONNECTION_RESET);
 	connection_handshake_free(connection);
 	loop_timer_stop(&connection->flow_timer);
+	peer_watch_stop(&connection->watch);
 	list_remove(&connection->link);
 	if (hooks->flow_close)
 		hooks->flow_close(hooks->context, &connection->flow);

@@ -15,6 +15,7 @@
 #include "stream/dial.h"
 #include "stream/flow.h"
 #include "stream/loop.h"
+#include "stream/peer_watch.h"
 #include "stream/relay.h"
 
 /* The time before RELAY; freed then. */
@@ -39,6 +40,7 @@ struct connection {
 	struct flow flow;
 	bool unheard; /* nobody has spoken, and it is of interest who does first */
 	struct loop_timer flow_timer;
+	struct peer_watch watch;
 	struct loop_release release;
 };
 

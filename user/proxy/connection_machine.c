@@ -280,6 +280,20 @@ static void relay_finished(struct relay *relay, bool reset)
 			  reset ? CONNECTION_FAILED : CONNECTION_ENDED);
 }
 
+/* An application has vanished only in bridge mode: its container is gone. */
+static void peer_vanished(struct peer_watch *watch, int side)
+{
+	struct connection *connection = container_of(watch, struct connection, watch);
+	struct socket_address gateway = {.size = sizeof(gateway.address)};
+
+	if (side == 1 && getpeername(connection->relay.side[1].fd,
+				     (struct sockaddr *)&gateway.address, &gateway.size) == 0)
+		worker_complain(connection->worker, COMPLAINT_VANISHED, &gateway, &connection->flow,
+				"lost", "no sign of life within the limit",
+				"is its machine up, and the line to it?");
+	connection_handle(connection, CONNECTION_FAILED);
+}
+
 static void redial(struct loop_task *task)
 {
 	struct connection *connection =
@@ -310,6 +324,7 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 	handshake->exchange.done = exchange_done;
 	handshake->redial.run = redial;
 	connection->relay.finish = relay_finished;
+	connection->watch.vanished = peer_vanished;
 	if (!tls && !http)
 		connection_handle(connection, CONNECTION_NO_PEEK);
 	if (error < 0)

@@ -32,6 +32,7 @@ struct proxy_config {
 	unsigned int client_first_ms;  /* the same where clients speak first, see peek.h */
 	unsigned int connect_ms;       /* limit for connecting to the gateway */
 	unsigned int answer_ms;	       /* limit for the gateway's answer to CONNECT, 0: none */
+	unsigned int peer_ms;	       /* limit for a peer's sign of life, 0: none */
 	bool ipv6;		       /* also listen on IPv6 */
 	bool sni_hint;		       /* look for a ClientHello and send X-Tls-Sni */
 	bool host_80_only;	       /* look for an HTTP Host on no port but 80 (workerd) */

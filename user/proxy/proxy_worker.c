@@ -159,6 +159,7 @@ int proxy_worker_open(struct worker *worker, struct worker_ports *ports)
 	loop_timer_class_init(worker->loop, &worker->peek_class, config->peek_ms);
 	loop_timer_class_init(worker->loop, &worker->client_first_class, config->client_first_ms);
 	loop_timer_class_init(worker->loop, &worker->answer_class, config->answer_ms);
+	peer_watches_init(&worker->watches, worker->loop, config->peer_ms);
 	loop_timer_class_init(worker->loop, &worker->flow_class, FLOW_MS);
 	loop_timer_class_init(worker->loop, &worker->drain_class, 0);
 	worker->drain.expired = drain_expired;

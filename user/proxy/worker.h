@@ -21,6 +21,7 @@
 #include "stream/dial.h"
 #include "stream/flow.h"
 #include "stream/loop.h"
+#include "stream/peer_watch.h"
 #include "stream/relay.h"
 #include "tls/tls_relay.h"
 
@@ -30,6 +31,7 @@ struct dns_relay;
 enum worker_complaint {
 	COMPLAINT_CONNECT,
 	COMPLAINT_CONNECT_TIMEOUT,
+	COMPLAINT_VANISHED,
 	COMPLAINT_ANSWER_TIMEOUT,
 	COMPLAINT_ANSWER_EOF,
 	COMPLAINT_ANSWER_GARBAGE,
@@ -83,6 +85,7 @@ struct worker {
 	struct tls_relay_pool *tls; /* NULL: TLS is relayed as it is */
 	struct dialer dialer;
 	struct loop_timer_class peek_class, client_first_class, answer_class, flow_class;
+	struct peer_watches watches;
 	struct socket_address gateway; /* this thread's copy */
 	unsigned int generation;
 	struct proxy_counters counters; /* other threads read them by atomic loads */

@@ -7,6 +7,7 @@
 #include "lib/process.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/sidecar_options.h"
+#include "stream/peer_watch.h"
 
 static bool covers_everything(const struct prefix *prefix)
 {
@@ -49,12 +50,23 @@ static int check_bridge_mode(const struct sidecar_options *options)
 	return -EINVAL;
 }
 
+static int check_limits(const struct sidecar_options *options)
+{
+	if (options->peer_ms == 0 || options->peer_ms >= PEER_WATCH_LIMIT_MIN_MS)
+		return 0;
+	log_error("--peer-timeout %u: give at least %d, because the kernel probes by the second, "
+		  "or 0 for none",
+		  options->peer_ms, PEER_WATCH_LIMIT_MIN_MS);
+	return -EINVAL;
+}
+
 static int run(const struct sidecar_options *options)
 {
 	struct socket_address gateway;
 	int error;
 
-	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0)
+	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0 ||
+	    check_limits(options) < 0)
 		return STATUS_USAGE;
 	/* The application may share /etc/hosts with this process. */
 	error = sidecar_options_gateway(options, &gateway);

@@ -202,6 +202,16 @@ const struct option_entry sidecar_entries[] = {
 	 .default_text = "0",
 	 .default_note = "none",
 	 .help = "The limit for the gateway's answer to CONNECT."},
+	{.name = "peer-timeout",
+	 .argument = "MS",
+	 .type = OPTION_UNSIGNED,
+	 FIELD(peer_ms),
+	 .minimum = 0,
+	 .maximum = 86400000,
+	 .default_text = "120000",
+	 .help = "The time without a sign of life after which the other end of a connection counts "
+		 "as vanished. Silent connections are probed (TCP keepalive). At least 4000, or 0: "
+		 "never."},
 	{.name = "drain",
 	 .argument = "MS",
 	 .type = OPTION_UNSIGNED,

@@ -49,6 +49,7 @@ struct sidecar_options {
 	unsigned int client_first_ms;
 	unsigned int connect_ms;
 	unsigned int answer_ms;
+	unsigned int peer_ms;
 	unsigned int drain_ms;
 	const char *pin;
 	unsigned int attach;	/* enum programs_way */
