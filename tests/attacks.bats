@@ -838,27 +838,31 @@ errors_go_back() { # START
 
 # 6. Router advertisements
 
-# advertiser NAME - begins to advertise half of the IPv6 internet there, until the test ends. The kernel's routes
-# for the prefixes are the same as those for the subnets of its addresses.
+# advertiser NAME [ROUTER] - begins to advertise half of the IPv6 internet there, until it is killed. The kernel's
+# routes for the prefixes are the same as those for the subnets of its addresses. With a second argument it is a
+# router of high preference (RFC 4191) instead.
 advertiser() {
 	command -v python3 >/dev/null || skip "python3 is not installed"
 	cat >"$BED_DIR/advertiser.py" <<-'SCRIPT'
-		import socket, struct, time
+		import socket, struct, sys, time
 
 		def prefix(text, length, flags):  # RFC 4861 section 4.6.2
 		    return struct.pack("!BBBBIII", 3, 4, length, flags, 7200, 7200, 0) + \
 		        socket.inet_pton(socket.AF_INET6, text)
 
 		ON_LINK, AUTONOMOUS = 0x80, 0x40
-		message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0) + \
-		    prefix("2000::", 3, ON_LINK) + prefix("2001:db8::", 64, ON_LINK | AUTONOMOUS)
+		if sys.argv[1:]:
+		    message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0x08, 1800, 0, 0)
+		else:
+		    message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0) + \
+		        prefix("2000::", 3, ON_LINK) + prefix("2001:db8::", 64, ON_LINK | AUTONOMOUS)
 		raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
 		raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
 		while True:
 		    raw.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex("eth0")))
 		    time.sleep(0.02)
 	SCRIPT
-	bed_spawn "$1" advertiser python3 "$BED_DIR/advertiser.py"
+	bed_spawn "$1" advertiser python3 "$BED_DIR/advertiser.py" "${@:2}"
 }
 
 # on_link NAME DEVICE - succeeds when the advertised routes are in force there.
@@ -871,8 +875,19 @@ on_link() {
 neighbour_forwards() {
 	bed_exec neighbour sh -c '
 		echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
-		echo 1 >/proc/sys/net/ipv6/conf/eth0/proxy_ndp'
+		echo 1 >/proc/sys/net/ipv6/conf/eth0/proxy_ndp
+		echo 0 >/proc/sys/net/ipv6/neigh/eth0/proxy_delay'
 	bed_exec neighbour ip -6 neighbour add proxy $VICTIM6 dev eth0
+}
+
+# heeds_routers VALUE - whether the application's namespace accepts advertisements (1) or not (0).
+heeds_routers() {
+	[ "$(bed_exec app cat /proc/sys/net/ipv6/conf/eth0/accept_ra)" = "$1" ]
+}
+
+# has_router - succeeds while there is a default route that an advertisement made.
+has_router() {
+	bed_exec app ip -6 route show default proto ra | grep -q via
 }
 
 advertised_is_steered() { # START
@@ -882,15 +897,20 @@ advertised_is_steered() { # START
 	advertiser neighbour
 	bed_until 5 on_link app eth0
 	watch control $VICTIM6
-	run plain connect $VICTIM6 80 --timeout 1
+	run plain connect $VICTIM6 80 --timeout 3
 	echo "$output"
 	[ "$(seen control)" -ge 1 ]
 	gateway
 	"$1"
+	heeds_routers 0
+	run on_link app eth0
+	[ "$status" -ne 0 ]
 	watch attack $VICTIM6
 	for round in 1 2 3; do
 		plain connect $VICTIM6 80 --send hello --half-close --read-all --timeout 5
 		[ "$(arrived "\[$VICTIM6\]:80")" = "$round" ]
+		# The first connection is made without the routes, and the others with them.
+		bed_exec app sh -c 'echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra'
 	done
 	[ "$(seen attack)" = 0 ]
 	run bed_log sidecar
@@ -916,7 +936,7 @@ advertised_is_steered() { # START
 	advertiser app
 	bed_until 5 on_link host br0
 	watch control $VICTIM6
-	run plain connect $VICTIM6 80 --timeout 1
+	run plain connect $VICTIM6 80 --timeout 3
 	echo "$output"
 	[ "$(seen control)" -ge 1 ]
 	gateway
@@ -927,6 +947,81 @@ advertised_is_steered() { # START
 	[ "$(seen attack)" = 0 ]
 	# The host's devices are the operator's.
 	[ "$(bed_exec host cat /proc/sys/net/ipv6/conf/br0/accept_ra)" = 2 ]
+}
+
+not_diverted() { # START
+	local gateway="[2001:db8:1::1]:8080"
+	divert() { # NAME COMMAND... - counts the packets to the gateway that go to the neighbour meanwhile
+		bed_spawn neighbour "$1" "$PEER" sniff --device eth0 --count-dst 2001:db8:1::1 --until-file "$BED_DIR/$1-end"
+		bed_wait_line "$1" ready >&2
+		run "${@:2}"
+		echo "$output" >&2
+		seen "$1"
+	}
+	neighbour_forwards
+	bed_exec app sh -c 'echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra'
+	advertiser neighbour router
+	bed_until 5 has_router
+	bed_kill advertiser
+	bed_spawn world gateway "$SIDESTEP" gateway --listen "$gateway" --log --server
+	bed_until 5 bed_listening world 8080
+	[ "$(divert control plain connect 2001:db8:1::1 8080 --timeout 3)" -ge 1 ]
+	"$1" --gateway "$gateway"
+	[ "$(divert attack plain connect $VICTIM6 80 --send hello --half-close --read-all --timeout 5)" = 0 ]
+	[ "$(arrived "\[$VICTIM6\]:80")" = 1 ]
+	run has_router
+	[ "$status" -ne 0 ]
+}
+
+# read_only COMMAND... - runs it where /proc/sys is read-only, as in a container that is not privileged.
+read_only() {
+	unshare --mount sh -c 'mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$@"' - "$@"
+}
+
+@test "6: the proxy's packets avoid a neighbour that advertises itself as the router (own programs)" {
+	not_diverted sidecar
+	heeds_routers 0
+}
+
+@test "6: the proxy's packets avoid a neighbour that advertises itself as the router (agent)" {
+	not_diverted agent_sidecar
+	heeds_routers 0
+}
+
+@test "6: the proxy's packets avoid a neighbour that advertises itself as the router (nftables, /proc/sys read-only)" {
+	read_only_nft() {
+		export -f read_only
+		bed_spawn app sidecar bash -c 'read_only "$@"' - \
+			setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+			"$SIDESTEP" sidecar --datapath nft "$@"
+		bed_wait_line sidecar "interception is live" 10
+	}
+	not_diverted read_only_nft
+	heeds_routers 1
+	# The route that the next advertisement adds does not stay.
+	bed_spawn app monitor ip -6 monitor route
+	advertiser neighbour router
+	bed_wait_line monitor "^default via fe80"
+	bed_kill advertiser
+	bed_wait_line monitor "^Deleted default via fe80"
+	without_router() { ! has_router; }
+	bed_until 5 without_router
+}
+
+@test "6: a router's advertisement stays in force where it is the only way out by IPv6" {
+	neighbour_forwards
+	bed_exec app ip -6 route delete default
+	bed_exec app sh -c 'echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra'
+	advertiser neighbour router
+	bed_until 5 has_router
+	gateway
+	sidecar
+	heeds_routers 1
+	has_router
+	watch attack $VICTIM6
+	plain connect $VICTIM6 80 --send hello --half-close --read-all --timeout 5
+	[ "$(arrived "\[$VICTIM6\]:80")" = 1 ]
+	[ "$(seen attack)" = 0 ]
 }
 
 # 7. Frames that are not what they seem

@@ -243,6 +243,32 @@ programs() {
 	diff <(echo "$before") <(state)
 }
 
+# learns VALUE - whether the device accepts advertisements (1) or not (0), and redirects of both families.
+learns() {
+	local values
+	values=$(bed_exec app sh -c 'cd /proc/sys/net && cat ipv6/conf/eth0/accept_ra ipv6/conf/eth0/accept_redirects \
+		ipv4/conf/eth0/accept_redirects ipv4/conf/all/accept_redirects')
+	[ "$(xargs <<<"$values")" = "$1 $1 $1 $1" ]
+}
+
+@test "devices accept neither advertisements nor redirects until the end, after SIGKILL as well" {
+	bed_exec app sh -c 'cd /proc/sys/net && for name in all default eth0; do
+		echo 1 >ipv6/conf/$name/accept_ra
+		echo 1 | tee ipv6/conf/$name/accept_redirects ipv4/conf/$name/accept_redirects >/dev/null
+	done'
+	gateway
+	sidecar
+	learns 0
+	bed_kill sidecar
+	learns 1
+	sidecar
+	bed_kill sidecar KILL
+	sidecar
+	learns 0
+	bed_kill sidecar
+	learns 1
+}
+
 @test "a second instance ends with status 3 and names the first" {
 	gateway
 	sidecar

@@ -227,61 +227,6 @@ static void test_static_routes_are_captured(void **state)
 	plan_release(&plan);
 }
 
-/* The kernel makes the same routes for prefixes that a neighbour advertises. */
-static void test_advertised_prefixes(void **state)
-{
-	const struct netlink_route routes[] = {
-		main_route("fd00::/64", 2, NULL, RTPROT_KERNEL),
-		main_route("2000::/3", 2, NULL, RTPROT_KERNEL),
-		main_route("2001:db8::/64", 2, NULL, RTPROT_KERNEL),
-		main_route("2001:db8:1::/64", 2, NULL, RTPROT_KERNEL),
-		main_route("fd00:1::/64", 2, "fe80::1", RTPROT_RA),
-		main_route("::/0", 2, "fe80::1", RTPROT_RA),
-	};
-	struct netlink_address addresses[] = {address("fd00::2/64", 2),
-					      address("2001:db8::2/64", 2),
-					      address("2001:db8:1::2/64", 3)};
-	struct plan_input input = container(routes, 6, addresses, 3);
-	struct plan plan;
-
-	(void)state;
-	/* An address that follows the advertisement. */
-	addresses[1].configured = false;
-	assert_int_equal(plan_make(&input, &plan), 0);
-	assert_int_equal(bypass_sources(&plan, "fd00::/64"), SIDESTEP_FROM_CONNECTED);
-	assert_int_equal(bypass_sources(&plan, "2000::/3"), 0);
-	assert_int_equal(bypass_sources(&plan, "2001:db8::/64"), 0);
-	assert_int_equal(bypass_sources(&plan, "2001:db8::2/128"), SIDESTEP_FROM_LOCAL);
-	assert_int_equal(bypass_sources(&plan, "fd00:1::/64"), 0);
-	assert_int_equal(bypass_sources(&plan, "::/0"), 0);
-	/* The address with this prefix is at another device. */
-	assert_int_equal(bypass_sources(&plan, "2001:db8:1::/64"), 0);
-	/* These routes must not take effect before ours do. */
-	assert_non_null(find_route(&plan, "2000::/3", PLAN_TABLE_CAPTURE, RTN_LOCAL));
-	assert_non_null(find_route(&plan, "2001:db8::/64", PLAN_TABLE_CAPTURE, RTN_LOCAL));
-	assert_null(find_route(&plan, "fd00::/64", PLAN_TABLE_CAPTURE, RTN_LOCAL));
-	plan_release(&plan);
-}
-
-/* A peer's address on a point-to-point link, and another one without a peer. */
-static void test_connected_peer(void **state)
-{
-	const struct netlink_route routes[] = {
-		main_route("10.0.0.9/32", 2, NULL, RTPROT_KERNEL),
-		main_route("10.0.1.0/24", 2, NULL, RTPROT_KERNEL),
-	};
-	struct netlink_address addresses[] = {address("10.0.0.1/32", 2)};
-	struct plan_input input = container(routes, 2, addresses, 1);
-	struct plan plan;
-
-	(void)state;
-	addresses[0].subnet = prefix("10.0.0.9/32");
-	assert_int_equal(plan_make(&input, &plan), 0);
-	assert_int_equal(bypass_sources(&plan, "10.0.0.9/32"), SIDESTEP_FROM_CONNECTED);
-	assert_int_equal(bypass_sources(&plan, "10.0.1.0/24"), 0);
-	plan_release(&plan);
-}
-
 static void test_ipv6_refused(void **state)
 {
 	const struct netlink_route routes[] = {
@@ -484,8 +429,6 @@ int main(void)
 		cmocka_unit_test(test_container),
 		cmocka_unit_test(test_rules_do_not_grow),
 		cmocka_unit_test(test_static_routes_are_captured),
-		cmocka_unit_test(test_advertised_prefixes),
-		cmocka_unit_test(test_connected_peer),
 		cmocka_unit_test(test_ipv6_refused),
 		cmocka_unit_test(test_out_mark),
 		cmocka_unit_test(test_bridge_mode),

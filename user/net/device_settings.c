@@ -2,6 +2,7 @@
 #include "net/device_settings.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,18 +27,57 @@ static const struct netlink_gso usual_gso = {GSO_SIZE, GSO_SIZE, GSO_SEGMENTS};
  * admits Ethernet's 1500 bytes, but no jumbo frames. */
 #define SEGMENTS_MIN 40
 
-/* Returns a new device's setting in this namespace, or 0 where it cannot be read. */
-static uint32_t default_setting(const char *name)
+/* Settings by which a device learns from its neighbours. */
+enum ignorable {
+	REDIRECTS4,
+	REDIRECTS6,
+	ADVERTISEMENTS
+};
+
+static const struct {
+	const char *family, *name;
+} ignorables[] = {
+	[REDIRECTS4] = {"ipv4", "accept_redirects"},
+	[REDIRECTS6] = {"ipv6", "accept_redirects"},
+	[ADVERTISEMENTS] = {"ipv6", "accept_ra"},
+};
+
+#define PATH_SIZE 128
+
+static const char *setting_path(const char *family, const char *device, const char *name,
+				char path[PATH_SIZE])
 {
-	char path[128];
+	(void)snprintf(path, PATH_SIZE, "/proc/sys/net/%s/conf/%s/%s", family, device, name);
+	return path;
+}
+
+/* Returns a device's setting in this namespace, or 0 where it cannot be read. "default" stands for
+ * a new device. */
+static uint32_t setting_read(const char *family, const char *device, const char *name)
+{
+	char path[PATH_SIZE];
 	_cleanup_fclose_ FILE *file = NULL;
 	unsigned int value = 0;
 
-	(void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/default/%s", name);
-	file = fopen(path, "re");
+	file = fopen(setting_path(family, device, name, path), "re");
 	if (!file || fscanf(file, "%u", &value) != 1)
 		return 0;
 	return value;
+}
+
+static void setting_write(const char *family, const char *device, const char *name, uint32_t value)
+{
+	_cleanup_close_ int fd = -1;
+	char path[PATH_SIZE];
+
+	fd = open(setting_path(family, device, name, path), O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || dprintf(fd, "%u", value) < 0)
+		log_debug("%s keeps its value: %s", path, strerror(errno));
+}
+
+static uint32_t default_setting(const char *name)
+{
+	return setting_read("ipv4", "default", name);
 }
 
 int device_settings_relax(struct device_settings *settings, struct netlink *netlink,
@@ -55,6 +95,41 @@ int device_settings_relax(struct device_settings *settings, struct netlink *netl
 		settings->count++;
 	}
 	return netlink_link_set_ipv4(netlink, link->ifindex, 1, RP_FILTER_LOOSE);
+}
+
+static void ignore(struct device_settings *settings, uint32_t ifindex, const char *device,
+		   enum ignorable setting, bool inherited)
+{
+	const char *family = ignorables[setting].family, *name = ignorables[setting].name;
+	unsigned int i;
+	uint32_t value;
+
+	for (i = 0; i < settings->ignored_count; i++)
+		if (settings->ignored[i].ifindex == ifindex &&
+		    settings->ignored[i].setting == setting)
+			return;
+	value = setting_read(family, device, name);
+	if (settings->ignored_count < DEVICE_SETTINGS_IGNORED) {
+		settings->ignored[i].ifindex = ifindex;
+		(void)snprintf(settings->ignored[i].device, IFNAMSIZ, "%s", device);
+		settings->ignored[i].setting = setting;
+		settings->ignored[i].value = inherited && value == 0
+						     ? setting_read(family, "default", name)
+						     : value;
+		settings->ignored_count++;
+	}
+	if (value)
+		setting_write(family, device, name, 0);
+}
+
+void device_settings_ignore(struct device_settings *settings, const struct netlink_link *link,
+			    bool routers, bool inherited)
+{
+	ignore(settings, 0, "all", REDIRECTS4, inherited);
+	ignore(settings, link->ifindex, link->name, REDIRECTS4, inherited);
+	ignore(settings, link->ifindex, link->name, REDIRECTS6, inherited);
+	if (routers)
+		ignore(settings, link->ifindex, link->name, ADVERTISEMENTS, inherited);
 }
 
 /* Returns how many segments a packet may have that leaves by any device; 0: too few. */
@@ -113,6 +188,18 @@ void device_settings_enlarge_loopback(struct device_settings *settings, struct n
 			  wanted.segments);
 }
 
+static void unignore(const struct device_settings *settings, unsigned int i)
+{
+	const char *device = settings->ignored[i].device;
+	enum ignorable setting = settings->ignored[i].setting;
+
+	/* The name may belong to another device by now. */
+	if (settings->ignored[i].value && (settings->ignored[i].ifindex == 0 ||
+					   settings->ignored[i].ifindex == if_nametoindex(device)))
+		setting_write(ignorables[setting].family, device, ignorables[setting].name,
+			      settings->ignored[i].value);
+}
+
 void device_settings_restore(struct device_settings *settings, struct netlink *netlink)
 {
 	unsigned int i;
@@ -122,6 +209,9 @@ void device_settings_restore(struct device_settings *settings, struct netlink *n
 					    settings->validation[i].accept_local,
 					    settings->validation[i].rp_filter);
 	settings->count = 0;
+	for (i = 0; i < settings->ignored_count; i++)
+		unignore(settings, i);
+	settings->ignored_count = 0;
 	if (settings->loopback_ifindex)
 		(void)netlink_link_set_gso(netlink, settings->loopback_ifindex, &usual_gso);
 	settings->loopback_ifindex = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes settings of the namespace's devices for steering, and restores them. Everything goes over
- * netlink, because /proc/sys is read-only in a container. Belongs to one thread.
+ * Changes settings of the namespace's devices for steering, and restores them. Steering depends
+ * only on those that netlink changes, because /proc/sys is read-only in most containers. Belongs to
+ * one thread.
  */
 #ifndef SIDESTEP_DEVICE_SETTINGS_H
 #define SIDESTEP_DEVICE_SETTINGS_H
@@ -13,6 +14,8 @@
 
 /* So many devices get their settings back at the end. Further ones keep ours. */
 #define DEVICE_SETTINGS_MAX 64
+/* Three for each device, and one for all of them. */
+#define DEVICE_SETTINGS_IGNORED (3 * DEVICE_SETTINGS_MAX + 1)
 
 /* The settings from before our changes. All zero: nothing was changed. */
 struct device_settings {
@@ -22,6 +25,13 @@ struct device_settings {
 		uint32_t rp_filter;
 	} validation[DEVICE_SETTINGS_MAX];
 	unsigned int count;
+	struct {
+		uint32_t ifindex; /* 0: of all devices */
+		char device[IFNAMSIZ];
+		unsigned int setting; /* enum ignorable (device_settings.c) */
+		uint32_t value;
+	} ignored[DEVICE_SETTINGS_IGNORED];
+	unsigned int ignored_count;
 	uint32_t loopback_ifindex; /* lo had the usual packet size; 0: lo is unchanged */
 };
 
@@ -37,6 +47,17 @@ struct device_settings {
  */
 int device_settings_relax(struct device_settings *settings, struct netlink *netlink,
 			  const struct netlink_link *link, bool inherited);
+
+/*
+ * Makes the kernel ignore redirects on a device, and with @routers also router advertisements.
+ * Netlink has no means for that. Where /proc/sys is read-only nothing changes. IPv4 has a setting
+ * for all devices as well, which a device's own cannot take back (IN_DEV_RX_REDIRECTS,
+ * include/linux/inetdevice.h). Does each device once, so that the operator may change it again.
+ *
+ * @inherited: a killed predecessor may have done so already.
+ */
+void device_settings_ignore(struct device_settings *settings, const struct netlink_link *link,
+			    bool routers, bool inherited);
 
 /*
  * Lets lo carry TCP packets of up to 512 KiB instead of 64 ("BIG TCP": IPv6 since Linux 5.19, IPv4

@@ -44,6 +44,42 @@ bool plan_input_connected(const struct plan_input *input, const struct netlink_r
 	return false;
 }
 
+bool plan_input_advertised(const struct plan_input *input, const struct netlink_route *route)
+{
+	return plan_is_main(route) && !address_is_ipv4(route->destination.address) &&
+	       (route->protocol == RTPROT_RA || route->protocol == RTPROT_KERNEL) &&
+	       !plan_input_connected(input, route);
+}
+
+static bool has_configured_default(const struct plan_input *input)
+{
+	size_t i;
+
+	for (i = 0; i < input->route_count; i++) {
+		const struct netlink_route *route = &input->routes[i];
+
+		if (plan_is_main(route) && prefix_is_default(&route->destination) &&
+		    !address_is_ipv4(route->destination.address) &&
+		    !plan_input_advertised(input, route))
+			return true;
+	}
+	return false;
+}
+
+bool plan_input_needs_no_router(const struct plan_input *input, const struct netlink_link *link)
+{
+	size_t i;
+
+	for (i = 0; i < input->address_count; i++) {
+		const struct netlink_address *address = &input->addresses[i];
+
+		if (address->ifindex == link->ifindex && address->configured &&
+		    !address->link_local && !address_is_ipv4(address->address))
+			return has_configured_default(input);
+	}
+	return false;
+}
+
 bool plan_input_device_source(const struct plan_input *input, int family, uint32_t ifindex,
 			      uint8_t source[16])
 {

@@ -58,4 +58,11 @@ bool plan_is_main(const struct netlink_route *route);
  */
 bool plan_input_connected(const struct plan_input *input, const struct netlink_route *route);
 
+/* Whether it is a main route that the kernel or a daemon made for a router's advertisement. */
+bool plan_input_advertised(const struct plan_input *input, const struct netlink_route *route);
+
+/* Whether IPv6 works on a device without advertisements: somebody configured an address of it, and
+ * a default route by whichever device. */
+bool plan_input_needs_no_router(const struct plan_input *input, const struct netlink_link *link);
+
 #endif

@@ -59,8 +59,6 @@ static int snapshot_try(struct netlink *netlink, struct snapshot *snapshot)
 		.rules = {.limit = RULES_MAX, .size = sizeof(struct netlink_rule)},
 	};
 	error = netlink_dump_links(netlink, collect_link, snapshot);
-	if (error == 0)
-		error = netlink_dump_addresses(netlink, collect_address, snapshot);
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++) {
 		error = netlink_dump_routes(netlink, families[i], collect_route, snapshot);
 		if (error == 0)
@@ -70,6 +68,10 @@ static int snapshot_try(struct netlink *netlink, struct snapshot *snapshot)
 		if (families[i] == AF_INET6 && (error == -EAFNOSUPPORT || error == -EOPNOTSUPP))
 			error = 0;
 	}
+	/* The kernel adds an address before its route. So each route finds its address here, and
+	 * does not look like an advertised one. */
+	if (error == 0)
+		error = netlink_dump_addresses(netlink, collect_address, snapshot);
 	return error;
 }
 

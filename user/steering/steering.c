@@ -9,6 +9,7 @@
 #include "lib/util.h"
 #include "net/device_settings.h"
 #include "net/netlink.h"
+#include "steering/advertised.h"
 #include "steering/bridge_uplinks.h"
 #include "steering/plan.h"
 #include "steering/snapshot.h"
@@ -214,6 +215,9 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	if (error < 0)
 		return error;
 	input = input_of(steering, &snapshot);
+	if (steering->config.mode == SIDESTEP_MODE_SIDECAR)
+		advertised_refuse(steering->netlink, &steering->settings, steering->inherited,
+				  &input, &snapshot);
 	error = plan_make(&input, &wanted);
 	if (error < 0) {
 		snapshot_release(&snapshot);
