@@ -103,6 +103,9 @@ fails_at_once() {
 	done
 }
 
+# The links of a namespace with one device: five inside, and two at the host's end of its veth.
+LINKS=7
+
 # links - prints each link and its program: "PATH LINK-NUMBER PROGRAM-NUMBER".
 links() {
 	local path
@@ -113,12 +116,13 @@ links() {
 	done
 }
 
-# filters - prints our clsact filters in the application's namespace.
+# filters - prints our clsact filters in the application's namespace, and at the host's end of its veth.
 filters() {
-	local device point
-	for device in lo eth0; do
+	local place point
+	for place in "app lo" "app eth0" "host app-eth0"; do
 		for point in ingress egress; do
-			bed_exec app tc filter show dev "$device" "$point" pref 9300 2>/dev/null | grep "handle 0x5d"
+			bed_exec "${place% *}" tc filter show dev "${place#* }" "$point" pref 9300 2>/dev/null |
+				grep "handle 0x5d"
 		done
 	done
 }
@@ -174,7 +178,7 @@ no_entries() {
 	# The table is gone, and the programs are attached.
 	[ -z "$(bed_exec app nft list ruleset)" ]
 	[ "$(bed_exec app sh -c 'ip rule; ip -6 rule' | grep -c "^9[89]:")" = 0 ]
-	settled 5
+	settled $LINKS
 	[ "$(bed_programs bed_exec app)" = "$BED_PROGRAMS" ]
 	status=$("$SIDESTEP" status --pin "$PIN")
 	[[ $status == *"attached by links: dev_egress-"*" dev_ingress-"*" lo_egress lo_ingress steer"* ]]
@@ -218,7 +222,7 @@ agent_killed() {
 
 @test "after the agent is killed connections go on, and the next agent adopts the same links" {
 	served
-	settled 5
+	settled $LINKS
 	before=$(links)
 	agent_killed
 	[ "$(links)" = "$before" ]
@@ -266,7 +270,7 @@ agent_killed() {
 
 @test "after a sidecar is killed connections fail at once, and nothing leaks" {
 	served
-	settled 5
+	settled $LINKS
 	reaches_gateway
 	sniff_start
 	bed_kill sidecar KILL
@@ -274,7 +278,7 @@ agent_killed() {
 	bed_wait_line agent "its sidecar is gone; the attached programs let nothing out"
 	fails_at_once
 	[ "$(leaks)" = 0 ]
-	[ "$(links | wc -l)" = 5 ]
+	[ "$(links | wc -l)" = $LINKS ]
 }
 
 @test "a sidecar that ends detaches everything" {
@@ -284,7 +288,7 @@ agent_killed() {
 	}
 	before=$(state)
 	served
-	settled 5
+	settled $LINKS
 	bed_kill sidecar
 	bed_wait_line agent "its sidecar is gone; nothing is attached any more"
 	no_links
@@ -298,10 +302,10 @@ agent_killed() {
 	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
 	agent agent "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers"
-	settled 5
+	settled $LINKS
 	bed_kill sidecar KILL
 	bed_wait_line agent "its sidecar is gone"
-	[ "$(links | wc -l)" = 5 ]
+	[ "$(links | wc -l)" = $LINKS ]
 	# It fails when no process was left to kill.
 	_bed_unmake_namespace neighbour || true
 	[ ! -e "$(bed_netns neighbour)" ]
@@ -343,13 +347,13 @@ agent_killed() {
 	agent agent "$(bed_pid sidecar)" "$(bed_pid sidecar2)"
 	bed_wait_line sidecar "the host's agent steers"
 	one=$(programs)
-	settled 5
+	settled $LINKS
 	echo >"$BED_DIR/go"
 	bed_wait_line sidecar2 "the host's agent steers" 10
-	settled 10
+	settled $((2 * LINKS))
 	[ "$(programs)" = "$one" ]
 	# Both namespaces have the same five programs.
-	[ "$(links | cut -d' ' -f3 | sort -u | wc -l)" = 5 ]
+	[ "$(links | cut -d' ' -f3 | sort -u | wc -l)" = $LINKS ]
 
 	connect 192.0.2.10 80 --send hello --half-close --read-all
 	bed_exec neighbour "$PEER" connect 192.0.2.20 80 --send hello --half-close --read-all
@@ -360,18 +364,18 @@ agent_killed() {
 	[ "$(destinations gateway2)" = "192.0.2.20:80 [2001:db8:9::20]:80" ]
 	# The end of one does not disturb the other.
 	bed_kill sidecar2
-	bed_until 10 has_links 5
+	bed_until 10 has_links $LINKS
 	reaches_gateway
 	[ "$(grep -c '"destination"' "$BED_DIR/gateway2.log")" = 2 ]
 }
 
 @test "--clean removes everything below --pin, and nothing leaks" {
 	served
-	settled 5
+	settled $LINKS
 	# An agent that runs prevents it.
 	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
 	[ "$status" -eq 3 ]
-	[ "$(links | wc -l)" = 5 ]
+	[ "$(links | wc -l)" = $LINKS ]
 	bed_kill agent
 	sniff_start
 	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
@@ -392,7 +396,7 @@ agent_killed() {
 
 @test "a second agent with the same --pin ends with status 3, and the first goes on" {
 	served
-	settled 5
+	settled $LINKS
 	before=$(links)
 	run bed_exec host timeout 10 "$SIDESTEP" agent --pin "$PIN" --pid "$(bed_pid sidecar)"
 	echo "$output"
@@ -405,7 +409,7 @@ agent_killed() {
 
 @test "after an agent with filters is killed connections go on, and the next agent replaces the filters by links" {
 	ATTACH=clsact served
-	[ "$(filters | wc -l)" = 4 ]
+	[ "$(filters | wc -l)" = 6 ]
 	[ "$(links | wc -l)" = 1 ]
 	[[ $("$SIDESTEP" status --pin "$PIN") == *"attached by clsact filters: dev_egress-"*" lo_ingress"* ]]
 	for program in lo_ingress lo_egress dev_ingress dev_egress; do
@@ -415,7 +419,7 @@ agent_killed() {
 
 	agent agent2 "$(bed_pid sidecar)"
 	bed_wait_line sidecar "in place of an earlier agent"
-	settled 5
+	settled $LINKS
 	bed_wait_line agent2 "links have taken the place of all filters"
 	[[ $("$SIDESTEP" status --pin "$PIN") != *"clsact"* ]]
 	flood_more
@@ -426,7 +430,7 @@ agent_killed() {
 
 @test "the filters of a sidecar that ends are removed" {
 	ATTACH=clsact served
-	[ "$(filters | wc -l)" = 4 ]
+	[ "$(filters | wc -l)" = 6 ]
 	bed_kill sidecar
 	bed_wait_line agent "its sidecar is gone; nothing is attached any more"
 	no_links
@@ -440,7 +444,7 @@ agent_killed() {
 	bed_kill sidecar KILL
 	fails_at_once
 	bed_wait_line agent "its sidecar is gone"
-	[ "$(filters | wc -l)" = 4 ]
+	[ "$(filters | wc -l)" = 6 ]
 	bed_kill agent KILL
 	# --clean enters the namespace through a process in it.
 	bed_spawn app server "$PEER" serve 7000 --mode echo
