@@ -7,6 +7,7 @@
 
 load lib/testbed.bash
 load lib/scenarios.bash
+load lib/ways.bash
 
 setup() {
 	DATAPATH=bpf
@@ -16,27 +17,6 @@ setup() {
 
 teardown() {
 	bed_stop
-}
-
-# watch NAME CIDR... - begins to count the packets to these addresses on the host's line to the world.
-watch() {
-	local name=$1 cidr
-	local -a options=()
-	shift
-	for cidr in "$@"; do
-		options+=(--count-dst "$cidr")
-	done
-	bed_spawn host "$name" "$PEER" sniff --device uplink "${options[@]}" --until-file "$BED_DIR/$name-end"
-	bed_wait_line "$name" ready
-}
-
-# seen NAME - ends the watch and prints how many packets it counted.
-seen() {
-	touch "$BED_DIR/$1-end"
-	bed_wait_exit "$1" || return
-	bed_log "$1" >&2
-	bed_log "$1" | grep -oE 'to_(tcp|udp|icmp|fragment|other)=[0-9]+' |
-		awk -F= '{ sum += $2 } END { print sum + 0 }'
 }
 
 # 1. Addresses that the application chose
@@ -1200,83 +1180,7 @@ changed_frames_stay() { # START
 
 # 8. The outer guard, at the host's end of the veth
 
-# The application is root with all capabilities in its network namespace. Each function makes one way out and
-# tries it. STEERED waits until the sidecar has seen the change.
-
-# host_mac - prints the MAC address of the application's next hop.
-host_mac() {
-	bed_exec host ip -o link show br0 | grep -oP 'link/ether \K\S+'
-}
-
-status_shows() { # REGEX
-	bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -qE "$1"
-}
-
-# The world is on the link, because the application gives itself an address.
-way_address() { # STEERED
-	local mac
-	mac=$(host_mac)
-	bed_exec app ip -batch - <<-COMMANDS
-		address add 192.0.2.7/24 dev eth0
-		address add 2001:db8::7/64 dev eth0 nodad
-		neigh replace $BED_WORLD lladdr $mac dev eth0 nud permanent
-		neigh replace $BED_WORLD6 lladdr $mac dev eth0 nud permanent
-	COMMANDS
-	[ -z "$1" ] || bed_until 5 status_shows '192\.0\.2\.0/24 .*connected'
-	run bed_exec app "$PEER" connect $BED_WORLD 80 --source $BED_APP --timeout 1
-	run bed_exec app "$PEER" connect $BED_WORLD6 80 --source $BED_APP6 --timeout 1
-	run bed_exec app "$PEER" udp $BED_WORLD 9 --send secret --timeout 1
-}
-
-# The application removes all of Sidestep's that it sees.
-way_remove() {
-	bed_exec app sh -c '
-		nft flush ruleset
-		ip rule flush; ip -6 rule flush
-		ip rule add pref 10 lookup main; ip -6 rule add pref 10 lookup main
-		for device in lo eth0; do tc qdisc delete dev $device clsact; done' 2>/dev/null || true
-	run bed_exec app "$PEER" connect $BED_WORLD 80 --timeout 1
-	run bed_exec app "$PEER" connect $BED_WORLD6 80 --timeout 1
-	run bed_exec app "$PEER" udp $BED_WORLD 9 --send secret --timeout 1
-}
-
-# A device of the application's own brings a datagram "from outside", which it answers by eth0.
-way_device() { # STEERED
-	local mac
-	bed_exec app ip -batch - <<-COMMANDS
-		link add fake0 type veth peer name fake1
-		link set fake0 up
-		link set fake1 up
-	COMMANDS
-	mac=$(bed_exec app ip -o link show fake0 | grep -oP 'link/ether \K\S+')
-	bed_exec app ip neigh replace 10.99.0.1 lladdr "$mac" dev fake1 nud permanent
-	bed_exec app sh -c 'for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$file; done'
-	arrives() { bed_programs bed_exec app | grep -q 'fake0 .*dev_ingress'; }
-	[ -z "$1" ] || bed_until 5 arrives
-	bed_exec app "$PEER" packet-send $BED_APP 7777 --device fake1 --mode udp --source $BED_WORLD --source-port 9 \
-		--gateway 10.99.0.1 --send opening
-	run bed_exec app "$PEER" udp $BED_WORLD 9 --source-port 7777 --send secret --timeout 1
-}
-
-# The application rewrites the destination of the proxy's own packets, which it tells from its own by the user.
-way_rewrite() {
-	bed_exec app nft -f - <<-RULES
-		table inet rewrite {
-			chain output {
-				type route hook output priority -300
-				meta skuid 0 meta nfproto ipv4 udp dport 53 ip daddr set $BED_WORLD udp dport set 7777
-			}
-		}
-	RULES
-	run bed_exec app setpriv --reuid 1000 --clear-groups "$PEER" dns secret.example A @1.1.1.1 --timeout 1
-}
-
-world_hears() { # WAY STEERED
-	watch attack $BED_WORLD $BED_WORLD6
-	"$1" "$2" || return
-	seen attack
-}
-
+# The application is root with all capabilities in its network namespace.
 way_out_is_closed() { # WAY
 	warm
 	gateway
