@@ -743,6 +743,87 @@ stop_closes_without_tun() { # HOW
 	stop_closes_without_tun agent
 }
 
+# unprivileged [ARGUMENT...] - starts a sidecar that steers by nftables until the agent comes, and does not wait.
+unprivileged() {
+	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+}
+
+@test "4: where the agent comes, a start that fails leaves nothing out" {
+	agent_needs
+	gateway
+	hold_port
+	warm
+	# The control: no agent comes.
+	# shellcheck disable=SC2086
+	unprivileged --agent-wait 0 $CONTROL
+	run bed_wait_exit sidecar 10
+	[ "$status" = 1 ]
+	all_gets_out
+	# shellcheck disable=SC2086
+	unprivileged --agent-wait 10000 $CONTROL
+	agent_serve sidecar
+	run bed_wait_exit sidecar 15
+	[ "$status" = 1 ]
+	bed_log sidecar | grep "this network namespace stays closed"
+	nothing_gets_out
+	bed_kill holder
+	bed_kill agent
+	# shellcheck disable=SC2086
+	unprivileged $CONTROL
+	bed_wait_line sidecar "interception is live" 10
+	agent_serve sidecar
+	bed_wait_line sidecar "the host's agent steers" 10
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	rm "$BED_DIR/open-end"
+	bed_kill sidecar TERM
+	all_gets_out
+}
+
+@test "4: the agent closes a namespace whose sidecar ended in the middle of its start" {
+	agent_needs
+	gateway
+	warm
+	# It waits for an agent, and cannot answer.
+	imposter app starting -all,+net_admin
+	bed_signal starting STOP
+	agent_serve starting
+	bed_wait_line agent "process $(bed_pid starting) is served"
+	all_gets_out
+	bed_kill starting KILL
+	bed_wait_line agent "its sidecar ended before it steered"
+	nothing_gets_out
+	# The agent's end changes nothing, and the next sidecar takes over.
+	bed_kill agent
+	nothing_gets_out
+	unprivileged
+	bed_wait_line sidecar "interception is live" 10
+	agent_serve sidecar
+	bed_wait_line sidecar "the host's agent steers" 10
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	rm "$BED_DIR/open-end"
+	bed_kill sidecar TERM
+	all_gets_out
+}
+
+@test "4: a sidecar that ends before the agent was needed leaves the namespace open" {
+	agent_needs
+	gateway
+	unprivileged
+	bed_wait_line sidecar "interception is live" 10
+	bed_signal sidecar STOP
+	agent_serve sidecar
+	bed_wait_line agent "process $(bed_pid sidecar) is served"
+	bed_signal sidecar TERM
+	bed_signal sidecar CONT
+	bed_wait_exit sidecar
+	bed_wait_line agent "nothing is attached any more"
+	warm
+	all_gets_out
+}
+
 @test "4: bridge mode refuses --guard-first and --on-exit closed" {
 	local option
 	for option in --guard-first "--on-exit closed"; do

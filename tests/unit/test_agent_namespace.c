@@ -26,6 +26,7 @@
 
 #include <cmocka.h>
 
+#include "agent/agent_guard.h"
 #include "agent/agent_namespace.h"
 #include "agent/agent_pins.h"
 #include "lib/util.h"
@@ -309,6 +310,26 @@ static void test_device_goes(void **state)
 	assert_settled();
 }
 
+/* The programs on lo would keep the application from its own sockets. */
+static void test_closed_by_the_guard_alone(void **state)
+{
+	(void)state;
+	begin(PROGRAMS_WAY_AUTO);
+	assert_int_equal(agent_guard_close(&namespace), 0);
+	assert_int_equal(filters(), 2);
+	assert_true(filter(device, BPF_TC_INGRESS) > 0 && filter(device, BPF_TC_EGRESS) > 0);
+	assert_int_equal(files(false), 1); /* steer */
+	assert_int_equal(files(true), 2);
+	assert_int_equal(agent_namespace_gone(&namespace), 0);
+	/* The next session completes it. */
+	attach();
+	assert_unsettled();
+	settle_all();
+	assert_settled();
+	assert_int_equal(agent_guard_close(&namespace), 0);
+	assert_settled();
+}
+
 /* --clean has no session, and enters the namespace through a process that is in it. */
 static void test_removed_without_session(void **state)
 {
@@ -443,6 +464,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_killed_between_two, remove_all),
 		cmocka_unit_test_teardown(test_killed_while_settling, remove_all),
 		cmocka_unit_test_teardown(test_device_goes, remove_all),
+		cmocka_unit_test_teardown(test_closed_by_the_guard_alone, remove_all),
 		cmocka_unit_test_teardown(test_removed_without_session, remove_all),
 		cmocka_unit_test_teardown(test_no_free_descriptor, remove_all),
 		cmocka_unit_test_teardown(test_entries_are_removed_with_their_namespace,

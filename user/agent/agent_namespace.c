@@ -183,6 +183,13 @@ int agent_namespace_attach(struct agent_namespace *namespace)
 	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), 0);
 }
 
+int agent_namespace_attach_steer(struct agent_namespace *namespace)
+{
+	static const enum programs_program programs[] = {PROGRAM_STEER};
+
+	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), 0);
+}
+
 int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex)
 {
 	/* Inbound flows must be recorded before outgoing packets are judged. */

@@ -39,6 +39,10 @@ struct agent_namespace {
  * Returns 0 or a negative errno, logged. */
 int agent_namespace_attach(struct agent_namespace *namespace);
 
+/* Attaches steer alone, which does nothing without the programs on lo. Its link tells
+ * agent_namespace_gone() that the namespace exists. */
+int agent_namespace_attach_steer(struct agent_namespace *namespace);
+
 /* Do the same for a device, and the opposite. -ENODEV: the device is gone. */
 int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex);
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/agent_guard.h"
 #include "datapath/agent_wire.h"
 #include "datapath/rendezvous.h"
 #include "lib/clock.h"
@@ -40,7 +41,8 @@ struct agent_session {
 	struct loop_timer pause; /* runs while the session waits for its allowance */
 	struct agent_namespace *namespace;
 	pid_t pid;
-	int error; /* the first one since the last reply */
+	int error;     /* the first one since the last reply */
+	bool attached; /* its programs, all of them */
 	bool detached;
 	struct loop_task end;
 	const struct agent_session_handler *told;
@@ -191,6 +193,14 @@ static int add_inbound(const struct agent_session *session, const struct sideste
 	return error;
 }
 
+static int attach(struct agent_session *session)
+{
+	int error = agent_namespace_attach(session->namespace);
+
+	session->attached |= error == 0;
+	return attached(session, 0, error);
+}
+
 static int serve(struct agent_session *session, const struct agent_request *request, int fd)
 {
 	struct agent_namespace *namespace = session->namespace;
@@ -213,7 +223,7 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 		agent_namespace_detach_device(namespace, request->ifindex);
 		return 0;
 	case AGENT_ATTACH:
-		return attached(session, 0, agent_namespace_attach(namespace));
+		return attach(session);
 	case AGENT_DETACH:
 		return detach(session);
 	case AGENT_INBOUND_ADD:
@@ -238,6 +248,12 @@ static void end_session(struct loop_task *task)
 {
 	struct agent_session *session = container_of(task, struct agent_session, end);
 
+	/* Its start failed, and the application may run without a sidecar from now on. */
+	if (!session->attached && !session->detached &&
+	    attached(session, 0, agent_guard_close(session->namespace)) == 0)
+		log_warning("%s: its sidecar ended before it steered; nothing gets out of its "
+			    "network namespace until the next one does",
+			    session->name);
 	session->told->ended(session->context, session, session->detached);
 	agent_session_free(session);
 }

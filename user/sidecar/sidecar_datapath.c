@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "datapath/datapath_agent.h"
 #include "datapath/datapath_bpf.h"
@@ -191,6 +192,29 @@ int sidecar_datapath_open(struct sidecar_datapath *datapath)
 	return 0;
 }
 
+bool sidecar_datapath_agent_serves(const struct sidecar_datapath *datapath)
+{
+	struct pollfd event = {.fd = datapath->rendezvous_fd, .events = POLLIN};
+
+	if (!datapath->current || datapath->agent)
+		return datapath->agent;
+	return datapath->rendezvous_fd >= 0 &&
+	       poll(&event, 1, (int)datapath->options->agent_wait_ms) > 0;
+}
+
+/* Tells an agent that has come, and was not needed, to attach nothing. */
+static void decline_agent(struct sidecar_datapath *datapath)
+{
+	struct datapath *agent;
+
+	if (datapath->rendezvous_fd < 0)
+		return;
+	/* One that comes later is told by the end of the socket. */
+	(void)shutdown(datapath->rendezvous_fd, SHUT_RD);
+	while (sidecar_datapath_accept(datapath, &agent) == 0)
+		datapath_free(agent);
+}
+
 static void close_descriptors(struct sidecar_datapath *datapath)
 {
 	datapath->current = NULL;
@@ -200,12 +224,16 @@ static void close_descriptors(struct sidecar_datapath *datapath)
 
 void sidecar_datapath_close(struct sidecar_datapath *datapath)
 {
+	decline_agent(datapath);
 	datapath_free(datapath->current);
 	close_descriptors(datapath);
 }
 
 void sidecar_datapath_leave(struct sidecar_datapath *datapath)
 {
+	/* An agent that came in place of the present one adopts its programs. */
+	if (!datapath->agent)
+		decline_agent(datapath);
 	datapath_leave(datapath->current);
 	close_descriptors(datapath);
 }

@@ -37,6 +37,10 @@ void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidec
  * negative errno, logged. */
 int sidecar_datapath_open(struct sidecar_datapath *datapath);
 
+/* Returns whether the host's agent has come. After a datapath was opened it waits --agent-wait for
+ * it. */
+bool sidecar_datapath_agent_serves(const struct sidecar_datapath *datapath);
+
 /* Removes what the datapath installed, or leaves it so that nothing gets out. Idempotent. */
 void sidecar_datapath_close(struct sidecar_datapath *datapath);
 void sidecar_datapath_leave(struct sidecar_datapath *datapath);

@@ -98,6 +98,12 @@ int sidecar_interception_start(struct sidecar *sidecar)
 	return error < 0 ? error : privileges_drop(!sidecar->bpf_dropped);
 }
 
+void sidecar_interception_failed(struct sidecar *sidecar)
+{
+	if (!sidecar->guarded)
+		sidecar->guarded = sidecar_datapath_agent_serves(&sidecar->datapath);
+}
+
 bool sidecar_interception_stays_closed(const struct sidecar *sidecar)
 {
 	return sidecar->live ? sidecar->options->exit_closed : sidecar->guarded;

@@ -26,6 +26,9 @@ int sidecar_interception_guard_devices(struct sidecar *sidecar);
  */
 int sidecar_interception_start(struct sidecar *sidecar);
 
+/* Must be called after a step failed: where the host's agent serves, the namespace stays closed. */
+void sidecar_interception_failed(struct sidecar *sidecar);
+
 /* Whether nothing is to leave the namespace after this process, until the next one steers. */
 bool sidecar_interception_stays_closed(const struct sidecar *sidecar);
 

@@ -241,8 +241,8 @@ const struct option_entry sidecar_entries[] = {
 	 .minimum = 0,
 	 .maximum = 60000,
 	 .default_text = "300",
-	 .help = "The wait for the host's agent with --datapath bpf, or where nftables cannot be "
-		 "used. Otherwise an nftables table steers at once, and an agent takes over when "
+	 .help = "The wait for the host's agent with --datapath bpf, where nftables cannot be "
+		 "used, or after a start that failed. Otherwise an nftables table steers at once, and an agent takes over when "
 		 "it comes."},
 	{OPTION_ENTRY_ATTACH(struct sidecar_options, attach)},
 	{OPTION_ENTRY_LOG_LEVEL(struct sidecar_options, log_level)},

@@ -369,9 +369,8 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 	};
 }
 
-int sidecar_steps_start(struct sidecar *sidecar)
+static int begin_steps(struct sidecar *sidecar, uint64_t begin_ns)
 {
-	uint64_t begin_ns = clock_ns();
 	size_t i;
 	int error;
 
@@ -385,6 +384,18 @@ int sidecar_steps_start(struct sidecar *sidecar)
 			return error;
 		log_debug("start: %s after %.1f ms", steps[i].name,
 			  (double)(clock_ns() - begin_ns) / 1e6);
+	}
+	return 0;
+}
+
+int sidecar_steps_start(struct sidecar *sidecar)
+{
+	uint64_t begin_ns = clock_ns();
+	int error = begin_steps(sidecar, begin_ns);
+
+	if (error < 0) {
+		sidecar_interception_failed(sidecar);
+		return error;
 	}
 	sidecar->live = true;
 	check_bridges(sidecar);
