@@ -126,6 +126,13 @@ late_hints() { # START
 	[ "$(named 192.0.2.77:8080 hostname)" = 0 ]
 }
 
+# put JSON - PUT /egress of the host, as workerd does; prints the status.
+put() {
+	bed_exec host curl -sS --max-time 5 -o "$BED_DIR/put" -w '%{http_code}' -X PUT -d "$1" \
+		"http://$BED_APP:39001/egress"
+	cat "$BED_DIR/put" >&2
+}
+
 # row 7: names that nobody made up
 
 # The resolver's word is the same with and without Sidestep.
@@ -171,13 +178,6 @@ names_are_true() {
 	done
 	[ "$(answer nx.other.test A)" = "nxdomain -" ]
 	[ "$(answer a.mine.test A)" = "noerror 192.0.2.7" ]
-}
-
-# put JSON - PUT /egress of the host, as workerd does; prints the status.
-put() {
-	bed_exec host curl -sS --max-time 5 -o "$BED_DIR/put" -w '%{http_code}' -X PUT -d "$1" \
-		"http://$BED_APP:39001/egress"
-	cat "$BED_DIR/put" >&2
 }
 
 @test "row 7: with the control API the search list and single labels stay unknown" {
@@ -326,11 +326,12 @@ hellos() {
 
 names_are_shown() { # START
 	resolver
-	gateway
+	gateway --delay 0
 	"$1" --sni-hint
 	[ "$(answer ech.test HTTPS)" = "noerror https:1/4/6/65280" ]
 	[ "$(answer ech.test HTTPS @2001:db8::1)" = "noerror https:1/4/6/65280" ]
 	[ "$(answer ech.test A)" = "noerror 192.0.2.7" ]
+	[ "$(answer ech.test HTTPS --tcp)" = "noerror https:1/4/6/65280" ]
 	browse ech.test 192.0.2.7
 	shown() { [ "$(hellos ech.test)" = 1 ]; }
 	bed_until 5 shown
@@ -355,4 +356,52 @@ names_are_shown() { # START
 
 @test "row 14: CONNECT bears the real name although the record has ech (nftables)" {
 	names_are_shown nft_sidecar
+}
+
+# row 26: one policy for UDP and TCP
+
+CONTROL=(--http-ingress-address 0.0.0.0:39001)
+
+queries() {
+	bed_log resolver | grep -c '^query ' || true
+}
+
+tcp_like_udp() { # START
+	local way
+	resolver
+	gateway --delay 0
+	"$1" "${CONTROL[@]}"
+	[ "$(put '{"dns": {"allowHostnames": ["*.mine.test"]}}')" = 204 ]
+	for way in "" --tcp; do
+		# shellcheck disable=SC2086 # no word, or one
+		[ "$(answer good.test A $way)" = "noerror 192.0.2.7" ]
+		[ "$(answer nx.mine.test AAAA $way)" = "noerror fd00::1" ]
+		[ "$(answer nx.other.test A $way)" = "nxdomain -" ]
+		[ "$(answer op.test SOA --opcode 4 $way)" = "noerror -" ]
+		[ "$(answer good.test A $way @2001:db8::1)" = "noerror 192.0.2.7" ]
+	done
+	[ "$(queries)" = 10 ]
+	[ "$(arrived 1.1.1.1:53)" = 4 ]
+	[ "$(put '{"internet": {"enabled": false}}')" = 204 ]
+	for way in "" --tcp; do
+		[ "$(answer good.test A $way)" = "nxdomain -" ]
+		[ "$(answer a.mine.test A $way)" = "noerror 11.0.0.1" ]
+		[ "$(answer good.test AAAA $way @2001:db8::1)" = "nxdomain -" ]
+	done
+	[ "$(queries)" = 10 ]
+	[ "$(arrived 1.1.1.1:53)" = 4 ]
+	[ "$(put '{"internet": {"enabled": true}}')" = 204 ]
+	[ "$(answer good.test A --tcp)" = "noerror 192.0.2.7" ]
+}
+
+@test "row 26: DNS over TCP gets the answers of UDP (own programs)" {
+	tcp_like_udp sidecar
+}
+
+@test "row 26: DNS over TCP gets the answers of UDP (agent)" {
+	tcp_like_udp agent_sidecar
+}
+
+@test "row 26: DNS over TCP gets the answers of UDP (nftables)" {
+	tcp_like_udp nft_sidecar
 }

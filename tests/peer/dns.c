@@ -128,20 +128,64 @@ static int answer_parse(const uint8_t *message, size_t size, struct answer *answ
 	return 0;
 }
 
+/* Asks over TCP, where each message has its size in front. Returns the answer's size or -errno. */
+static int stream_ask(const struct options *options, const struct sockaddr_storage *server,
+		      uint8_t *message, int size, int64_t deadline_us)
+{
+	uint8_t framed[2 + MESSAGE_MAX] = {(uint8_t)(size >> 8), (uint8_t)size};
+	size_t have = 0, wanted = 2;
+	int fd = connect_start(options, server), error;
+
+	if (fd < 0)
+		return fd;
+	memcpy(framed + 2, message, (size_t)size);
+	error = connect_wait(fd, deadline_us);
+	if (!error)
+		error = send_all(fd, framed, (size_t)size + 2, deadline_us);
+	while (!error && have < wanted) {
+		ssize_t got;
+
+		error = wait_fd(fd, POLLIN, deadline_us);
+		if (error)
+			break;
+		got = recv(fd, framed + have, wanted - have, 0);
+		if (got < 0 && errno != EAGAIN)
+			error = -errno;
+		else if (got == 0)
+			error = -EPIPE;
+		have += got > 0 ? (size_t)got : 0;
+		if (have == 2)
+			wanted = 2u + get16(framed);
+		if (wanted > sizeof(framed))
+			error = -EMSGSIZE;
+	}
+	close(fd);
+	if (error)
+		return error;
+	memcpy(message, framed + 2, wanted - 2);
+	return (int)wanted - 2;
+}
+
 static int query_run(const struct options *options, const struct sockaddr_storage *server,
 		     const char *name, uint16_t type, int64_t deadline_us, struct answer *answer)
 {
 	uint8_t message[MESSAGE_MAX];
 	uint16_t id = 0;
 	int size, error = 0;
-	int fd = socket_for(options, server->ss_family, SOCK_DGRAM);
+	int fd = options->tcp ? -1 : socket_for(options, server->ss_family, SOCK_DGRAM);
 
-	if (fd < 0)
+	if (fd < 0 && !options->tcp)
 		return fd;
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		id = (uint16_t)now_us();
 	size = query_build(message, id, name, type);
 	message[2] = (uint8_t)(message[2] | options->opcode << 3);
+	if (size > 0 && options->tcp) {
+		size = stream_ask(options, server, message, size, deadline_us);
+		answer->from = *server;
+		return size < 12 ? (size < 0 ? size : -EBADMSG)
+				 : answer_parse(message, (size_t)size, answer);
+	}
 	/* Not connected: the answer's source address is part of what is checked. */
 	if (size < 0)
 		error = size;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A resolver with made-up answers. The first label decides: "nx..." gets NXDOMAIN, "fail..."
- * SERVFAIL, "silent..." no answer, and "empty..." NOERROR without records. Any other name has the A
- * record 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17. "ech..." also has an HTTPS record whose
- * parameters offer Encrypted Client Hello.
+ * A resolver with made-up answers, over UDP and TCP. The first label decides: "nx..." gets
+ * NXDOMAIN, "fail..." SERVFAIL, "silent..." no answer, and "empty..." NOERROR without records. Any
+ * other name has the A record 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17. "ech..." also has
+ * an HTTPS record whose parameters offer Encrypted Client Hello.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,14 @@
 #include "peer.h"
 
 #define QUERY_MAX 512
+/* Connections at the same time. */
+#define STREAMS 16
+
+struct stream {
+	int fd; /* -1: none */
+	size_t have;
+	uint8_t bytes[2 + QUERY_MAX];
+};
 
 /* Reads the one question; the offset behind it, or 0. */
 static size_t question_parse(const uint8_t *message, size_t size, char *name, size_t room,
@@ -82,42 +91,130 @@ static size_t answer_build(uint8_t *message, size_t end, const char *name, unsig
 	return end;
 }
 
+/* A query and where it came from. Prints it, and turns it into its answer. Returns the answer's
+ * size, 0 for none. */
+static size_t query_answer(uint8_t *message, size_t size, const struct sockaddr_storage *from,
+			   const char *way)
+{
+	char text[ADDRESS_TEXT], name[256];
+	unsigned int type = 0;
+	size_t end = size < 12 ? 0 : question_parse(message, size, name, sizeof(name), &type);
+
+	if (!end)
+		return 0;
+	printf("query peer=%s name=%s type=%u opcode=%d%s\n", address_text(from, text), name, type,
+	       message[2] >> 3 & 15, way);
+	return answer_build(message, end, name, type);
+}
+
+static int stream_listen(const struct options *options, uint16_t port)
+{
+	struct options plain = {0};
+	struct sockaddr_storage address;
+	int one = 1, error, fd;
+
+	if (!literal_parse(options->address ? options->address : "::", port, &address))
+		return -EINVAL;
+	fd = socket_for(&plain, address.ss_family, SOCK_STREAM);
+	if (fd < 0)
+		return fd;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&address, address_size(&address)) == 0 &&
+	    listen(fd, STREAMS) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+/* Takes what has come on a connection, and answers whole queries. Returns false at the end. */
+static bool stream_serve(struct stream *stream)
+{
+	ssize_t got = recv(stream->fd, stream->bytes + stream->have,
+			   sizeof(stream->bytes) - stream->have, 0);
+	struct sockaddr_storage from = {0};
+	socklen_t from_size = sizeof(from);
+	uint8_t message[2 + QUERY_MAX + 64];
+	size_t size;
+
+	if (got <= 0)
+		return got < 0 && errno == EAGAIN;
+	stream->have += (size_t)got;
+	(void)getpeername(stream->fd, (struct sockaddr *)&from, &from_size);
+	while (stream->have >= 2) {
+		size = (size_t)(stream->bytes[0] << 8 | stream->bytes[1]);
+		if (size > QUERY_MAX)
+			return false;
+		if (stream->have < 2 + size)
+			break;
+		memcpy(message + 2, stream->bytes + 2, size);
+		stream->have -= 2 + size;
+		memmove(stream->bytes, stream->bytes + 2 + size, stream->have);
+		size = query_answer(message + 2, size, &from, " tcp");
+		message[0] = (uint8_t)(size >> 8);
+		message[1] = (uint8_t)size;
+		if (size && send_all(stream->fd, message, 2 + size, now_us() + 1000000))
+			return false;
+	}
+	return true;
+}
+
+static void streams_ready(const struct pollfd *polled, struct stream *streams)
+{
+	for (int i = 0; i < STREAMS; i++)
+		if (streams[i].fd >= 0 && polled[2 + i].revents && !stream_serve(&streams[i])) {
+			close(streams[i].fd);
+			streams[i].fd = -1;
+		}
+	if (!polled[1].revents)
+		return;
+	for (int i = 0; i < STREAMS; i++)
+		if (streams[i].fd < 0) {
+			streams[i] = (struct stream) {
+				.fd = accept4(polled[1].fd, NULL, NULL, SOCK_NONBLOCK)};
+			return;
+		}
+}
+
 int command_dns_serve(const struct options *options)
 {
-	int64_t deadline_us = deadline_from(options, 600);
+	int64_t deadline_us = deadline_from(options, 600), left_us;
+	struct pollfd polled[2 + STREAMS];
+	struct stream streams[STREAMS];
 	long queries = 0;
 	uint16_t port;
-	int fd;
 
 	if (options->arg_count != 1 || !port_parse(options->args[0], &port))
 		return 2;
-	fd = datagram_listen(options, port);
-	if (fd < 0) {
-		printf("result=%s\n", error_word(fd));
+	polled[0] = (struct pollfd) {.fd = datagram_listen(options, port), .events = POLLIN};
+	polled[1] = (struct pollfd) {.fd = stream_listen(options, port), .events = POLLIN};
+	if (polled[0].fd < 0 || polled[1].fd < 0) {
+		printf("result=%s\n", error_word(polled[0].fd < 0 ? polled[0].fd : polled[1].fd));
 		return 1;
 	}
+	for (int i = 0; i < STREAMS; i++)
+		streams[i].fd = -1;
 	printf("ready port=%u\n", port);
-	while (wait_fd(fd, POLLIN, deadline_us) == 0) {
+	while (!stop_requested && (left_us = deadline_us - now_us()) > 0) {
 		struct sockaddr_storage from = {0};
-		char text[ADDRESS_TEXT], name[256];
 		uint8_t message[QUERY_MAX + 64];
-		unsigned int type = 0;
 		struct in6_addr to;
-		ssize_t got = datagram_receive(fd, message, QUERY_MAX, &from, &to);
-		size_t end = got < 12 ? 0
-				      : question_parse(message, (size_t)got, name, sizeof(name),
-						       &type);
+		ssize_t got;
+		size_t end;
 
-		if (!end)
+		for (int i = 0; i < STREAMS; i++)
+			polled[2 + i] = (struct pollfd) {.fd = streams[i].fd, .events = POLLIN};
+		if (poll(polled, 2 + STREAMS, (int)(left_us / 1000) + 1) < 0)
 			continue;
+		streams_ready(polled, streams);
+		if (!polled[0].revents)
+			continue;
+		got = datagram_receive(polled[0].fd, message, QUERY_MAX, &from, &to);
+		end = query_answer(message, got > 0 ? (size_t)got : 0, &from, "");
 		queries++;
-		printf("query peer=%s name=%s type=%u opcode=%d\n", address_text(&from, text), name,
-		       type, message[2] >> 3 & 15);
-		end = answer_build(message, end, name, type);
 		if (end)
-			datagram_answer(fd, message, end, &from, &to);
+			datagram_answer(polled[0].fd, message, end, &from, &to);
 	}
 	printf("total queries=%ld\n", queries);
-	close(fd);
 	return 0;
 }

@@ -69,6 +69,7 @@ struct options {
 	bool close_first;
 	bool ipv6; /* names: ask for AAAA */
 	bool freebind;
+	bool tcp; /* dns */
 	bool qdisc_bypass;
 };
 

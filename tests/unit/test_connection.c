@@ -46,6 +46,13 @@ static void test_peek_first(void **state)
 	    {CONNECTION_FAILED, CONNECTION_WAIT, CONNECTION_DONE});
 }
 
+static void test_alone(void **state)
+{
+	(void)state;
+	RUN(CONNECTION_PEEK, {CONNECTION_ALONE, CONNECTION_PASS, CONNECTION_RELAY},
+	    {CONNECTION_ENDED, CONNECTION_CLOSE, CONNECTION_DONE});
+}
+
 static void test_connect_first(void **state)
 {
 	(void)state;
@@ -125,10 +132,11 @@ static void test_idle_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peek_first), cmocka_unit_test(test_connect_first),
-		cmocka_unit_test(test_no_peek),	   cmocka_unit_test(test_redial),
-		cmocka_unit_test(test_lost),	   cmocka_unit_test(test_state_names),
-		cmocka_unit_test(test_failures),   cmocka_unit_test(test_idle_cost),
+		cmocka_unit_test(test_peek_first),    cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_connect_first), cmocka_unit_test(test_no_peek),
+		cmocka_unit_test(test_redial),	      cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_state_names),   cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_idle_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,13 +76,15 @@ static int walk_records(struct dns_question *question, const uint8_t *at, size_t
 	return DNS_NOERROR;
 }
 
-int dns_query_parse(const void *message, size_t size, struct dns_question *ret_question)
+/* @response: the value of QR that the message has. */
+static int question_parse(const void *message, size_t size, uint16_t response,
+			  struct dns_question *ret_question)
 {
 	const uint8_t *bytes = message, *at = bytes + DNS_HEADER_SIZE;
 	struct dns_question *question = ret_question;
 	size_t room, name;
 
-	if (size < DNS_HEADER_SIZE || dns_get16(bytes + 2) & FLAG_QR)
+	if (size < DNS_HEADER_SIZE || (dns_get16(bytes + 2) & FLAG_QR) != response)
 		return -EBADMSG;
 	room = size - DNS_HEADER_SIZE;
 	question->id = dns_get16(bytes);
@@ -110,6 +112,21 @@ int dns_query_parse(const void *message, size_t size, struct dns_question *ret_q
 	question->size = (uint16_t)(name + 4);
 	memcpy(question->bytes, at, name + 4);
 	return 0;
+}
+
+int dns_query_parse(const void *message, size_t size, struct dns_question *ret_question)
+{
+	return question_parse(message, size, 0, ret_question);
+}
+
+int dns_answer_question(const void *message, size_t size, struct dns_question *ret_question)
+{
+	return question_parse(message, size, FLAG_QR, ret_question);
+}
+
+bool dns_begins_query(const uint8_t header[6])
+{
+	return !(dns_get16(header + 2) & FLAG_QR) && dns_get16(header + 4) <= 1;
 }
 
 void dns_question_name(const struct dns_question *question, char text[DNS_NAME_TEXT_MAX])

@@ -57,6 +57,13 @@ struct dns_question {
  */
 int dns_query_parse(const void *message, size_t size, struct dns_question *ret_question);
 
+/* Reads the question of an answer, likewise, so that another answer to it can be written. */
+int dns_answer_question(const void *message, size_t size, struct dns_question *ret_question);
+
+/* Tells whether a query may begin with these @header octets, of which there are six. Other
+ * protocols have text there. */
+bool dns_begins_query(const uint8_t header[6]);
+
 /*
  * Writes the question's name as text, without a dot at the end; the root is "". Letters, digits,
  * '-' and '_' stand for themselves. Any other octet is written \DDD (RFC 1035 section 5.1). So each

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/connection.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -148,6 +149,7 @@ static struct connection *connection_new(struct worker *worker, int fd,
 	_cleanup_free_ struct connection *connection = calloc(1, sizeof(*connection));
 	const struct proxy_config *config = &worker->shared->config;
 	socklen_t size = sizeof(connection->flow.destination);
+	int error = 0;
 
 	if (!connection)
 		return NULL;
@@ -163,7 +165,15 @@ static struct connection *connection_new(struct worker *worker, int fd,
 	connection->flow_timer.expired = flow_expired;
 	relay_init(&connection->relay, worker->pool);
 	connection->relay.progress = relay_progress;
-	if (loop_add(worker->loop, &connection->relay.side[0], fd, RELAY_EVENTS) < 0) {
+	if (dns_stream_judges(config, connection_port(connection))) {
+		connection->dns = dns_stream_new(config, &connection->relay);
+		if (!connection->dns)
+			error = -ENOMEM;
+	}
+	if (error == 0)
+		error = loop_add(worker->loop, &connection->relay.side[0], fd, RELAY_EVENTS);
+	if (error < 0) {
+		dns_stream_free(connection->dns);
 		free(connection->handshake);
 		return NULL;
 	}
@@ -198,7 +208,8 @@ struct connection *connection_open(struct worker *worker, int fd,
 	peer_watch_start(&connection->watch, &worker->watches, &connection->relay);
 	if (worker->shared->config.hooks.flow_update)
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
-	*ret_error = connection_dial(connection);
+	if (!connection->dns || !dns_stream_is_alone(connection->dns))
+		*ret_error = connection_dial(connection);
 	return connection;
 }
 
@@ -223,6 +234,7 @@ void connection_end(struct connection *connection, enum connection_action action
 
 	flow_count(connection);
 	intercept_free(connection->intercept);
+	dns_stream_free(connection->dns);
 	if (client >= 0 && action == CONNECTION_REFUSE)
 		relay_reset_on_close(client);
 	else if (client >= 0 && action == CONNECTION_CLOSE && atomic_load(&shared->draining))

@@ -8,6 +8,7 @@
 #include "lib/list.h"
 #include "lib/socket_address.h"
 #include "proxy/connection_state.h"
+#include "proxy/dns_stream.h"
 #include "proxy/exchange.h"
 #include "proxy/intercept.h"
 #include "proxy/peek.h"
@@ -35,7 +36,8 @@ struct connection {
 	struct list_link link; /* worker->connections */
 	struct connection_machine machine;
 	struct connection_handshake *handshake; /* NULL from RELAY on */
-	struct intercept *intercept;		/* NULL: bytes are relayed as they are */
+	struct intercept *intercept;		/* NULL: TLS does not end here */
+	struct dns_stream *dns;			/* NULL: it is no DNS */
 	struct relay relay;			/* side 0: application, 1: gateway */
 	struct flow flow;
 	bool unheard; /* nobody has spoken, and it is of interest who does first */
@@ -46,8 +48,9 @@ struct connection {
 
 /*
  * Opens a connection for an accepted @fd, whose getsockname() is the original destination, and
- * dials the gateway. It was counted in shared->live already. NULL: it was refused. *@ret_error is
- * the dial's, as of connection_dial(). The callbacks of the parts are still to be set.
+ * dials the gateway, unless the connection is answered without it. It was counted in shared->live
+ * already. NULL: it was refused. *@ret_error is the dial's, as of connection_dial(). The callbacks
+ * of the parts are still to be set.
  */
 struct connection *connection_open(struct worker *worker, int fd,
 				   const struct sockaddr_storage *source, int *ret_error);

@@ -18,6 +18,9 @@ enum connection_action connection_step(struct connection_machine *machine,
 	if (state == CONNECTION_DONE)
 		return CONNECTION_WAIT;
 	switch (event) {
+	case CONNECTION_ALONE:
+		machine->state = CONNECTION_RELAY;
+		return CONNECTION_PASS;
 	case CONNECTION_NO_PEEK:
 	case CONNECTION_PEEKED:
 		if (state != CONNECTION_PEEK)
@@ -189,6 +192,14 @@ static void exchange_done(struct exchange *exchange, enum exchange_result result
 		connection_handle(connection, CONNECTION_ACCEPTED);
 }
 
+static void relay_begin(struct connection *connection)
+{
+	if (connection->dns)
+		dns_stream_start(connection->dns);
+	else
+		relay_start(&connection->relay);
+}
+
 static void intercept_done(struct intercept *intercept, int error)
 {
 	struct connection *connection = container_of(intercept->relay, struct connection, relay);
@@ -199,7 +210,7 @@ static void intercept_done(struct intercept *intercept, int error)
 	}
 	intercept_free(intercept);
 	connection->intercept = NULL;
-	relay_start(&connection->relay);
+	relay_begin(connection);
 }
 
 static void request_send(struct connection *connection)
@@ -222,7 +233,8 @@ static void relay_pass(struct connection *connection)
 	int error = 0;
 
 	counter_add(&worker->counters.relayed, 1);
-	if (intercept_asked(worker, &handshake->gateway, &handshake->exchange.answer))
+	if (connection->machine.connected &&
+	    intercept_asked(worker, &handshake->gateway, &handshake->exchange.answer))
 		error = intercept_new(worker, &connection->relay, &connection->flow, peek,
 				      intercept_done, &connection->intercept);
 	if (error < 0) {
@@ -240,7 +252,7 @@ static void relay_pass(struct connection *connection)
 	if (connection->intercept)
 		intercept_start(connection->intercept);
 	else
-		relay_start(&connection->relay);
+		relay_begin(connection);
 }
 
 static void connection_handle(struct connection *connection, enum connection_event event)
@@ -325,6 +337,10 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 	handshake->redial.run = redial;
 	connection->relay.finish = relay_finished;
 	connection->watch.vanished = peer_vanished;
+	if (connection->dns && dns_stream_is_alone(connection->dns)) {
+		connection_handle(connection, CONNECTION_ALONE);
+		return;
+	}
 	if (!tls && !http)
 		connection_handle(connection, CONNECTION_NO_PEEK);
 	if (error < 0)

@@ -22,6 +22,7 @@ enum connection_state {
 };
 
 enum connection_event {
+	CONNECTION_ALONE,     /* it is answered without the gateway */
 	CONNECTION_NO_PEEK,   /* there are no hints to look for */
 	CONNECTION_PEEKED,    /* the hints are final, or the wait for them is over */
 	CONNECTION_CONNECTED, /* the gateway accepted */

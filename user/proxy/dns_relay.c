@@ -9,10 +9,9 @@
 #include "lib/address.h"
 #include "lib/log.h"
 #include "lib/util.h"
-#include "proto/dns_ech.h"
 #include "proto/dns_message.h"
+#include "proxy/dns_policy.h"
 #include "proxy/dns_table.h"
-#include "proxy/policy.h"
 
 /* Batches taken from one socket before other handlers get their turn. */
 #define DNS_BURST 4
@@ -61,21 +60,9 @@ static void relay_complain(struct dns_relay *relay, const char *what,
 			    strerror_r(error, text, sizeof(text)), suffix);
 }
 
-static struct policy_verdict judge(const struct dns_relay *relay,
-				   const struct dns_question *question)
+static const struct proxy_config *config_of(const struct dns_relay *relay)
 {
-	const struct policy *policy = relay->worker->shared->config.policy;
-	char name[DNS_NAME_TEXT_MAX];
-
-	struct policy_verdict verdict;
-
-	if (!policy)
-		return (struct policy_verdict) {.internet = true};
-	dns_question_name(question, name);
-	verdict = policy_judge(policy, name);
-	if (question->size == 0 || !(verdict.every_type || dns_question_for_addresses(question)))
-		verdict.allowed = false;
-	return verdict;
+	return &relay->worker->shared->config;
 }
 
 static void answer(struct dns_relay *relay, const void *data, size_t size,
@@ -85,19 +72,13 @@ static void answer(struct dns_relay *relay, const void *data, size_t size,
 		   client);
 }
 
-/* Queues an answer without the resolver's help. */
-static void answer_alone(struct dns_relay *relay, const struct dns_question *question,
-			 struct policy_verdict verdict, const union dns_address *resolver,
-			 const union dns_address *client)
+/* Queues the answer where the resolver gives none. */
+static void answer_failure(struct dns_relay *relay, const struct dns_question *question,
+			   const union dns_address *resolver, const union dns_address *client)
 {
 	uint8_t message[DNS_ANSWER_MAX];
-	size_t size;
+	size_t size = dns_policy_failure(config_of(relay), question, message);
 
-	if (verdict.allowed)
-		size = dns_made_up_write(question, message);
-	else
-		size = dns_error_write(question, verdict.internet ? DNS_SERVFAIL : DNS_NXDOMAIN,
-				       message);
 	answer(relay, message, size, resolver, client);
 }
 
@@ -128,8 +109,7 @@ static void query_fail(struct dns_query *query, const char *what, int error)
 
 	counter_add(&relay->worker->counters.dns_failures, 1);
 	relay_complain(relay, what, &query->resolver, error);
-	answer_alone(relay, &query->question, judge(relay, &query->question), &query->resolver,
-		     &query->client);
+	answer_failure(relay, &query->question, &query->resolver, &query->client);
 	query_end(relay, query);
 }
 
@@ -195,8 +175,7 @@ static void query_start(struct dns_relay *relay, const struct dns_question *ques
 
 	if (!query) {
 		counter_add(&relay->worker->counters.dns_failures, 1);
-		answer_alone(relay, question, judge(relay, question), &datagram->to,
-			     &datagram->from);
+		answer_failure(relay, question, &datagram->to, &datagram->from);
 		return;
 	}
 	query->relay = relay;
@@ -221,30 +200,20 @@ static bool resolver_is_self(const struct dns_relay *relay, const union dns_addr
 
 static void query_take(struct dns_relay *relay, const struct dns_datagram *datagram)
 {
-	struct dns_question question;
-	struct policy_verdict verdict = {.internet = false};
+	bool astray = datagram->to.any.sa_family != datagram->from.any.sa_family ||
+		      resolver_is_self(relay, &datagram->to);
 	uint8_t message[DNS_ANSWER_MAX];
-	int result;
+	struct dns_question question;
+	int size = dns_policy_query(config_of(relay), datagram->data, datagram->size, &question,
+				    message);
 
 	counter_add(&relay->worker->counters.dns_queries, 1);
-	result = dns_query_parse(datagram->data, datagram->size, &question);
-	if (result >= 0)
-		verdict = judge(relay, &question);
-	if (result == DNS_NOTIMP && verdict.internet)
-		result = 0;
-	if (result != 0 || datagram->to.any.sa_family != datagram->from.any.sa_family ||
-	    resolver_is_self(relay, &datagram->to)) {
+	if (size < 0 || astray || (size > 0 && question.size == 0))
 		counter_add(&relay->worker->counters.dns_failures, 1);
-		if (result > 0)
-			answer(relay, message,
-			       dns_error_write(&question, (enum dns_rcode)result, message),
-			       &datagram->to, &datagram->from);
-		return;
-	}
-	if (verdict.internet)
+	if (size == 0 && !astray)
 		query_start(relay, &question, datagram);
-	else
-		answer_alone(relay, &question, verdict, &datagram->to, &datagram->from);
+	else if (size > 0 && !(astray && question.size > 0))
+		answer(relay, message, (size_t)size, &datagram->to, &datagram->from);
 }
 
 static void listener_ready(struct loop_handler *handler, uint32_t events)
@@ -274,8 +243,9 @@ static struct dns_query *query_find(const struct dns_upstream *upstream, uint16_
 static void answer_take(struct dns_upstream *upstream, const struct dns_datagram *datagram)
 {
 	struct dns_relay *relay = upstream->relay;
-	struct policy_verdict verdict = {.allowed = false};
+	uint8_t message[DNS_ANSWER_MAX];
 	struct dns_query *query;
+	size_t size;
 
 	if (datagram->size < DNS_HEADER_SIZE)
 		return;
@@ -283,13 +253,11 @@ static void answer_take(struct dns_upstream *upstream, const struct dns_datagram
 	/* Not its answer: the query waits on. */
 	if (!query || !dns_answers(datagram->data, datagram->size, &query->question))
 		return;
-	if (dns_rcode(datagram->data) == DNS_NXDOMAIN)
-		verdict = judge(relay, &query->question);
-	if (verdict.allowed && !verdict.tried) {
-		answer_alone(relay, &query->question, verdict, &query->resolver, &query->client);
+	size = dns_policy_answer(config_of(relay), &query->question, datagram->data, datagram->size,
+				 message);
+	if (size > 0) {
+		answer(relay, message, size, &query->resolver, &query->client);
 	} else {
-		if (relay->worker->shared->config.sni_hint)
-			(void)dns_ech_remove(datagram->data, datagram->size);
 		dns_set_id(datagram->data, query->question.id);
 		answer(relay, datagram->data, datagram->size, &query->resolver, &query->client);
 	}

@@ -1,20 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Relays steered DNS queries over UDP to the resolver that was asked. Answers go back from that
- * resolver's address. Only the ID differs between relay and resolver. Where hints are wanted,
- * answers also lose what hides names (dns_ech.h). The relay answers by itself where the policy or
- * the resolver's failure asks for it:
- *
- *	internet  resolver's answer	name allowed	not allowed
- *	on	  NXDOMAIN		made up		relayed
- *	on	  any other		relayed		relayed
- *	on	  none, or ICMP error	made up		SERVFAIL
- *	off	  (never asked)		made up		NXDOMAIN
- *
- * NXDOMAIN is relayed as well for names that a client only tries (struct policy_verdict). Without a
- * policy the internet is on and no name is allowed. A malformed query gets FORMERR. An opcode other
- * than QUERY is relayed too, or gets NOTIMP where the internet is off. A datagram without a whole
- * header is dropped, and so is an answer. Each event loop has one relay.
+ * Relays steered DNS queries over UDP to the resolver that was asked, under the policy
+ * (dns_policy.h). Answers go back from that resolver's address. Only the ID differs between relay
+ * and resolver. A datagram without a whole header is dropped, and so is an answer from the
+ * application. Each event loop has one relay.
  *
  * Queries share a few long-lived sockets, because announcing a socket may cost a round trip to
  * another process. A query also saves socket(2), connect(2), epoll_ctl(2) and close(2).

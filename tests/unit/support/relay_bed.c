@@ -108,7 +108,10 @@ static void *bed_thread(void *context)
 
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_BLOCK, &all, NULL);
-	relay_start(&bed->relay);
+	if (bed->start)
+		bed->start(bed->context);
+	else
+		relay_start(&bed->relay);
 	if (!bed->finished)
 		(void)loop_run(bed->loop);
 	return NULL;

@@ -14,6 +14,9 @@ struct relay_bed {
 	struct relay relay;
 	pthread_t thread;
 	int left, right; /* the peers of sides 0 and 1 */
+	/* Starts another owner of the sides in place of the relay. NULL: none. */
+	void (*start)(void *context);
+	void *context;
 	bool finished, reset;
 	int progress;
 };
