@@ -108,19 +108,17 @@ static int send_request(const struct agent_broker *broker, const struct docker_a
  */
 static int start(struct agent_broker *broker, const struct docker_ask *ask)
 {
-	_cleanup_close_ int read_end = -1;
-	int engine, ends[2], error;
+	_cleanup_close_ int read_end = -1, write_end = -1;
+	int ends[2], engine, error;
 
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	read_end = ends[0];
+	write_end = ends[1];
 	engine = send_request(broker, ask);
 	if (engine < 0)
 		return engine;
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
-		error = -errno;
-		(void)safe_close(engine);
-		return error;
-	}
-	read_end = ends[0];
-	error = relay_new(broker, engine, ends[1]);
+	error = relay_new(broker, engine, TAKE_FD(write_end));
 	return error < 0 ? error : TAKE_FD(read_end);
 }
 
