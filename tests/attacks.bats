@@ -1713,6 +1713,116 @@ status_counts() { # NUMBER - so many of the networks are bypassed
 	bed_wait_line sidecar "$line"
 }
 
+# leftover PORT - a process of the application listens on a port and connects from the same one to the world. It
+# sends a word whenever $BED_DIR/word appears.
+leftover() {
+	cat >"$BED_DIR/leftover.py" <<-'LEFTOVER'
+		import os, socket, sys, time
+		def bound():
+		    s = socket.socket()
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+		    s.bind(("0.0.0.0", int(sys.argv[1])))
+		    return s
+		client, listener = bound(), bound()
+		client.connect((sys.argv[2], 80))
+		listener.listen()
+		print("connected")
+		while True:
+		    while not os.path.exists(sys.argv[3]):
+		        time.sleep(0.02)
+		    os.unlink(sys.argv[3])
+		    try:
+		        client.send(b"word")
+		        print("sent")
+		    except OSError as error:
+		        print("failed:", error)
+	LEFTOVER
+	bed_spawn app leftover python3 -u "$BED_DIR/leftover.py" "$1" "$BED_WORLD" "$BED_DIR/word"
+	bed_wait_line leftover connected
+}
+
+# words NUMBER - has the next word sent, and waits until so many were tried.
+words() {
+	tried() { [ "$(bed_log leftover | grep -cE "sent|failed")" = "$1" ]; }
+	touch "$BED_DIR/word"
+	bed_until 5 tried "$1"
+}
+
+# The world's server keeps the connection open and prints what it gets.
+listens_quietly() {
+	bed_spawn world quiet python3 -uc 'import socket
+s = socket.create_server(("", 80))
+while True:
+    c, _ = s.accept()
+    while part := c.recv(100):
+        print("got", part)'
+	bed_until 5 bed_listening world 80
+}
+
+opened_before() {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	listens_quietly
+	gateway
+	leftover 7001
+	# The control: without Sidestep it reaches the world.
+	words 1
+	bed_wait_line quiet "got b'word'"
+	# A true connection from outside stays.
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	mkfifo "$BED_DIR/go"
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn outside held bash -c '
+		exec 3<>"/dev/tcp/$1/7000"
+		printf before >&3 && head -c 6 <&3 && echo " echoed"
+		read -r _ <"$0"
+		printf after >&3 && head -c 5 <&3 && echo " echoed"' "$BED_DIR/go" "$BED_APP"
+	bed_wait_line held "before echoed"
+	"$1"
+	sniff_start
+	words 2
+	words 3
+	[ "$(leaks)" = 0 ]
+	[ "$(bed_log quiet | grep -c got)" = 1 ]
+	echo >"$BED_DIR/go"
+	bed_wait_line held "after echoed"
+	bed_log sidecar | grep "1 connections from outside were open already"
+}
+
+@test "10: a connection that the application opened before the start does not go on (own programs)" {
+	opened_before sidecar
+}
+
+@test "10: a connection that the application opened before the start does not go on (nftables)" {
+	DATAPATH=nft
+	opened_before sidecar
+}
+
+@test "10: a connection that the application opened before the start does not go on (agent)" {
+	opened_before agent_sidecar
+}
+
+@test "10: a steered connection whose proxy was killed does not go on as an inbound one" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	gateway
+	sidecar
+	bed_exec app sysctl -qw net.ipv4.tcp_fin_timeout=1 net.ipv4.tcp_orphan_retries=1
+	leftover 7001
+	bed_kill sidecar KILL
+	ended() { bed_exec app ss -Htn state close-wait "( sport = :7001 )" | grep -q .; }
+	forgotten() { [ -z "$(bed_exec app ss -Htan "( dport = :7001 )")" ]; }
+	bed_until 5 ended
+	# Sending fails now, which spoils the socket's numbers. Then the kernel forgets the proxy's end.
+	words 1
+	bed_until 20 forgotten
+	ended
+	sidecar
+	sniff_start
+	words 2
+	words 3
+	[ "$(leaks)" = 0 ]
+}
+
 # 11. Hardening
 
 # weak COMMAND... - runs it as uid 0 with CAP_NET_ADMIN alone, the rights of a running sidecar.

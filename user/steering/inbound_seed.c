@@ -3,24 +3,32 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+/* It names the states of TCP beside the kernel's tcp_info; netinet/tcp.h has an older one. */
+#include <linux/bpf.h>
 #include <linux/inet_diag.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 
 #include "lib/address.h"
 #include "lib/util.h"
 
 #define RECEIVE_SIZE 32768
 
+struct connection {
+	struct sidestep_flow_key key;
+	bool may_be_accepted;
+};
+
 struct seed {
 	struct steering *steering;
 	bool listening[65536]; /* by port, host byte order */
-	struct sidestep_flow_key *connections;
+	struct connection *connections;
 	size_t connection_count, room;
 	int count;
 };
@@ -64,46 +72,95 @@ static int on_listener(const struct nlmsghdr *header, void *data)
 	return MNL_CB_OK;
 }
 
+/*
+ * Of the states that are left out, a socket in SYN_SENT was opened here. In CLOSE_WAIT, CLOSING and
+ * LAST_ACK the peer has ended. Steered connections stay like this when their proxy is killed, and
+ * after a minute the kernel has forgotten the proxy's end (net.ipv4.tcp_fin_timeout). TIME_WAIT
+ * has no data to send.
+ */
+#define STATES                                                                                     \
+	(1u << BPF_TCP_ESTABLISHED | 1u << BPF_TCP_SYN_RECV | 1u << BPF_TCP_FIN_WAIT1 |            \
+	 1u << BPF_TCP_FIN_WAIT2 | 1u << BPF_TCP_TIME_WAIT)
+
+bool inbound_seed_opened_here(int state, uint32_t queued, const struct tcp_info *info)
+{
+	uint64_t sent = info->tcpi_bytes_sent - info->tcpi_bytes_retrans;
+	uint64_t passed = info->tcpi_bytes_acked + queued - info->tcpi_notsent_bytes;
+	bool fin = (state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2) &&
+		   info->tcpi_notsent_bytes == 0;
+
+	return passed == sent + fin + 1;
+}
+
+/* Whether the socket may be one that was accepted, as far as its state and its numbers tell. */
+static bool may_be_accepted(const struct nlmsghdr *header)
+{
+	const struct inet_diag_msg *message = mnl_nlmsg_get_payload(header);
+	const struct nlattr *attribute;
+	struct tcp_info info = {.tcpi_state = message->idiag_state};
+
+	if (!(STATES & 1u << message->idiag_state))
+		return false;
+	mnl_attr_for_each (attribute, header, sizeof(*message)) {
+		size_t size = mnl_attr_get_payload_len(attribute);
+
+		/* Kernels append fields. */
+		if (mnl_attr_get_type(attribute) != INET_DIAG_INFO ||
+		    size < offsetof(struct tcp_info, tcpi_dsack_dups))
+			continue;
+		memcpy(&info, mnl_attr_get_payload(attribute),
+		       size < sizeof(info) ? size : sizeof(info));
+		return !inbound_seed_opened_here(message->idiag_state, message->idiag_wqueue,
+						 &info);
+	}
+	return true;
+}
+
 static int on_connection(const struct nlmsghdr *header, void *data)
 {
 	const struct inet_diag_msg *message = mnl_nlmsg_get_payload(header);
 	struct seed *seed = data;
-	struct sidestep_flow_key key = {
-		.local_port = ntohs(message->id.idiag_sport),
-		.remote_port = ntohs(message->id.idiag_dport),
-		.protocol = IPPROTO_TCP,
+	struct connection connection = {
+		.key = {.local_port = ntohs(message->id.idiag_sport),
+			.remote_port = ntohs(message->id.idiag_dport),
+			.protocol = IPPROTO_TCP},
+		.may_be_accepted = may_be_accepted(header),
 	};
 
-	address_from_bytes(message->idiag_family, message->id.idiag_src, key.local_address);
-	address_from_bytes(message->idiag_family, message->id.idiag_dst, key.remote_address);
+	address_from_bytes(message->idiag_family, message->id.idiag_src,
+			   connection.key.local_address);
+	address_from_bytes(message->idiag_family, message->id.idiag_dst,
+			   connection.key.remote_address);
 	if (seed->connection_count == seed->room) {
 		size_t room = seed->room ? 2 * seed->room : 64;
-		void *connections = reallocarray(seed->connections, room, sizeof(key));
+		void *connections = reallocarray(seed->connections, room, sizeof(connection));
 
 		if (!connections)
 			return MNL_CB_ERROR;
 		seed->connections = connections;
 		seed->room = room;
 	}
-	seed->connections[seed->connection_count++] = key;
+	seed->connections[seed->connection_count++] = connection;
 	return MNL_CB_OK;
 }
 
 static int compare_keys(const void *a, const void *b)
 {
-	return memcmp(a, b, sizeof(struct sidestep_flow_key));
+	const struct connection *left = a, *right = b;
+
+	return memcmp(&left->key, &right->key, sizeof(left->key));
 }
 
 /* Whether the other end is in this namespace, too. Such a connection is not from outside: it is the
  * application's own, or a steered one, whose proxy end has the destination's address. */
 static bool has_both_ends(const struct seed *seed, const struct sidestep_flow_key *key)
 {
-	struct sidestep_flow_key other = *key;
+	struct connection other = {.key = *key};
 
-	memcpy(other.local_address, key->remote_address, sizeof(other.local_address));
-	memcpy(other.remote_address, key->local_address, sizeof(other.remote_address));
-	other.local_port = key->remote_port;
-	other.remote_port = key->local_port;
+	memcpy(other.key.local_address, key->remote_address, sizeof(other.key.local_address));
+	memcpy(other.key.remote_address, key->local_address, sizeof(other.key.remote_address));
+	other.key.local_port = key->remote_port;
+	other.key.remote_port = key->local_port;
 	return bsearch(&other, seed->connections, seed->connection_count, sizeof(other),
 		       compare_keys);
 }
@@ -116,10 +173,10 @@ static void add_inbound(struct seed *seed)
 		return;
 	qsort(seed->connections, seed->connection_count, sizeof(*seed->connections), compare_keys);
 	for (i = 0; i < seed->connection_count; i++) {
-		const struct sidestep_flow_key *key = &seed->connections[i];
+		const struct sidestep_flow_key *key = &seed->connections[i].key;
 
-		if (seed->listening[key->local_port] && !has_both_ends(seed, key) &&
-		    steering_inbound_add(seed->steering, key))
+		if (seed->connections[i].may_be_accepted && seed->listening[key->local_port] &&
+		    !has_both_ends(seed, key) && steering_inbound_add(seed->steering, key))
 			seed->count++;
 	}
 }
@@ -135,13 +192,14 @@ static int dump_sockets(int family, uint32_t states, mnl_cb_t callback, struct s
 	diag->sdiag_family = (uint8_t)family;
 	diag->sdiag_protocol = IPPROTO_TCP;
 	diag->idiag_states = states;
+	diag->idiag_ext = 1 << (INET_DIAG_INFO - 1);
 	return dump(NETLINK_SOCK_DIAG, header, callback, seed);
 }
 
 int inbound_seed_sockets(struct steering *steering)
 {
 	static const int families[] = {AF_INET, AF_INET6};
-	const uint32_t listen = 1u << TCP_LISTEN;
+	const uint32_t listen = 1u << BPF_TCP_LISTEN;
 	_cleanup_free_ struct seed *seed = calloc(1, sizeof(*seed));
 	int error = 0;
 	size_t i;
@@ -151,9 +209,9 @@ int inbound_seed_sockets(struct steering *steering)
 	seed->steering = steering;
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++)
 		error = dump_sockets(families[i], listen, on_listener, seed);
-	/* Every state but LISTEN and CLOSE: a reply may still need retransmission. */
+	/* Every state but LISTEN and CLOSE, because either end may be in any. */
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++)
-		error = dump_sockets(families[i], 0xfff & ~(listen | 1u << TCP_CLOSE),
+		error = dump_sockets(families[i], 0xfff & ~(listen | 1u << BPF_TCP_CLOSE),
 				     on_connection, seed);
 	if (error == 0)
 		add_inbound(seed);
