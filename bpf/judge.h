@@ -161,7 +161,7 @@ static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enu
 {
 	__u32 verdict;
 
-	if (place == AT_BRIDGE && skb->vlan_present)
+	if ((place == AT_BRIDGE || at_host(place)) && skb->vlan_present)
 		return SIDESTEP_DENY_PROTOCOL;
 	verdict = judge_plain(skb, netns, place);
 	if (verdict != ASK_FURTHER)

@@ -36,8 +36,7 @@ int host_ingress(struct __sk_buff *skb)
 {
 	__u32 number = outer_number(skb), verdict;
 
-	/* The host's VLANs are none of the container's networks. */
-	verdict = skb->vlan_present ? SIDESTEP_DENY_PROTOCOL : judge_frame(skb, number, AT_HOST);
+	verdict = judge_frame(skb, number, AT_HOST);
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
 		count_bridge(number);

@@ -1309,6 +1309,36 @@ way_is_open() { # WAY
 	[ "$(outer_counter deny_udp)" -ge 1 ]
 }
 
+@test "8: a network that the container joins while no sidecar runs is guarded (agent)" {
+	guarded() { # COUNT
+		[ "$(bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -o "by the host" | wc -l)" = "$1" ]
+	}
+	warm
+	gateway
+	agent_sidecar
+	bed_until 5 guarded 1
+	bed_kill sidecar KILL
+	bed_wait_line agent "its sidecar is gone"
+	bed_join_second_network
+	bed_until 5 guarded 2
+	hands ip route add $BED_WORLD via $BED_HOST2
+	run world_hears way_remove
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[-1]}" = 0 ]
+	bed_exec host ip link delete app-eth1
+	bed_until 5 guarded 1
+}
+
+@test "8: a device without an end on the host is named (agent)" {
+	gateway
+	bed_exec app ip link add br7 type bridge
+	bed_exec app ip link set br7 up
+	agent_sidecar
+	bed_wait_line agent "its device [0-9]* is no veth from this host, so no guard stands outside" 5
+	[ "$(bed_log agent | grep -c "no guard stands outside")" = 1 ]
+}
+
 # outer_counter NAME - a counter of the outer guard.
 outer_counter() {
 	bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" --json |

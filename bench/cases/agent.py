@@ -17,7 +17,7 @@ COUNTS = (1, 20, 200)
 LIMIT_S = 60
 # These come one by one. Is the last as quick as the first?
 PART = 20
-# Links come 100 ms apart, four for each.
+# Links come 100 ms apart, six for each.
 SETTLE_COUNT = 5
 SETTLED = "links have taken the place of all filters"
 

@@ -77,7 +77,6 @@ void steer_start(struct steer *steer, int listener, int lo_listener, const char 
 	struct prefix *bypass = calloc(prefix_count + 1, sizeof(*bypass));
 	struct steering_config config = {
 		.mode = steer->bridge_name ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
-		.datapath = steer->datapath,
 		.options = bypass,
 		.option_count = prefix_count,
 		.anchor_ifindex = steer->anchor_ifindex,

@@ -20,19 +20,21 @@
 /* The kernel's tables may change while they are read. */
 #define DUMP_TRIES 5
 
-struct agent_ends {
-	struct loop *loop;
-	struct agent_namespaces *namespaces;
-	struct netlink *netlink;
-	struct loop_handler monitor;
-	struct loop_timer_class pace_class;
-	struct loop_timer pace; /* runs from a notice to the work that it causes */
-};
-
 /* The host's devices and addresses. */
 struct view {
 	struct array links;	/* struct netlink_link */
 	struct array addresses; /* struct netlink_address */
+};
+
+struct agent_ends {
+	struct loop *loop;
+	struct agent_namespaces *namespaces;
+	struct netlink *netlink;
+	struct view view;
+	bool stale; /* the view */
+	struct loop_handler monitor;
+	struct loop_timer_class pace_class;
+	struct loop_timer pace; /* runs from a notice to the work that it causes */
 };
 
 static void view_release(struct view *view)
@@ -40,7 +42,6 @@ static void view_release(struct view *view)
 	free(view->links.items);
 	free(view->addresses.items);
 }
-#define _cleanup_view_ __attribute__((cleanup(view_release)))
 
 static int add_link(void *context, const struct netlink_link *link)
 {
@@ -52,7 +53,6 @@ static int add_address(void *context, const struct netlink_address *address)
 	return array_append(&((struct view *)context)->addresses, address);
 }
 
-/* Fills @view, which is empty or was filled before. Returns 0 or a negative errno, logged. */
 static int view_take(struct netlink *netlink, struct view *view)
 {
 	int error = -EINTR, i;
@@ -67,7 +67,33 @@ static int view_take(struct netlink *netlink, struct view *view)
 		if (error == 0)
 			error = netlink_dump_addresses(netlink, add_address, view);
 	}
-	return error < 0 ? log_errno(error, "cannot list the host's devices and addresses") : 0;
+	return error;
+}
+
+/* Notes what the monitor has told. The namespaces have their turn after a pause. */
+static void take_notice(struct agent_ends *ends)
+{
+	if (!netlink_monitor_drain(ends->monitor.fd))
+		return;
+	ends->stale = true;
+	if (!loop_timer_running(&ends->pace))
+		loop_timer_start(ends->loop, &ends->pace_class, &ends->pace);
+}
+
+/* Takes the view anew if anything has changed: with many containers it takes milliseconds. Returns
+ * 0 or a negative errno, logged. */
+static int refresh(struct agent_ends *ends)
+{
+	int error;
+
+	take_notice(ends);
+	if (!ends->stale)
+		return 0;
+	error = view_take(ends->netlink, &ends->view);
+	if (error < 0)
+		return log_errno(error, "cannot list the host's devices and addresses");
+	ends->stale = false;
+	return 0;
 }
 
 static const struct netlink_link *view_link(const struct view *view, uint32_t ifindex)
@@ -158,14 +184,23 @@ static int guard(struct agent_namespace *namespace, int nsid, const struct view 
 	return error;
 }
 
-static int guard_namespace(const struct agent_ends *ends, struct agent_namespace *namespace,
-			   const struct view *view)
+/* Finds the namespace's number on the host. Without a session it is the last one: a number is used
+ * again only when its namespace is gone. -ENOENT: no end leads there. */
+static int find_nsid(const struct agent_ends *ends, struct agent_namespace *namespace)
 {
-	struct gone gone = {.view = view, .namespace = namespace};
-	int nsid = netlink_nsid(ends->netlink, namespace->netns_fd), error;
+	if (namespace->netns_fd >= 0)
+	namespace->nsid = netlink_nsid(ends->netlink, namespace->netns_fd);
+	else if (agent_namespace_gone(namespace) != 0) return -ENOENT;
+	return namespace->nsid;
+}
+
+static int guard_namespace(const struct agent_ends *ends, struct agent_namespace *namespace)
+{
+	struct gone gone = {.view = &ends->view, .namespace = namespace};
+	int nsid = find_nsid(ends, namespace), error;
 
 	agent_namespace_each_outer(namespace, forget_gone, &gone);
-	error = nsid == -ENOENT ? 0 : nsid < 0 ? nsid : guard(namespace, nsid, view);
+	error = nsid == -ENOENT ? 0 : nsid < 0 ? nsid : guard(namespace, nsid, &ends->view);
 	if (error < 0)
 		return log_errno(error,
 				 "cannot guard the host's devices that lead into network "
@@ -189,16 +224,14 @@ static bool has_end(const struct view *view, int nsid, uint32_t ifindex)
 int agent_ends_guard(struct agent_ends *ends, struct agent_namespace *namespace, uint32_t ifindex,
 		     const char *name)
 {
-	_cleanup_view_ struct view view = {.links = {.items = NULL}};
-	int error = view_take(ends->netlink, &view), nsid;
+	int error = refresh(ends);
 
 	namespace->guarded = true;
 	if (error == 0)
-		error = guard_namespace(ends, namespace, &view);
+		error = guard_namespace(ends, namespace);
 	if (error < 0 || ifindex == 0)
 		return error;
-	nsid = netlink_nsid(ends->netlink, namespace->netns_fd);
-	if (nsid < 0 || !has_end(&view, nsid, ifindex))
+	if (namespace->nsid < 0 || !has_end(&ends->view, namespace->nsid, ifindex))
 		log_warning("%s: its device %u is no veth from this host, so no guard stands "
 			    "outside. An application with CAP_NET_RAW or CAP_NET_ADMIN gets "
 			    "packets out there",
@@ -209,24 +242,20 @@ int agent_ends_guard(struct agent_ends *ends, struct agent_namespace *namespace,
 static void pace_expired(struct loop_timer *timer)
 {
 	struct agent_ends *ends = container_of(timer, struct agent_ends, pace);
-	_cleanup_view_ struct view view = {.links = {.items = NULL}};
 	struct agent_namespace *namespace;
 
-	if (view_take(ends->netlink, &view) < 0)
+	if (refresh(ends) < 0)
 		return;
 	for (namespace = ends->namespaces->first; namespace; namespace = namespace->next)
-		if (namespace->guarded && namespace->netns_fd >= 0)
-			(void)guard_namespace(ends, namespace, &view);
+		if (namespace->guarded)
+			(void)guard_namespace(ends, namespace);
 	agent_namespaces_settle(ends->namespaces);
 }
 
 static void noticed(struct loop_handler *handler, uint32_t events)
 {
-	struct agent_ends *ends = container_of(handler, struct agent_ends, monitor);
-
 	(void)events;
-	if (netlink_monitor_drain(handler->fd) && !loop_timer_running(&ends->pace))
-		loop_timer_start(ends->loop, &ends->pace_class, &ends->pace);
+	take_notice(container_of(handler, struct agent_ends, monitor));
 }
 
 int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
@@ -240,6 +269,7 @@ int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
 		ends->namespaces = namespaces;
 		ends->monitor = (struct loop_handler) {.ready = noticed, .fd = -1};
 		ends->pace.expired = pace_expired;
+		ends->stale = true;
 		loop_timer_class_init(loop, &ends->pace_class, PACE_MS);
 		error = netlink_open(&ends->netlink);
 	}
@@ -263,5 +293,6 @@ void agent_ends_free(struct agent_ends *ends)
 	loop_timer_stop(&ends->pace);
 	loop_close(&ends->monitor);
 	netlink_close(ends->netlink);
+	view_release(&ends->view);
 	free(ends);
 }

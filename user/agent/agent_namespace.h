@@ -28,6 +28,7 @@ struct agent_namespace {
 	bool unsettled; /* agent_namespace_settle() has work to do */
 	struct agent_outer outer;
 	bool guarded;	/* by agent_ends_guard() */
+	int nsid;	/* ->guarded: its number on the host, or a negative errno */
 	bool seeds_out; /* the outer guard is as new as the session, and may learn old flows */
 	/* The work of its sidecars, whichever session it came by. */
 	struct agent_budget requests, attachments, prefixes;
