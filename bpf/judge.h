@@ -4,6 +4,7 @@
 #define SIDESTEP_JUDGE_H
 
 #include "bypass.h"
+#include "checksum.h"
 #include "decide.h"
 #include "inbound.h"
 #include "maps.h"
@@ -163,6 +164,12 @@ static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enu
 
 	if ((place == AT_BRIDGE || at_host(place)) && skb->vlan_present)
 		return SIDESTEP_DENY_PROTOCOL;
+	if ((place == AT_BRIDGE || place == AT_HOST) && checksum_may_change(skb) &&
+	    checksum_changes(skb))
+		return SIDESTEP_DENY_MALFORMED;
+	/* Without it, the compiler keeps addresses of the context's fields, which the verifier
+	 * rejects. */
+	barrier_var(skb);
 	verdict = judge_plain(skb, netns, place);
 	if (verdict != ASK_FURTHER)
 		return verdict;

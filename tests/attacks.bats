@@ -1259,6 +1259,53 @@ changed_frames_stay() { # START
 	changed_frames_stay nft_sidecar
 }
 
+# offload_off DEVICE - the host's device computes no checksums, so the kernel does before it sends.
+offload_off() {
+	bed_exec host python3 - "$1" <<-'OFFLOAD'
+		import ctypes, fcntl, socket, struct, sys
+		value = ctypes.create_string_buffer(struct.pack("II", 0x17, 0))  # ETHTOOL_STXCSUM
+		request = struct.pack("16sP16x", sys.argv[1].encode(), ctypes.addressof(value))
+		fcntl.ioctl(socket.socket(), 0x8946, request)  # SIOCETHTOOL
+	OFFLOAD
+}
+
+# The application leaves a checksum to the host's network card, which writes it to a bypassed destination.
+checksums_stay() { # START
+	local other=2001:db8:1::1
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	offload_off uplink
+	warm
+	watch_outside() {
+		bed_spawn outside "$1" "$PEER" sniff --device eth0 --count-dst $other --until-file "$BED_DIR/$1-end"
+		bed_wait_line "$1" ready
+	}
+	watch_outside control
+	raw 2001:db9:1::1 9 --socket checksum --flip $other
+	[ "$(seen control)" = 1 ]
+	gateway
+	"$1" --bypass 2001:db9::/32
+	watch_outside attack
+	raw 2001:db9:1::1 9 --socket checksum --flip $other
+	[ "$(seen attack)" = 0 ]
+}
+
+@test "7: no checksum changes a destination behind the guard (agent)" {
+	checksums_stay agent_sidecar
+	# Other frames of packet sockets reach the neighbour, with and without a checksum that is left to the device.
+	bed_spawn neighbour near "$PEER" sniff --device eth0 --count-dst "$BED_NEIGHBOUR6" --until-file "$BED_DIR/near-end"
+	bed_wait_line near ready
+	raw "$BED_NEIGHBOUR6" 9 --gateway "$BED_NEIGHBOUR"
+	raw "$BED_NEIGHBOUR6" 9 --gateway "$BED_NEIGHBOUR" --socket checksum
+	touch "$BED_DIR/near-end"
+	bed_wait_exit near
+	bed_log near | grep "to_udp=2 "
+}
+
+@test "7: no checksum changes a destination behind the bridge (bridge mode)" {
+	checksums_stay bridge_sidecar
+	[ "$(counter deny_malformed)" = 1 ]
+}
+
 # 8. The outer guard, at the host's end of the veth
 
 # The application is root with all capabilities in its network namespace.

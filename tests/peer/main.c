@@ -61,7 +61,7 @@ static const struct {
 	{"count-dst", LIST, options.count_dst, "CIDR  up to 8 times"},
 	{"gateway", TEXT, &options.gateway, "IP  next hop of packet-send (from the routes)"},
 	{"socket", TEXT, &options.socket,
-	 "S  raw: packet (default) datagram ring xdp, or past Ethernet: inet ping"},
+	 "S  raw: packet (default) datagram ring xdp checksum, or past Ethernet: inet ping"},
 	{"qdisc-bypass", FLAG, &options.qdisc_bypass,
 	 " packet, datagram, ring: PACKET_QDISC_BYPASS"},
 	{"protocol", NUMBER, &options.protocol, "N  packet, datagram, ring: the socket's protocol"},
@@ -70,7 +70,8 @@ static const struct {
 	{"vlan-type", NUMBER, &options.vlan_type, "N  raw: the tag's type (0x8100)"},
 	{"via", TEXT, &options.via, "IP  lsrr ssrr rh0 rh2 rh4 ipip gre: the outer destination"},
 	{"flip", TEXT, &options.flip,
-	 "IP6  ring: meanwhile change the destination's first half to this one's and back"},
+	 "IP6  ring: meanwhile change the destination's first half to this one's and back"
+	 ". checksum: the device writes this one's word"},
 	{"quoted", TEXT, &options.quoted, "IP  unreachable: the sender of the packet (HOST)"},
 };
 

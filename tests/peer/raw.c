@@ -6,10 +6,13 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
+#include <netinet/ip6.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 
 #include "peer.h"
 
@@ -65,6 +68,64 @@ static int packet_send(const struct options *options, const struct frame *frame,
 	}
 	/* The kernel writes the header of a datagram. */
 	return send_from(fd, frame, cooked ? ETHER_HDR_LEN : 0, &to, sizeof(to), count, sent);
+}
+
+/* Places the device's checksum at the word in which the destinations HOST and --flip differ, and
+ * makes it the word of --flip. Returns its place. */
+static uint8_t *checksum_aim(uint8_t *bytes, const struct frame *frame,
+			     const struct in6_addr *other)
+{
+	uint8_t *payload = bytes + frame->network + sizeof(struct ip6_hdr) + sizeof(struct udphdr);
+	uint8_t *word = bytes + frame->network + offsetof(struct ip6_hdr, ip6_dst);
+	const uint8_t *wanted = other->s6_addr;
+	uint16_t sum;
+	int i;
+
+	for (i = 0; i < 7 && memcmp(word, wanted, 2) == 0; i++) {
+		word += 2;
+		wanted += 2;
+	}
+	/* The payload begins with what the sum lacks. */
+	memset(payload, 0, 2);
+	sum = sum_end(sum_add(sum_add(0, word - 2, (size_t)(bytes + frame->size - (word - 2))),
+			      wanted, 2));
+	memcpy(payload, &sum, sizeof(sum));
+	return word;
+}
+
+/* Leaves a checksum to the device (PACKET_VNET_HDR): UDP's, or with --flip one that changes the
+ * destination. */
+static int checksum_send(const struct options *options, const struct frame *frame, long count,
+			 long *sent)
+{
+	struct virtio_net_hdr head = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM};
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(ETH_P_IPV6),
+				 .sll_ifindex = (int)if_nametoindex(options->device)};
+	struct frame whole = {.size = sizeof(head) + frame->size};
+	uint8_t *bytes = whole.bytes + sizeof(head);
+	struct in6_addr other;
+	int fd, one = 1;
+
+	if (frame->family != AF_INET6 || whole.size > sizeof(whole.bytes) ||
+	    (options->flip && inet_pton(AF_INET6, options->flip, &other) != 1))
+		return -EINVAL;
+	memcpy(bytes, frame->bytes, frame->size);
+	head.csum_start = (uint16_t)(frame->network + sizeof(struct ip6_hdr));
+	head.csum_offset = offsetof(struct udphdr, check);
+	if (options->flip) {
+		head.csum_offset = 2;
+		head.csum_start = (uint16_t)(checksum_aim(bytes, frame, &other) - 2 - bytes);
+	}
+	memcpy(whole.bytes, &head, sizeof(head));
+	fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) < 0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	return send_from(fd, &whole, 0, &to, sizeof(to), count, sent);
 }
 
 /* A raw socket with the IP header in the data. */
@@ -126,8 +187,9 @@ int command_raw(const struct options *options)
 		int (*send)(const struct options *options, const struct frame *frame, long count,
 			    long *sent);
 	} sockets[] = {
-		{"packet", packet_send}, {"datagram", packet_send}, {"ring", ring_send},
-		{"xdp", xdp_send},	 {"inet", inet_send},	    {"ping", ping_send},
+		{"packet", packet_send},     {"datagram", packet_send}, {"ring", ring_send},
+		{"checksum", checksum_send}, {"xdp", xdp_send},		{"inet", inet_send},
+		{"ping", ping_send},
 	};
 	const char *name = options->socket ? options->socket : "packet";
 	long count = options->count > 0 ? options->count : 1, sent = 0;
