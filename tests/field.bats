@@ -307,6 +307,67 @@ gateway_vanishes() { # START
 	bed_wait_line idle "result=timeout" 10
 }
 
+# row 17: loops
+
+# inner_gateway WHERE ADDRESS [ARGUMENT...] - starts a gateway among those who are intercepted. It dials.
+inner_gateway() {
+	local where=$1 address=$2
+	shift 2
+	bed_spawn "$where" gateway "$@" "$SIDESTEP" gateway --listen "$address:8080" --log
+	bed_until 5 bed_listening "$where" 8080
+}
+
+loop_is_refused() { # WHERE ADDRESS START [ARGUMENT...]
+	local where=$1 address=$2
+	shift 2
+	# The world is there, and the gateway reaches it as long as nobody steers.
+	bed_spawn world server "$PEER" serve 80 --mode http
+	bed_wait_line server ready
+	bed_exec app "$PEER" connect 192.0.2.1 80 --send $'GET / HTTP/1.0\r\n\r\n' --read-all
+	inner_gateway "$where" "$address"
+	"$@" --gateway "$address:8080"
+	bed_wait_line sidecar "the gateway $address:8080 is itself intercepted"
+	run connect 192.0.2.1 80 --send $'GET / HTTP/1.0\r\n\r\n' --read-all
+	echo "$output"
+	[[ $output == *result=reset* ]]
+	[ "$(arrived 192.0.2.1:80)" = 0 ]
+	# A gateway that dials nobody here takes its place.
+	bed_kill gateway
+	bed_spawn "$where" gateway "$SIDESTEP" gateway --listen "$address:8080" --server --log
+	bed_wait_line sidecar "the gateway $address:8080 can be reached"
+	connect 192.0.2.1 80 --send hello --half-close --read-all
+	# And then the other one again, which is noticed by the failures.
+	bed_kill gateway
+	run connect 192.0.2.1 80 --send hello --read-all
+	inner_gateway "$where" "$address"
+	refusals() { [ "$(grep -c "is itself intercepted" "$BED_DIR/sidecar.log")" = 2 ]; }
+	bed_until 6 refusals
+}
+
+@test "row 17: a gateway on the application's loopback whose connections come back is refused (own programs)" {
+	loop_is_refused app 127.0.0.1 own_sidecar
+}
+
+@test "row 17: a gateway on the application's address whose connections come back is refused (agent)" {
+	loop_is_refused app "$BED_APP" agent_sidecar
+}
+
+@test "row 17: a gateway on the application's address whose connections come back is refused (nftables)" {
+	loop_is_refused app "$BED_APP" nft_sidecar
+}
+
+@test "row 17: a gateway in a container of a steered bridge is refused (bridge mode)" {
+	loop_is_refused neighbour "$BED_NEIGHBOUR" bridge_sidecar
+}
+
+@test "row 17: a gateway elsewhere is asked for nothing but the application's destinations" {
+	gateway
+	own_sidecar
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8080 can be reached"
+	[ "$(wc -l <"$BED_DIR/gateway.log")" = 1 ]
+}
+
 # row 14: records that hide the name
 
 # browse NAME ADDRESS - opens TLS as Chromium does. If the HTTPS record offers Encrypted Client Hello, the

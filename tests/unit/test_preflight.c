@@ -15,6 +15,7 @@
 #include "lib/address.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
+#include "sidecar/gateway_echo.h"
 #include "sidecar/preflight.h"
 #include "support/two_netns.h"
 
@@ -171,6 +172,24 @@ static void test_unix(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
+/* Only a gateway with an own address is near. This namespace has no bridge. */
+static void test_near(void **state)
+{
+	struct socket_address own = tcp(HOME_IPV4 ":80"), own6 = tcp("[" HOME_IPV6 "]:80");
+	struct socket_address loopback = tcp("127.9.9.9:80"), far = tcp(FAR_IPV4 ":80");
+	struct socket_address unreachable = tcp("192.0.2.77:80"), path = local("/gateway");
+
+	(void)state;
+	assert_true(gateway_is_near(&own, false));
+	assert_true(gateway_is_near(&own6, false));
+	assert_true(gateway_is_near(&loopback, false));
+	assert_false(gateway_is_near(&far, false));
+	assert_false(gateway_is_near(&unreachable, false));
+	assert_false(gateway_is_near(&path, false));
+	assert_false(gateway_is_near(&own, true));
+	assert_false(gateway_is_near(&far, true));
+}
+
 /* The stop ends the thread at once, although the check would last longer. */
 static void test_thread(void **state)
 {
@@ -197,7 +216,7 @@ int main(void)
 		cmocka_unit_test(test_reached),	 cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_route), cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_stopped),	 cmocka_unit_test(test_unix),
-		cmocka_unit_test(test_thread),
+		cmocka_unit_test(test_near),	 cmocka_unit_test(test_thread),
 	};
 
 	return cmocka_run_group_tests(tests, make_namespaces, NULL);

@@ -301,6 +301,35 @@ static void test_gateway_hangs_up(void **state)
 	proxy_bed_free(bed, 1);
 }
 
+/* A connection to the awaited destination is reset and reported, as is every one in a loop. */
+static void test_echo(void **state)
+{
+	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
+	struct sockaddr_in other = *(struct sockaddr_in *)&bed->listener.address;
+	struct pollfd wait = {.fd = proxy_echo_fd(bed->proxy), .events = POLLIN};
+	int client;
+
+	(void)state;
+	other.sin_port ^= 1;
+	proxy_await_echo(bed->proxy, &other);
+	client = dial(bed);
+	close(tunnel_accept(bed, client, ""));
+	expect_reset(client);
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	proxy_await_echo(bed->proxy, (struct sockaddr_in *)&bed->listener.address);
+	expect_reset(dial(bed));
+	assert_int_equal(poll(&wait, 1, 0), 1);
+	proxy_await_echo(bed->proxy, &other);
+	assert_int_equal(poll(&wait, 1, 0), 0);
+	proxy_set_looping(bed->proxy, true);
+	expect_reset(dial(bed));
+	proxy_set_looping(bed->proxy, false);
+	client = dial(bed);
+	close(tunnel_accept(bed, client, ""));
+	expect_reset(client);
+	proxy_bed_free(bed, 4);
+}
+
 static void test_client_gives_up(void **state)
 {
 	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
@@ -382,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_gateway_moves),
 		cmocka_unit_test(test_gateway_down_and_slow),
 		cmocka_unit_test(test_gateway_hangs_up),
+		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_client_gives_up),
 		cmocka_unit_test(test_reset_passes),
 		cmocka_unit_test(test_urgent),

@@ -357,7 +357,7 @@ void connection_accepted(struct acceptor *acceptor, int fd, const struct sockadd
 	unsigned int limit = shared->config.max_connections;
 	char suffix[COMPLAINT_SUFFIX_MAX];
 
-	if (atomic_load(&shared->draining)) {
+	if (atomic_load(&shared->draining) || echo_refuses(&shared->echo, fd)) {
 		connection_refuse(worker, fd, source);
 		return;
 	}

@@ -49,10 +49,12 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	proxy->threads = config->threads;
 	proxy->shared.config = *config;
 	proxy->shared.gateway = config->gateway;
+	proxy->shared.echo.fd = -1;
 	(void)pthread_mutex_init(&proxy->shared.gateway_lock, NULL);
 	proxy->shared.drained = proxy_drained;
 	for (i = 0; i < proxy->threads; i++)
 		proxy_worker_init(&proxy->workers[i], &proxy->shared);
+	error = echo_open(&proxy->shared.echo);
 	for (i = 0; i < proxy->threads && error == 0; i++)
 		error = proxy_worker_open(&proxy->workers[i], &ports);
 	if (error < 0) {
@@ -131,6 +133,21 @@ void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway
 	(void)pthread_mutex_unlock(&shared->gateway_lock);
 }
 
+void proxy_await_echo(struct proxy *proxy, const struct sockaddr_in *destination)
+{
+	echo_await(&proxy->shared.echo, destination);
+}
+
+int proxy_echo_fd(const struct proxy *proxy)
+{
+	return proxy->shared.echo.fd;
+}
+
+void proxy_set_looping(struct proxy *proxy, bool is_looping)
+{
+	atomic_store(&proxy->shared.echo.is_looping, is_looping);
+}
+
 static uint64_t counter_read(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
@@ -190,6 +207,7 @@ void proxy_free(struct proxy *proxy)
 		proxy_stop(proxy, 0);
 	for (i = 0; i < proxy->threads; i++)
 		proxy_worker_free(&proxy->workers[i]);
+	echo_close(&proxy->shared.echo);
 	(void)pthread_mutex_destroy(&proxy->shared.gateway_lock);
 	free(proxy);
 }

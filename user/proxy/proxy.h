@@ -7,6 +7,7 @@
 #ifndef SIDESTEP_PROXY_H
 #define SIDESTEP_PROXY_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 
 #include "lib/socket_address.h"
@@ -43,6 +44,15 @@ int proxy_announce(struct proxy *proxy);
 
 /* Replaces the gateway. Connections that have sent their CONNECT keep the old one. Thread safe. */
 void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway);
+
+/* Awaits a connection to @destination, which is reset, in place of the last one. As it comes, the
+ * descriptor of proxy_echo_fd() becomes readable, until the next call. Thread safe. */
+void proxy_await_echo(struct proxy *proxy, const struct sockaddr_in *destination);
+int proxy_echo_fd(const struct proxy *proxy);
+
+/* Resets all new connections, because the gateway's own are among them; or no longer. Thread safe.
+ */
+void proxy_set_looping(struct proxy *proxy, bool is_looping);
 
 void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counters);
 

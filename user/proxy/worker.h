@@ -15,6 +15,7 @@
 #include "lib/complaint.h"
 #include "lib/list.h"
 #include "lib/socket_address.h"
+#include "proxy/echo.h"
 #include "proxy/first_speaker.h"
 #include "proxy/proxy_config.h"
 #include "stream/acceptor.h"
@@ -71,6 +72,7 @@ struct worker_shared {
 	struct complaint complaints[COMPLAINTS];
 	atomic_bool undeclared; /* it was logged that the gateway declares nothing */
 	struct first_speakers speakers;
+	struct echo echo;
 };
 
 struct worker_listener {

@@ -14,9 +14,12 @@
 #include "lib/log.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
+#include "sidecar/gateway_echo.h"
 
 /* No event tells that the full queue of a unix socket has room again, so connect() is repeated. */
 #define RETRY_MS 20
+/* The check of a near gateway that cannot be used is repeated after this time, ms. */
+#define REPEAT_MS 2000
 
 struct preflight {
 	struct preflight_config config;
@@ -25,6 +28,8 @@ struct preflight {
 	pthread_cond_t wanted;
 	struct socket_address gateway; /* the newest request */
 	bool pending;
+	bool near, failed; /* of the last check */
+	uint64_t failures; /* connections that had failed before it */
 	bool stopping;
 	int stop_fd;
 };
@@ -137,53 +142,115 @@ static int try_connect(int fd, const struct preflight_config *config,
 	return 0;
 }
 
-int preflight_check(const struct preflight_config *config, const struct socket_address *gateway)
+/* Returns a socket that is connected to the gateway, or negative errno. */
+static int reach(const struct preflight_config *config, const struct socket_address *gateway)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
 	_cleanup_close_ int fd = dial_socket(&config->announcer, address);
+	int error = fd < 0 ? fd : try_connect(fd, config, gateway);
 
-	return fd < 0 ? fd : try_connect(fd, config, gateway);
+	return error < 0 ? error : TAKE_FD(fd);
 }
 
-static void report(const struct socket_address *gateway, int error)
+int preflight_check(const struct preflight_config *config, const struct socket_address *gateway)
+{
+	_cleanup_close_ int fd = reach(config, gateway);
+
+	return fd < 0 ? fd : 0;
+}
+
+/* Does the same, and looks for a loop where the gateway is near. Returns -ELOOP for one. */
+static int check_all(const struct preflight_config *config, const struct socket_address *gateway,
+		     bool near)
+{
+	_cleanup_close_ int fd = reach(config, gateway);
+	int result = fd;
+
+	if (fd >= 0)
+		result = near ? gateway_echo_check(fd, config->proxy, config->stop_fd) : 0;
+	return result > 0 ? -ELOOP : result;
+}
+
+static void report(const struct socket_address *gateway, int error, bool bridge_mode)
 {
 	struct preflight_advice advice = preflight_explain(gateway, error);
-	char text[128];
+	char text[SOCKET_ADDRESS_TEXT_MAX];
 
+	(void)socket_address_format(gateway, text);
 	if (error == 0)
-		log_info("preflight: the gateway %s can be reached",
-			 socket_address_format(gateway, text));
+		log_info("preflight: the gateway %s can be reached", text);
+	else if (error == -ELOOP)
+		log_warning("preflight: the gateway %s is itself intercepted, and its own "
+			    "connections come back to it: all connections are refused; start it %s",
+			    text,
+			    bridge_mode ? "on the host, or on a bridge that is not steered"
+					: "outside of this network namespace");
 	else
 		log_warning("preflight: the gateway %s cannot be reached, connections to the "
 			    "outside will be reset: %s; %s",
-			    socket_address_format(gateway, text), advice.cause, advice.remedy);
+			    text, advice.cause, advice.remedy);
+}
+
+/* Connections that have failed in a way that a loop, or another gateway in its place, explains. */
+static uint64_t count_failures(const struct preflight *preflight)
+{
+	struct proxy_counters counters;
+
+	proxy_counters(preflight->config.proxy, &counters);
+	return counters.gateway_errors + counters.refused_limit;
+}
+
+/* Waits for a request. A near gateway is checked again while it cannot be used, and if connections
+ * have failed. With the lock. */
+static void await_request(struct preflight *preflight)
+{
+	struct timespec end;
+
+	if (!preflight->near) {
+		(void)pthread_cond_wait(&preflight->wanted, &preflight->lock);
+		return;
+	}
+	(void)clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += REPEAT_MS / 1000;
+	if (pthread_cond_timedwait(&preflight->wanted, &preflight->lock, &end) == ETIMEDOUT)
+		preflight->pending = preflight->failed ||
+				     count_failures(preflight) != preflight->failures;
 }
 
 static void *run(void *context)
 {
 	struct preflight *preflight = context;
+	const struct preflight_config *config = &preflight->config;
 	struct socket_address reported = {.size = 0};
 	int reported_error = 0;
 
 	(void)pthread_mutex_lock(&preflight->lock);
 	while (!preflight->stopping) {
 		struct socket_address gateway = preflight->gateway;
+		bool near;
 		int error;
 
 		if (!preflight->pending) {
-			(void)pthread_cond_wait(&preflight->wanted, &preflight->lock);
+			await_request(preflight);
 			continue;
 		}
 		preflight->pending = false;
 		(void)pthread_mutex_unlock(&preflight->lock);
-		error = preflight_check(&preflight->config, &gateway);
+		near = config->proxy && gateway_is_near(&gateway, config->bridge_mode);
+		if (near)
+			preflight->failures = count_failures(preflight);
+		error = check_all(config, &gateway, near);
+		if (config->proxy && error != -ECANCELED)
+			proxy_set_looping(config->proxy, error == -ELOOP);
 		if (error != -ECANCELED &&
 		    (error != reported_error || !socket_address_equal(&gateway, &reported))) {
-			report(&gateway, error);
+			report(&gateway, error, config->bridge_mode);
 			reported = gateway;
 			reported_error = error;
 		}
 		(void)pthread_mutex_lock(&preflight->lock);
+		preflight->near = near;
+		preflight->failed = error < 0;
 	}
 	(void)pthread_mutex_unlock(&preflight->lock);
 	return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checks whether the gateway can be reached from here, and explains a failure, before an
- * application's first connection is reset.
+ * application's first connection is reset. Finds out whether the gateway's own connections are
+ * intercepted (sidecar/gateway_echo.h).
  */
 #ifndef SIDESTEP_PREFLIGHT_H
 #define SIDESTEP_PREFLIGHT_H
@@ -15,7 +16,9 @@
 struct preflight_config {
 	unsigned int limit_ms;
 	struct dial_announcer announcer; /* told of a TCP socket before it connects */
-	int stop_fd; /* becomes readable to end the check with -ECANCELED; negative: none */
+	int stop_fd;	     /* becomes readable to end the check with -ECANCELED; negative: none */
+	struct proxy *proxy; /* learns of a loop; NULL: nobody does */
+	bool bridge_mode;
 };
 
 struct preflight_advice {
@@ -31,7 +34,12 @@ int preflight_check(const struct preflight_config *config, const struct socket_a
  * unknown cause, whose text is valid in the calling thread until the next call. */
 struct preflight_advice preflight_explain(const struct socket_address *gateway, int error);
 
-/* A thread that checks in the background. It logs each outcome that differs from the last one. */
+/*
+ * A thread that checks in the background. It logs each outcome that differs from the last one. If
+ * the gateway's own connections come back, the proxy refuses all connections. A gateway that is
+ * near may start again at any time. So its check is repeated while it cannot be used, and if
+ * connections fail.
+ */
 struct preflight;
 
 /* Starts the thread. Ignores stop_fd. Returns 0 or negative errno, logged. */

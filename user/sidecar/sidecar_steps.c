@@ -256,6 +256,8 @@ static int start_preflight(struct sidecar *sidecar)
 {
 	const struct preflight_config config = {
 		.limit_ms = PREFLIGHT_LIMIT_MS,
+		.proxy = sidecar->proxy,
+		.bridge_mode = sidecar->bridge_mode,
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
 	};
 	int error = preflight_new(&config, &sidecar->preflight);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/gateway_echo.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/util.h"
+#include "net/netlink_link.h"
+#include "proto/tunnel.h"
+
+/* 203.0.113.0, and the lowest port that is chosen. */
+#define TEST_NET_3 0xcb007100U
+#define PORT_MIN   1024
+
+/* Stores the address from which a connection to the gateway would come. */
+static int source_of(const struct socket_address *gateway, struct sockaddr_storage *ret_source)
+{
+	socklen_t size = sizeof(*ret_source);
+	_cleanup_close_ int fd = socket(gateway->address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&gateway->address, gateway->size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)ret_source, &size) < 0)
+		return -errno;
+	return 0;
+}
+
+struct search {
+	uint8_t address[16];
+	uint32_t ifindex; /* the device that has it */
+	bool is_bridge;
+};
+
+static int visit_address(void *context, const struct netlink_address *address)
+{
+	struct search *search = context;
+
+	if (memcmp(address->address, search->address, sizeof(search->address)) == 0)
+		search->ifindex = address->ifindex;
+	return 0;
+}
+
+static int visit_link(void *context, const struct netlink_link *link)
+{
+	struct search *search = context;
+
+	if (link->ifindex == search->ifindex)
+		search->is_bridge = link->bridge;
+	return 0;
+}
+
+/* Tells whether a bridge has the address. */
+static bool is_of_bridge(const uint8_t address[16])
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct search search = {.ifindex = 0};
+
+	memcpy(search.address, address, sizeof(search.address));
+	return netlink_open(&netlink) == 0 &&
+	       netlink_dump_addresses(netlink, visit_address, &search) == 0 &&
+	       netlink_dump_links(netlink, visit_link, &search) == 0 && search.is_bridge;
+}
+
+bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode)
+{
+	struct sockaddr_storage source;
+	uint8_t own[16], other[16];
+	bool is_own;
+
+	if (gateway->address.ss_family == AF_UNIX || source_of(gateway, &source) < 0)
+		return false;
+	address_from_sockaddr((const struct sockaddr *)&source, own);
+	address_from_sockaddr((const struct sockaddr *)&gateway->address, other);
+	is_own = socket_address_is_loopback(gateway) || memcmp(own, other, sizeof(own)) == 0;
+	return bridge_mode ? !is_own && is_of_bridge(own) : is_own;
+}
+
+/* Waits until @fd or @stop_fd is readable. Returns 1, 0 after the limit, or negative errno. */
+static int await(int fd, int stop_fd)
+{
+	uint64_t end = clock_ms() + GATEWAY_ECHO_MS, now;
+	struct pollfd events[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
+	int count;
+
+	do {
+		now = clock_ms();
+		count = poll(events, ARRAY_SIZE(events), now < end ? (int)(end - now) : 0);
+	} while (count < 0 && errno == EINTR);
+	if (count < 0)
+		return -errno;
+	return events[1].revents ? -ECANCELED : events[0].revents ? 1 : 0;
+}
+
+int gateway_echo_check(int fd, struct proxy *proxy, int stop_fd)
+{
+	struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+	struct sockaddr_in destination = {.sin_family = AF_INET};
+	char request[TUNNEL_REQUEST_MAX];
+	uint32_t random;
+	size_t size;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -errno;
+	destination.sin_addr.s_addr = htonl(TEST_NET_3 | (1 + (random >> 16) % 254));
+	destination.sin_port =
+		htons((uint16_t)(PORT_MIN + (random & 0xffff) % (UINT16_MAX - PORT_MIN)));
+	size = tunnel_request_format(request, (const struct sockaddr *)&source,
+				     (const struct sockaddr *)&destination, NULL);
+	proxy_await_echo(proxy, &destination);
+	/* The socket is fresh, so its buffer takes the request. */
+	if (send(fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
+		return -EPIPE;
+	return await(proxy_echo_fd(proxy), stop_fd);
+}
