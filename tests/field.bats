@@ -307,6 +307,62 @@ gateway_vanishes() { # START
 	bed_wait_line idle "result=timeout" 10
 }
 
+# row 10: ports that run out
+
+# few_ports COUNT - the application's namespace has so many local ports.
+few_ports() {
+	bed_exec app sh -c 'echo "40000 $((39999 + $1))" >/proc/sys/net/ipv4/ip_local_port_range' sh "$1"
+}
+
+# short_connections - opens 1000 connections one after the other, to ten destinations at once. The application
+# closes first. Prints how long that took, in ms.
+short_connections() {
+	local start=${EPOCHREALTIME/[.,]/} i
+	for i in {1..10}; do
+		bed_spawn app "flood$i" "$PEER" flood "192.0.2.$((70 + i))" 9000 --count 100
+	done
+	for i in {1..10}; do
+		bed_wait_exit "flood$i" 60 || return
+	done
+	echo $(((${EPOCHREALTIME/[.,]/} - start) / 1000))
+}
+
+ports_last() { # START
+	gateway
+	few_ports 1000
+	"$1"
+	first=$(short_connections)
+	for _ in 1 2 3 4 5; do
+		last=$(short_connections)
+	done
+	echo "the first 1000 took $first ms, the last $last ms"
+	[ "$last" -lt $((2 * first + 500)) ]
+}
+
+@test "row 10: 6000 short connections in a minute do with 1000 local ports (own programs)" {
+	ports_last own_sidecar
+}
+
+@test "row 10: 6000 short connections in a minute do with 1000 local ports (agent)" {
+	ports_last agent_sidecar
+}
+
+@test "row 10: 6000 short connections in a minute do with 1000 local ports (nftables)" {
+	ports_last nft_sidecar
+}
+
+@test "row 10: the log names local ports when connections hold them all" {
+	gateway
+	own_sidecar
+	few_ports 20
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app holder bash -c 'for i in {1..40}; do
+		exec {fd}<>"/dev/tcp/192.0.2.$i/9000"
+	done
+	sleep 60'
+	bed_wait_line sidecar "cannot connect to the gateway .* no local port is free"
+}
+
 # row 17: loops
 
 # inner_gateway WHERE ADDRESS [ARGUMENT...] - starts a gateway among those who are intercepted. It dials.

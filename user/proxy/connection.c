@@ -239,6 +239,10 @@ void connection_end(struct connection *connection, enum connection_action action
 		relay_reset_on_close(client);
 	else if (client >= 0 && action == CONNECTION_CLOSE && atomic_load(&shared->draining))
 		linger_on_close(client);
+	if (action == CONNECTION_CLOSE && connection->relay.led[1])
+		time_waits_add(&worker->waits, connection->relay.side[1].fd,
+			       (const struct sockaddr *)&worker->gateway.address,
+			       shared->config.threads, loop_now(worker->loop));
 	relay_close(&connection->relay, action == CONNECTION_RESET);
 	connection_handshake_free(connection);
 	loop_timer_stop(&connection->flow_timer);

@@ -141,6 +141,11 @@ static void not_connected(struct connection *connection, int error)
 		gateway_failed(connection, COMPLAINT_CONNECT_TIMEOUT, "cannot connect to",
 			       "no answer within the limit",
 			       "does a firewall between container and host drop packets?");
+	else if (error == -EADDRNOTAVAIL)
+		gateway_failed(connection, COMPLAINT_PORTS, "cannot connect to",
+			       "no local port is free",
+			       "widen net.ipv4.ip_local_port_range, or let the gateway listen on a "
+			       "unix socket");
 	else
 		gateway_failed(
 			connection, COMPLAINT_CONNECT, "cannot connect to",

@@ -213,4 +213,5 @@ void proxy_worker_free(struct worker *worker)
 	loop_free(worker->loop);
 	worker->loop = NULL;
 	acceptor_reserve_close(&worker->reserve);
+	time_waits_clear(&worker->waits);
 }

@@ -18,6 +18,7 @@
 #include "proxy/echo.h"
 #include "proxy/first_speaker.h"
 #include "proxy/proxy_config.h"
+#include "proxy/time_waits.h"
 #include "stream/acceptor.h"
 #include "stream/dial.h"
 #include "stream/flow.h"
@@ -32,6 +33,7 @@ struct dns_relay;
 enum worker_complaint {
 	COMPLAINT_CONNECT,
 	COMPLAINT_CONNECT_TIMEOUT,
+	COMPLAINT_PORTS,
 	COMPLAINT_VANISHED,
 	COMPLAINT_ANSWER_TIMEOUT,
 	COMPLAINT_ANSWER_EOF,
@@ -92,6 +94,7 @@ struct worker {
 	unsigned int generation;
 	struct proxy_counters counters; /* other threads read them by atomic loads */
 	struct list_link connections;
+	struct time_waits waits; /* of the gateway's connections */
 
 	struct worker_listener tcp[WORKER_LISTENERS];
 	int udp[WORKER_FAMILIES];

@@ -59,6 +59,7 @@ struct relay {
 	 * data) that no further event will announce. */
 	bool exhaust[2];
 	bool ending[2]; /* a side's EOF has arrived, behind bytes that may be unread */
+	bool led[2];	/* a side got our FIN before its own EOF was read */
 	/* Bytes have moved since the last call. May be NULL. */
 	void (*progress)(struct relay *relay);
 	/* Called once, when both directions are closed or one side was reset. The owner then calls

@@ -199,6 +199,7 @@ static int direction_pump(struct relay *relay, int index)
 		 * from the close that follows. */
 		if (!relay->direction[!index].closed)
 			(void)shutdown(relay->side[!index].fd, SHUT_WR);
+		relay->led[!index] = !relay->direction[!index].ended;
 	}
 	return 0;
 }

@@ -156,6 +156,7 @@ static int decrypt_pump(struct tls_relay *tls)
 	direction->closed = true;
 	/* Fails only when the gateway is gone, and then its own event follows. */
 	(void)shutdown(relay->side[1].fd, SHUT_WR);
+	relay->led[1] = !relay->direction[ENCRYPT].ended;
 	return 0;
 }
 
