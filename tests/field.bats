@@ -363,6 +363,70 @@ ports_last() { # START
 	bed_wait_line sidecar "cannot connect to the gateway .* no local port is free"
 }
 
+# row 15: a gateway without IPv6
+
+# old_gateway [ARGUMENT...] - starts a gateway that dials, on a host that has no way to the world by IPv6.
+old_gateway() {
+	bed_exec host ip -6 route delete default
+	bed_spawn world server "$PEER" serve 80 --mode http
+	bed_wait_line server ready
+	gateway --delay 0
+}
+
+# refused6 COUNT - so many IPv6 connections are opened, then reset.
+refused6() {
+	for ((i = 0; i < $1; i++)); do
+		run connect 2001:db8::1 80 --send $'GET / HTTP/1.0\r\n\r\n' --read-all
+		echo "$output"
+		[[ $output == *result=reset* ]] || return
+	done
+}
+
+falls_back() { # START
+	old_gateway
+	"$1"
+	refused6 3
+	bed_wait_line sidecar "the gateway has refused 3 IPv6 connections and opened none"
+	unreachable6() { connect 2001:db8::1 80 --timeout 3 | grep "result=unreachable"; }
+	bed_until 5 unreachable6
+	[ "$(arrived '\[2001:db8::1\]:80')" = 3 ]
+	# A socket that is bound to a device is steered as before.
+	run connect 2001:db8::1 80 --bind-device eth0 --send hello --read-all --timeout 3
+	echo "$output"
+	[[ $output == *result=reset* ]]
+	connect 192.0.2.1 80 --send $'GET / HTTP/1.0\r\n\r\n' --read-all
+	if command -v curl >/dev/null; then
+		bed_exec app curl -sS -m 5 --resolve 'both.test:80:[2001:db8::1],192.0.2.1' http://both.test/
+	fi
+}
+
+@test "row 15: IPv6 fails at once where the gateway has none, and curl takes IPv4 (own programs)" {
+	falls_back own_sidecar
+}
+
+@test "row 15: IPv6 fails at once where the gateway has none, and curl takes IPv4 (agent)" {
+	falls_back agent_sidecar
+}
+
+@test "row 15: IPv6 fails at once where the gateway has none, and curl takes IPv4 (nftables)" {
+	falls_back nft_sidecar
+}
+
+@test "row 15: another gateway is asked for IPv6 at once, and --ipv6-fallback=false goes on asking" {
+	old_gateway
+	own_sidecar --http-ingress-address "0.0.0.0:39001"
+	refused6 3
+	bed_wait_line sidecar "the gateway has refused 3 IPv6 connections and opened none"
+	bed_spawn host other "$SIDESTEP" gateway --listen "$BED_HOST:8081" --server
+	bed_until 5 bed_listening host 8081
+	bed_exec host curl -fsS -X PUT -d '{"port": 8081}' "http://$BED_APP:39001/egress"
+	opens6() { connect 2001:db8::1 80 --send hello --half-close --read-all; }
+	bed_until 5 opens6
+	bed_kill sidecar
+	own_sidecar --ipv6-fallback=false
+	refused6 6
+}
+
 # row 17: loops
 
 # inner_gateway WHERE ADDRESS [ARGUMENT...] - starts a gateway among those who are intercepted. It dials.

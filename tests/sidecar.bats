@@ -323,6 +323,10 @@ learns() {
 	echo "$output"
 	[ "$status" -ne 0 ]
 	[[ $output != *timeout* ]]
+	run connect 2001:db8::1 80 --send hello --read-all --bind-device eth0 --timeout 3
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output != *timeout* ]]
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 }
 

@@ -246,6 +246,7 @@ static void test_ipv6_refused(void **state)
 	assert_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_LOCAL));
 	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));
 	assert_non_null(find_route(&plan, "fd00::/64", PLAN_TABLE_STEER, RTN_THROW));
+	assert_non_null(find_route(&plan, "::/0", PLAN_TABLE_BOUND, RTN_LOCAL));
 	plan_release(&plan);
 }
 

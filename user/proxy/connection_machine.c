@@ -182,11 +182,22 @@ static void dial_done(struct dial *dial, int error)
 	connection_handle(connection, CONNECTION_CONNECTED);
 }
 
+static void ipv6_answered(struct ipv6_verdict *verdict, const struct exchange *exchange,
+			  enum exchange_result result)
+{
+	if (result == EXCHANGE_ACCEPTED)
+		ipv6_verdict_opened(verdict);
+	else if (result == EXCHANGE_FAILED && exchange->answer.status >= 300)
+		ipv6_verdict_refused(verdict);
+}
+
 static void exchange_done(struct exchange *exchange, enum exchange_result result)
 {
 	struct connection *connection =
 		container_of(exchange, struct connection_handshake, exchange)->connection;
 
+	if (connection->flow.destination.ss_family == AF_INET6)
+		ipv6_answered(&connection->worker->shared->ipv6, exchange, result);
 	if (result == EXCHANGE_UNSENT)
 		not_connected(connection, exchange->error);
 	else if (result == EXCHANGE_FAILED ||

@@ -50,11 +50,14 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	proxy->shared.config = *config;
 	proxy->shared.gateway = config->gateway;
 	proxy->shared.echo.fd = -1;
+	proxy->shared.ipv6.fd = -1;
 	(void)pthread_mutex_init(&proxy->shared.gateway_lock, NULL);
 	proxy->shared.drained = proxy_drained;
 	for (i = 0; i < proxy->threads; i++)
 		proxy_worker_init(&proxy->workers[i], &proxy->shared);
 	error = echo_open(&proxy->shared.echo);
+	if (error == 0)
+		error = ipv6_verdict_open(&proxy->shared.ipv6);
 	for (i = 0; i < proxy->threads && error == 0; i++)
 		error = proxy_worker_open(&proxy->workers[i], &ports);
 	if (error < 0) {
@@ -148,6 +151,11 @@ void proxy_set_looping(struct proxy *proxy, bool is_looping)
 	atomic_store(&proxy->shared.echo.is_looping, is_looping);
 }
 
+struct ipv6_verdict *proxy_ipv6_verdict(struct proxy *proxy)
+{
+	return &proxy->shared.ipv6;
+}
+
 static uint64_t counter_read(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
@@ -208,6 +216,7 @@ void proxy_free(struct proxy *proxy)
 	for (i = 0; i < proxy->threads; i++)
 		proxy_worker_free(&proxy->workers[i]);
 	echo_close(&proxy->shared.echo);
+	ipv6_verdict_close(&proxy->shared.ipv6);
 	(void)pthread_mutex_destroy(&proxy->shared.gateway_lock);
 	free(proxy);
 }

@@ -13,6 +13,7 @@
 #include "lib/socket_address.h"
 #include "proxy/proxy_config.h"
 
+struct ipv6_verdict;
 struct proxy;
 
 /*
@@ -53,6 +54,9 @@ int proxy_echo_fd(const struct proxy *proxy);
 /* Resets all new connections, because the gateway's own are among them; or no longer. Thread safe.
  */
 void proxy_set_looping(struct proxy *proxy, bool is_looping);
+
+/* Returns what is known of the gateway's IPv6. It stays the proxy's. */
+struct ipv6_verdict *proxy_ipv6_verdict(struct proxy *proxy);
 
 void proxy_counters(const struct proxy *proxy, struct proxy_counters *ret_counters);
 

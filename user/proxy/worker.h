@@ -17,6 +17,7 @@
 #include "lib/socket_address.h"
 #include "proxy/echo.h"
 #include "proxy/first_speaker.h"
+#include "proxy/ipv6_verdict.h"
 #include "proxy/proxy_config.h"
 #include "proxy/time_waits.h"
 #include "stream/acceptor.h"
@@ -75,6 +76,7 @@ struct worker_shared {
 	atomic_bool undeclared; /* it was logged that the gateway declares nothing */
 	struct first_speakers speakers;
 	struct echo echo;
+	struct ipv6_verdict ipv6;
 };
 
 struct worker_listener {

@@ -33,7 +33,9 @@ static void run(struct sidecar *sidecar)
 		FEED,
 		RENDEZVOUS,
 		AGENT,
-		GATEWAY
+		GATEWAY,
+		IPV6_VERDICT,
+		IPV6_PAUSE
 	};
 	int error = 0;
 
@@ -47,6 +49,9 @@ static void run(struct sidecar *sidecar)
 				  .events = POLLIN},
 			[RENDEZVOUS] = {.fd = sidecar->datapath.rendezvous_fd, .events = POLLIN},
 			[GATEWAY] = {.fd = sidecar->gateway_fd, .events = POLLIN},
+			[IPV6_VERDICT] = {.fd = ipv6_pause_verdict_fd(&sidecar->ipv6),
+					  .events = POLLIN},
+			[IPV6_PAUSE] = {.fd = sidecar->ipv6.timer_fd, .events = POLLIN},
 			[AGENT] = sidecar_takeover_session(&sidecar->takeover),
 		};
 		bool changed = error < 0;
@@ -62,8 +67,15 @@ static void run(struct sidecar *sidecar)
 						&sidecar->options->bridges);
 			changed = true;
 		}
-		if (events[GATEWAY].revents)
+		if (events[IPV6_VERDICT].revents)
+			ipv6_pause_begin(&sidecar->ipv6);
+		else if (events[IPV6_PAUSE].revents)
+			ipv6_pause_end(&sidecar->ipv6);
+		if (events[GATEWAY].revents) {
 			describe_gateway(sidecar);
+			changed |= ipv6_pause_cancel(&sidecar->ipv6);
+		}
+		changed |= events[IPV6_VERDICT].revents || events[IPV6_PAUSE].revents;
 		if (events[AGENT].revents) {
 			sidecar_takeover_agent_event(&sidecar->takeover, events[AGENT].revents);
 			changed = true;

@@ -149,6 +149,12 @@ const struct option_entry sidecar_entries[] = {
 	 .default_text = "open",
 	 .help = "The network namespace after SIGTERM. open: as without sidestep. closed: nothing "
 		 "gets out until sidestep runs again."},
+	{.name = "ipv6-fallback",
+	 .type = OPTION_BOOL,
+	 FIELD(ipv6_fallback),
+	 .default_text = "true",
+	 .help = "Let IPv6 connections fail at once while the gateway is known to refuse IPv6, so "
+		 "that applications take IPv4."},
 	{.section = "Limits",
 	 .name = "threads",
 	 .argument = "N",

@@ -41,6 +41,7 @@ struct sidecar_options {
 	unsigned int datapath; /* enum sidecar_mechanism */
 	unsigned int agent_wait_ms;
 	bool disable_ipv6;
+	bool ipv6_fallback;
 	bool guard_first;
 	unsigned int exit_closed; /* 0: open, 1: closed */
 	unsigned int threads;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "lib/socket_address.h"
+#include "sidecar/ipv6_pause.h"
 #include "sidecar/sidecar_datapath.h"
 #include "sidecar/sidecar_options.h"
 #include "sidecar/sidecar_takeover.h"
@@ -34,6 +35,7 @@ struct sidecar {
 	struct sidecar_datapath datapath;
 	struct sidecar_takeover takeover;
 	struct proxy *proxy;
+	struct ipv6_pause ipv6;
 	struct steering *steering;
 	struct docker_feed *feed;
 	struct preflight *preflight;

@@ -239,6 +239,21 @@ static void drain_proxy(struct sidecar *sidecar)
 		 (unsigned long long)counters.bytes_received);
 }
 
+/* The container's addresses behind a bridge are not ours to make unreachable. */
+static int start_ipv6(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+
+	if (sidecar->bridge_mode || options->disable_ipv6 || !options->ipv6_fallback)
+		return 0;
+	return ipv6_pause_open(&sidecar->ipv6, sidecar->proxy, sidecar->steering);
+}
+
+static void stop_ipv6(struct sidecar *sidecar)
+{
+	ipv6_pause_close(&sidecar->ipv6);
+}
+
 static int start_docker(struct sidecar *sidecar)
 {
 	if (!sidecar->options->docker_socket)
@@ -337,6 +352,7 @@ static const struct {
 	{"proxy", make_proxy, free_proxy},
 	{"interception", sidecar_interception_start, NULL},
 	{"proxy threads", start_proxy, drain_proxy},
+	{"IPv6", start_ipv6, stop_ipv6},
 	{"Docker", start_docker, stop_docker},
 	{"preflight", start_preflight, stop_preflight},
 	{"control API", start_control, stop_control},
@@ -367,6 +383,7 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.anchor_fd = -1,
 		.anchor_ifindex = LOOPBACK_IFINDEX,
 		.gateway_fd = -1,
+		.ipv6.timer_fd = -1,
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};
 }

@@ -169,14 +169,15 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 		routes_alive(input, plan);
 	/* Where steering is impossible, an error at once is better than a leak. */
 	route_put(plan, &any, PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric = 2;
-	if (family == AF_INET6 && input->ipv6_refused)
-		return;
 	/* In a namespace without addresses, connections can only come from loopback. */
 	if (!has_source && family == AF_INET)
 		has_source = address_parse("127.0.0.1", source) == 0;
 	if (!has_source)
 		return;
-	(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
+	/* An unreachable route does not match sockets that are bound to a device, nor precede those
+	 * of the main table that lead off the link. So these are steered even then. */
+	if (family == AF_INET || !input->ipv6_refused)
+		(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
 	routes_capture(input, plan, family, anchor, source);
 	routes_bound(input, plan, family, source);
 }

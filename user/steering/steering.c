@@ -94,6 +94,11 @@ int steering_set_docker(struct steering *steering, const struct prefix *prefixes
 	return 0;
 }
 
+void steering_set_ipv6_refused(struct steering *steering, bool refused)
+{
+	steering->config.ipv6_refused = refused;
+}
+
 int steering_set_bridges(struct steering *steering, const char *const *names, size_t count)
 {
 	char **copy = calloc(count + 1, sizeof(*copy));

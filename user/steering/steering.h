@@ -39,6 +39,9 @@ int steering_close(struct steering *steering, bool always);
  * Returns 0 or -ENOMEM. */
 int steering_set_docker(struct steering *steering, const struct prefix *prefixes, size_t count);
 
+/* Has IPv6 connections to the outside fail, or steers them, from the next sync on. Sidecar mode. */
+void steering_set_ipv6_refused(struct steering *steering, bool refused);
+
 /* Bridge mode: sets the interfaces to steer, likewise. */
 int steering_set_bridges(struct steering *steering, const char *const *names, size_t count);
 
