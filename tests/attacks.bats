@@ -824,6 +824,39 @@ unprivileged() {
 	all_gets_out
 }
 
+# The rights of a sidecar may change between two starts, and so its datapath.
+closed_by_another() { # FIRST NEXT
+	warm
+	bed_spawn world gateway "$SIDESTEP" gateway --listen "$BED_OUTSIDE:8080" --log --server
+	bed_until 5 bed_listening world 8080
+	bed_spawn app server "$PEER" serve 7000
+	bed_wait_line server ready
+	live_as "$1" --on-exit closed
+	bed_kill sidecar TERM
+	nothing_gets_out
+	# Only the proxy itself reaches this gateway.
+	live_as "$2" --gateway "$BED_OUTSIDE:8080"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	connect 2001:db8:9::9 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	bed_exec outside "$PEER" connect "$BED_APP" 7000 --send hello --half-close --read-all
+	bed_kill sidecar TERM
+	all_gets_out
+}
+
+@test "4: a namespace that own programs closed is taken over by nftables" {
+	closed_by_another bpf nft
+}
+
+@test "4: a namespace that nftables closed is taken over by own programs" {
+	closed_by_another nft bpf
+}
+
+@test "4: a namespace that nftables closed is taken over by the agent" {
+	agent_needs
+	closed_by_another nft agent
+}
+
 @test "4: bridge mode refuses --guard-first and --on-exit closed" {
 	local option
 	for option in --guard-first "--on-exit closed"; do

@@ -30,6 +30,7 @@ struct datapath_ops {
 	bool gateway_by_address;
 	void (*free)(struct datapath *datapath);
 	void (*leave)(struct datapath *datapath);
+	void (*succeed)(struct datapath *datapath);
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
 	int (*set_gateway)(struct datapath *datapath, const char *gateway);
 	int (*attach)(struct datapath *datapath);
@@ -67,13 +68,20 @@ static inline void datapath_free(struct datapath *datapath)
 
 /*
  * Frees, and leaves the namespace closed. Its programs or tables outlive the process and let
- * out replies to connections from outside alone. The next datapath of the same kind replaces it.
- * Not for bridge mode. NULL is allowed.
+ * out replies to connections from outside alone. The next datapath replaces them,
+ * or removes them by datapath_succeed(). Not for bridge mode. NULL is allowed.
  */
 static inline void datapath_leave(struct datapath *datapath)
 {
 	if (datapath)
 		datapath->ops->leave(datapath);
+}
+
+/* Removes what a predecessor of another kind left, which would judge as well. This datapath is in
+ * force by now. Not for bridge mode. */
+static inline void datapath_succeed(struct datapath *datapath)
+{
+	datapath->ops->succeed(datapath);
 }
 
 /*

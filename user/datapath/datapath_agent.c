@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "datapath/agent_wire.h"
+#include "datapath/datapath_nft.h"
 #include "datapath/rendezvous.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -351,11 +352,19 @@ static void agent_leave(struct datapath *base)
 	datapath_agent_forget(base);
 }
 
+/* A takeover removes the sidecar's own table. This one is a predecessor's. */
+static void agent_succeed(struct datapath *base)
+{
+	(void)base;
+	datapath_nft_clear();
+}
+
 static const struct datapath_ops ops = {
 	.name = "agent",
 	.gateway_by_address = true,
 	.free = agent_free,
 	.leave = agent_leave,
+	.succeed = agent_succeed,
 	.set_listener = agent_set_listener,
 	.set_gateway = agent_set_gateway,
 	.attach = agent_attach,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/datapath_nft.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -154,6 +155,12 @@ static void bpf_leave(struct datapath *base)
 	bpf_free(base);
 }
 
+static void bpf_succeed(struct datapath *base)
+{
+	(void)base;
+	datapath_nft_clear();
+}
+
 static int bpf_bypass_set(struct datapath *base, const struct prefix *prefix,
 			  const struct sidestep_bypass *value)
 {
@@ -232,6 +239,7 @@ static const struct datapath_ops ops = {
 	.name = "bpf",
 	.free = bpf_free,
 	.leave = bpf_leave,
+	.succeed = bpf_succeed,
 	.set_listener = bpf_set_listener,
 	.set_gateway = bpf_set_gateway,
 	.attach = bpf_attach,

@@ -17,6 +17,7 @@
 #include "datapath/datapath_nft_sets.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "programs/programs_attach.h"
 
 /* Ports of sockets that live long: 16 for each of at most 64 threads, and the listeners. */
 #define MAX_KEPT_PORTS 2048
@@ -135,15 +136,15 @@ static int install(struct datapath_nft *datapath)
 }
 
 /* Removes the tables, which need not be there. */
-static int uninstall(struct datapath_nft *datapath)
+static int uninstall(struct mnl_socket *socket, bool guarded, struct nft_failure *ret_failure)
 {
 	_cleanup_batch_ struct nft_batch batch;
 
 	nft_batch_open(&batch);
 	nft_table_remove(&(const struct nft_table) {&batch, NFT_JUDGE_FAMILY});
-	if (datapath->guarded)
+	if (guarded)
 		nft_table_remove(&(const struct nft_table) {&batch, NFT_GUARD_FAMILY});
-	return nft_batch_commit(datapath->socket, &batch, &datapath->failure);
+	return nft_batch_commit(socket, &batch, ret_failure);
 }
 
 static void release(struct datapath_nft *datapath)
@@ -159,7 +160,8 @@ static void nft_free(struct datapath *base)
 {
 	struct datapath_nft *datapath = self(base);
 
-	if (datapath->attached && uninstall(datapath) < 0)
+	if (datapath->attached &&
+	    uninstall(datapath->socket, datapath->guarded, &datapath->failure) < 0)
 		(void)nft_failure_log(&datapath->failure,
 				      "remove the nftables table inet sidestep");
 	release(datapath);
@@ -214,6 +216,20 @@ static void nft_leave(struct datapath *base)
 		(void)nft_attach(base);
 	}
 	release(datapath);
+}
+
+/* Filters that run programs outlive their process. */
+static void nft_succeed(struct datapath *base)
+{
+	const struct datapath_nft *datapath = self(base);
+	size_t i;
+
+	programs_silence();
+	programs_attach_remove_filter(PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX);
+	for (i = 0; i < datapath->device_count; i++) {
+		programs_attach_remove_filter(PROGRAM_DEV_EGRESS, datapath->devices[i]);
+		programs_attach_remove_filter(PROGRAM_DEV_INGRESS, datapath->devices[i]);
+	}
 }
 
 static int nft_attach_device(struct datapath *base, uint32_t ifindex)
@@ -403,6 +419,7 @@ static const struct datapath_ops nft_ops = {
 	.gateway_by_address = true,
 	.free = nft_free,
 	.leave = nft_leave,
+	.succeed = nft_succeed,
 	.set_listener = nft_set_listener,
 	.set_gateway = nft_set_gateway,
 	.attach = nft_attach,
@@ -448,6 +465,19 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 	}
 	*ret_datapath = &datapath->base;
 	return 0;
+}
+
+void datapath_nft_clear(void)
+{
+	struct mnl_socket *socket = NULL;
+	struct nft_failure failure;
+
+	if (nft_socket_open(&socket) < 0)
+		return;
+	/* A kernel that cannot guard devices refuses both at once. */
+	if (uninstall(socket, true, &failure) < 0 && uninstall(socket, false, &failure) < 0)
+		log_debug("no nftables table of a predecessor can be removed");
+	nft_socket_close(socket);
 }
 
 int datapath_nft_probe(void)

@@ -24,6 +24,9 @@ struct datapath_nft_config {
  * predecessor left. Returns 0 or negative errno, logged. */
 int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath);
 
+/* Removes the tables that a predecessor left in the network namespace, if there are any. */
+void datapath_nft_clear(void);
+
 /* Asks whether nf_tables is there and may be used by this process. Returns 0 or negative errno, not
  * logged. */
 int datapath_nft_probe(void);

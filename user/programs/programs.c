@@ -88,6 +88,12 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
 	return 0;
 }
 
+void programs_silence(void)
+{
+	if (!log_enabled(LOG_DEBUG))
+		(void)libbpf_set_print(print_nothing);
+}
+
 static int make_pin_directory(const char *path)
 {
 	_cleanup_free_ char *parent = strdup(path);
@@ -404,8 +410,7 @@ int programs_load(const struct programs_config *config, bool quiet, struct progr
 		programs->maps[i] = -1;
 	for (i = 0; i < PROGRAMS; i++)
 		programs->programs[i] = -1;
-	if (!log_enabled(LOG_DEBUG))
-		libbpf_set_print(print_nothing);
+	programs_silence();
 	raise_memlock();
 	error = load(programs, quiet);
 	if (error == 0)

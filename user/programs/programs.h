@@ -44,6 +44,9 @@ struct programs_config {
  */
 int programs_load(const struct programs_config *config, bool quiet, struct programs **ret_programs);
 
+/* Keeps libbpf from writing to stderr, unless debugging is logged. */
+void programs_silence(void);
+
 /* Unpins the maps unless @adopt was set, and frees @programs. Attachments stay. NULL is allowed. */
 void programs_free(struct programs *programs);
 

@@ -95,6 +95,8 @@ int sidecar_interception_start(struct sidecar *sidecar)
 		error = sidecar_takeover_await(&sidecar->takeover, error);
 	if (error == 0)
 		error = steering_sync(sidecar->steering);
+	if (error == 0 && !sidecar->bridge_mode && steering_inherited(sidecar->steering))
+		datapath_succeed(sidecar->datapath.current);
 	return error < 0 ? error : privileges_drop(!sidecar->bpf_dropped);
 }
 

@@ -308,6 +308,11 @@ bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_
 	       datapath_inbound_add(steering->datapath, key) == 0;
 }
 
+bool steering_inherited(const struct steering *steering)
+{
+	return steering->inherited;
+}
+
 void steering_clear(struct steering *steering)
 {
 	const struct plan nothing = {.lists = {{0}}};

@@ -82,6 +82,9 @@ void steering_repeat(struct steering *steering);
 /* Returns how many interfaces are steered or guarded now. */
 size_t steering_device_count(const struct steering *steering);
 
+/* Returns whether a predecessor left rules of ours. Valid after steering_close(). */
+bool steering_inherited(const struct steering *steering);
+
 /* Removes all of sidestep's routes and rules from the namespace, and restores its devices. */
 void steering_clear(struct steering *steering);
 
