@@ -69,6 +69,15 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/programs/*.c)): $(SKELETONS)
 
 $(VERSION_OBJECTS): VERSION
 
+# The names of the architecture's system calls, for a message.
+$(BUILD)/lib/system_calls.h: Makefile
+	@mkdir -p $(@D)
+	echo '#include <asm/unistd.h>' | $(CC) $(CPPFLAGS) -E -dM - | \
+		sed -n 's/^#define \(__NR_\(\w*\)\) .*/[\1] = "\2",/p' | \
+		grep -vE '"(syscalls|arch_specific_syscall)"' | sort > $@.tmp
+	mv $@.tmp $@
+$(BUILD)/user/lib/sandbox_trap.o: $(BUILD)/lib/system_calls.h
+
 # The flags are the Makefile's.
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -86,7 +95,7 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 # Writes the libraries to link with into a file for the compiler. A library stands behind those that need it.
 # An archive is taken if all of it links, because shared libraries make each start slower and take more memory
 # than the program itself (docs/PERFORMANCE.md).
-LIBRARIES := zstd z jansson cap crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
+LIBRARIES := zstd z jansson cap seccomp crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
 $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 	links() { echo 'int main(void) { return 0; }' | $(CC) -fPIE -pie -x c - -o $@.try "$$@" 2>/dev/null; }; \
 	behind=-lmnl; \

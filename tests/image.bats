@@ -110,8 +110,8 @@ starts_as_sidecar() {
 	is libnftables "$(find . -name 'libnftables*')" ""
 	for file in sidestep/LICENSE.md sidestep/LICENSES/GPL-3.0-or-later.txt libnftnl-dev/copyright \
 		libssl-dev/copyright libbpf-dev/copyright libelf-dev/copyright libmnl0/copyright \
-		libjansson-dev/copyright libcap-dev/copyright zlib1g-dev/copyright $llhttp/copyright \
-		libc6/copyright coreutils/copyright; do
+		libjansson-dev/copyright libcap-dev/copyright libseccomp-dev/copyright zlib1g-dev/copyright \
+		$llhttp/copyright libc6/copyright coreutils/copyright; do
 		[ -s "usr/share/doc/$file" ] || fail "no $file"
 	done
 }

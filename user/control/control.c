@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/control_client.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "lib/util.h"
 #include "stream/acceptor.h"
 
@@ -131,14 +131,8 @@ static int control_init(struct control *control)
 
 static int control_start(struct control *control)
 {
-	sigset_t all, before;
-	int error;
+	int error = process_start_thread(&control->thread, control_run, control);
 
-	/* Signals belong to the main thread. splice(2) must not raise SIGPIPE either. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_BLOCK, &all, &before);
-	error = -pthread_create(&control->thread, NULL, control_run, control);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error < 0)
 		return log_errno(error, "cannot start the control API's thread");
 	control->running = true;

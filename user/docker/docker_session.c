@@ -2,8 +2,8 @@
 #include "docker/docker_session.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "lib/util.h"
 
 /* The event stream starts with the events of the last seconds, see session_open(). */
@@ -285,16 +286,10 @@ static void *session_run(void *argument)
 
 static int start_thread(struct docker_session *session)
 {
-	sigset_t all, before;
-	int error;
+	int error = process_start_thread(&session->thread, session_run, session);
 
-	/* The main thread handles signals. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&session->thread, NULL, session_run, session);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error != 0)
-		return log_errno(-error, "docker: cannot start the watcher's thread");
+	if (error < 0)
+		return log_errno(error, "docker: cannot start the watcher's thread");
 	(void)pthread_setname_np(session->thread, session->watcher->thread_name);
 	return 0;
 }
@@ -307,6 +302,8 @@ int docker_session_start(struct docker_session *session, const struct docker_eng
 	session->engine = *engine;
 	session->watcher = watcher;
 	session->context = context;
+	/* jansson reads /dev/urandom now, and not when the sandbox has taken the files. */
+	json_object_seed(0);
 	session->backoff_ms = DOCKER_RETRY_FIRST_MS;
 	error = docker_api_new(&session->api);
 	if (error < 0)

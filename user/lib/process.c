@@ -2,7 +2,6 @@
 #include "lib/process.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,6 +25,19 @@ int process_open_signals(sigset_t *ret_before)
 		return -error;
 	}
 	return fd;
+}
+
+int process_start_thread(pthread_t *ret_thread, void *(*run)(void *context), void *context)
+{
+	sigset_t signals, before;
+	int error;
+
+	(void)sigfillset(&signals);
+	(void)sigdelset(&signals, SIGSYS);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, &before);
+	error = pthread_create(ret_thread, NULL, run, context);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -error;
 }
 
 void process_read_signal(int signal_fd)

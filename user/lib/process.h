@@ -5,6 +5,7 @@
 #ifndef SIDESTEP_PROCESS_H
 #define SIDESTEP_PROCESS_H
 
+#include <pthread.h>
 #include <signal.h>
 
 /*
@@ -13,6 +14,13 @@
  * Returns a nonblocking descriptor, which the caller owns, or a negative errno.
  */
 int process_open_signals(sigset_t *ret_before);
+
+/*
+ * Starts a thread that takes no signals, which are the main thread's. SIGPIPE must not come from
+ * splice(2) either. The one that it takes is SIGSYS, which is the thread's own (sandbox.h). Returns
+ * 0 or a negative errno.
+ */
+int process_start_thread(pthread_t *ret_thread, void *(*run)(void *context), void *context);
 
 /* Takes one pending signal off @signal_fd, if there is one. */
 void process_read_signal(int signal_fd);

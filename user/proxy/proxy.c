@@ -2,7 +2,6 @@
 #include "proxy/proxy.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "lib/log.h"
@@ -91,18 +90,13 @@ int proxy_open_resolvers(struct proxy *proxy)
 
 int proxy_start(struct proxy *proxy)
 {
-	sigset_t all, before;
 	unsigned int i;
 	int error = proxy_open_resolvers(proxy);
 
 	if (error < 0)
 		return error;
-	/* Signals are the main thread's; SIGPIPE must not come from splice(2) either. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_BLOCK, &all, &before);
 	for (i = 0; i < proxy->threads && error == 0; i++)
 		error = proxy_worker_start(&proxy->workers[i]);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error < 0) {
 		proxy_stop(proxy, 0);
 		return log_errno(error, "cannot start %u proxy threads", proxy->threads);

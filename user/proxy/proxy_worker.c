@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/process.h"
 #include "lib/util.h"
 #include "proxy/connection_machine.h"
 #include "proxy/dns_relay.h"
@@ -180,7 +180,7 @@ static void *worker_run(void *context)
 
 int proxy_worker_start(struct worker *worker)
 {
-	int error = -pthread_create(&worker->thread, NULL, worker_run, worker);
+	int error = process_start_thread(&worker->thread, worker_run, worker);
 
 	worker->running = error == 0;
 	return error;
