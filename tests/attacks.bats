@@ -2071,3 +2071,78 @@ watching_agent() {
 		bed_until 5 none "$watcher"
 	done
 }
+
+# fields NAME FIELD - prints the different values of this field in the status of all threads of the process.
+fields() {
+	sed -n "s/^$2:[[:space:]]*//p" "/proc/$(bed_pid "$1")/task"/*/status | sort -u
+}
+
+# sandboxed NAME - each thread of the process has the filter.
+sandboxed() {
+	echo "$1: Seccomp $(fields "$1" Seccomp), NoNewPrivs $(fields "$1" NoNewPrivs)" >&2
+	[ "$(fields "$1" Seccomp)" = 2 ] && [ "$(fields "$1" NoNewPrivs)" = 1 ]
+}
+
+# takes_device COMMAND... - the sidecar guards a new device in the application's namespace, and bypasses its subnet.
+# The command prints the bypassed subnets.
+takes_device() {
+	bypassed() { "$@" | grep -F 198.51.100.0/24; }
+	bed_exec app ip link add d0 type veth peer name d1
+	bed_exec app ip address add 198.51.100.1/24 dev d0
+	bed_exec app ip link set d0 up
+	bed_exec app ip link set d1 up
+	bed_until 5 bypassed "$@"
+}
+
+# ends_well NAME... - the processes end on SIGTERM, and the sandbox has refused them nothing.
+ends_well() {
+	local name
+	for name; do
+		bed_kill "$name" TERM
+		bed_wait_exit "$name" || return
+		! bed_log "$name" | grep -F sandbox || return
+	done
+}
+
+@test "11: all threads of a live sidecar and of the gateway have a seccomp filter (own programs)" {
+	# The control: a process that has not asked for it.
+	bed_spawn host control sleep 60
+	control_runs_sleep() { [ "$(cat "/proc/$(bed_pid control)/comm")" = sleep ]; }
+	bed_until 5 control_runs_sleep
+	[ "$(fields control Seccomp)" = 0 ]
+	gateway
+	sidecar --tls-intercept --ca-dir - --http-ingress-address 0.0.0.0:39001
+	sandboxed sidecar
+	sandboxed gateway
+	bed_exec app curl -fsS --max-time 5 http://192.0.2.7/
+	takes_device "$SIDESTEP" status --pin "$(SIDE_PIN)"
+	ends_well sidecar gateway
+	[ ! -e "$(SIDE_PIN)" ]
+}
+
+@test "11: all threads of a live sidecar have a seccomp filter (nftables)" {
+	gateway
+	nft_sidecar
+	sandboxed sidecar
+	bed_exec app curl -fsS --max-time 5 http://192.0.2.7/
+	takes_device bed_exec app nft list ruleset
+	ends_well sidecar
+}
+
+@test "11: all threads of a live sidecar have a seccomp filter (agent)" {
+	gateway
+	agent_sidecar
+	sandboxed sidecar
+	bed_exec app curl -fsS --max-time 5 http://192.0.2.7/
+	takes_device "$SIDESTEP" status --pin "$(SIDE_PIN)"
+	ends_well sidecar
+}
+
+@test "11: all threads of a live sidecar have a seccomp filter (bridge mode)" {
+	gateway
+	bridge_sidecar
+	sandboxed sidecar
+	bed_exec app curl -fsS --max-time 5 http://192.0.2.7/
+	ends_well sidecar
+	[ ! -e "$(SIDE_PIN)" ]
+}

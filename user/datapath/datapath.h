@@ -28,6 +28,7 @@ struct datapath_ops {
 	/* It cannot mark the proxy's connections to the gateway cheaply: the gateway's address
 	 * must be bypassed. */
 	bool gateway_by_address;
+	bool own_programs; /* this process changes its maps, and attaches its programs */
 	void (*free)(struct datapath *datapath);
 	void (*leave)(struct datapath *datapath);
 	void (*succeed)(struct datapath *datapath);

@@ -237,6 +237,7 @@ static void bpf_flow_close(struct datapath *base, const struct flow *flow)
 
 static const struct datapath_ops ops = {
 	.name = "bpf",
+	.own_programs = true,
 	.free = bpf_free,
 	.leave = bpf_leave,
 	.succeed = bpf_succeed,

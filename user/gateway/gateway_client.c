@@ -356,6 +356,8 @@ void gateway_client_setup(struct gateway_clients *clients)
 	loop_timer_class_init(clients->loop, &clients->head_class, HEAD_MS);
 	loop_timer_class_init(clients->loop, &clients->delay_class, clients->config->delay_ms);
 	dialer_init(&clients->dialer, clients->loop, DIAL_MS);
+	/* jansson reads /dev/urandom now, and not when the sandbox has taken the files. */
+	json_object_seed(0);
 }
 
 void gateway_client_reset_all(struct gateway_clients *clients)

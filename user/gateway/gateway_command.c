@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/options.h"
 #include "lib/process.h"
+#include "lib/sandbox.h"
 #include "lib/util.h"
 
 #define DEFAULT_LISTEN "0.0.0.0:8080"
@@ -143,6 +144,17 @@ static int parse_map(const char *text, struct gateway_map *map)
 	return -EINVAL;
 }
 
+/* From here on the gateway only serves. */
+static void listening(void *context, const struct gateway_listening *addresses)
+{
+	const struct gateway_config *config = context;
+	const struct sandbox sandbox = {.role = SANDBOX_GATEWAY, .socket = config->unix_path};
+
+	(void)addresses;
+	sandbox_files(&sandbox);
+	sandbox_calls(&sandbox);
+}
+
 static int run(const struct gateway_options *options)
 {
 	_cleanup_free_ struct endpoint *endpoints = NULL;
@@ -155,6 +167,8 @@ static int run(const struct gateway_options *options)
 		.garbage = options->garbage,
 		.log = options->log,
 		.map_count = options->maps.count,
+		.listening = listening,
+		.context = &config,
 	};
 	size_t i;
 

@@ -14,6 +14,7 @@
 #include "lib/memory.h"
 #include "lib/privileges.h"
 #include "lib/process.h"
+#include "lib/sandbox.h"
 #include "lib/util.h"
 #include "net/anchor.h"
 #include "net/instance_lock.h"
@@ -219,8 +220,24 @@ static void free_proxy(struct sidecar *sidecar)
 	proxy_free(sidecar->proxy);
 }
 
+/* The datapath's maps may be pinned. An agent that comes later changes its own. */
+static struct sandbox own_sandbox(const struct sidecar *sidecar)
+{
+	bool own_programs = sidecar->datapath.current->ops->own_programs;
+
+	return (struct sandbox) {
+		.role = SANDBOX_SIDECAR,
+		.own_programs = own_programs,
+		.folder = own_programs ? sidecar->options->pin : NULL,
+	};
+}
+
+/* No file is opened any more. The threads that start from here on inherit that. */
 static int start_proxy(struct sidecar *sidecar)
 {
+	const struct sandbox sandbox = own_sandbox(sidecar);
+
+	sandbox_files(&sandbox);
 	return proxy_start(sidecar->proxy);
 }
 
@@ -411,6 +428,7 @@ int sidecar_steps_start(struct sidecar *sidecar)
 {
 	uint64_t begin_ns = clock_ns();
 	int error = begin_steps(sidecar, begin_ns);
+	struct sandbox sandbox;
 
 	if (error < 0) {
 		sidecar_interception_failed(sidecar);
@@ -418,6 +436,8 @@ int sidecar_steps_start(struct sidecar *sidecar)
 	}
 	sidecar->live = true;
 	check_bridges(sidecar);
+	sandbox = own_sandbox(sidecar);
+	sandbox_calls(&sandbox);
 	memory_trim();
 	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
 		 (double)(clock_ns() - begin_ns) / 1e6,
