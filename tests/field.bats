@@ -586,3 +586,33 @@ tcp_like_udp() { # START
 @test "row 26: DNS over TCP gets the answers of UDP (nftables)" {
 	tcp_like_udp nft_sidecar
 }
+
+# row n14: lines in the host's kernel log
+
+@test "row n14: start and end write nothing to the host's kernel log" {
+	dmesg >/dev/null 2>&1 || skip "the kernel's log cannot be read (kernel.dmesg_restrict)"
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	complaints() { # PROCESS - lines about requests of netlink that are too long
+		dmesg | grep -c "leftover after parsing attributes in process .$1'" || true
+	}
+	# The kernel limits the rate of these lines, which others may cause as well.
+	told() {
+		python3 -c '
+import socket, struct
+open("/proc/self/comm", "w").write("n14-control")
+link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+link.send(struct.pack("=IHHII12x", 28, 18, 0x301, 1, 0))
+link.recv(65536)'
+		[ "$(complaints n14-control)" -gt "$before" ]
+	}
+	cp "$SIDESTEP" "$BED_DIR/n14-sidestep"
+	gateway
+	ours=$(complaints n14-sidestep)
+	before=$(complaints n14-control)
+	bed_until 10 told
+	SIDESTEP=$BED_DIR/n14-sidestep sidecar
+	bed_kill sidecar
+	before=$(complaints n14-control)
+	bed_until 10 told
+	[ "$(complaints n14-sidestep)" = "$ours" ]
+}

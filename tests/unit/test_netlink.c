@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tests of what the rtnetlink dumps report, in a network namespace of its own. */
+#include <errno.h>
 #include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "lib/util.h"
 #include "net/netlink_link.h"
 #include "net/netlink_private.h"
+#include "net/netlink_route.h"
 
 /* The oldest supported system's headers lack it (Linux 5.18). */
 #define ADDRESS_PROTOCOL    11
@@ -154,12 +156,101 @@ static void addresses_with_peers(void **state)
 	assert_subnet(&address, "fd01::9/128");
 }
 
+static int ignore_link(void *context, const struct netlink_link *link)
+{
+	(void)link;
+	(*(int *)context)++;
+	return 0;
+}
+
+static int ignore_route(void *context, const struct netlink_route *route)
+{
+	(void)route;
+	(*(int *)context)++;
+	return 0;
+}
+
+static int ignore_rule(void *context, const struct netlink_rule *rule)
+{
+	(void)rule;
+	(*(int *)context)++;
+	return 0;
+}
+
+static int ignore_address(void *context, const struct netlink_address *address)
+{
+	(void)address;
+	(*(int *)context)++;
+	return 0;
+}
+
+/* The kernel refuses a request with a header of another message, which it would otherwise take,
+ * with a line in its log. */
+static void requests_are_well_formed(void **state)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	struct netlink_visitor nobody = {.error = 0};
+	int count = 0;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(netlink_dump_links(netlink, ignore_link, &count), 0);
+	assert_int_equal(netlink_dump_addresses(netlink, ignore_address, &count), 0);
+	for (i = 0; i < ARRAY_SIZE(families); i++) {
+		assert_int_equal(netlink_dump_routes(netlink, families[i], ignore_route, &count),
+				 0);
+		assert_int_equal(netlink_dump_rules(netlink, families[i], ignore_rule, &count), 0);
+	}
+	assert_true(count > 4);
+	/* The request has the header of routes. */
+	assert_int_equal(netlink_dump(netlink, RTM_GETNEIGHTBL, AF_INET, NULL, &nobody), -EINVAL);
+}
+
+/* A change of the addresses in the middle of their dump. */
+static int change(void *context, const struct netlink_address *address)
+{
+	int *visits = context;
+	struct netlink *other;
+	uint8_t added[16];
+
+	(void)address;
+	if ((*visits)++ > 0)
+		return 0;
+	assert_int_equal(netlink_open(&other), 0);
+	assert_int_equal(address_parse("10.9.9.9", added), 0);
+	assert_int_equal(netlink_address_add(other, if_nametoindex("v0"), added, 32), 0);
+	netlink_close(other);
+	return 0;
+}
+
+static void interrupted_dump(void **state)
+{
+	uint8_t added[16];
+	int i, visits = 0;
+
+	(void)state;
+	/* The kernel answers in several parts. */
+	assert_int_equal(address_parse("10.1.0.0", added), 0);
+	for (i = 0; i < 1000; i++) {
+		added[14] = (uint8_t)(i >> 8);
+		added[15] = (uint8_t)i;
+		assert_int_equal(netlink_address_add(netlink, if_nametoindex("v0"), added, 32), 0);
+	}
+	assert_int_equal(netlink_dump_addresses(netlink, change, &visits), -EINTR);
+	assert_true(visits > 1000);
+	/* Nothing of it is left for the next one. */
+	for (i = 0; i < 3; i++)
+		assert_int_equal(netlink_dump_addresses(netlink, ignore_address, &visits), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_with_lifetimes),
 		cmocka_unit_test(address_of_an_advertisement),
 		cmocka_unit_test(addresses_with_peers),
+		cmocka_unit_test(requests_are_well_formed),
+		cmocka_unit_test(interrupted_dump),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

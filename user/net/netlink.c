@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/address.h"
@@ -24,12 +25,17 @@ struct netlink {
 int netlink_open(struct netlink **ret_netlink)
 {
 	_cleanup_netlink_ struct netlink *netlink = calloc(1, sizeof(*netlink));
+	static const int on = 1;
 
 	if (!netlink)
 		return -ENOMEM;
 	netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (!netlink->socket || mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0)
 		return -errno;
+	/* The kernel refuses a malformed request (Linux 4.20), where it would otherwise guess and
+	 * write to its log. */
+	(void)mnl_socket_setsockopt(netlink->socket, NETLINK_GET_STRICT_CHK, (void *)&on,
+				    sizeof(on));
 	netlink->sequence = (unsigned int)time(NULL);
 	*ret_netlink = TAKE_PTR(netlink);
 	return 0;
@@ -44,13 +50,35 @@ void netlink_close(struct netlink *netlink)
 	free(netlink);
 }
 
+/*
+ * Returns what libmnl does not tell of a dump: -EINTR if it was interrupted, or the error in its
+ * last message, or 0. The mark of an interruption is cleared. libmnl would stop there, and the rest
+ * of the dump would stand in the way of all further requests.
+ */
+static int dump_status(char *buffer, ssize_t size)
+{
+	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
+	int left = (int)size, error = 0;
+
+	for (; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
+		if (header->nlmsg_flags & NLM_F_DUMP_INTR)
+			error = -EINTR;
+		header->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+		if (header->nlmsg_type == NLMSG_DONE &&
+		    mnl_nlmsg_get_payload_len(header) >= sizeof(int) &&
+		    *(const int *)mnl_nlmsg_get_payload(header) < 0)
+			error = *(const int *)mnl_nlmsg_get_payload(header);
+	}
+	return error;
+}
+
 /* Sends @header and hands each reply to @callback, up to the acknowledgement or the dump's end. */
 static int netlink_talk(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t callback,
 			void *context)
 {
 	char buffer[RECEIVE_SIZE] __attribute__((aligned(8)));
 	unsigned int port = mnl_socket_get_portid(netlink->socket);
-	int status = MNL_CB_OK;
+	int status = MNL_CB_OK, error, first_error = 0;
 
 	header->nlmsg_seq = ++netlink->sequence;
 	if (mnl_socket_sendto(netlink->socket, header, header->nlmsg_len) < 0)
@@ -60,10 +88,13 @@ static int netlink_talk(struct netlink *netlink, struct nlmsghdr *header, mnl_cb
 
 		if (size < 0)
 			return -errno;
+		error = dump_status(buffer, size);
+		if (first_error == 0)
+			first_error = error;
 		status = mnl_cb_run(buffer, (size_t)size, header->nlmsg_seq, port, callback,
 				    context);
 	}
-	return status < 0 ? -errno : 0;
+	return status < 0 ? -errno : first_error;
 }
 
 int netlink_ask(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t callback, void *context)
@@ -77,6 +108,21 @@ int netlink_send(struct netlink *netlink, struct nlmsghdr *header)
 	return netlink_ask(netlink, header, NULL, NULL);
 }
 
+/* Returns the size of a dump request's family header, bytes. All of them begin with the family. */
+static size_t request_size(uint16_t type)
+{
+	switch (type) {
+	case RTM_GETLINK:
+		return sizeof(struct ifinfomsg);
+	case RTM_GETADDR:
+		return sizeof(struct ifaddrmsg);
+	case RTM_GETRULE:
+		return sizeof(struct fib_rule_hdr);
+	default:
+		return sizeof(struct rtmsg);
+	}
+}
+
 int netlink_dump(struct netlink *netlink, uint16_t type, int family, mnl_cb_t callback,
 		 struct netlink_visitor *visitor)
 {
@@ -87,7 +133,7 @@ int netlink_dump(struct netlink *netlink, uint16_t type, int family, mnl_cb_t ca
 
 	header->nlmsg_type = type;
 	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	generic = mnl_nlmsg_put_extra_header(header, sizeof(struct rtmsg));
+	generic = mnl_nlmsg_put_extra_header(header, request_size(type));
 	generic->rtgen_family = (unsigned char)family;
 	error = netlink_talk(netlink, header, callback, visitor);
 	return visitor->error < 0 ? visitor->error : error;
