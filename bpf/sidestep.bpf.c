@@ -372,7 +372,6 @@ int dev_egress(struct __sk_buff *skb)
 	case SIDESTEP_BRIDGE:
 		count_bridge(netns);
 		return TC_NEXT;
-	case SIDESTEP_LOCAL:
 	case SIDESTEP_LINK:
 		count(netns, verdict);
 		return TC_NEXT;
@@ -382,6 +381,9 @@ int dev_egress(struct __sk_buff *skb)
 		/* lo_egress has counted it. */
 		return TC_NEXT;
 	}
+	/* Among them is SIDESTEP_LOCAL: the kernel sends nothing for an own address here. A
+	 * neighbour that advertises a prefix chooses half of such an address, and a router beyond
+	 * the device may know another host by it. */
 	count(netns, SIDESTEP_GUARD_DROPS);
 	return TC_ACT_SHOT;
 }

@@ -1118,6 +1118,39 @@ read_only() {
 	[ "$(seen attack)" = 0 ]
 }
 
+# own_address_stays START - the neighbour chooses the first half of an address of the application's, which somebody
+# in the world has as well. The application's frame for it goes to the host.
+own_address_stays() {
+	local address
+	advertised() { address=$(bed_exec app ip -o -6 address show dev eth0 to 2001:db8::/64 | grep -oE '2001:db8:[0-9a-f:]+'); }
+	bed_exec app sh -c 'echo 1 >/proc/sys/net/ipv6/conf/eth0/accept_ra'
+	advertiser neighbour
+	bed_until 5 advertised
+	warm
+	watch control "$address"
+	raw "$address" 9
+	[ "$(seen control)" = 1 ]
+	gateway
+	"$1"
+	watch attack "$address"
+	raw "$address" 9
+	[ "$(seen attack)" = 0 ]
+	# The agent has another counter of this name, outside.
+	counter guard_drops | grep -qx 1
+}
+
+@test "6: a frame for an own address does not leave (own programs)" {
+	own_address_stays sidecar
+}
+
+@test "6: a frame for an own address does not leave (agent)" {
+	own_address_stays agent_sidecar
+}
+
+@test "6: a frame for an own address does not leave (nftables)" {
+	own_address_stays nft_sidecar
+}
+
 # 7. Frames that are not what they seem
 
 # raw HOST PORT ARGUMENT... - the application sends a frame by eth0, with CAP_NET_RAW alone. The status is 0 even if

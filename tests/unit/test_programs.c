@@ -40,7 +40,8 @@ static void test_guard_stops_the_rest(void **state)
 	assert_int_equal(run_guard("fd00::2", "2001:db8::1", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
 	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 53)), VERDICT_SHOT);
 	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_SHOT);
-	assert_int_equal(run_counter(SIDESTEP_GUARD_DROPS) - before, 5);
+	assert_int_equal(run_guard("fd00::2", "fd00::2", UDP(1, 5000)), VERDICT_SHOT);
+	assert_int_equal(run_counter(SIDESTEP_GUARD_DROPS) - before, 6);
 }
 
 static void test_fragments_and_rubbish(void **state)

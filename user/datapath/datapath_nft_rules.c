@@ -277,8 +277,8 @@ static void add_guard(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, IPV6, SEGMENTS_LEFT, COUNT(GUARD_DROPS), DROP);
 	RULE(chain, GOTO("leave"));
 	COMMENTED_RULE(leave, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
-	RULE(leave, IPV4, TO4("local4"), ACCEPT);
-	RULE(leave, IPV6, TO6("local6"), ACCEPT);
+	COMMENTED_RULE(leave, "its way is lo", IPV4, TO4("local4"), COUNT(GUARD_DROPS), DROP);
+	RULE(leave, IPV6, TO6("local6"), COUNT(GUARD_DROPS), DROP);
 	RULE(leave, IPV4, TO4("link4"), ACCEPT);
 	RULE(leave, IPV6, TO6("link6"), ACCEPT);
 	RULE(leave, IPV4, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
@@ -401,6 +401,8 @@ static void add_packet_socket(const struct nft_table *table)
 	RULE(chain, IPV4_FRAME, IPV4_LONG, COUNT(GUARD_DROPS), DROP);
 	for (i = 0; i < ARRAY_SIZE(extensions); i++)
 		RULE(chain, IPV6_FRAME, NEXT_HEADER(extensions[i]), COUNT(GUARD_DROPS), DROP);
+	COMMENTED_RULE(chain, "its way is lo", IPV4_FRAME, TO4("local4"), COUNT(GUARD_DROPS), DROP);
+	RULE(chain, IPV6_FRAME, TO6("local6"), COUNT(GUARD_DROPS), DROP);
 	RULE(chain, IPV4_FRAME, TO4("link4"), ACCEPT);
 	RULE(chain, IPV6_FRAME, TO6("link6"), ACCEPT);
 	RULE(chain, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
