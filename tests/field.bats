@@ -480,6 +480,83 @@ loop_is_refused() { # WHERE ADDRESS START [ARGUMENT...]
 	loop_is_refused neighbour "$BED_NEIGHBOUR" bridge_sidecar
 }
 
+gateway_is_exempt() { # START [ARGUMENT...]
+	bed_spawn world server "$PEER" serve 80 --mode http
+	bed_wait_line server ready
+	"$@" --gateway 127.0.0.1:8080
+	bed_wait_line sidecar "the gateway 127.0.0.1:8080 can be reached"
+	# The application's connection goes to the gateway, and the gateway's goes to the world.
+	run connect 192.0.2.1 80 --send $'GET / HTTP/1.0\r\n\r\n' --read-all
+	echo "$output"
+	[[ $output == *'first="HTTP/1.1 200'* ]]
+	run connect 2001:db8::1 80 --send $'GET / HTTP/1.0\r\n\r\n' --read-all
+	[[ $output == *'first="HTTP/1.1 200'* ]]
+	[ "$(arrived 192.0.2.1:80)" = 1 ]
+	[ "$(arrived '\[2001:db8::1\]:80')" = 1 ]
+	# A destination that refuses is a refusal for the application.
+	run connect 192.0.2.1 81 --send hello --read-all
+	echo "$output"
+	[[ $output == *result=reset* ]]
+	# The check's destination does not leave.
+	! grep -q 203.0.113 "$BED_DIR/server.log" || false
+}
+
+@test "row 17: --exempt-uid lets a gateway of this user out, and nobody else (own programs)" {
+	inner_gateway app 127.0.0.1 setpriv --reuid 4711 --clear-groups
+	gateway_is_exempt own_sidecar --exempt-uid 4711
+	# Another user's connection is asked of the gateway.
+	bed_exec app setpriv --reuid 4712 --clear-groups "$PEER" connect 192.0.2.1 80 \
+		--send $'GET / HTTP/1.0\r\n\r\n' --read-all
+	[ "$(arrived 192.0.2.1:80)" = 2 ]
+}
+
+@test "row 17: with --exempt-uid no agent takes over, because its outer guard would let nobody out" {
+	inner_gateway app 127.0.0.1 setpriv --reuid 4711 --clear-groups
+	without_rights() {
+		bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar "$@"
+		bed_wait_line sidecar "interception is live" 10
+		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	}
+	gateway_is_exempt without_rights --exempt-uid 4711
+	bed_log sidecar | grep "an nftables table steers, without the host's agent"
+	bed_kill sidecar
+	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-uid 4711 --datapath bpf
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *"do not go with the host's agent"* ]]
+}
+
+@test "row 17: --exempt-uid lets a gateway of this user out (nftables)" {
+	inner_gateway app 127.0.0.1 setpriv --reuid 4711 --clear-groups
+	gateway_is_exempt nft_sidecar --exempt-uid 4711
+}
+
+@test "row 17: --exempt-cgroup lets a gateway of this control group out" {
+	mkdir "$BED_DIR/cgroup"
+	mount -t cgroup2 none "$BED_DIR/cgroup"
+	group=$BED_DIR/cgroup/$BED_ID
+	mkdir "$group"
+	# shellcheck disable=SC2016 # for the inner shell
+	inner_gateway app 127.0.0.1 sh -c 'echo 0 >"$0/cgroup.procs" && exec "$@"' "$group"
+	gateway_is_exempt own_sidecar --exempt-cgroup "$group"
+	bed_kill gateway
+	rmdir "$group"
+}
+
+@test "row 17: an exemption that anybody could have is refused" {
+	run "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-uid 0
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"the application may be root as well"* ]]
+	run "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-cgroup /tmp
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output == *"give a folder of a cgroup v2 file system"* ]]
+	run "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --bridge br0 --exempt-uid 4711
+	[ "$status" -eq 2 ]
+}
+
 @test "row 17: a gateway elsewhere is asked for nothing but the application's destinations" {
 	gateway
 	own_sidecar

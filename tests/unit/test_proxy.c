@@ -330,6 +330,40 @@ static void test_echo(void **state)
 	proxy_bed_free(bed, 4);
 }
 
+/* Only the first connection is exempt. */
+static bool owns_first(void *context, const struct flow *flow)
+{
+	assert_int_equal(flow->destination.ss_family, AF_INET);
+	return (*(atomic_int *)context)++ == 0;
+}
+
+/* An exempt connection is carried straight to its destination. Here that is the listener, where it
+ * arrives as another one's. */
+static void test_exempt(void **state)
+{
+	struct proxy_config config = proxy_bed_defaults;
+	struct proxy_bed *bed;
+	atomic_int asked = 0;
+	int client, tunnel;
+
+	(void)state;
+	config.exemption = (struct proxy_exemption) {owns_first, &asked};
+	bed = proxy_bed_new(&config);
+	client = dial(bed);
+	tunnel = accept(bed->gateway, NULL, NULL);
+	expect_request(tunnel, false);
+	say(tunnel, "HTTP/1.1 200 OK\r\n\r\n");
+	exchange(client, tunnel);
+	assert_int_equal(asked, 2);
+	/* The echo of somebody exempt is no loop. It is reset all the same. */
+	asked = 0;
+	proxy_await_echo(bed->proxy, (struct sockaddr_in *)&bed->listener.address);
+	expect_reset(dial(bed));
+	assert_int_equal(asked, 1);
+	assert_false(asked_within(proxy_echo_fd(bed->proxy), 0));
+	proxy_bed_free(bed, 3);
+}
+
 static void test_client_gives_up(void **state)
 {
 	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
@@ -412,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_gateway_down_and_slow),
 		cmocka_unit_test(test_gateway_hangs_up),
 		cmocka_unit_test(test_echo),
+		cmocka_unit_test(test_exempt),
 		cmocka_unit_test(test_client_gives_up),
 		cmocka_unit_test(test_reset_passes),
 		cmocka_unit_test(test_urgent),

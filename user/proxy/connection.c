@@ -9,6 +9,21 @@
 
 #include "lib/util.h"
 
+/* Chooses the address that is dialed: the current gateway's, or the destination's. */
+static void choose_address(struct connection *connection)
+{
+	struct connection_handshake *handshake = connection->handshake;
+	const struct sockaddr_storage *destination = &connection->flow.destination;
+
+	handshake->gateway = *worker_gateway(connection->worker);
+	handshake->generation = connection->worker->generation;
+	if (!connection->direct)
+		return;
+	handshake->gateway.address = *destination;
+	handshake->gateway.size = destination->ss_family == AF_INET ? sizeof(struct sockaddr_in)
+								    : sizeof(struct sockaddr_in6);
+}
+
 int connection_dial(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
@@ -17,8 +32,7 @@ int connection_dial(struct connection *connection)
 	const struct sockaddr *gateway;
 	int fd;
 
-	handshake->gateway = *worker_gateway(worker);
-	handshake->generation = worker->generation;
+	choose_address(connection);
 	gateway = (const struct sockaddr *)&handshake->gateway.address;
 	fd = dial_socket(&worker->shared->config.announcer, gateway);
 	handshake->has_socket = fd >= 0;
@@ -165,7 +179,8 @@ static struct connection *connection_new(struct worker *worker, int fd,
 	connection->flow_timer.expired = flow_expired;
 	relay_init(&connection->relay, worker->pool);
 	connection->relay.progress = relay_progress;
-	if (dns_stream_judges(config, connection_port(connection))) {
+	connection->direct = connection_exempt(worker, &connection->flow);
+	if (!connection->direct && dns_stream_judges(config, connection_port(connection))) {
 		connection->dns = dns_stream_new(config, &connection->relay);
 		if (!connection->dns)
 			error = -ENOMEM;
@@ -178,6 +193,13 @@ static struct connection *connection_new(struct worker *worker, int fd,
 		return NULL;
 	}
 	return TAKE_PTR(connection);
+}
+
+bool connection_exempt(const struct worker *worker, const struct flow *flow)
+{
+	const struct proxy_exemption *exemption = &worker->shared->config.exemption;
+
+	return exemption->owns && exemption->owns(exemption->context, flow);
 }
 
 void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source)
@@ -239,7 +261,7 @@ void connection_end(struct connection *connection, enum connection_action action
 		relay_reset_on_close(client);
 	else if (client >= 0 && action == CONNECTION_CLOSE && atomic_load(&shared->draining))
 		linger_on_close(client);
-	if (action == CONNECTION_CLOSE && connection->relay.led[1])
+	if (action == CONNECTION_CLOSE && connection->relay.led[1] && !connection->direct)
 		time_waits_add(&worker->waits, connection->relay.side[1].fd,
 			       (const struct sockaddr *)&worker->gateway.address,
 			       shared->config.threads, loop_now(worker->loop));

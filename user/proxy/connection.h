@@ -40,6 +40,7 @@ struct connection {
 	struct dns_stream *dns;			/* NULL: it is no DNS */
 	struct relay relay;			/* side 0: application, 1: gateway */
 	struct flow flow;
+	bool direct;  /* side 1 leads straight to the destination */
 	bool unheard; /* nobody has spoken, and it is of interest who does first */
 	struct loop_timer flow_timer;
 	struct peer_watch watch;
@@ -65,6 +66,9 @@ uint16_t connection_port(const struct connection *connection);
 /* Returns who is expected to speak first, and remembers for later connections who did. */
 enum first_speaker connection_expects(const struct connection *connection);
 void connection_first_speaker(struct connection *connection, enum first_speaker who);
+
+/* Tells whether @flow is to be carried straight to its destination. */
+bool connection_exempt(const struct worker *worker, const struct flow *flow);
 
 /* Resets an accepted socket that there is no room for. It was not counted in shared->live. */
 void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source);

@@ -135,7 +135,10 @@ static void not_connected(struct connection *connection, int error)
 {
 	char text[128];
 
-	if (gateway_changed(connection) && connection->handshake->exchange.sent == 0)
+	/* The destination's refusal is passed on. */
+	if (connection->direct)
+		connection_handle(connection, CONNECTION_FAILED);
+	else if (gateway_changed(connection) && connection->handshake->exchange.sent == 0)
 		connection_handle(connection, CONNECTION_REDIAL);
 	else if (error == -ETIMEDOUT)
 		gateway_failed(connection, COMPLAINT_CONNECT_TIMEOUT, "cannot connect to",
@@ -233,7 +236,9 @@ static void request_send(struct connection *connection)
 {
 	struct connection_handshake *handshake = connection->handshake;
 
-	if (gateway_changed(connection))
+	if (connection->direct)
+		connection_handle(connection, CONNECTION_ACCEPTED);
+	else if (gateway_changed(connection))
 		connection_handle(connection, CONNECTION_REDIAL);
 	else
 		exchange_start(&handshake->exchange, connection->worker, &connection->relay.side[1],
@@ -249,7 +254,7 @@ static void relay_pass(struct connection *connection)
 	int error = 0;
 
 	counter_add(&worker->counters.relayed, 1);
-	if (connection->machine.connected &&
+	if (connection->machine.connected && !connection->direct &&
 	    intercept_asked(worker, &handshake->gateway, &handshake->exchange.answer))
 		error = intercept_new(worker, &connection->relay, &connection->flow, peek,
 				      intercept_done, &connection->intercept);
@@ -314,8 +319,9 @@ static void peer_vanished(struct peer_watch *watch, int side)
 	struct connection *connection = container_of(watch, struct connection, watch);
 	struct socket_address gateway = {.size = sizeof(gateway.address)};
 
-	if (side == 1 && getpeername(connection->relay.side[1].fd,
-				     (struct sockaddr *)&gateway.address, &gateway.size) == 0)
+	if (side == 1 && !connection->direct &&
+	    getpeername(connection->relay.side[1].fd, (struct sockaddr *)&gateway.address,
+			&gateway.size) == 0)
 		worker_complain(connection->worker, COMPLAINT_VANISHED, &gateway, &connection->flow,
 				"lost", "no sign of life within the limit",
 				"is its machine up, and the line to it?");
@@ -336,7 +342,7 @@ static void redial(struct loop_task *task)
 static void connection_start(struct worker *worker, int fd, const struct sockaddr_storage *source)
 {
 	const struct proxy_config *config = &worker->shared->config;
-	bool tls = config->sni_hint, http;
+	bool tls, http;
 	int error = 0;
 	struct connection *connection = connection_open(worker, fd, source, &error);
 	struct connection_handshake *handshake;
@@ -346,7 +352,9 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 		return;
 	handshake = connection->handshake;
 	port = connection_port(connection);
-	http = config->host_80_only ? port == 80 : first_speaker_is_http(port);
+	tls = config->sni_hint && !connection->direct;
+	http = !connection->direct &&
+	       (config->host_80_only ? port == 80 : first_speaker_is_http(port));
 	handshake->peek.done = peek_done;
 	handshake->dial.done = dial_done;
 	handshake->exchange.done = exchange_done;
@@ -366,6 +374,22 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 			   connection_expects(connection) == FIRST_SPEAKER_CLIENT);
 }
 
+/* Tells whether the connection is the awaited echo, or the gateway's connections come back. Those
+ * of somebody exempt do not. */
+static bool is_looping(struct worker *worker, int fd, const struct sockaddr_storage *source)
+{
+	struct echo *echo = &worker->shared->echo;
+	struct flow flow = {.source = *source};
+	socklen_t size = sizeof(flow.destination);
+
+	if (!echo_has_come(echo, fd))
+		return atomic_load_explicit(&echo->is_looping, memory_order_relaxed);
+	if (getsockname(fd, (struct sockaddr *)&flow.destination, &size) < 0 ||
+	    !connection_exempt(worker, &flow))
+		echo_report(echo);
+	return true;
+}
+
 void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
 {
 	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
@@ -373,7 +397,7 @@ void connection_accepted(struct acceptor *acceptor, int fd, const struct sockadd
 	unsigned int limit = shared->config.max_connections;
 	char suffix[COMPLAINT_SUFFIX_MAX];
 
-	if (atomic_load(&shared->draining) || echo_refuses(&shared->echo, fd)) {
+	if (atomic_load(&shared->draining) || is_looping(worker, fd, source)) {
 		connection_refuse(worker, fd, source);
 		return;
 	}

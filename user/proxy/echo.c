@@ -30,23 +30,18 @@ void echo_await(struct echo *echo, const struct sockaddr_in *destination)
 	atomic_store(&echo->awaited, packed(destination));
 }
 
-static bool has_come(struct echo *echo, int fd, unsigned long long awaited)
+bool echo_has_come(const struct echo *echo, int fd)
 {
+	unsigned long long awaited = atomic_load_explicit(&echo->awaited, memory_order_relaxed);
 	struct sockaddr_storage destination = {0};
 	socklen_t size = sizeof(destination);
 
-	if (getsockname(fd, (struct sockaddr *)&destination, &size) < 0 ||
-	    destination.ss_family != AF_INET ||
-	    packed((const struct sockaddr_in *)&destination) != awaited)
-		return false;
-	(void)eventfd_write(echo->fd, 1);
-	return true;
+	return awaited && getsockname(fd, (struct sockaddr *)&destination, &size) == 0 &&
+	       destination.ss_family == AF_INET &&
+	       packed((const struct sockaddr_in *)&destination) == awaited;
 }
 
-bool echo_refuses(struct echo *echo, int fd)
+void echo_report(const struct echo *echo)
 {
-	unsigned long long awaited = atomic_load_explicit(&echo->awaited, memory_order_relaxed);
-
-	return (awaited && has_come(echo, fd, awaited)) ||
-	       atomic_load_explicit(&echo->is_looping, memory_order_relaxed);
+	(void)eventfd_write(echo->fd, 1);
 }

@@ -18,7 +18,7 @@
 /* Shared by the threads of a proxy. */
 struct echo {
 	int fd;			/* an eventfd, written when the echo arrives */
-	atomic_ullong awaited;	/* the destination, see echo_await(); 0: none */
+	atomic_ullong awaited;	/* the destination; 0: none */
 	atomic_bool is_looping; /* all connections are refused */
 };
 
@@ -29,7 +29,10 @@ void echo_close(struct echo *echo);
 /* Awaits a connection to this destination, in place of the last one. Thread safe. */
 void echo_await(struct echo *echo, const struct sockaddr_in *destination);
 
-/* Tells whether an accepted connection is to be refused: it is the echo, or there is a loop. */
-bool echo_refuses(struct echo *echo, int fd);
+/* Tells whether an accepted connection is the echo. */
+bool echo_has_come(const struct echo *echo, int fd);
+
+/* Reports it. */
+void echo_report(const struct echo *echo);
 
 #endif

@@ -25,6 +25,13 @@ struct proxy_hooks {
 	void (*flow_close)(void *context, const struct flow *flow);
 };
 
+/* Tells which connections the proxy carries straight to their destination. */
+struct proxy_exemption {
+	/* Called from worker threads. NULL: none. */
+	bool (*owns)(void *context, const struct flow *flow);
+	void *context;
+};
+
 struct proxy_config {
 	unsigned int threads;	       /* event loops, 1..64 */
 	unsigned int max_connections;  /* of all threads together; above it: accept, reset, count */
@@ -49,6 +56,7 @@ struct proxy_config {
 	/* Learns of all sockets that send packets. The UDP listeners do, too: their answers leave
 	 * from the resolver's address and their own port, which the kernel side makes 53. */
 	struct dial_announcer announcer;
+	struct proxy_exemption exemption;
 	struct proxy_hooks hooks;
 };
 

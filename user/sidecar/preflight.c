@@ -183,8 +183,9 @@ static void report(const struct socket_address *gateway, int error, bool bridge_
 		log_warning("preflight: the gateway %s is itself intercepted, and its own "
 			    "connections come back to it: all connections are refused; start it %s",
 			    text,
-			    bridge_mode ? "on the host, or on a bridge that is not steered"
-					: "outside of this network namespace");
+			    bridge_mode
+				    ? "on the host, or on a bridge that is not steered"
+				    : "elsewhere, or let it out (--exempt-uid, --exempt-cgroup)");
 	else
 		log_warning("preflight: the gateway %s cannot be reached, connections to the "
 			    "outside will be reset: %s; %s",

@@ -43,6 +43,12 @@ static int check_bridge_mode(const struct sidecar_options *options)
 		log_error("--datapath nft does not go with --bridge: bridge mode needs BPF");
 		return -EINVAL;
 	}
+	if (sidecar_options_exempt(options)) {
+		log_error(
+			"--exempt-uid and --exempt-cgroup do not go with --bridge: the sockets of "
+			"containers are not seen from the host's network namespace");
+		return -EINVAL;
+	}
 	if (options->ingress_address.address.ss_family == AF_UNSPEC)
 		return 0;
 	log_error("--http-ingress-address does not go with --bridge: the control API is a "

@@ -121,10 +121,25 @@ static int open_agent(struct sidecar_datapath *datapath)
 	return error;
 }
 
+/* The agent's outer guard lets out no TCP socket of the proxy's, because an application with rights
+ * could use it (bpf/judge.h). So where somebody is exempt, the table steers for good. */
+static int open_without_agent(struct sidecar_datapath *datapath)
+{
+	if (datapath->options->datapath == SIDECAR_MECHANISM_BPF)
+		return log_errno(-EPERM, "--exempt-uid and --exempt-cgroup do not go with the "
+					 "host's agent: give the rights for own programs, or leave "
+					 "out --datapath bpf");
+	log_info("no rights for BPF programs: an nftables table steers, without the host's agent "
+		 "(--exempt-uid, --exempt-cgroup)");
+	return open_nft(datapath);
+}
+
 static int open_without_rights(struct sidecar_datapath *datapath)
 {
 	int error;
 
+	if (sidecar_options_exempt(datapath->options))
+		return open_without_agent(datapath);
 	datapath->rendezvous_fd = rendezvous_open();
 	if (datapath->rendezvous_fd < 0)
 		log_warning("the host's agent cannot be met: %s; is the limit of open files above "

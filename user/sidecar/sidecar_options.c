@@ -149,6 +149,19 @@ const struct option_entry sidecar_entries[] = {
 	 .default_text = "open",
 	 .help = "The network namespace after SIGTERM. open: as without sidestep. closed: nothing "
 		 "gets out until sidestep runs again."},
+	{.name = "exempt-uid",
+	 .argument = "UID",
+	 .type = OPTION_STRINGS,
+	 FIELD(exempt_uids),
+	 .help = "Carry connections of this user straight to their destination, for a gateway that "
+		 "runs in the application's network namespace. The application must not have the "
+		 "user, nor CAP_SETUID."},
+	{.name = "exempt-cgroup",
+	 .argument = "DIR",
+	 .type = OPTION_STRINGS,
+	 FIELD(exempt_cgroups),
+	 .help = "The same for the processes of this control group (cgroup v2), without the groups "
+		 "below it."},
 	{.name = "ipv6-fallback",
 	 .type = OPTION_BOOL,
 	 FIELD(ipv6_fallback),
@@ -376,6 +389,11 @@ int sidecar_options_gateway(const struct sidecar_options *options,
 bool sidecar_options_controlled(const struct sidecar_options *options)
 {
 	return options->ingress_address.address.ss_family != AF_UNSPEC;
+}
+
+bool sidecar_options_exempt(const struct sidecar_options *options)
+{
+	return options->exempt_uids.count + options->exempt_cgroups.count > 0;
 }
 
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options)

@@ -42,6 +42,8 @@ struct sidecar_options {
 	unsigned int agent_wait_ms;
 	bool disable_ipv6;
 	bool ipv6_fallback;
+	struct option_strings exempt_uids;
+	struct option_strings exempt_cgroups;
 	bool guard_first;
 	unsigned int exit_closed; /* 0: open, 1: closed */
 	unsigned int threads;
@@ -70,6 +72,9 @@ int sidecar_options_gateway(const struct sidecar_options *options,
 
 /* Tells whether there is a control API. */
 bool sidecar_options_controlled(const struct sidecar_options *options);
+
+/* Tells whether somebody's connections do not go to the gateway. */
+bool sidecar_options_exempt(const struct sidecar_options *options);
 
 /* Returns the protocol that the options name or imply. */
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "lib/socket_address.h"
+#include "sidecar/exemption.h"
 #include "sidecar/ipv6_pause.h"
 #include "sidecar/sidecar_datapath.h"
 #include "sidecar/sidecar_options.h"
@@ -36,6 +37,7 @@ struct sidecar {
 	struct sidecar_takeover takeover;
 	struct proxy *proxy;
 	struct ipv6_pause ipv6;
+	struct exemption exemption;
 	struct steering *steering;
 	struct docker_feed *feed;
 	struct preflight *preflight;

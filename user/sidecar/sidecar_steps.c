@@ -165,6 +165,16 @@ static unsigned int thread_count(const struct sidecar_options *options)
 	return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned int)cores;
 }
 
+static int open_exemption(struct sidecar *sidecar)
+{
+	return exemption_open(&sidecar->exemption, sidecar->options);
+}
+
+static void close_exemption(struct sidecar *sidecar)
+{
+	exemption_close(&sidecar->exemption);
+}
+
 static int make_listeners(struct sidecar *sidecar)
 {
 	const struct sidecar_options *options = sidecar->options;
@@ -186,6 +196,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
+		.exemption = {exemption_owns, &sidecar->exemption},
 		.hooks = {.context = &sidecar->datapath,
 			  .flow_update = sidecar_datapath_flow_update,
 			  .flow_close = sidecar_datapath_flow_close},
@@ -366,6 +377,7 @@ static const struct {
 	{"datapath", open_datapath, close_datapath},
 	{"guard of devices", sidecar_interception_guard_devices, sidecar_interception_end},
 	{"gateway", check_gateway, NULL},
+	{"exemption", open_exemption, close_exemption},
 	{"proxy", make_proxy, free_proxy},
 	{"interception", sidecar_interception_start, NULL},
 	{"proxy threads", start_proxy, drain_proxy},
