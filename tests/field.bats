@@ -115,15 +115,22 @@ late_hints() { # START
 	done
 }
 
-@test "row 1: with the control API a Host is looked for on port 80 alone, as workerd expects" {
+@test "row 1: with the control API the peek is as workerd expects, on port 80 alone for a Host" {
 	late_files
-	gateway
-	own_sidecar --http-ingress-address 127.0.0.1:39001
-	late 1 192.0.2.77 80 http
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode greet
+	bed_wait_line server ready
+	own_sidecar --sni-hint --http-ingress-address 127.0.0.1:39001
+	late 1 192.0.2.77 80 http 0
 	late 1 192.0.2.77 8080 http 0
 	[ "$(named 192.0.2.77:80 hostname)" = 1 ]
 	[ "$(arrived 192.0.2.77:8080)" = 1 ]
 	[ "$(named 192.0.2.77:8080 hostname)" = 0 ]
+	for port in 80 443 8080 22; do
+		took=$(silent $port)
+		echo "$port: $took ms"
+		[ "$took" -lt 500 ]
+	done
 }
 
 # put JSON - PUT /egress of the host, as workerd does; prints the status.

@@ -354,7 +354,7 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 	port = connection_port(connection);
 	tls = config->sni_hint && !connection->direct;
 	http = !connection->direct &&
-	       (config->host_80_only ? port == 80 : first_speaker_is_http(port));
+	       (config->workerd_peek ? port == 80 : first_speaker_is_http(port));
 	handshake->peek.done = peek_done;
 	handshake->dial.done = dial_done;
 	handshake->exchange.done = exchange_done;
@@ -371,7 +371,8 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 		dial_failed(connection, error);
 	if (connection->machine.state != CONNECTION_DONE)
 		peek_start(&handshake->peek, worker, &connection->relay.side[0], tls, http,
-			   connection_expects(connection) == FIRST_SPEAKER_CLIENT);
+			   !config->workerd_peek &&
+				   connection_expects(connection) == FIRST_SPEAKER_CLIENT);
 }
 
 /* Tells whether the connection is the awaited echo, or the gateway's connections come back. Those

@@ -33,16 +33,18 @@ struct proxy_exemption {
 };
 
 struct proxy_config {
-	unsigned int threads;	       /* event loops, 1..64 */
-	unsigned int max_connections;  /* of all threads together; above it: accept, reset, count */
-	unsigned int peek_ms;	       /* wait for the client's first bytes, contract: 50 */
-	unsigned int client_first_ms;  /* the same where clients speak first, see peek.h */
-	unsigned int connect_ms;       /* limit for connecting to the gateway */
-	unsigned int answer_ms;	       /* limit for the gateway's answer to CONNECT, 0: none */
-	unsigned int peer_ms;	       /* limit for a peer's sign of life, 0: none */
-	bool ipv6;		       /* also listen on IPv6 */
-	bool sni_hint;		       /* look for a ClientHello and send X-Tls-Sni */
-	bool host_80_only;	       /* look for an HTTP Host on no port but 80 (workerd) */
+	unsigned int threads;	      /* event loops, 1..64 */
+	unsigned int max_connections; /* of all threads together; above it: accept, reset, count */
+	unsigned int peek_ms;	      /* wait for the client's first bytes, contract: 50 */
+	unsigned int client_first_ms; /* the same where clients speak first, see peek.h */
+	unsigned int connect_ms;      /* limit for connecting to the gateway */
+	unsigned int answer_ms;	      /* limit for the gateway's answer to CONNECT, 0: none */
+	unsigned int peer_ms;	      /* limit for a peer's sign of life, 0: none */
+	bool ipv6;		      /* also listen on IPv6 */
+	bool sni_hint;		      /* look for a ClientHello and send X-Tls-Sni */
+	/* Peek as workerd's contract has it: for peek_ms of silence on every port, and for an HTTP
+	 * Host on port 80 alone. */
+	bool workerd_peek;
 	bool dns;		       /* relay UDP port 53 */
 	bool refuse_direct;	       /* reset connections to a listener's own address */
 	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */

@@ -202,8 +202,8 @@ const struct option_entry sidecar_entries[] = {
 	 .minimum = 1,
 	 .maximum = 60000,
 	 .default_text = "5000",
-	 .help = "The same wait on ports where clients speak first (443, 80, ...), and for the rest "
-		 "of a ClientHello that has begun."},
+	 .help = "The same wait on ports where clients speak first (443, 80, ...), unless there is "
+		 "a control API. Also the wait for the rest of a ClientHello that has begun."},
 	{.name = "connect-timeout",
 	 .argument = "MS",
 	 .type = OPTION_UNSIGNED,

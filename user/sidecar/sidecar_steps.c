@@ -188,7 +188,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.peer_ms = options->peer_ms,
 		.ipv6 = !options->disable_ipv6,
 		.sni_hint = options->sni_hint || options->tls_intercept,
-		.host_80_only = sidecar_options_controlled(options),
+		.workerd_peek = sidecar_options_controlled(options),
 		.dns = options->dns,
 		.refuse_direct = true,
 		.gateway = *sidecar->gateway,
