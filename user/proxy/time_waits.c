@@ -111,7 +111,7 @@ static bool describe(int fd, const struct sockaddr *peer, struct time_wait *ret_
 		struct sockaddr any;
 		struct sockaddr_in ipv4;
 		struct sockaddr_in6 ipv6;
-	} own, other;
+	} own = {.any.sa_family = AF_UNSPEC}, other;
 	bool ipv4 = peer->sa_family == AF_INET;
 	socklen_t size = sizeof(own);
 	struct inet_diag_sockid *id = &ret_wait->id;
