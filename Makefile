@@ -75,10 +75,9 @@ $(VERSION_OBJECTS): VERSION
 # The names of the architecture's system calls, for a message.
 $(BUILD)/lib/system_calls.h: Makefile
 	@mkdir -p $(@D)
-	echo '#include <asm/unistd.h>' | $(CC) $(CPPFLAGS) -E -dM - | \
-		sed -n 's/^#define \(__NR_\(\w*\)\) .*/[\1] = "\2",/p' | \
-		grep -vE '"(syscalls|arch_specific_syscall)"' | sort > $@.tmp
-	mv $@.tmp $@
+	echo '#include <asm/unistd.h>' | $(CC) $(CPPFLAGS) -E -dM - > $@.macros
+	sed -n 's/^#define \(__NR_\(\w*\)\) .*/[\1] = "\2",/p' $@.macros | \
+		grep -vE '"(syscalls|arch_specific_syscall)"' > $@
 $(BUILD)/user/lib/sandbox_trap.o: $(BUILD)/lib/system_calls.h
 
 # The flags are the Makefile's.

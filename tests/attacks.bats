@@ -2074,6 +2074,7 @@ watching_agent() {
 		[ "$((0x$(fact "$watcher" $name)))" = 0 ]
 	done
 	[ "$(fact "$watcher" NoNewPrivs)" = 1 ]
+	[ "$(cat "/proc/$watcher/task"/*/status | awk '$1 == "Seccomp:" { print $2 }' | sort -u)" = 2 ]
 	[ "$(find "/proc/$watcher/fd" -type l -printf '%l\n' | grep -vE '^(/dev/null|(socket|pipe):.*|.*eventfd.*)$')" = "" ]
 	[ -z "$(find "/proc/$watcher/root/" -mindepth 1)" ]
 	[ "$(nsenter "--net=/proc/$watcher/ns/net" ip -o link | wc -l)" = 1 ]

@@ -18,6 +18,7 @@
 #include "lib/confine.h"
 #include "lib/escape.h"
 #include "lib/log.h"
+#include "lib/sandbox.h"
 
 /* The command, the log level, and Docker's socket. */
 #define ARGUMENTS_BEFORE_MATCHES 3
@@ -126,6 +127,7 @@ int command_agent_watcher(int argc, char **argv)
 	pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 	struct docker_sidecars *sidecars = NULL;
 	struct docker_engine engine;
+	const struct sandbox sandbox = {.role = SANDBOX_DOCKER};
 
 	if (!started_by_agent(argc, argv)) {
 		log_error("agent-watcher is a part of `sidestep agent`, which starts it");
@@ -137,10 +139,13 @@ int command_agent_watcher(int argc, char **argv)
 		return STATUS_FAILED;
 	engine.ask = ask_agent;
 	engine.context = &turn;
+	sandbox_files(&sandbox);
 	if (docker_sidecars_new(&engine, (const char *const *)argv + ARGUMENTS_BEFORE_MATCHES,
 				(size_t)(argc - ARGUMENTS_BEFORE_MATCHES), &handler, NULL,
 				&sidecars) < 0)
 		return STATUS_FAILED;
+	/* No thread starts after this. */
+	sandbox_calls(&sandbox);
 	follow(&engine);
 	docker_sidecars_free(sidecars);
 	return STATUS_OK;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "lib/clock.h"
@@ -297,13 +298,15 @@ static int start_thread(struct docker_session *session)
 int docker_session_start(struct docker_session *session, const struct docker_engine *engine,
 			 const struct docker_session_watcher *watcher, void *context)
 {
+	size_t seed;
 	int error;
 
 	session->engine = *engine;
 	session->watcher = watcher;
 	session->context = context;
-	/* jansson reads /dev/urandom now, and not when the sandbox has taken the files. */
-	json_object_seed(0);
+	/* jansson would read /dev/urandom, which is out of reach here. */
+	if (getrandom(&seed, sizeof(seed), 0) == (ssize_t)sizeof(seed))
+		json_object_seed(seed);
 	session->backoff_ms = DOCKER_RETRY_FIRST_MS;
 	error = docker_api_new(&session->api);
 	if (error < 0)

@@ -26,11 +26,7 @@ static void release_filter(scmp_filter_ctx *filter)
 /* Calls that other architectures lack, or have in place of others, are skipped there. */
 static const int common_calls[] = {
 	/* sockets */
-	SCMP_SYS(bind),
 	SCMP_SYS(close),
-	SCMP_SYS(connect),
-	SCMP_SYS(getpeername),
-	SCMP_SYS(getsockname),
 	SCMP_SYS(getsockopt),
 	SCMP_SYS(poll),
 	SCMP_SYS(ppoll),
@@ -39,7 +35,6 @@ static const int common_calls[] = {
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(sendto),
-	SCMP_SYS(setsockopt),
 	SCMP_SYS(shutdown),
 	SCMP_SYS(write),
 	/* the log and stdio(3) */
@@ -74,13 +69,18 @@ static const int common_calls[] = {
 
 static const int relay_calls[] = {
 	SCMP_SYS(accept4),
+	SCMP_SYS(bind),
+	SCMP_SYS(connect),
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_pwait),
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(fcntl), /* the size of a pipe */
+	SCMP_SYS(getpeername),
+	SCMP_SYS(getsockname),
 	SCMP_SYS(pipe2),
 	SCMP_SYS(recvmmsg),
 	SCMP_SYS(sendmmsg),
+	SCMP_SYS(setsockopt),
 	SCMP_SYS(splice),
 	/* the removal of sockets and pinned maps */
 	SCMP_SYS(rmdir),
@@ -195,9 +195,14 @@ static int allow_gateway(scmp_filter_ctx filter)
 
 static int allow_docker(scmp_filter_ctx filter)
 {
-	static const unsigned int families[] = {AF_UNIX};
+	static const int calls[] = {SCMP_SYS(eventfd2)};
+	int error = allow(filter, calls, ARRAY_SIZE(calls));
 
-	return allow_values(filter, SCMP_SYS(socket), 0, families, ARRAY_SIZE(families));
+	/* malloc(3) looks for /proc/sys/vm/overcommit_memory, and does without. */
+	if (error == 0)
+		error = add_rules(filter, SCMP_ACT_ERRNO(EACCES), open_calls,
+				  ARRAY_SIZE(open_calls));
+	return error;
 }
 
 static int allow_role(scmp_filter_ctx filter, const struct sandbox *sandbox)
@@ -222,12 +227,12 @@ static int allow_role(scmp_filter_ctx filter, const struct sandbox *sandbox)
  * Linux 5.16 seccomp turns on the mitigation of speculative store bypass. It would slow the relay,
  * and is for processes that run code of others.
  */
-static int set_attributes(scmp_filter_ctx filter, bool all_threads)
+static int set_attributes(scmp_filter_ctx filter)
 {
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
 
 	if (error == 0)
-		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, all_threads);
+		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (error == 0)
 		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
 	/* A binary tree: before Linux 5.11 every call runs through the filter. */
@@ -239,7 +244,7 @@ static int set_attributes(scmp_filter_ctx filter, bool all_threads)
 void sandbox_calls(const struct sandbox *sandbox)
 {
 	_cleanup_filter_ scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
-	int error = filter ? set_attributes(filter, sandbox->role != SANDBOX_DOCKER) : -ENOMEM;
+	int error = filter ? set_attributes(filter) : -ENOMEM;
 
 	if (error == 0)
 		error = allow_role(filter, sandbox);
@@ -249,12 +254,4 @@ void sandbox_calls(const struct sandbox *sandbox)
 		error = seccomp_load(filter);
 	if (error < 0)
 		log_warning("sandbox: cannot restrict the system calls: %s", strerror(-error));
-}
-
-void sandbox_apply(enum sandbox_role role)
-{
-	const struct sandbox sandbox = {.role = role};
-
-	sandbox_files(&sandbox);
-	sandbox_calls(&sandbox);
 }

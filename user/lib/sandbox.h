@@ -17,7 +17,7 @@
 enum sandbox_role {
 	SANDBOX_SIDECAR, /* relays, and talks with the kernel by netlink */
 	SANDBOX_GATEWAY, /* relays */
-	SANDBOX_DOCKER,	 /* talks with an engine by a unix socket */
+	SANDBOX_DOCKER,	 /* talks by sockets that it is given */
 };
 
 struct sandbox {
@@ -35,13 +35,10 @@ struct sandbox {
 void sandbox_files(const struct sandbox *sandbox);
 
 /*
- * Takes the system calls from all threads, or with SANDBOX_DOCKER from the calling thread alone,
- * and sets no_new_privs. No thread may block SIGSYS (process_start_thread()), because the kernel
- * would end the process at a refused call. A failure is logged.
+ * Takes the system calls from all threads, and sets no_new_privs. No thread may block SIGSYS
+ * (process_start_thread()), because the kernel would end the process at a refused call. A failure
+ * is logged.
  */
 void sandbox_calls(const struct sandbox *sandbox);
-
-/* Takes both from a thread, or from a process with one thread. */
-void sandbox_apply(enum sandbox_role role);
 
 #endif
