@@ -29,6 +29,9 @@ struct decision_input {
 	__u8 inbound;		  /* its flow is in the map `inbound` */
 	__u8 opening;		  /* TCP SYN without ACK or ICMP echo request, never a reply */
 	__u8 udp_pass;		  /* --udp=pass */
+	/* A later fragment: the verdict on the first one of its datagram if that was let out, else
+	 * 0. */
+	__u32 first_verdict;
 };
 
 /* Do the addresses alone decide (rule 1 below)? All other fields of @in may be 0 then. */
@@ -44,10 +47,11 @@ sidestep_addresses_decide(const struct decision_input *in)
  *   1. A packet that stays within the namespace, the link or the bridge bypasses all other rules.
  *   2. The proxy's own connections pass. Its DNS answers do not: the application chose their
  *      destination, which may be any address (IPV6_FREEBIND).
- *   3. A query to a resolver is steered. It is never a reply, but the resolver's answer looks like
+ *   3. A later fragment has no ports. It leaves if the first one of its datagram did.
+ *   4. A query to a resolver is steered. It is never a reply, but the resolver's answer looks like
  *      the start of an inbound flow at the device.
- *   4. Replies of inbound connections pass, whatever their destination.
- *   5. Other TCP is steered. Other UDP passes or is dropped, as configured.
+ *   5. Replies of inbound connections pass, whatever their destination.
+ *   6. Other TCP is steered. Other UDP passes or is dropped, as configured.
  * Nothing passes by default: a packet that no rule matches is denied.
  */
 static inline __attribute__((always_inline)) enum sidestep_verdict
@@ -64,7 +68,8 @@ sidestep_decide(const struct decision_input *in)
 	if (in->owner == SIDESTEP_OWNER_ANSWERS)
 		return SIDESTEP_DENY_ANSWER;
 	if (in->later_fragment)
-		return SIDESTEP_DENY_FRAGMENT;
+		return in->first_verdict ? (enum sidestep_verdict)in->first_verdict
+					 : SIDESTEP_DENY_FRAGMENT;
 	if (in->protocol == IPPROTO_UDP && in->destination_port == SIDESTEP_DNS_PORT)
 		return SIDESTEP_STEER_DNS;
 	if (!in->opening && (in->owner == SIDESTEP_OWNER_INBOUND || in->inbound))

@@ -218,8 +218,8 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 		count(netns, SIDESTEP_INBOUND_FULL);
 }
 
-/* Returns 1 for an incoming packet that needs neither a record nor a check for spoofing. Returns 0
- * for one that must be parsed first. */
+/* Returns 1 for an incoming packet that needs no record, check for spoofing or smaller MSS. Returns
+ * 0 for one that must be parsed first. */
 static __always_inline int inbound_ignores(struct __sk_buff *skb, __u32 netns)
 {
 	const struct recalled *known;
@@ -240,7 +240,7 @@ static __always_inline int inbound_ignores(struct __sk_buff *skb, __u32 netns)
 	if (known->destination_bypass)
 		return 1;
 	return packet_plain_transport(skb, pair.ipv4, &plain) && plain.protocol == IPPROTO_TCP &&
-	       !plain.opening;
+	       !plain.syn;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "bypass.h"
 #include "checksum.h"
 #include "decide.h"
+#include "fragment.h"
 #include "inbound.h"
 #include "maps.h"
 #include "owner.h"
@@ -86,6 +87,8 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 	in.destination_port = packet->destination_port;
 	in.protocol = packet->protocol;
 	in.later_fragment = packet->later_fragment;
+	if (in.later_fragment)
+		in.first_verdict = fragment_known(netns, packet);
 	in.opening = packet->opening;
 	if (in.destination_bypass) {
 		if (!(in.destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
@@ -103,6 +106,9 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 	if (at_host(place) && in.opening && in.owner == SIDESTEP_OWNER_INBOUND)
 		owner_set_outer(skb, 0);
 	verdict = sidestep_decide(&in);
+	if (packet->first_fragment && place != AT_DEVICE &&
+	    (verdict == SIDESTEP_REPLY || verdict == SIDESTEP_OWN || verdict == SIDESTEP_PASS_UDP))
+		fragment_remember(netns, packet, verdict);
 	if (verdict == SIDESTEP_STEER_TCP && in.opening && place != AT_DEVICE &&
 	    inbound_forget(flow_outward(netns, packet)) < 0)
 		return SIDESTEP_ASSIGN_ERRORS;
@@ -134,7 +140,7 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	if (sidestep_addresses_decide(&in))
 		return sidestep_decide(&in);
 	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.protocol != IPPROTO_TCP ||
-	    plain.later_fragment)
+	    plain.fragment)
 		return ASK_FURTHER;
 	in.owner = owner_at(skb, place, plain.protocol, plain.destination_port);
 	if (in.owner == SIDESTEP_OWNER_NONE) {

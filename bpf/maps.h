@@ -178,6 +178,7 @@ static __noinline int count(__u32 netns, __u32 counter)
 		CASE(SIDESTEP_ASSIGN_ERRORS)
 		CASE(SIDESTEP_SPOOFED)
 		CASE(SIDESTEP_INBOUND_FULL)
+		CASE(SIDESTEP_TOO_BIG)
 #undef CASE
 	}
 	return 0;

@@ -45,6 +45,15 @@
 #define TCP_SYN		    0x02
 #define TCP_ACK		    0x10
 
+/* Key of the map `fragments`: a datagram. */
+struct fragment_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__u32 netns;
+	__u32 id; /* as it stands in the header */
+	__u32 protocol;
+};
+
 struct packet {
 	__u8 source[16]; /* IPv4 as ::ffff:a.b.c.d; network byte order */
 	__u8 destination[16];
@@ -54,12 +63,15 @@ struct packet {
 	__u8 protocol;
 	__u8 ipv4;
 	__u8 later_fragment;
-	__u8 opening;	/* TCP SYN without ACK or ICMP echo request, never a reply */
-	__u8 icmp_type; /* ICMP and ICMPv6 only */
+	__u8 first_fragment; /* of several */
+	__u8 syn;	     /* TCP SYN, also with ACK */
+	__u8 opening;	     /* TCP SYN without ACK or ICMP echo request, never a reply */
+	__u8 icmp_type;	     /* ICMP and ICMPv6 only */
 	/* Keys for the map `inbound` are built here. On the stack, the verifier before Linux 6.8
 	 * takes their fields for spilled registers. Without CAP_PERFMON it then rejects a write
 	 * next to one. */
 	struct sidestep_flow_key flow;
+	struct fragment_key fragment; /* for the same reason; .id is the packet's */
 };
 
 enum packet_slot {
@@ -132,6 +144,8 @@ static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packe
 	packet->ipv4 = 1;
 	packet->protocol = header.protocol;
 	packet->later_fragment = (header.frag_off & bpf_htons(0x1fff)) != 0;
+	packet->first_fragment = (header.frag_off & bpf_htons(0x3fff)) == bpf_htons(0x2000);
+	packet->fragment.id = header.id;
 	packet->transport = offset + header.ihl * 4;
 	return 0;
 }
@@ -200,6 +214,7 @@ static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct
 	__builtin_memcpy(packet->destination, &header.daddr, 16);
 	packet->ipv4 = 0;
 	packet->later_fragment = 0;
+	packet->first_fragment = 0;
 	packet->protocol = header.nexthdr;
 	packet->transport = offset + sizeof(header);
 	return 0;
@@ -240,7 +255,8 @@ static __always_inline __be32 pair_address4(const __u64 mapped[2])
  */
 struct plain_transport {
 	__u8 protocol;
-	__u8 later_fragment;
+	__u8 fragment;	   /* the first one or a later one */
+	__u8 syn;	   /* TCP only: SYN, also with ACK */
 	__u8 opening;	   /* TCP only: SYN without ACK */
 	__u16 source_port; /* TCP and UDP; host byte order */
 	__u16 destination_port;
@@ -316,7 +332,7 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 		if (transport + PLAIN_TRANSPORT_SIZE > end)
 			return 0;
 		plain->protocol = ipv4->protocol;
-		plain->later_fragment = (ipv4->frag_off & bpf_htons(0x1fff)) != 0;
+		plain->fragment = (ipv4->frag_off & bpf_htons(0x3fff)) != 0;
 		source_port = ((const __be16 *)transport)[0];
 		destination_port = ((const __be16 *)transport)[1];
 		flags = transport[TCP_FLAGS_OFFSET];
@@ -328,16 +344,16 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 		if (transport + PLAIN_TRANSPORT_SIZE > end)
 			return 0;
 		plain->protocol = ipv6->nexthdr;
-		plain->later_fragment = 0;
+		plain->fragment = 0;
 		source_port = ((const __be16 *)transport)[0];
 		destination_port = ((const __be16 *)transport)[1];
 		flags = transport[TCP_FLAGS_OFFSET];
 		barrier();
 	}
-	plain->opening = plain->protocol == IPPROTO_TCP && !plain->later_fragment &&
-			 (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
-	plain->source_port = plain->later_fragment ? 0 : bpf_ntohs(source_port);
-	plain->destination_port = plain->later_fragment ? 0 : bpf_ntohs(destination_port);
+	plain->syn = plain->protocol == IPPROTO_TCP && !plain->fragment && (flags & TCP_SYN);
+	plain->opening = plain->syn && !(flags & TCP_ACK);
+	plain->source_port = plain->fragment ? 0 : bpf_ntohs(source_port);
+	plain->destination_port = plain->fragment ? 0 : bpf_ntohs(destination_port);
 	return 1;
 }
 
@@ -355,7 +371,7 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 		 * The one that ends a loop would never be done. */
 #pragma clang loop unroll(full)
 	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
-		__u8 extension[4];
+		__u8 extension[8];
 
 		if (packet_load(skb, packet->transport, extension, sizeof(extension)) < 0)
 			return -1;
@@ -363,6 +379,8 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 			return -1;
 		if (packet->protocol == IPPROTO_FRAGMENT) {
 			packet->later_fragment = extension[2] || (extension[3] & 0xf8);
+			packet->first_fragment = !packet->later_fragment && (extension[3] & 1);
+			__builtin_memcpy(&packet->fragment.id, extension + 4, 4);
 			packet->transport += 8;
 		} else {
 			packet->transport += (extension[1] + 1) * 8;
@@ -397,6 +415,7 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 
 	packet->source_port = 0;
 	packet->destination_port = 0;
+	packet->syn = 0;
 	packet->opening = 0;
 	packet->icmp_type = 0;
 	if (packet->later_fragment)
@@ -405,7 +424,8 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 	case IPPROTO_TCP:
 		if (packet_load(skb, packet->transport + TCP_FLAGS_OFFSET, bytes, 1) < 0)
 			return -1;
-		packet->opening = (bytes[0] & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+		packet->syn = (bytes[0] & TCP_SYN) != 0;
+		packet->opening = packet->syn && !(bytes[0] & TCP_ACK);
 		/* fall through */
 	case IPPROTO_UDP:
 		if (packet_load(skb, packet->transport, ports, sizeof(ports)) < 0)

@@ -26,6 +26,7 @@
 #include "inbound.h"
 #include "judge.h"
 #include "maps.h"
+#include "mss.h"
 #include "netns.h"
 #include "owner.h"
 #include "packet.h"
@@ -46,32 +47,45 @@ const volatile __u32 config_veth_ifindex = 0;
 const volatile __u32 config_lookup_has_ifindex = 0;
 #endif
 
-/* Sends a packet out of lo, where policy routing brought it, along the route of the main table. */
-static __always_inline int send_out(__u32 netns, const struct packet *packet)
+/* Finds the route of the main table to @address, which is one of @packet's. */
+static __noinline struct sidestep_route *route_lookup(__u32 netns, const struct packet *packet,
+						      const __u8 address[16])
 {
-	struct bpf_redir_neigh neighbour = {};
-	struct sidestep_route *route;
-
 	if (packet->ipv4) {
 		struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32,
 					       .netns = netns};
 
-		__builtin_memcpy(key.address, packet->destination + 12, sizeof(key.address));
-		route = bpf_map_lookup_elem(&route4, &key);
-		if (!route)
-			return TC_ACT_SHOT;
+		__builtin_memcpy(key.address, address + 12, sizeof(key.address));
+		return bpf_map_lookup_elem(&route4, &key);
+	} else {
+		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
+					       .netns = netns};
+
+		__builtin_memcpy(key.address, address, sizeof(key.address));
+		return bpf_map_lookup_elem(&route6, &key);
+	}
+}
+
+/* Sends a packet out of lo, where policy routing brought it, along the route of the main table. */
+static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
+{
+	struct bpf_redir_neigh neighbour = {};
+	struct sidestep_route *route = route_lookup(netns, packet, packet->destination);
+
+	if (!route)
+		return TC_ACT_SHOT;
+	/* The device would drop it, and count it among its own. */
+	if (!skb->gso_size && skb->len > ETHERNET_SIZE + route->mtu) {
+		count(netns, SIDESTEP_TOO_BIG);
+		return TC_ACT_SHOT;
+	}
+	mss_clamp(skb, packet, route->mtu);
+	if (packet->ipv4) {
 		neighbour.nh_family = AF_INET;
 		__builtin_memcpy(&neighbour.ipv4_nh,
 				 route->has_gateway ? route->gateway : packet->destination + 12,
 				 sizeof(neighbour.ipv4_nh));
 	} else {
-		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
-					       .netns = netns};
-
-		__builtin_memcpy(key.address, packet->destination, sizeof(key.address));
-		route = bpf_map_lookup_elem(&route6, &key);
-		if (!route)
-			return TC_ACT_SHOT;
 		neighbour.nh_family = AF_INET6;
 		__builtin_memcpy(neighbour.ipv6_nh,
 				 route->has_gateway ? route->gateway : packet->destination,
@@ -282,7 +296,7 @@ int lo_egress(struct __sk_buff *skb)
 	case SIDESTEP_REPLY:
 	case SIDESTEP_OWN:
 	case SIDESTEP_PASS_UDP:
-		return send_out(netns, packet);
+		return send_out(skb, netns, packet);
 	}
 	return TC_ACT_SHOT;
 }
@@ -341,6 +355,7 @@ SEC("tc")
 int dev_ingress(struct __sk_buff *skb)
 {
 	const struct sidestep_bypass *source;
+	const struct sidestep_route *route;
 	__u32 netns = netns_of(skb);
 	struct packet *packet;
 
@@ -359,6 +374,12 @@ int dev_ingress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	inbound_record(skb, netns, packet, source, 1);
+	/* The answers go by way of lo, whose MTU the socket sees. */
+	if (packet->syn && !source) {
+		route = route_lookup(netns, packet, packet->source);
+		if (route)
+			mss_clamp(skb, packet, route->mtu);
+	}
 	return TC_NEXT;
 }
 
@@ -439,7 +460,8 @@ int veth_ingress(struct __sk_buff *skb)
 		count(netns, SIDESTEP_DENY_ANSWER);
 		return TC_ACT_SHOT;
 	}
-	if (packet->protocol == IPPROTO_UDP && answer_from_dns_port(skb, packet) < 0)
+	if (packet->protocol == IPPROTO_UDP && !packet->later_fragment &&
+	    answer_from_dns_port(skb, packet) < 0)
 		return TC_ACT_SHOT;
 	if (packet->ipv4) {
 		neighbour.nh_family = AF_INET;

@@ -66,6 +66,7 @@ enum sidestep_verdict {
 	SIDESTEP_ASSIGN_ERRORS,	   /* no listener to steer to; the connection is refused */
 	SIDESTEP_SPOOFED,	   /* came from outside with a source address of this namespace */
 	SIDESTEP_INBOUND_FULL,	   /* an inbound flow could not be recorded */
+	SIDESTEP_TOO_BIG,	   /* larger than the MTU of the route that it leaves by */
 	SIDESTEP_COUNTERS,
 };
 
@@ -90,6 +91,7 @@ struct sidestep_counters {
 	__u64 assign_errors;
 	__u64 spoofed;
 	__u64 inbound_full;
+	__u64 too_big;
 };
 
 /* The sources of an entry of `bypass4` or `bypass6`: bits, of which several may be set. */
@@ -133,6 +135,7 @@ struct sidestep_route {
 	__u8 gateway[16]; /* IPv4 in the first 4 bytes; all zero: on the link */
 	__u8 has_gateway;
 	__u8 padding[3];
+	__u32 mtu; /* bytes, IP header included: the route's, or its device's */
 };
 
 /* A flow seen from the namespace: local is the application's end, remote the other one. */
@@ -248,7 +251,7 @@ _Static_assert(sizeof(struct sidestep_prefix4) == 12, "LPM key without padding")
 _Static_assert(sizeof(struct sidestep_prefix6) == 24, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_flow_key) == 44, "hash key without padding");
 _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
-_Static_assert(sizeof(struct sidestep_route) == 24, "ABI");
+_Static_assert(sizeof(struct sidestep_route) == 28, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
 _Static_assert(sizeof(struct sidestep_outer) == 8, "ABI");

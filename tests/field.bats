@@ -140,6 +140,154 @@ put() {
 	cat "$BED_DIR/put" >&2
 }
 
+# rows 2 and 11: devices with a smaller MTU
+
+# narrow MTU - the application's link carries this much, as in a VPN or a cloud. The outside's carries 1500.
+narrow() {
+	bed_exec app ip link set eth0 mtu "$1"
+	bed_exec host ip link set app-eth0 mtu "$1"
+	bed_exec host ip link set br0 mtu "$1"
+}
+
+# serve_sizes - servers in the application's namespace: connections at 7000, datagrams at 7001.
+serve_sizes() {
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	bed_spawn app datagrams "$PEER" udp-serve 7001
+	bed_wait_line datagrams ready
+}
+
+# refused_by_devices - prints how many packets eth0 and the other end of its veth refused.
+refused_by_devices() {
+	{
+		bed_exec app ip -s link show eth0
+		bed_exec host ip -s link show app-eth0
+	} | awk '/[RT]X:.*dropped/ { getline; sum += $4 } END { print sum + 0 }'
+}
+
+# sizes_are_answered - clients outside get every size back, in both families.
+sizes_are_answered() {
+	local address size text
+	for address in "$BED_APP" "$BED_APP6"; do
+		for size in 1 1200 1260 1261 1340 1360 1361 1400 1440 1460 4000 9000 200000; do
+			bed_exec outside "$PEER" transfer "$address" 7000 --bytes $size --timeout 5 || return
+		done
+		for size in 1 1200 1372 1373 1472 1473 4000 9000; do
+			text=$(head -c $size /dev/zero | tr '\0' u)
+			run bed_exec outside "$PEER" udp "$address" 7001 --send "$text" --timeout 2
+			# The first of its size tells the client that its path is narrow.
+			[[ $output != *EMSGSIZE* ]] ||
+				run bed_exec outside "$PEER" udp "$address" 7001 --send "$text" --timeout 2
+			echo "$size: ${output:0:200}"
+			[[ $output == *"result=ok"*"bytes=$size "* ]] || return
+		done
+	done
+}
+
+# announced FAMILY - prints the largest segment that the application's server announces to a client outside.
+announced() {
+	bed_exec outside python3 -c '
+import socket, sys
+client = socket.create_connection((sys.argv[1], 7000), 5)
+print(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))' "$1"
+}
+
+answers_fit() { # START
+	local before
+	narrow 1400
+	serve_sizes
+	sizes_are_answered
+	gateway
+	"$1"
+	before=$(refused_by_devices)
+	sizes_are_answered
+	[ "$(refused_by_devices)" = "$before" ]
+	[ "$DATAPATH" = nft ] || [ "$(counter too_big)" = 0 ]
+	[ "$(counter deny_fragment)" = 0 ]
+}
+
+@test "rows 2 and 11: answers of every size fit a device of MTU 1400 (own programs)" {
+	answers_fit sidecar
+}
+
+@test "rows 2 and 11: answers of every size fit a device of MTU 1400 (agent)" {
+	answers_fit agent_sidecar
+}
+
+@test "rows 2 and 11: answers of every size fit a device of MTU 1400 (nftables)" {
+	answers_fit nft_sidecar
+}
+
+segments_fit() { # START
+	narrow 1400
+	serve_sizes
+	gateway
+	"$1"
+	# The client's own link carries 1500. Timestamps take 12 bytes of each segment (RFC 7323).
+	[ "$(announced "$BED_APP")" = 1348 ]
+	[ "$(announced "$BED_APP6")" = 1328 ]
+}
+
+@test "row 2: connections announce what the device carries (own programs)" {
+	segments_fit sidecar
+}
+
+@test "row 2: connections announce what the device carries (agent)" {
+	segments_fit agent_sidecar
+}
+
+# The line to the outside carries 1300 bytes, and the host tells by ICMP. The sender has to heed it.
+path_is_heeded() { # START
+	local address
+	serve_sizes
+	# The client's device takes more than that, and the client announces so.
+	bed_exec host ip link set uplink mtu 1300
+	gateway
+	"$1"
+	for address in "$BED_APP" "$BED_APP6"; do
+		bed_exec outside "$PEER" transfer "$address" 7000 --bytes 200000 --timeout 10
+	done
+}
+
+@test "row 2: the kernel's reports of a smaller path are heeded (own programs)" {
+	path_is_heeded sidecar
+}
+
+@test "row 2: the kernel's reports of a smaller path are heeded (agent)" {
+	path_is_heeded agent_sidecar
+}
+
+@test "row 2: the kernel's reports of a smaller path are heeded (nftables)" {
+	path_is_heeded nft_sidecar
+}
+
+@test "row 2: uploads to a gateway off the link fit the device" {
+	narrow 1400
+	bed_spawn outside gateway "$SIDESTEP" gateway --server --listen "$BED_OUTSIDE:8080" --log
+	bed_until 5 bed_listening outside 8080
+	bed_spawn app sidecar "$SIDESTEP" sidecar --gateway "$BED_OUTSIDE:8080" --pin "$(SIDE_PIN)"
+	bed_wait_line sidecar "interception is live" 10
+	bed_exec app "$PEER" transfer 192.0.2.77 80 --bytes 200000 --timeout 10
+	[ "$(counter too_big)" = 0 ]
+}
+
+@test "row 11: DNS answers above the bridge's MTU arrive (bridge mode)" {
+	big_answers() {
+		local server
+		for server in 1.1.1.1 "[2001:db8::1]:53"; do
+			run bed_exec app "$PEER" dns big.example A "@$server" --timeout 3
+			echo "$output"
+			[[ $output == *answers=200* ]] || return
+		done
+	}
+	resolver
+	big_answers
+	gateway
+	bridge_sidecar
+	big_answers
+	[ "$(counter steer_dns)" -ge 2 ]
+}
+
 # row 7: names that nobody made up
 
 # The resolver's word is the same with and without Sidestep.

@@ -63,7 +63,7 @@ arrived() {
 	grep -c "\"destination\":\"$1\"" "$BED_DIR/gateway.log" || true
 }
 
-# counter NAME - prints a counter of enum sidestep_verdict, named in small letters.
+# counter NAME - prints a counter of enum sidestep_verdict, named in small letters, without the outer guard's.
 counter() {
 	if [ "$DATAPATH" = nft ]; then
 		bed_exec app nft list ruleset | awk -v "name=${1^^}" '
@@ -71,7 +71,9 @@ counter() {
 			$1 == "packets" && inside { sum += $2 }
 			END { print sum + 0 }'
 	else
-		"$SIDESTEP" status --json --pin "$(SIDE_PIN)" | grep -oE "\"$1\": [0-9]+" | grep -oE '[0-9]+$'
+		"$SIDESTEP" status --json --pin "$(SIDE_PIN)" | tr '{,}' '\n' | awk -F': ' -v "name=\"$1\"" '
+			$1 ~ /"mode"/ { outer = $2 ~ /outer/ }
+			$1 ~ name && !outer { print $2 + 0 }'
 	fi
 }
 

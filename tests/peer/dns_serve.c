@@ -3,7 +3,7 @@
  * A resolver with made-up answers, over UDP and TCP. The first label decides: "nx..." gets
  * NXDOMAIN, "fail..." SERVFAIL, "silent..." no answer, and "empty..." NOERROR without records. Any
  * other name has the A record 192.0.2.7 and the AAAA record 2001:db8::7, TTL 17. "ech..." also has
- * an HTTPS record whose parameters offer Encrypted Client Hello.
+ * an HTTPS record whose parameters offer Encrypted Client Hello. "big..." has 200 A records.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +13,8 @@
 
 #include "peer.h"
 
-#define QUERY_MAX 512
+#define QUERY_MAX  512
+#define ANSWER_MAX 4096
 /* Connections at the same time. */
 #define STREAMS 16
 
@@ -65,6 +66,7 @@ static size_t record_add(uint8_t *message, size_t at, uint8_t type, const void *
 /* Turns the query into its answer in place; the size, 0 for none. */
 static size_t answer_build(uint8_t *message, size_t end, const char *name, unsigned int type)
 {
+	int copies = strncmp(name, "big", 3) == 0 ? 200 : 1;
 	bool address = strncmp(name, "nx", 2) != 0 && strncmp(name, "fail", 4) != 0 &&
 		       strncmp(name, "empty", 5) != 0;
 	uint8_t v6[16];
@@ -78,7 +80,7 @@ static size_t answer_build(uint8_t *message, size_t end, const char *name, unsig
 	else if (strncmp(name, "fail", 4) == 0)
 		message[3] |= 2;
 	memset(message + 6, 0, 6); /* whatever the query had behind its question is cut off */
-	if (address && (type == DNS_A || type == 255))
+	for (; copies > 0 && address && (type == DNS_A || type == 255); copies--)
 		end = record_add(message, end, DNS_A, "\xc0\x00\x02\x07", 4);
 	if (address && (type == DNS_AAAA || type == 255)) {
 		inet_pton(AF_INET6, "2001:db8::7", v6);
@@ -134,7 +136,7 @@ static bool stream_serve(struct stream *stream)
 			   sizeof(stream->bytes) - stream->have, 0);
 	struct sockaddr_storage from = {0};
 	socklen_t from_size = sizeof(from);
-	uint8_t message[2 + QUERY_MAX + 64];
+	uint8_t message[2 + ANSWER_MAX];
 	size_t size;
 
 	if (got <= 0)
@@ -197,7 +199,7 @@ int command_dns_serve(const struct options *options)
 	printf("ready port=%u\n", port);
 	while (!stop_requested && (left_us = deadline_us - now_us()) > 0) {
 		struct sockaddr_storage from = {0};
-		uint8_t message[QUERY_MAX + 64];
+		uint8_t message[ANSWER_MAX];
 		struct in6_addr to;
 		ssize_t got;
 		size_t end;

@@ -38,6 +38,16 @@ static void route_first_hop(struct netlink_route *route, int family, const struc
 	}
 }
 
+static uint32_t route_mtu(const struct nlattr *metrics)
+{
+	const struct nlattr *metric;
+
+	mnl_attr_for_each_nested (metric, metrics)
+		if (mnl_attr_get_type(metric) == RTAX_MTU)
+			return mnl_attr_get_u32(metric);
+	return 0;
+}
+
 static void route_attribute(struct netlink_route *route, const struct rtmsg *info,
 			    const struct nlattr *attribute)
 {
@@ -60,6 +70,9 @@ static void route_attribute(struct netlink_route *route, const struct rtmsg *inf
 		break;
 	case RTA_PREFSRC:
 		route->has_source = netlink_get_address(attribute, info->rtm_family, route->source);
+		break;
+	case RTA_METRICS:
+		route->mtu = route_mtu(attribute);
 		break;
 	case RTA_MULTIPATH:
 		route_first_hop(route, info->rtm_family, attribute);
@@ -134,6 +147,9 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 		case FRA_SUPPRESS_IFGROUP:
 			rule.suppress_group = mnl_attr_get_u32(attribute);
 			break;
+		case FRA_IP_PROTO:
+			rule.ip_protocol = mnl_attr_get_u8(attribute);
+			break;
 		case FRA_PROTOCOL:
 			rule.protocol = mnl_attr_get_u8(attribute);
 			break;
@@ -181,6 +197,12 @@ static int route_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 		netlink_put_address(header, RTA_GATEWAY, route->gateway);
 	if (route->has_source)
 		netlink_put_address(header, RTA_PREFSRC, route->source);
+	if (route->mtu) {
+		struct nlattr *metrics = mnl_attr_nest_start(header, RTA_METRICS);
+
+		mnl_attr_put_u32(header, RTAX_MTU, route->mtu);
+		mnl_attr_nest_end(header, metrics);
+	}
 	return netlink_send(netlink, header);
 }
 
@@ -221,6 +243,8 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 		mnl_attr_put_strz(header, FRA_OIFNAME, rule->output_name);
 	if (rule->mark)
 		mnl_attr_put_u32(header, FRA_FWMARK, rule->mark);
+	if (rule->ip_protocol)
+		mnl_attr_put_u8(header, FRA_IP_PROTO, rule->ip_protocol);
 	if (rule->suppress_default)
 		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, 0);
 	if (rule->suppress_group)

@@ -19,6 +19,7 @@ struct netlink_route {
 	uint8_t gateway[16];
 	bool has_source;
 	uint8_t source[16]; /* preferred source address */
+	uint32_t mtu;	    /* bytes (RTAX_MTU); 0: the device's */
 	uint8_t type;	    /* RTN_* */
 	uint8_t protocol;   /* RTPROT_* */
 };
@@ -34,6 +35,7 @@ struct netlink_rule {
 	bool suppress_default;	    /* suppress_prefixlength 0 */
 	uint32_t suppress_group;    /* ignores routes by devices of this group; 0: none */
 	uint32_t mark;		    /* the packet's, all bits; 0: any */
+	uint8_t ip_protocol;	    /* IPPROTO_* of the packet; 0: any. Linux 4.17 */
 	uint8_t protocol;	    /* FRA_PROTOCOL */
 };
 

@@ -18,6 +18,8 @@
 #define INNER_NAME "eth0"
 /* The most that veth takes: frames of bridges with any MTU must fit. */
 #define VETH_MTU 65535
+/* Of a DNS answer's fragments: each bridge takes as much (RFC 8200 section 5). */
+#define DATAGRAM_MTU 1280
 
 int bridge_netns_enter(const struct bridge_netns *bridge)
 {
@@ -62,7 +64,17 @@ static int install_routes(struct netlink *netlink, int family, uint32_t ifindex)
 	route.table = RT_TABLE_MAIN;
 	route.ifindex = ifindex;
 	route.type = RTN_UNICAST;
-	return netlink_route_replace(netlink, &route);
+	error = netlink_route_replace(netlink, &route);
+	if (error < 0)
+		return error;
+	route.table = PLAN_TABLE_DATAGRAMS;
+	route.mtu = DATAGRAM_MTU;
+	rule.priority = PLAN_RULE_DATAGRAMS;
+	rule.table = PLAN_TABLE_DATAGRAMS;
+	strncpy(rule.input_name, "lo", sizeof(rule.input_name) - 1); /* sent here */
+	rule.ip_protocol = IPPROTO_UDP;
+	error = netlink_route_replace(netlink, &route);
+	return error < 0 ? error : netlink_rule_add(netlink, &rule);
 }
 
 static int configure_inside(void)

@@ -118,3 +118,24 @@ bool plan_input_source(const struct plan_input *input, int family, uint8_t sourc
 	}
 	return plan_input_device_source(input, family, 0, source);
 }
+
+uint32_t plan_input_mtu(const struct plan_input *input, const struct netlink_route *route)
+{
+	const struct netlink_link *link = plan_input_link(input, route->ifindex);
+
+	return route->mtu ? route->mtu : link ? link->mtu : 0;
+}
+
+uint32_t plan_input_default_mtu(const struct plan_input *input, int family)
+{
+	size_t i;
+
+	for (i = 0; i < input->route_count; i++) {
+		const struct netlink_route *route = &input->routes[i];
+
+		if (plan_is_main(route) && prefix_is_default(&route->destination) &&
+		    address_is_ipv4(route->destination.address) == (family == AF_INET))
+			return plan_input_mtu(input, route);
+	}
+	return 0;
+}

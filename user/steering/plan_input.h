@@ -48,6 +48,13 @@ bool plan_input_device_source(const struct plan_input *input, int family, uint32
  * Returns false when there is none. */
 bool plan_input_source(const struct plan_input *input, int family, uint8_t source[16]);
 
+/* Returns the MTU of packets that take @route, in bytes: the route's or its device's. 0: unknown.
+ */
+uint32_t plan_input_mtu(const struct plan_input *input, const struct netlink_route *route);
+
+/* Likewise for the default route of a family. */
+uint32_t plan_input_default_mtu(const struct plan_input *input, int family);
+
 /* Whether it is a unicast route of the main table. */
 bool plan_is_main(const struct netlink_route *route);
 

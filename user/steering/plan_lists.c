@@ -73,6 +73,8 @@ static int compare_route(const void *a, const void *b)
 	if (order == 0)
 		order = compare_numbers(left->type, right->type);
 	if (order == 0)
+		order = compare_numbers(left->mtu, right->mtu);
+	if (order == 0)
 		order = compare_numbers(left->has_source, right->has_source);
 	return order ? order : memcmp(left->source, right->source, sizeof(left->source));
 }
@@ -98,6 +100,8 @@ static int compare_rule(const void *a, const void *b)
 		order = compare_numbers(left->suppress_group, right->suppress_group);
 	if (order == 0)
 		order = compare_numbers(left->mark, right->mark);
+	if (order == 0)
+		order = compare_numbers(left->ip_protocol, right->ip_protocol);
 	return order ? order : compare_numbers(left->table, right->table);
 }
 

@@ -116,6 +116,7 @@ int plan_maps_egress(const struct plan_input *input, struct plan *plan)
 		egress->prefix = route->destination;
 		egress->value.ifindex = route->ifindex;
 		egress->value.has_gateway = route->has_gateway;
+		egress->value.mtu = plan_input_mtu(input, route);
 		if (route->has_gateway)
 			memcpy(egress->value.gateway, route->gateway,
 			       sizeof(egress->value.gateway));

@@ -56,8 +56,8 @@ static bool has_anchor(const struct plan_input *input, int family)
 /* Bypassed prefixes leave our tables for the main one. */
 static void routes_throw(const struct plan_input *input, struct plan *plan, int family)
 {
-	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER, PLAN_TABLE_BOUND,
-					  PLAN_TABLE_ALIVE};
+	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER,
+					  PLAN_TABLE_DATAGRAMS, PLAN_TABLE_BOUND, PLAN_TABLE_ALIVE};
 	size_t table_count = has_anchor(input, family) ? ARRAY_SIZE(tables)
 						       : ARRAY_SIZE(tables) - 1;
 	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
@@ -89,7 +89,8 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
 		    is_bypassed(plan, &route->destination))
 			continue;
-		(void)route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source);
+		route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source)->mtu =
+			plan_input_mtu(input, route);
 		/* Once the anchor is gone, the main table must not take over. */
 		route_put(plan, &route->destination, PLAN_TABLE_CAPTURE, RTN_UNREACHABLE)->metric =
 			2;
@@ -142,14 +143,16 @@ static void routes_bound(const struct plan_input *input, struct plan *plan, int 
 
 	for (i = 0; i < input->link_count; i++) {
 		const struct netlink_link *link = &input->links[i];
+		struct netlink_route *route;
 		bool own;
 
 		if (!plan_input_outside(input, link) || !link->up)
 			continue;
 		own = plan_input_device_source(input, family, link->ifindex, device_source);
-		route_local(plan, &any, PLAN_TABLE_BOUND, link->ifindex,
-			    own ? device_source : source)
-			->metric = link->ifindex;
+		route = route_local(plan, &any, PLAN_TABLE_BOUND, link->ifindex,
+				    own ? device_source : source);
+		route->metric = link->ifindex;
+		route->mtu = link->mtu;
 	}
 }
 
@@ -169,6 +172,7 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 		routes_alive(input, plan);
 	/* Where steering is impossible, an error at once is better than a leak. */
 	route_put(plan, &any, PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric = 2;
+	route_put(plan, &any, PLAN_TABLE_DATAGRAMS, RTN_UNREACHABLE)->metric = 2;
 	/* In a namespace without addresses, connections can only come from loopback. */
 	if (!has_source && family == AF_INET)
 		has_source = address_parse("127.0.0.1", source) == 0;
@@ -176,18 +180,21 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 		return;
 	/* An unreachable route does not match sockets that are bound to a device, nor precede those
 	 * of the main table that lead off the link. So these are steered even then. */
-	if (family == AF_INET || !input->ipv6_refused)
+	if (family == AF_INET || !input->ipv6_refused) {
 		(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
+		route_local(plan, &any, PLAN_TABLE_DATAGRAMS, LOOPBACK_IFINDEX, source)->mtu =
+			plan_input_default_mtu(input, family);
+	}
 	routes_capture(input, plan, family, anchor, source);
 	routes_bound(input, plan, family, source);
 }
 
 int plan_routes_make(const struct plan_input *input, struct plan *plan)
 {
-	/* Four throws for a bypassed prefix, two captures for a route, a reply for an address. Of
-	 * each family: one bound route for a link, and four for everything. */
-	size_t room = 4 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
-		      2 * (input->link_count + 4) + input->address_count;
+	/* Five throws for a bypassed prefix, two captures for a route, a reply for an address. Of
+	 * each family: one bound route for a link, and seven for everything. */
+	size_t room = 5 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
+		      2 * (input->link_count + 7) + input->address_count;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
@@ -247,14 +254,16 @@ static void rules_of_family(const struct plan_input *input, struct plan *plan, i
 	if (has_anchor(input, family))
 		rule_put(plan, family, PLAN_RULE_ALIVE, PLAN_TABLE_ALIVE)->suppress_group =
 			NETLINK_GROUP_ANCHOR;
-	(void)rule_put(plan, family, PLAN_RULE_STEER, PLAN_TABLE_STEER);
+	/* TCP keeps lo's MTU, and with it large segments. Its MSS is clamped where it leaves. */
+	rule_put(plan, family, PLAN_RULE_STEER, PLAN_TABLE_STEER)->ip_protocol = IPPROTO_TCP;
+	(void)rule_put(plan, family, PLAN_RULE_DATAGRAMS, PLAN_TABLE_DATAGRAMS);
 }
 
 int plan_routes_rules(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
 
-	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 6)) < 0)
+	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 7)) < 0)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(families); i++)
 		rules_of_family(input, plan, families[i]);

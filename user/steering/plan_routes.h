@@ -18,6 +18,9 @@ enum plan_table {
 	PLAN_TABLE_ALIVE,
 	/* All is unreachable: for packets that may leave where the main table has no route. */
 	PLAN_TABLE_NO_WAY,
+	/* Does the same as PLAN_TABLE_STEER for other protocols than TCP, with the MTU of the
+	 * default route's device. So the kernel makes fragments that can leave. */
+	PLAN_TABLE_DATAGRAMS,
 };
 
 /* Priorities of our rules. They come right after the local table's rule (0). */
@@ -29,6 +32,7 @@ enum plan_rule_priority {
 	PLAN_RULE_BOUND,
 	PLAN_RULE_ALIVE,
 	PLAN_RULE_STEER,
+	PLAN_RULE_DATAGRAMS,
 };
 
 /* Fills PLAN_ROUTE for both families. PLAN_BYPASS must be filled. Returns 0 or -ENOMEM. */

@@ -110,13 +110,22 @@ int run_program_fd(const char *name)
 	return bpf_program__fd(bpf_object__find_program_by_name(object, name));
 }
 
-int run_program(const char *program, const struct frame *frame)
+int run_program_out(const char *program, const struct frame *frame, struct frame *ret_frame)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes,
-		    .data_size_in = (uint32_t)frame->size);
+		    .data_size_in = (uint32_t)frame->size, .data_out = ret_frame->bytes,
+		    .data_size_out = sizeof(ret_frame->bytes));
 
 	assert_int_equal(bpf_prog_test_run_opts(run_program_fd(program), &options), 0);
+	ret_frame->size = options.data_size_out;
 	return (int)options.retval;
+}
+
+int run_program(const char *program, const struct frame *frame)
+{
+	struct frame out;
+
+	return run_program_out(program, frame, &out);
 }
 
 uint64_t run_counter(enum sidestep_verdict which)
@@ -163,6 +172,29 @@ void run_bypass(const char *text, uint32_t sources)
 	}
 	assert_int_equal(error, 0);
 	run_bypass_changed();
+}
+
+void run_route(const char *text, uint32_t mtu)
+{
+	struct sidestep_route value = {.ifindex = LOOPBACK_IFINDEX, .mtu = mtu};
+	struct prefix prefix;
+
+	assert_int_equal(prefix_parse(text, &prefix), 0);
+	if (address_is_ipv4(prefix.address)) {
+		struct sidestep_prefix4 key = {
+			.prefix_length = SIDESTEP_NETNS_BITS + prefix.length - 96u, .netns = netns};
+
+		memcpy(key.address, prefix.address + 12, 4);
+		assert_int_equal(bpf_map_update_elem(run_map_fd("route4"), &key, &value, BPF_ANY),
+				 0);
+	} else {
+		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + prefix.length,
+					       .netns = netns};
+
+		memcpy(key.address, prefix.address, 16);
+		assert_int_equal(bpf_map_update_elem(run_map_fd("route6"), &key, &value, BPF_ANY),
+				 0);
+	}
 }
 
 int run_guard(const char *source, const char *destination, struct segment segment)

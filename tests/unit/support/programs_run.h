@@ -76,12 +76,18 @@ int run_program_fd(const char *name);
 /* Runs a program on a frame. Returns its verdict. */
 int run_program(const char *program, const struct frame *frame);
 
+/* Does likewise, and stores the frame as the program leaves it. */
+int run_program_out(const char *program, const struct frame *frame, struct frame *ret_frame);
+
 /* Runs dev_egress or dev_ingress on the frame. Returns the verdict. */
 int run_guard(const char *source, const char *destination, struct segment segment);
 int run_arrive(const char *source, const char *destination, struct segment segment);
 
 /* Reads a counter. */
 uint64_t run_counter(enum sidestep_verdict which);
+
+/* Sets an IPv4 or IPv6 route on the link. @mtu: bytes. */
+void run_route(const char *text, uint32_t mtu);
 
 /* Sets a bypass, or deletes it if @sources is 0. */
 void run_bypass(const char *text, uint32_t sources);
