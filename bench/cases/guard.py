@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The outer guard: bypassed and replied traffic of a container that the agent serves, with the guard
-at the host's end of its veth and without."""
+and without. It stands at the host's end of the container's veth."""
 
 import json
 import os
