@@ -80,7 +80,7 @@ teardown() {
 	connect 203.0.113.1 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 2 ]
-	[ "$(grep -cE "error|warning" "$BED_DIR/sidecar.log")" = 0 ]
+	! grep -E "error|warning" "$BED_DIR/sidecar.log" || false
 }
 
 @test "without a TUN device connections are refused at once after SIGKILL" {
