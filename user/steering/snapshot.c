@@ -10,8 +10,9 @@
 
 #define LINKS_MAX     4096
 #define ADDRESSES_MAX 8192
-#define ROUTES_MAX    8192
-#define RULES_MAX     8192
+/* Each bypassed subnet has routes of the kernel's in two tables, and one of ours in up to five. */
+#define ROUTES_MAX (8 * SIDESTEP_MAX_BYPASS)
+#define RULES_MAX  8192
 
 /* An interrupted dump is repeated at most so often. */
 #define DUMP_TRIES 8
