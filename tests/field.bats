@@ -582,6 +582,60 @@ falls_back() { # START
 	refused6 6
 }
 
+# row n4: the machine's own network namespace
+
+# without_rights WHERE ARGUMENT... - starts a sidecar that could change nothing, in the application's namespace
+# or (machine) where the tests run. It prints the log.
+without_rights() {
+	local where=$1 enter=()
+	shift
+	[ "$where" = machine ] || enter=(bed_exec "$where")
+	run "${enter[@]}" setpriv --bounding-set=-all --inh-caps=-all --no-new-privs \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+	echo "$output"
+}
+
+@test "row n4: the machine's own namespace is refused without --host, and a container's is not" {
+	[ -e /proc/sys/net/core/netdev_max_backlog ] || skip "the tests run in a container's network namespace"
+	without_rights machine
+	[ "$status" = 2 ]
+	[[ $output == *"error: this is the machine's own network namespace"*"--bridge NAME"*"--host"* ]]
+	without_rights machine --guard-first
+	[ "$status" = 2 ]
+	# These get as far as the rights that they lack.
+	without_rights machine --host
+	[ "$status" = 1 ]
+	[[ $output == *"--cap-add NET_ADMIN"* ]]
+	without_rights machine --bridge nosuch
+	[ "$status" = 1 ]
+	without_rights app
+	[ "$status" = 1 ]
+	[[ $output == *"--cap-add NET_ADMIN"* ]]
+	# Here it shares the machine's processes.
+	gateway
+	own_sidecar
+}
+
+@test "row n4: a container's namespace is none of the machine's in any process or user namespace" {
+	gateway
+	bed_spawn app sidecar unshare --pid --fork --kill-child --mount-proc \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+# row n8: NET_ADMIN forgotten
+
+@test "row n8: without NET_ADMIN one line of the log names the option of docker run" {
+	local with
+	for with in "" --guard-first "--datapath nft" "--datapath bpf"; do
+		# shellcheck disable=SC2086 # two words
+		without_rights app $with
+		[ "$status" = 1 ]
+		[ "${#lines[@]}" = 1 ]
+		[[ $output == *"CAP_NET_ADMIN"*"docker run --cap-add NET_ADMIN"* ]]
+	done
+}
+
 # row 17: loops
 
 # inner_gateway WHERE ADDRESS [ARGUMENT...] - starts a gateway among those who are intercepted. It dials.

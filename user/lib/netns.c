@@ -6,12 +6,23 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #include "lib/util.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71 /* include/uapi/asm-generic/socket.h, Linux 5.14 */
 #endif
+
+/* NET_NS_INIT_INO of include/uapi/linux/nsfs.h (Linux 6.18). Numbers that the kernel allots begin
+ * higher, at 0xF0000000. */
+#define INITIAL_INODE 0xEFFFFFF9u
+
+/* Before, that number was an ordinary one. But the setting exists in the initial namespace alone
+ * (net/core/sysctl_net_core.c), whatever the PID namespace. */
+#define INITIAL_SETTING "/proc/sys/net/core/netdev_max_backlog"
 
 static int open_path(const char *path)
 {
@@ -59,4 +70,24 @@ int netns_cookie_own(uint64_t *ret_cookie)
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	return fd < 0 ? -errno : netns_cookie_of(fd, ret_cookie);
+}
+
+static bool has_fixed_inode(void)
+{
+	struct utsname name;
+	unsigned int major, minor;
+
+	/* NOLINTNEXTLINE(cert-err34-c) The kernel prints numbers that fit. */
+	return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 18));
+}
+
+bool netns_is_initial(void)
+{
+	struct stat status;
+
+	if (has_fixed_inode())
+		return stat("/proc/thread-self/ns/net", &status) == 0 &&
+		       status.st_ino == INITIAL_INODE;
+	return access(INITIAL_SETTING, F_OK) == 0;
 }

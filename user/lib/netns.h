@@ -5,6 +5,7 @@
 #ifndef SIDESTEP_NETNS_H
 #define SIDESTEP_NETNS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,5 +33,9 @@ int netns_cookie_of(int socket_fd, uint64_t *ret_cookie);
 
 /* The same for the calling thread's namespace. */
 int netns_cookie_own(uint64_t *ret_cookie);
+
+/* Tells whether the calling thread is in the network namespace that the kernel started with, which
+ * is the machine's own. Containers never are, unless they share it (docker run --network host). */
+bool netns_is_initial(void);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/process.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/sidecar_options.h"
@@ -56,6 +57,17 @@ static int check_bridge_mode(const struct sidecar_options *options)
 	return -EINVAL;
 }
 
+/* In the machine's own namespace all of its programs and containers would be cut off. */
+static int check_host(const struct sidecar_options *options)
+{
+	if (options->host || options->bridges.count > 0 || !netns_is_initial())
+		return 0;
+	log_error("this is the machine's own network namespace, and the whole machine would be "
+		  "intercepted. Start the sidecar in a container without --network host. For the "
+		  "containers of a bridge give --bridge NAME, for the whole machine --host");
+	return -EINVAL;
+}
+
 static int check_limits(const struct sidecar_options *options)
 {
 	if (options->peer_ms == 0 || options->peer_ms >= PEER_WATCH_LIMIT_MIN_MS)
@@ -76,7 +88,7 @@ static int run(const struct sidecar_options *options)
 		return STATUS_USAGE;
 	/* The application may share /etc/hosts with this process. */
 	error = sidecar_options_gateway(options, &gateway);
-	if (error < 0 && !options->guard_first)
+	if ((error < 0 && !options->guard_first) || check_host(options) < 0)
 		return STATUS_USAGE;
 	error = sidecar_run(options, error < 0 ? NULL : &gateway);
 	if (error == -EADDRINUSE)

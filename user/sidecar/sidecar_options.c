@@ -85,6 +85,11 @@ const struct option_entry sidecar_entries[] = {
 	 .help = "Bridge mode, in the host's network namespace: intercept all containers of this "
 		 "bridge. NAME is an interface (docker0). With --docker-socket it may be a Docker "
 		 "network. The default is to intercept this network namespace."},
+	{.name = "host",
+	 .type = OPTION_BOOL,
+	 FIELD(host),
+	 .help = "Intercept the whole machine. Without it the sidecar refuses to run in the "
+		 "machine's own network namespace, except with --bridge."},
 	{.name = "udp",
 	 .argument = "deny|pass",
 	 .type = OPTION_CHOICE,

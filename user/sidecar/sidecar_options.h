@@ -29,6 +29,7 @@ struct sidecar_options {
 	struct option_prefixes bypass;
 	const char *docker_socket;
 	struct option_strings bridges; /* none: sidecar mode */
+	bool host;		       /* the machine's own namespace is meant */
 	unsigned int udp;	       /* 0: deny, 1: pass */
 	bool dns;
 	struct option_strings made_up; /* globs */
