@@ -685,6 +685,17 @@ loop_is_refused() { # WHERE ADDRESS START [ARGUMENT...]
 	loop_is_refused app "$BED_APP" nft_sidecar
 }
 
+@test "row 17: a gateway on a unix socket in the namespace whose connections come back is refused" {
+	bed_spawn app gateway "$SIDESTEP" gateway --listen "unix:$BED_DIR/gateway.sock" --log
+	bed_until 5 test -S "$BED_DIR/gateway.sock"
+	own_sidecar --gateway "unix:$BED_DIR/gateway.sock"
+	bed_wait_line sidecar "the gateway unix:$BED_DIR/gateway.sock is itself intercepted"
+	run connect 192.0.2.1 80 --send hello --read-all
+	echo "$output"
+	[[ $output == *result=reset* ]]
+	[ "$(arrived 192.0.2.1:80)" = 0 ]
+}
+
 @test "row 17: a gateway in a container of a steered bridge is refused (bridge mode)" {
 	loop_is_refused neighbour "$BED_NEIGHBOUR" bridge_sidecar
 }

@@ -178,6 +178,8 @@ static void test_near(void **state)
 	struct socket_address own = tcp(HOME_IPV4 ":80"), own6 = tcp("[" HOME_IPV6 "]:80");
 	struct socket_address loopback = tcp("127.9.9.9:80"), far = tcp(FAR_IPV4 ":80");
 	struct socket_address unreachable = tcp("192.0.2.77:80"), path = local("/gateway");
+	char directory[] = "/tmp/preflight-XXXXXX", name[64];
+	int listener;
 
 	(void)state;
 	assert_true(gateway_is_near(&own, false));
@@ -186,6 +188,18 @@ static void test_near(void **state)
 	assert_false(gateway_is_near(&far, false));
 	assert_false(gateway_is_near(&unreachable, false));
 	assert_false(gateway_is_near(&path, false));
+	assert_non_null(mkdtemp(directory));
+	(void)snprintf(name, sizeof(name), "%s/gateway", directory);
+	path = local(name);
+	listener = bound(&path, 1);
+	assert_true(gateway_is_near(&path, false));
+	assert_false(gateway_is_near(&path, true));
+	enter_netns(far_netns);
+	assert_false(gateway_is_near(&path, false));
+	enter_netns(home_netns);
+	close(listener);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(rmdir(directory), 0);
 	assert_false(gateway_is_near(&own, true));
 	assert_false(gateway_is_near(&far, true));
 }

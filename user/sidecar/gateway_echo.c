@@ -2,9 +2,17 @@
 #include "sidecar/gateway_echo.h"
 
 #include <errno.h>
+#include <libmnl/libmnl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
 
 #include "lib/address.h"
 #include "lib/clock.h"
@@ -64,13 +72,73 @@ static bool is_of_bridge(const uint8_t address[16])
 	       netlink_dump_links(netlink, visit_link, &search) == 0 && search.is_bridge;
 }
 
+struct unix_search {
+	struct stat socket;
+	bool found;
+};
+
+static int visit_vfs(const struct nlattr *attribute, void *data)
+{
+	const struct unix_diag_vfs *vfs = mnl_attr_get_payload(attribute);
+	struct unix_search *search = data;
+
+	/* The kernel's device number has 20 bits for the minor (MINORBITS, linux/kdev_t.h), and it
+	 * reports the lower half of the inode number. */
+	if (mnl_attr_get_type(attribute) == UNIX_DIAG_VFS &&
+	    mnl_attr_get_payload_len(attribute) >= sizeof(*vfs) &&
+	    vfs->udiag_vfs_ino == (uint32_t)search->socket.st_ino &&
+	    makedev(vfs->udiag_vfs_dev >> 20, vfs->udiag_vfs_dev & 0xfffff) ==
+		    search->socket.st_dev)
+		search->found = true;
+	return MNL_CB_OK;
+}
+
+static int visit_unix(const struct nlmsghdr *header, void *data)
+{
+	return mnl_attr_parse(header, sizeof(struct unix_diag_msg), visit_vfs, data);
+}
+
+/* Tells whether a process of this network namespace listens on the unix socket. The path may be
+ * another one for that process, but the file is the same. */
+static bool listens_here(const char *path)
+{
+	char buffer[8192] __attribute__((aligned(8)));
+	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
+	struct mnl_socket *diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	struct unix_search search = {.found = false};
+	struct unix_diag_req *request;
+	ssize_t size;
+
+	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request = mnl_nlmsg_put_extra_header(header, sizeof(*request));
+	request->sdiag_family = AF_UNIX;
+	request->udiag_states = 1U << TCP_LISTEN;
+	request->udiag_show = UDIAG_SHOW_VFS;
+	if (!diag)
+		return false;
+	if (stat(path, &search.socket) == 0 && mnl_socket_bind(diag, 0, MNL_SOCKET_AUTOPID) == 0 &&
+	    mnl_socket_sendto(diag, header, header->nlmsg_len) >= 0) {
+		do {
+			size = mnl_socket_recvfrom(diag, buffer, sizeof(buffer));
+		} while (size > 0 &&
+			 mnl_cb_run(buffer, (size_t)size, 0, mnl_socket_get_portid(diag),
+				    visit_unix, &search) == MNL_CB_OK);
+	}
+	(void)mnl_socket_close(diag);
+	return search.found;
+}
+
 bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode)
 {
 	struct sockaddr_storage source;
 	uint8_t own[16], other[16];
 	bool is_own;
 
-	if (gateway->address.ss_family == AF_UNIX || source_of(gateway, &source) < 0)
+	if (gateway->address.ss_family == AF_UNIX)
+		return !bridge_mode &&
+		       listens_here(((const struct sockaddr_un *)&gateway->address)->sun_path);
+	if (source_of(gateway, &source) < 0)
 		return false;
 	address_from_sockaddr((const struct sockaddr *)&source, own);
 	address_from_sockaddr((const struct sockaddr *)&gateway->address, other);
