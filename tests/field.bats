@@ -483,6 +483,7 @@ short_connections() {
 }
 
 ports_last() { # START
+	bed_needs_linux 6.0 "SOCK_DESTROY of connections in TIME_WAIT"
 	gateway
 	few_ports 1000
 	"$1"

@@ -83,15 +83,19 @@ static void test_ports(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(addresses); i++) {
 		struct time_waits waits = {0};
-		int listener = listen_far(addresses[i]);
+		int listener = listen_far(addresses[i]), run_count;
 
 		assert_true(run(listener, NULL, 2 * PORTS) <= PORTS);
 		close(listener);
 		/* Another port of the server's, so all of ours are free again. */
 		listener = listen_far(addresses[i]);
-		assert_int_equal(run(listener, &waits, 10 * PORTS), 10 * PORTS);
+		run_count = run(listener, &waits, 10 * PORTS);
+		if (waits.off) {
+			print_message("Linux 6.0 ends connections in TIME_WAIT\n");
+			skip();
+		}
+		assert_int_equal(run_count, 10 * PORTS);
 		assert_int_equal(waits.capacity, PORTS / 4 / 2);
-		assert_false(waits.off);
 		time_waits_clear(&waits);
 		close(listener);
 	}
