@@ -1966,6 +1966,89 @@ opened_before() {
 	[ "$(leaks)" = 0 ]
 }
 
+# thief_start - a process of root without capabilities joins every socket of a loopback address that shares its
+# port. It says which, and what comes to it. Before it, a decoy listens whose sockets share theirs.
+thief_start() {
+	cat >"$BED_DIR/thief.py" <<-'THIEF'
+		import os, select, socket, sys
+		LOOPBACKS = {"0100007F": "127.0.0.1", "00000000000000000000000001000000": "::1"}
+		def sharing(kind, address, port, device=None):
+		    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_DGRAM)
+		    if ":" in address:
+		        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+		    if device:
+		        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+		    s.bind((address, port))
+		    if kind == socket.SOCK_STREAM:
+		        s.listen()
+		    return s
+		def loopback_sockets():
+		    for name, kind, state in (("tcp", socket.SOCK_STREAM, "0A"), ("udp", socket.SOCK_DGRAM, "07")):
+		        for file in name, name + "6":
+		            for line in open("/proc/net/" + file).readlines()[1:]:
+		                address, port = line.split()[1].split(":")
+		                if line.split()[3] == state and address in LOOPBACKS:
+		                    yield name, kind, LOOPBACKS[address], int(port, 16)
+		decoy = [sharing(kind, "127.0.0.1", 5555) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+		if os.fork() == 0:
+		    mine = {}
+		    for name, kind, address, port in sorted(set(loopback_sockets())):
+		        for device in None, b"lo":
+		            try:
+		                s = sharing(kind, address, port, device)
+		                mine[s] = f"{name} {address} {port}"
+		                print("joined", mine[s])
+		            except OSError as error:
+		                print("refused", name, address, port, error)
+		    print("ready")
+		    while True:
+		        for s in select.select(list(mine), [], [])[0]:
+		            s.accept() if s.type == socket.SOCK_STREAM else s.recv(1000)
+		            print("stole", mine[s])
+		os.wait()
+	THIEF
+	bed_spawn app thief setpriv --bounding-set=-all --inh-caps=-all python3 -u "$BED_DIR/thief.py"
+	bed_wait_line thief ready
+}
+
+nothing_is_stolen() {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	gateway
+	bed_spawn world resolver "$PEER" dns-serve 53
+	bed_wait_line resolver ready
+	"$@" --threads 3
+	thief_start
+	# The control: it joins a socket that lets it. The proxy has some that it sees and does not join.
+	bed_log thief
+	bed_log thief | grep -qx "joined tcp 127.0.0.1 5555"
+	bed_log thief | grep -qx "joined udp 127.0.0.1 5555"
+	[ "$(bed_log thief | grep joined | grep -cv " 5555$")" = 0 ]
+	[ "$(bed_log thief | grep -c "^refused tcp")" -ge 4 ]
+	[ "$(bed_log thief | grep -c "^refused udp")" -ge 2 ]
+	for i in {1..30}; do
+		connect 192.0.2.77 80 --send hello --half-close --read-all >/dev/null
+		connect 2001:db8:9::9 80 --send hello --half-close --read-all >/dev/null
+		bed_exec app "$PEER" dns "name$i.test" A @1.1.1.1 >/dev/null
+	done
+	[ "$(arrived 192.0.2.77:80)" = 30 ]
+	[ "$(bed_log thief | grep -c stole)" = 0 ]
+}
+
+@test "10: a process of the sidecar's user does not join the proxy's listeners (own programs)" {
+	nothing_is_stolen sidecar
+}
+
+@test "10: a process of the sidecar's user does not join the proxy's listeners (nftables)" {
+	DATAPATH=nft
+	nothing_is_stolen sidecar
+}
+
+@test "10: a process of the sidecar's user does not join the proxy's listeners (agent)" {
+	nothing_is_stolen agent_sidecar
+}
+
 # 11. Hardening
 
 # weak COMMAND... - runs it as uid 0 with CAP_NET_ADMIN alone, the rights of a running sidecar.

@@ -88,7 +88,8 @@ static inline void datapath_succeed(struct datapath *datapath)
 /*
  * Sets the target of steered packets: for each slot a listening (TCP) or bound (UDP) transparent
  * socket of the proxy's, which stays the caller's. Other sockets of its SO_REUSEPORT group, and so
- * of its port, serve as well. A slot that is never set refuses. Returns 0 or negative errno.
+ * of its port, serve as well, so all of the group must be the proxy's. A slot that is never set
+ * refuses. Returns 0 or negative errno.
  */
 static inline int datapath_set_listener(struct datapath *datapath, enum sidestep_listener slot,
 					int fd)

@@ -332,7 +332,9 @@ int dns_relay_new(struct worker *worker, const int listeners[2], unsigned int qu
 		size = sizeof(relay->listener[i].address);
 		if (getsockname(listeners[i], &relay->listener[i].address.any, &size) < 0)
 			return -errno;
-		error = loop_add(worker->loop, &relay->listener[i].handler, listeners[i], EPOLLIN);
+		/* One of the threads that wait is woken. */
+		error = loop_add(worker->loop, &relay->listener[i].handler, listeners[i],
+				 EPOLLIN | EPOLLEXCLUSIVE);
 		if (error < 0)
 			return error;
 	}

@@ -34,7 +34,8 @@ struct dns_relay;
 
 /*
  * Makes a relay for @listeners (IPv4, IPv6; -1: none). They are bound, transparent and prepared by
- * dns_listener_prepare(), stay the caller's and outlive the relay. Announcer, policy, loop and
+ * dns_listener_prepare(), stay the caller's and outlive the relay. Relays of several threads may
+ * share them by duplicates. Announcer, policy, loop and
  * counters are the worker's. @queries_max: 1 to DNS_QUERIES_MAX. Returns 0 or negative errno.
  * *@ret_relay is to be freed in either case, unless it was not set.
  */

@@ -12,9 +12,12 @@
 #include "proxy/worker.h"
 
 #define PROXY_THREADS_MAX 64
+/* How often the ports are chosen until nobody else has joined one of them. */
+#define LISTEN_TRIES 8
 
 struct proxy {
 	struct worker_shared shared;
+	struct worker_listening listening;
 	unsigned int threads;
 	struct worker workers[];
 };
@@ -32,12 +35,42 @@ static void proxy_drained(struct worker_shared *shared)
 	wake_all(container_of(shared, struct proxy, shared));
 }
 
-int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
+static int open_workers(struct proxy *proxy)
 {
-	struct worker_ports ports = {{0}, {0}};
-	struct proxy *proxy;
+	struct worker_listening *listening = &proxy->listening;
 	unsigned int i;
 	int error = 0;
+
+	for (i = 0; i < WORKER_LISTENERS; i++)
+		listener_group_init(&listening->tcp[i], i == WORKER_IPV6 ? AF_INET6 : AF_INET);
+	for (i = 0; i < WORKER_FAMILIES; i++)
+		listening->udp[i] = -1;
+	for (i = 0; i < proxy->threads; i++)
+		proxy_worker_init(&proxy->workers[i], &proxy->shared);
+	for (i = 0; i < proxy->threads && error == 0; i++)
+		error = proxy_worker_open(&proxy->workers[i], listening);
+	for (i = 0; i < WORKER_LISTENERS && error == 0; i++)
+		if (listening->tcp[i].members > 0)
+			error = listener_group_seal(&listening->tcp[i]);
+	return error;
+}
+
+/* The workers do not run. */
+static void close_workers(struct proxy *proxy)
+{
+	unsigned int i;
+
+	for (i = 0; i < proxy->threads; i++)
+		proxy_worker_free(&proxy->workers[i]);
+	for (i = 0; i < WORKER_LISTENERS; i++)
+		listener_group_release(&proxy->listening.tcp[i]);
+}
+
+int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
+{
+	struct proxy *proxy;
+	unsigned int i;
+	int error;
 
 	if (config->threads < 1 || config->threads > PROXY_THREADS_MAX)
 		return log_errno(-EINVAL, "cannot run %u proxy threads, 1 to %d are possible",
@@ -52,15 +85,22 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	proxy->shared.ipv6.fd = -1;
 	(void)pthread_mutex_init(&proxy->shared.gateway_lock, NULL);
 	proxy->shared.drained = proxy_drained;
-	for (i = 0; i < proxy->threads; i++)
-		proxy_worker_init(&proxy->workers[i], &proxy->shared);
-	error = echo_open(&proxy->shared.echo);
+	error = open_workers(proxy);
+	for (i = 1; i < LISTEN_TRIES && error == -EADDRINUSE; i++) {
+		close_workers(proxy);
+		error = open_workers(proxy);
+	}
+	if (error == 0)
+		error = echo_open(&proxy->shared.echo);
 	if (error == 0)
 		error = ipv6_verdict_open(&proxy->shared.ipv6);
-	for (i = 0; i < proxy->threads && error == 0; i++)
-		error = proxy_worker_open(&proxy->workers[i], &ports);
 	if (error < 0) {
 		proxy_free(proxy);
+		/* -EADDRINUSE would mean another instance. */
+		if (error == -EADDRINUSE)
+			return log_errno(-EBUSY,
+					 "another process takes each port that the proxy opens; "
+					 "find it with `ss -ltnp`");
 		return log_errno(error, "cannot create the transparent listeners (these need "
 					"CAP_NET_ADMIN, and IPv6 unless it is turned off)");
 	}
@@ -191,8 +231,7 @@ void proxy_stop(struct proxy *proxy, unsigned int drain_ms)
 	for (i = 0; i < proxy->threads; i++)
 		proxy_worker_join(&proxy->workers[i]);
 	/* Only now: a thread that is still draining wakes the others. */
-	for (i = 0; i < proxy->threads; i++)
-		proxy_worker_free(&proxy->workers[i]);
+	close_workers(proxy);
 }
 
 void proxy_free(struct proxy *proxy)
@@ -207,8 +246,7 @@ void proxy_free(struct proxy *proxy)
 	}
 	if (i < proxy->threads)
 		proxy_stop(proxy, 0);
-	for (i = 0; i < proxy->threads; i++)
-		proxy_worker_free(&proxy->workers[i]);
+	close_workers(proxy);
 	echo_close(&proxy->shared.echo);
 	ipv6_verdict_close(&proxy->shared.ipv6);
 	(void)pthread_mutex_destroy(&proxy->shared.gateway_lock);

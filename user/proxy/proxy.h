@@ -18,9 +18,10 @@ struct proxy;
 
 /*
  * Creates the listeners in the calling thread's network namespace: transparent TCP sockets, and UDP
- * ones with @dns, on 127.0.0.1 and, with @ipv6, on ::1. Each family has a group of SO_REUSEPORT
- * sockets, one per thread. One more TCP group for IPv4 is bound to lo (SO_BINDTODEVICE). It needs
- * CAP_NET_RAW before Linux 5.7, and is left out where it is refused. The rest needs CAP_NET_ADMIN.
+ * ones with @dns, on 127.0.0.1 and, with @ipv6, on ::1. Each family has a group of TCP sockets, one
+ * per thread (proxy/listener_group.h), and one UDP socket. One more TCP group for IPv4 is bound to
+ * lo (SO_BINDTODEVICE). It needs CAP_NET_RAW before Linux 5.7, and is left out where it is refused.
+ * The rest needs CAP_NET_ADMIN. -EBUSY: somebody else joined a group each time.
  * Nothing is accepted before proxy_start(). Returns 0 or negative errno, logged.
  */
 int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy);

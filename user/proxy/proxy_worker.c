@@ -2,6 +2,7 @@
 #include "proxy/proxy_worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,47 +19,56 @@
 
 static const int families[WORKER_FAMILIES] = {AF_INET, AF_INET6};
 
-/* Opens a transparent socket of a SO_REUSEPORT group. *@port is the group's, network byte order; 0:
- * this is its first socket, and the kernel picks one. @device: bind to it, or NULL. Returns the
- * socket or negative errno. */
-static int listener_socket(int family, int type, const char *device, in_port_t *port)
+/* Opens a transparent socket. @device: bind to it, or NULL. Returns it or negative errno. */
+static int transparent_socket(int family, int type, const char *device)
 {
 	static const int one = 1;
 	bool ipv6 = family == AF_INET6;
 	int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
-	struct sockaddr_in ipv4_address = {.sin_family = AF_INET,
-					   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-					   .sin_port = *port};
-	struct sockaddr_in6 ipv6_address = {.sin6_family = AF_INET6,
-					    .sin6_addr = IN6ADDR_LOOPBACK_INIT,
-					    .sin6_port = *port};
-	struct sockaddr *address = ipv6 ? (struct sockaddr *)&ipv6_address
-					: (struct sockaddr *)&ipv4_address;
-	socklen_t size = ipv6 ? sizeof(ipv6_address) : sizeof(ipv4_address);
 	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error;
 
 	if (fd < 0 ||
 	    setsockopt(fd, level, ipv6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, &one, sizeof(one)) <
 		    0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0 ||
 	    (ipv6 && setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
 	    (device &&
 	     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) < 0))
 		return -errno;
-	if (type == SOCK_DGRAM) {
-		error = dns_listener_prepare(fd, family);
-		if (error < 0)
-			return error;
-	} else {
-		/* Accepted sockets inherit it. */
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	}
-	if (bind(fd, address, size) < 0 || getsockname(fd, address, &size) < 0)
+	return TAKE_FD(fd);
+}
+
+/* Opens a worker's listener. */
+static int tcp_listener(struct listener_group *group, const char *device)
+{
+	static const int one = 1;
+	_cleanup_close_ int fd = transparent_socket(group->family, SOCK_STREAM, device);
+	int error;
+
+	if (fd < 0)
+		return fd;
+	/* Accepted sockets inherit it. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	error = listener_group_join(group, fd, WORKER_BACKLOG);
+	return error < 0 ? error : TAKE_FD(fd);
+}
+
+/* Opens the socket for DNS of all workers. It shares its port with none, so none can take part. */
+static int udp_listener(int family)
+{
+	struct sockaddr_in ipv4 = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	_cleanup_close_ int fd = transparent_socket(family, SOCK_DGRAM, NULL);
+	int error;
+
+	if (fd < 0)
+		return fd;
+	error = dns_listener_prepare(fd, family);
+	if (error < 0)
+		return error;
+	if (family == AF_INET6 ? bind(fd, (const struct sockaddr *)&ipv6, sizeof(ipv6)) < 0
+			       : bind(fd, (const struct sockaddr *)&ipv4, sizeof(ipv4)) < 0)
 		return -errno;
-	if (type == SOCK_STREAM && listen(fd, WORKER_BACKLOG) < 0)
-		return -errno;
-	*port = ipv6 ? ipv6_address.sin6_port : ipv4_address.sin_port;
 	return TAKE_FD(fd);
 }
 
@@ -107,26 +117,32 @@ static int worker_watch(struct worker *worker, int listener, int fd)
 	return fd < 0 ? fd : acceptor_start(&worker->tcp[listener].acceptor, &worker->reserve, fd);
 }
 
-static int worker_listen(struct worker *worker, struct worker_ports *ports)
+/* Opens a family's socket for DNS, or a descriptor of the first worker's. */
+static int worker_listen_udp(struct worker *worker, struct worker_listening *listening, int i)
+{
+	if (listening->udp[i] >= 0) {
+		worker->udp[i] = fcntl(listening->udp[i], F_DUPFD_CLOEXEC, 0);
+		return worker->udp[i] < 0 ? -errno : 0;
+	}
+	worker->udp[i] = listening->udp[i] = udp_listener(families[i]);
+	if (worker->udp[i] < 0)
+		return worker->udp[i];
+	return dial_announce(&worker->shared->config.announcer, worker->udp[i], NULL);
+}
+
+static int worker_listen(struct worker *worker, struct worker_listening *listening)
 {
 	const struct proxy_config *config = &worker->shared->config;
 	int i, error, fd;
 
-	fd = listener_socket(AF_INET, SOCK_STREAM, "lo", &ports->tcp[WORKER_LISTENER_LO]);
+	fd = tcp_listener(&listening->tcp[WORKER_LISTENER_LO], "lo");
 	/* Before Linux 5.7 it needs CAP_NET_RAW. Without it connections only cost more. */
 	if (fd != -EPERM && (error = worker_watch(worker, WORKER_LISTENER_LO, fd)) < 0)
 		return error;
 	for (i = 0; i < (config->ipv6 ? WORKER_FAMILIES : WORKER_IPV6); i++) {
-		fd = listener_socket(families[i], SOCK_STREAM, NULL, &ports->tcp[i]);
-		error = worker_watch(worker, i, fd);
-		if (error < 0)
-			return error;
-		if (!config->dns)
-			continue;
-		worker->udp[i] = listener_socket(families[i], SOCK_DGRAM, NULL, &ports->udp[i]);
-		if (worker->udp[i] < 0)
-			return worker->udp[i];
-		error = dial_announce(&config->announcer, worker->udp[i], NULL);
+		error = worker_watch(worker, i, tcp_listener(&listening->tcp[i], NULL));
+		if (error == 0 && config->dns)
+			error = worker_listen_udp(worker, listening, i);
 		if (error < 0)
 			return error;
 	}
@@ -136,7 +152,7 @@ static int worker_listen(struct worker *worker, struct worker_ports *ports)
 			     DNS_LIMIT_MS, &worker->dns);
 }
 
-int proxy_worker_open(struct worker *worker, struct worker_ports *ports)
+int proxy_worker_open(struct worker *worker, struct worker_listening *listening)
 {
 	const struct proxy_config *config = &worker->shared->config;
 	int error;
@@ -164,7 +180,7 @@ int proxy_worker_open(struct worker *worker, struct worker_ports *ports)
 	loop_timer_class_init(worker->loop, &worker->drain_class, 0);
 	worker->drain.expired = drain_expired;
 	loop_on_wake(worker->loop, worker_woken, worker);
-	return worker_listen(worker, ports);
+	return worker_listen(worker, listening);
 }
 
 static void *worker_run(void *context)

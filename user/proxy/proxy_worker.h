@@ -3,21 +3,20 @@
 #ifndef SIDESTEP_PROXY_WORKER_H
 #define SIDESTEP_PROXY_WORKER_H
 
-#include <netinet/in.h>
-
+#include "proxy/listener_group.h"
 #include "proxy/worker.h"
 
-/* Ports of the SO_REUSEPORT groups, network byte order. 0: the group's first socket picks one. */
-struct worker_ports {
-	in_port_t tcp[WORKER_LISTENERS];
-	in_port_t udp[WORKER_FAMILIES];
+/* The state that the listeners of all workers share. */
+struct worker_listening {
+	struct listener_group tcp[WORKER_LISTENERS];
+	int udp[WORKER_FAMILIES]; /* the first worker's socket, which all share; -1: none yet */
 };
 
 /* Makes an empty worker, which proxy_worker_free() accepts. */
 void proxy_worker_init(struct worker *worker, struct worker_shared *shared);
 
 /* Opens loop and listeners. Returns 0 or negative errno; to be freed in either case. */
-int proxy_worker_open(struct worker *worker, struct worker_ports *ports);
+int proxy_worker_open(struct worker *worker, struct worker_listening *listening);
 
 /* Starts the thread. Returns 0 or negative errno. */
 int proxy_worker_start(struct worker *worker);

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/listener_group.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lib/util.h"
+
+/* TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
+#define STATE_LISTEN 0x0a
+
+/* How many addresses of 127.0.0.0/8 are tried for a socket that holds one for a moment. */
+#define SPOIL_TRIES 8
+
+void listener_group_init(struct listener_group *group, int family)
+{
+	*group = (struct listener_group) {.family = family, .guard = -1};
+}
+
+static int bind_loopback(struct listener_group *group, int fd)
+{
+	struct sockaddr_in ipv4 = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				   .sin_port = group->port};
+	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6,
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+				    .sin6_port = group->port};
+	bool is_ipv6 = group->family == AF_INET6;
+	struct sockaddr *address = is_ipv6 ? (struct sockaddr *)&ipv6 : (struct sockaddr *)&ipv4;
+	socklen_t size = is_ipv6 ? sizeof(ipv6) : sizeof(ipv4);
+
+	if (bind(fd, address, size) < 0 || getsockname(fd, address, &size) < 0)
+		return -errno;
+	group->port = is_ipv6 ? ipv6.sin6_port : ipv4.sin_port;
+	return 0;
+}
+
+static int set_shared(int fd, int shared)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof(shared)) < 0 ? -errno : 0;
+}
+
+int listener_group_join(struct listener_group *group, int fd, int backlog)
+{
+	int error = set_shared(fd, 1);
+
+	if (error == 0)
+		error = bind_loopback(group, fd);
+	if (error == 0 && listen(fd, backlog) < 0)
+		error = -errno;
+	if (error == 0)
+		group->members++;
+	return error;
+}
+
+static int open_guard(struct listener_group *group)
+{
+	static const int one = 1;
+	bool ipv6 = group->family == AF_INET6;
+	_cleanup_close_ int fd = socket(group->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int error;
+
+	/* Where IPv6 is switched off, lo has no ::1. The socket is bound to no device, so it
+	 * concerns sockets that are bound to any. */
+	if (fd < 0 ||
+	    setsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, ipv6 ? IPV6_FREEBIND : IP_FREEBIND,
+		       &one, sizeof(one)) < 0 ||
+	    (ipv6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) < 0))
+		return -errno;
+	error = set_shared(fd, 1);
+	if (error == 0)
+		error = bind_loopback(group, fd);
+	if (error == 0)
+		error = set_shared(fd, 0);
+	if (error == 0)
+		group->guard = TAKE_FD(fd);
+	return error;
+}
+
+/*
+ * The kernel remembers for each port that its sockets share it, and then looks at none of them. A
+ * socket that does not share ends this, whatever its address is (inet_csk_update_fastreuse()). It
+ * need not stay.
+ */
+static int spoil_memory(in_port_t port)
+{
+	static const int one = 1;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = port};
+	uint32_t i;
+
+	for (i = 1; i <= SPOIL_TRIES; i++) {
+		_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
+		if (fd < 0 || setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one)) < 0)
+			return -errno;
+		if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+			return 0;
+	}
+	return -EADDRINUSE;
+}
+
+/* Counts the sockets that listen at the group's address. Negative errno. */
+static int count_listeners(const struct listener_group *group)
+{
+	bool ipv6 = group->family == AF_INET6;
+	_cleanup_fclose_ FILE *file =
+		fopen(ipv6 ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/tcp", "re");
+	char line[512], own[48], address[48];
+	unsigned int state;
+	int count = 0;
+
+	if (!file)
+		return -errno;
+	/* Addresses are printed as words of the machine (get_tcp4_sock(), net/ipv4/tcp_ipv4.c). */
+	if (ipv6)
+		(void)snprintf(own, sizeof(own), "%024X%08X:%04X", 0u, htonl(1),
+			       ntohs(group->port));
+	else
+		(void)snprintf(own, sizeof(own), "%08X:%04X", htonl(INADDR_LOOPBACK),
+			       ntohs(group->port));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, " %*[0-9]: %47s %*s %x", address, &state) == 2 &&
+		    state == STATE_LISTEN && strcmp(address, own) == 0)
+			count++;
+	return count;
+}
+
+int listener_group_seal(struct listener_group *group)
+{
+	int error = open_guard(group), count;
+
+	if (error == 0)
+		error = spoil_memory(group->port);
+	if (error < 0)
+		return error;
+	/* Somebody may have joined before. Without /proc nobody can look the port up either. */
+	count = count_listeners(group);
+	return count > 0 && (unsigned int)count != group->members ? -EADDRINUSE : 0;
+}
+
+void listener_group_release(struct listener_group *group)
+{
+	group->guard = safe_close(group->guard);
+}
