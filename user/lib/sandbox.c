@@ -82,6 +82,7 @@ static const int relay_calls[] = {
 	SCMP_SYS(sendmmsg),
 	SCMP_SYS(setsockopt),
 	SCMP_SYS(splice),
+	SCMP_SYS(timerfd_settime),
 	/* the removal of sockets and pinned maps */
 	SCMP_SYS(rmdir),
 	SCMP_SYS(unlink),
