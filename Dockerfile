@@ -8,4 +8,6 @@ ARG ROOTFS=build/image/rootfs
 COPY ${ROOTFS}/ /
 LABEL dev.sidestep.role=sidecar \
       org.opencontainers.image.title=sidestep
+# The sidecar's. A gateway or an agent runs with --no-healthcheck.
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=2 CMD ["/usr/bin/sidestep", "ready"]
 ENTRYPOINT ["/usr/bin/sidestep"]

@@ -624,6 +624,57 @@ without_rights() {
 	bed_wait_line sidecar "interception is live" 10
 }
 
+# row n1: ready (tests/order.bats has the application's side)
+
+ready_follows() { # START
+	gateway
+	run bed_exec app "$SIDESTEP" ready
+	[ "$status" = 1 ]
+	[ "$output" = "sidestep: error: not ready: no sidecar runs in this network namespace" ]
+	bed_spawn app ready "$SIDESTEP" ready --wait 30
+	"$1"
+	bed_wait_exit ready
+	# It takes no rights and no common processes.
+	bed_exec app unshare --pid --fork --mount-proc setpriv --bounding-set=-all --inh-caps=-all \
+		--reuid 65534 --regid 65534 --clear-groups "$SIDESTEP" ready
+	run bed_exec neighbour "$SIDESTEP" ready
+	[ "$status" = 1 ]
+	bed_kill sidecar KILL
+	run bed_exec app "$SIDESTEP" ready --wait 1
+	[ "$status" = 1 ]
+}
+
+@test "row n1: ready tells whether interception is live (own programs)" {
+	ready_follows own_sidecar
+}
+
+@test "row n1: ready tells whether interception is live (agent)" {
+	ready_follows agent_sidecar
+}
+
+@test "row n1: ready tells whether interception is live (nftables)" {
+	ready_follows nft_sidecar
+}
+
+@test "row n1: a sidecar that is starting or stopping is not ready" {
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
+	bed_wait_line server ready
+	# Without an agent this start waits.
+	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --datapath bpf --agent-wait 60000 --gateway "$BED_HOST:8080"
+	not_live() { [[ $(bed_exec app "$SIDESTEP" ready 2>&1) == *"is starting or stopping" ]]; }
+	bed_until 5 not_live
+	bed_kill sidecar KILL
+	own_sidecar --drain 60000
+	bed_spawn app holder "$PEER" connect 192.0.2.77 9000 --send hello --read-all --timeout 60
+	held() { [ "$(arrived 192.0.2.77:9000)" = 1 ]; }
+	bed_until 5 held
+	bed_exec app "$SIDESTEP" ready
+	bed_signal sidecar TERM
+	bed_until 5 not_live
+}
+
 # row n8: NET_ADMIN forgotten
 
 @test "row n8: without NET_ADMIN one line of the log names the option of docker run" {

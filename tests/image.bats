@@ -55,6 +55,7 @@ behaves() {
 	is role "$(inspect '{{index .Config.Labels "dev.sidestep.role"}}')" sidecar
 	is version "$(inspect '{{index .Config.Labels "org.opencontainers.image.version"}}')" "$version"
 	is tag "$(dk image inspect -f '{{.Id}}' "sidestep:$version")" "$(inspect '{{.Id}}')"
+	is "health check" "$(inspect '{{json .Config.Healthcheck.Test}}')" '["CMD","/usr/bin/sidestep","ready"]'
 	is output "$(dk run --rm sidestep version)" "sidestep $version"
 	[[ $(dk run --rm sidestep --help) == "Usage: sidestep COMMAND"* ]]
 }
@@ -80,6 +81,8 @@ starts_as_sidecar() {
 		--http-egress-port 8080 --http-ingress-address 0.0.0.0:39001 \
 		--docker-gateway-cidr 172.17.0.0/16 --dns-enabled --tls-intercept >/dev/null
 	engine_wait_line sidecar "interception is live" 10
+	healthy() { [ "$(dk inspect -f '{{.State.Health.Status}}' sidecar)" = healthy ]; }
+	bed_until 10 healthy
 	dk cp -a sidecar:/ca "$BED_DIR/ca"
 	is "certificate and key" "$(cd "$BED_DIR/ca" && stat -c '%a %n' *)" $'644 ca.crt\n600 ca.key'
 }
@@ -149,6 +152,7 @@ starts_as_sidecar() {
 	bed_locked image dk build --load --provenance=false -t sidestep "$BED_REPO" 2>&1
 	is entrypoint "$(inspect '{{json .Config.Entrypoint}}')" '["/usr/bin/sidestep"]'
 	is role "$(inspect '{{index .Config.Labels "dev.sidestep.role"}}')" sidecar
+	is "health check" "$(inspect '{{json .Config.Healthcheck.Test}}')" '["CMD","/usr/bin/sidestep","ready"]'
 	is output "$(dk run --rm sidestep version)" "sidestep $(<"$BED_REPO/VERSION")"
 	copies
 }

@@ -15,6 +15,7 @@ enum exit_status {
 int command_sidecar(int argc, char **argv);
 int command_gateway(int argc, char **argv);
 int command_demo(int argc, char **argv);
+int command_ready(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_agent(int argc, char **argv);
 int command_agent_watcher(int argc, char **argv);

@@ -17,6 +17,7 @@ static const struct {
 	{"agent-watcher", command_agent_watcher, NULL},
 	{"gateway", command_gateway, "run the reference HTTP CONNECT gateway"},
 	{"demo", command_demo, "show the main job in private network namespaces, without Docker"},
+	{"ready", command_ready, "tell whether interception is live in this network namespace"},
 	{"status", command_status, "show what running instances intercept, bypass and count"},
 	{"doctor", command_doctor, "find out what a sidecar would lack here"},
 };

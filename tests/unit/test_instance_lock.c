@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of the instance lock in network namespaces of their own, with processes that compete for
- * it. */
+/* Tests of the instance lock and its mark in network namespaces of their own, with processes that
+ * compete for it. */
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
@@ -226,6 +226,57 @@ static void test_of_many_at_once_one_holds_it(void **state)
 	}
 }
 
+static int mark(void)
+{
+	return take() && instance_mark_live() >= 0 ? 1 : 0;
+}
+
+static void assert_state(enum instance_state expected)
+{
+	enum instance_state state;
+
+	assert_int_equal(instance_state(&state), 0);
+	assert_int_equal(state, expected);
+}
+
+static void test_the_mark_follows_the_instance(void **state)
+{
+	struct other other;
+	int lock, live;
+
+	(void)state;
+	assert_state(INSTANCE_NONE);
+	lock = instance_lock();
+	assert_state(INSTANCE_STARTS);
+	live = instance_mark_live();
+	assert_true(lock >= 0 && live >= 0);
+	assert_state(INSTANCE_LIVE);
+	(void)close(live);
+	assert_state(INSTANCE_STARTS);
+	(void)close(lock);
+	assert_state(INSTANCE_NONE);
+	/* A process that ends in any way leaves no mark. */
+	other = other_start(mark);
+	assert_int_equal(other_result(&other), 1);
+	assert_state(INSTANCE_LIVE);
+	other_end(&other);
+	assert_state(INSTANCE_NONE);
+}
+
+static int mark_as_nobody(void)
+{
+	return setuid(NOBODY) < 0 ? 2 : instance_mark_live() == -EPERM;
+}
+
+static void test_nobody_marks_without_rights(void **state)
+{
+	struct other other = other_start(mark_as_nobody);
+
+	(void)state;
+	assert_int_equal(other_result(&other), 1);
+	other_end(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +286,8 @@ int main(void)
 		cmocka_unit_test_setup(test_it_takes_net_admin, set_up),
 		cmocka_unit_test_setup(test_without_rights_it_is_refused, set_up),
 		cmocka_unit_test_setup(test_of_many_at_once_one_holds_it, set_up),
+		cmocka_unit_test_setup(test_the_mark_follows_the_instance, set_up),
+		cmocka_unit_test_setup(test_nobody_marks_without_rights, set_up),
 	};
 
 	if (geteuid() != 0) {

@@ -17,8 +17,9 @@
 /* Lists the netlink sockets of the thread's namespace. Anybody may read it. */
 #define LIST_PATH "/proc/thread-self/net/netlink"
 
-/* The lock's name: a bit for each group. */
+/* The names of the lock and of the mark that interception is live: a bit for each group. */
 #define LOCK_GROUPS 0x51de57e9u
+#define LIVE_GROUPS 0x51de11feu
 
 /* A killed predecessor holds the lock until its last file is released. Wait that long. */
 #define LOCK_TRIES 25
@@ -30,8 +31,8 @@ struct listed {
 	ino_t inode;
 };
 
-/* Reads a line of the list. Returns whether the socket has the lock's groups. */
-static bool parse_line(const char *line, struct listed *ret)
+/* Reads a line of the list. Returns whether the socket has exactly these groups. */
+static bool parse_line(const char *line, uint32_t wanted, struct listed *ret)
 {
 	unsigned int protocol, port, groups;
 	unsigned long inode;
@@ -43,12 +44,12 @@ static bool parse_line(const char *line, struct listed *ret)
 		   &inode) != 4)
 		return false;
 	*ret = (struct listed) {.port = port, .inode = (ino_t)inode};
-	return protocol == NETLINK_USERSOCK && groups == LOCK_GROUPS;
+	return protocol == NETLINK_USERSOCK && groups == wanted;
 }
 
-/* Looks for sockets other than @own that have the lock's groups. Returns 1 and the lowest port
- * among them, 0: none, or a negative errno. */
-static int find_other(ino_t own, uint32_t *ret_port)
+/* Looks for sockets other than @own that have these groups. Returns 1 and the lowest port among
+ * them, 0: none, or a negative errno. */
+static int find_other(uint32_t groups, ino_t own, uint32_t *ret_port)
 {
 	_cleanup_fclose_ FILE *list = fopen(LIST_PATH, "re");
 	struct listed listed;
@@ -58,7 +59,7 @@ static int find_other(ino_t own, uint32_t *ret_port)
 	if (!list)
 		return -errno;
 	while (fgets(line, sizeof(line), list)) {
-		if (!parse_line(line, &listed) || listed.inode == own)
+		if (!parse_line(line, groups, &listed) || listed.inode == own)
 			continue;
 		if (!found || listed.port < *ret_port)
 			*ret_port = listed.port;
@@ -93,7 +94,7 @@ pid_t instance_holder(void)
 {
 	uint32_t port = 0;
 
-	return find_other(0, &port) == 1 ? process_of(port) : -1;
+	return find_other(LOCK_GROUPS, 0, &port) == 1 ? process_of(port) : -1;
 }
 
 /* Opens a socket in no group. */
@@ -129,7 +130,7 @@ static int set_groups(int fd, struct sockaddr_nl *address, uint32_t groups)
 static int try_lock(int fd, struct sockaddr_nl *address, ino_t inode, uint32_t *ret_other)
 {
 	int error = set_groups(fd, address, LOCK_GROUPS);
-	int found = error < 0 ? error : find_other(inode, ret_other);
+	int found = error < 0 ? error : find_other(LOCK_GROUPS, inode, ret_other);
 
 	if (found <= 0)
 		return found;
@@ -163,4 +164,26 @@ int instance_lock(void)
 		  "stop it first, or give this one a namespace of its own",
 		  (int)process_of(other));
 	return -EADDRINUSE;
+}
+
+int instance_mark_live(void)
+{
+	struct sockaddr_nl address;
+	ino_t inode;
+	_cleanup_close_ int fd = open_socket(&address, &inode);
+	int error = fd < 0 ? fd : set_groups(fd, &address, LIVE_GROUPS);
+
+	return error < 0 ? log_errno(error, "cannot mark this instance as live") : TAKE_FD(fd);
+}
+
+int instance_state(enum instance_state *ret_state)
+{
+	uint32_t port;
+	int holder = find_other(LOCK_GROUPS, 0, &port);
+	int live = holder > 0 ? find_other(LIVE_GROUPS, 0, &port) : holder;
+
+	if (live < 0)
+		return live;
+	*ret_state = live ? INSTANCE_LIVE : holder > 0 ? INSTANCE_STARTS : INSTANCE_NONE;
+	return 0;
 }

@@ -273,8 +273,8 @@ const struct option_entry sidecar_entries[] = {
 };
 
 static const struct option_example examples[] = {
-	{"Intercept an application container's connections:",
-	 "docker run --network container:app --privileged IMAGE sidecar --gateway 172.17.0.1:8080"},
+	{"Intercept an application's connections, which then starts in this network namespace:",
+	 "docker run -d --name app-net --privileged IMAGE sidecar --gateway 172.17.0.1:8080"},
 	{"Intercept every container of the default bridge, on the host:",
 	 "sidestep sidecar --bridge docker0 --gateway 127.0.0.1:8080"},
 	{"Follow all Docker networks, and pin the maps:",

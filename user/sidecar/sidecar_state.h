@@ -26,6 +26,7 @@ struct sidecar {
 	bool bpf_dropped;   /* CAP_BPF is not needed any more */
 	int signal_fd;
 	int lock_fd;
+	int live_fd; /* the mark for `sidestep ready` */
 	int monitor_fd;
 	int anchor_fd;
 	uint32_t anchor_ifindex;

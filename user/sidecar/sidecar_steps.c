@@ -354,11 +354,22 @@ static void stop_control(struct sidecar *sidecar)
 	sidecar->gateway_fd = safe_close(sidecar->gateway_fd);
 }
 
+static int mark_live(struct sidecar *sidecar)
+{
+	sidecar->live_fd = instance_mark_live();
+	return sidecar->live_fd < 0 ? sidecar->live_fd : 0;
+}
+
+static void unmark_live(struct sidecar *sidecar)
+{
+	sidecar->live_fd = safe_close(sidecar->live_fd);
+}
+
 /*
  * The steps of the start, in an order in which no traffic passes unintercepted. They are undone in
  * reverse. A stop must cope with a start that failed halfway. Nothing in front of the guard can be
- * made to fail by an application without CAP_NET_ADMIN. The control API comes last, because a
- * client that gets an answer relies on everything else.
+ * made to fail by an application without CAP_NET_ADMIN. The control API and the mark for `sidestep
+ * ready` come last, because whoever sees them relies on everything else.
  */
 static const struct {
 	const char *name;
@@ -385,6 +396,7 @@ static const struct {
 	{"Docker", start_docker, stop_docker},
 	{"preflight", start_preflight, stop_preflight},
 	{"control API", start_control, stop_control},
+	{"readiness", mark_live, unmark_live},
 };
 
 /* Warns of bridges that are missing. A bridge may come later, but often its name is wrong. */
@@ -408,6 +420,7 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.bridge_mode = options->bridges.count > 0,
 		.signal_fd = -1,
 		.lock_fd = -1,
+		.live_fd = -1,
 		.monitor_fd = -1,
 		.anchor_fd = -1,
 		.anchor_ifindex = LOOPBACK_IFINDEX,

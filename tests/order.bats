@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Sidecar and application of a real Docker engine start, crash, restart and are made anew, in the order of README:
+# the application joins the network of a sidecar that is ready. (Row n1 of the field reports.)
+
+# shellcheck source=tests/lib/testbed.bash
+. "$BATS_TEST_DIRNAME/lib/testbed.bash"
+
+ANSWERS=192.0.2.1 # the world answers, so a leak would work
+
+setup_file() {
+	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
+	export BATS_TEST_TIMEOUT=100
+	engine_start
+	engine_image test "$SIDESTEP:/bin/sidestep" "$PEER:/bin/peer"
+	bed_spawn engine gateway "$SIDESTEP" gateway --server --log --listen 0.0.0.0:8080
+	bed_spawn world server "$PEER" serve 7000
+	bed_wait_line server ready
+}
+
+teardown_file() {
+	bed_stop
+}
+
+setup() {
+	bed_spawn world sniffer "$PEER" sniff --device eth0 --timeout 100 --count-dst 192.0.2.0/24
+	bed_wait_line sniffer ready
+}
+
+teardown() {
+	local containers
+	[ -n "${BED_DIR:-}" ] || return 0
+	containers=$(dk ps -aq)
+	if [ -z "${BATS_TEST_COMPLETED:-}" ]; then
+		dk ps -a
+		dk logs sidecar 2>&1 | tail -n 20
+	fi
+	# shellcheck disable=SC2086 # a list of words
+	[ -z "$containers" ] || dk rm -f $containers >/dev/null
+	bed_kill sniffer
+	bed_kill agent
+	engine_exec rm -rf /sys/fs/bpf/sidestep
+}
+
+# sidecar ARGUMENT... - starts it with these arguments of docker run.
+sidecar() {
+	dk run -d --name sidecar --label dev.sidestep.role=sidecar "$@" test \
+		/bin/sidestep sidecar --gateway "$ENGINE_GATEWAY:8080" >/dev/null
+}
+
+ready() {
+	dk exec sidecar /bin/sidestep ready --wait 10
+}
+
+# application NETWORK - starts it. It connects to the world from its first moment on.
+application() {
+	dk run -d --name app --network "$1" test /bin/peer flood $ANSWERS 7000 --until-file /stop \
+		--pause-us 2000 --attempt-ms 500 --timeout 90 >/dev/null
+}
+
+arrived() {
+	bed_log gateway | grep -cF "\"destination\":\"$ANSWERS:7000\"" || true
+}
+
+# intercepted - the application's connections arrive at the gateway.
+intercepted() {
+	local before
+	before=$(arrived)
+	more() { [ "$(arrived)" -gt $((before + 20)) ]; }
+	bed_until 10 more
+}
+
+# leaks - ends the sniffer and prints how many TCP packets of the application have reached the world.
+leaks() {
+	bed_kill sniffer
+	bed_value to_tcp "$(bed_log sniffer | tail -n 1)"
+}
+
+nothing_leaks() { # ARGUMENT...
+	sidecar "$@"
+	ready
+	application container:sidecar
+	intercepted
+	# A crash: the application runs on in a namespace that is closed.
+	dk kill -s KILL sidecar >/dev/null
+	run dk exec app /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 2
+	echo "$output"
+	[ "$status" -ne 0 ]
+	dk start sidecar >/dev/null
+	ready
+	dk restart -t 0 app >/dev/null
+	intercepted
+	# Restart and new containers.
+	dk stop -t 5 app >/dev/null
+	dk restart -t 5 sidecar >/dev/null
+	ready
+	dk start app >/dev/null
+	intercepted
+	dk rm -f app sidecar >/dev/null
+	sidecar "$@"
+	ready
+	application container:sidecar
+	intercepted
+	dk rm -f app >/dev/null
+	[ "$(leaks)" = 0 ]
+}
+
+@test "control: an application that starts before its sidecar reaches the world" {
+	application bridge
+	sidecar --network container:app --privileged
+	ready
+	intercepted
+	dk rm -f app >/dev/null
+	[ "$(leaks)" -gt 0 ]
+}
+
+@test "nothing leaks over start, crash, restart and new containers (own programs)" {
+	nothing_leaks --privileged
+}
+
+@test "nothing leaks over start, crash, restart and new containers (nftables)" {
+	nothing_leaks --cap-add NET_ADMIN
+}
+
+@test "nothing leaks over start, crash, restart and new containers (agent)" {
+	bed_needs_linux 6.6 "TCX links"
+	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock
+	bed_wait_line agent "docker"
+	nothing_leaks --cap-add NET_ADMIN
+}
