@@ -857,6 +857,15 @@ closed_by_another() { # FIRST NEXT
 	closed_by_another nft agent
 }
 
+@test "4: after SIGKILL nothing gets out, packet sockets included, with --attach clsact (own programs)" {
+	gateway
+	warm
+	all_gets_out
+	live_as bpf --attach clsact
+	bed_kill sidecar KILL
+	nothing_gets_out
+}
+
 @test "4: bridge mode refuses --guard-first and --on-exit closed" {
 	local option
 	for option in --guard-first "--on-exit closed"; do
