@@ -34,29 +34,41 @@ struct decision_input {
 	__u32 first_verdict;
 };
 
-/* Do the addresses alone decide (rule 1 below)? All other fields of @in may be 0 then. */
+/* Do the addresses alone decide (rule 2 below)? All other fields of @in may be 0 then. */
 static inline __attribute__((always_inline)) int
 sidestep_addresses_decide(const struct decision_input *in)
 {
+	if (in->destination_bypass & SIDESTEP_EXCEPT_DNS)
+		return 0;
 	return (in->destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)) ||
 	       (in->source_bypass && in->destination_bypass);
 }
 
 /*
  * The order of the rules is a promise:
- *   1. A packet that stays within the namespace, the link or the bridge bypasses all other rules.
- *   2. The proxy's own connections pass. Its DNS answers do not: the application chose their
+ *   1. While the internet is off, the application reaches no resolver but those of its namespace:
+ *      port 53 of bypassed subnets is steered, over UDP and TCP.
+ *   2. A packet that stays within the namespace, the link or the bridge bypasses all other rules.
+ *   3. The proxy's own connections pass. Its DNS answers do not: the application chose their
  *      destination, which may be any address (IPV6_FREEBIND).
- *   3. A later fragment has no ports. It leaves if the first one of its datagram did.
- *   4. A query to a resolver is steered. It is never a reply, but the resolver's answer looks like
+ *   4. A later fragment has no ports. It leaves if the first one of its datagram did.
+ *   5. A query to a resolver is steered. It is never a reply, but the resolver's answer looks like
  *      the start of an inbound flow at the device.
- *   5. Replies of inbound connections pass, whatever their destination.
- *   6. Other TCP is steered. Other UDP passes or is dropped, as configured.
+ *   6. Replies of inbound connections pass, whatever their destination.
+ *   7. Other TCP is steered. Other UDP passes or is dropped, as configured.
  * Nothing passes by default: a packet that no rule matches is denied.
  */
 static inline __attribute__((always_inline)) enum sidestep_verdict
 sidestep_decide(const struct decision_input *in)
 {
+	if ((in->destination_bypass & SIDESTEP_EXCEPT_DNS) && in->owner != SIDESTEP_OWNER_PROXY &&
+	    in->owner != SIDESTEP_OWNER_ANSWERS && !in->later_fragment &&
+	    in->destination_port == SIDESTEP_DNS_PORT) {
+		if (in->protocol == IPPROTO_UDP)
+			return SIDESTEP_STEER_DNS;
+		if (in->protocol == IPPROTO_TCP)
+			return SIDESTEP_STEER_TCP;
+	}
 	if (in->destination_bypass & SIDESTEP_FROM_LOCAL)
 		return SIDESTEP_LOCAL;
 	if (in->destination_bypass & SIDESTEP_FROM_BUILTIN)

@@ -139,8 +139,15 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	in.destination_bypass = known->destination_bypass;
 	if (sidestep_addresses_decide(&in))
 		return sidestep_decide(&in);
-	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.protocol != IPPROTO_TCP ||
-	    plain.fragment)
+	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.fragment)
+		return ASK_FURTHER;
+	/* The internet is off, but this is no DNS. */
+	if (plain.destination_port != SIDESTEP_DNS_PORT) {
+		in.destination_bypass &= ~(__u32)SIDESTEP_EXCEPT_DNS;
+		if (sidestep_addresses_decide(&in))
+			return sidestep_decide(&in);
+	}
+	if (plain.protocol != IPPROTO_TCP)
 		return ASK_FURTHER;
 	in.owner = owner_at(skb, place, plain.protocol, plain.destination_port);
 	if (in.owner == SIDESTEP_OWNER_NONE) {

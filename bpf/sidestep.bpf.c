@@ -220,7 +220,8 @@ int steer(struct bpf_sk_lookup *ctx)
 		return SK_PASS;
 	bypass = ipv4 ? bypass_lookup4(netns, destination[3]) : bypass_lookup6(netns, destination);
 	/* The application connects to a server of its own or of a neighbour. */
-	if (bypass) {
+	if (bypass &&
+	    !((bypass->sources & SIDESTEP_EXCEPT_DNS) && ctx->local_port == SIDESTEP_DNS_PORT)) {
 		count(netns, SIDESTEP_LOCAL);
 		return SK_PASS;
 	}

@@ -103,6 +103,8 @@ enum sidestep_bypass_source {
 	SIDESTEP_FROM_BUILTIN = 16,  /* loopback, link-local, multicast */
 	/* The gateway's address, where the proxy cannot mark each of its own sockets. */
 	SIDESTEP_FROM_GATEWAY = 32,
+	/* No source: port 53 is steered all the same, because the internet is off. */
+	SIDESTEP_EXCEPT_DNS = 64,
 };
 
 /* Keys of the LPM tries `bypass4`, `route4` and `bypass6`, `route6`. The namespace is the first 32

@@ -965,3 +965,161 @@ link.recv(65536)'
 	bed_until 10 told
 	[ "$(complaints n14-sidestep)" = "$ours" ]
 }
+
+# row 19: the internet is off for every resolver that the namespace reaches
+
+# asked NAME - prints how many queries the resolver of this name has got.
+asked() {
+	bed_log "$1" | grep -c '^query ' || true
+}
+
+off_everywhere() { # START
+	local address way
+	resolver
+	bed_spawn neighbour beside "$PEER" dns-serve 53
+	bed_wait_line beside ready
+	bed_spawn host bridge "$PEER" dns-serve 53 --address "$BED_HOST"
+	bed_wait_line bridge ready
+	bed_spawn app own "$PEER" dns-serve 53 --address 127.0.0.1
+	bed_wait_line own ready
+	gateway --delay 0
+	"$1" "${CONTROL[@]}"
+	[ "$(put '{"dns": {"allowHostnames": ["*.mine.test"]}}')" = 204 ]
+	for address in $BED_NEIGHBOUR $BED_NEIGHBOUR6 $BED_HOST 127.0.0.1; do
+		[ "$(answer good.test A "@$address")" = "noerror 192.0.2.7" ]
+		[ "$(answer good.test A --tcp "@$address")" = "noerror 192.0.2.7" ]
+	done
+	[ "$(put '{"internet": {"enabled": false}}')" = 204 ]
+	for address in $BED_NEIGHBOUR $BED_NEIGHBOUR6 $BED_HOST 1.1.1.1; do
+		for way in "" --tcp "--bind-device eth0" "--tcp --bind-device eth0"; do
+			# shellcheck disable=SC2086 # no word, or some
+			[ "$(answer good.test A $way "@$address")" = "nxdomain -" ]
+			# shellcheck disable=SC2086 # no word, or some
+			[ "$(answer a.mine.test A $way "@$address")" = "noerror 11.0.0.1" ]
+		done
+	done
+	[ "$(answer good.test A @127.0.0.1)" = "noerror 192.0.2.7" ]
+	# Without a socket's route it does not get out either. nftables tells the sender.
+	run bed_exec app "$PEER" raw-send "$BED_NEIGHBOUR" 53 --mode udp --send "idQ1 a raw query"
+	[ "$(asked resolver) $(asked beside) $(asked bridge)" = "0 4 2" ]
+	# Neighbours are reached as before.
+	bed_spawn neighbour server "$PEER" serve 8000
+	bed_wait_line server ready
+	connect "$BED_NEIGHBOUR" 8000 --send hello --half-close --read-all
+	[ "$(arrived "$BED_NEIGHBOUR:8000")" = 0 ]
+	[ "$(put '{"internet": {"enabled": true}}')" = 204 ]
+	[ "$(answer good.test A "@$BED_NEIGHBOUR")" = "noerror 192.0.2.7" ]
+	[ "$(answer good.test A --tcp "@$BED_NEIGHBOUR6")" = "noerror 192.0.2.7" ]
+	[ "$(arrived "[$BED_NEIGHBOUR6]:53")" = 0 ]
+}
+
+@test "row 19: off, neighbours' and the bridge's resolvers get no query (own programs)" {
+	off_everywhere sidecar
+}
+
+@test "row 19: off, neighbours' and the bridge's resolvers get no query (agent)" {
+	off_everywhere agent_sidecar
+}
+
+@test "row 19: off, neighbours' and the bridge's resolvers get no query (nftables)" {
+	off_everywhere nft_sidecar
+}
+
+# engine_bed - has a Docker engine in place of the bed. The machine has its resolver at a loopback address.
+engine_bed() {
+	bed_stop
+	engine_start
+	engine_exec sh -c 'echo nameserver 127.0.0.53 >/etc/resolv.conf'
+	engine_image test "$SIDESTEP:/bin/sidestep" "$PEER:/bin/peer"
+	bed_spawn engine gateway "$SIDESTEP" gateway --server --log --listen 0.0.0.0:8080
+	bed_spawn engine loopback "$PEER" dns-serve 53 --address 127.0.0.53
+	bed_spawn world resolver "$PEER" dns-serve 53
+	bed_wait_line loopback ready
+	bed_wait_line resolver ready
+}
+
+# engine_side NETWORK [DOCKER-ARGUMENT...] - starts a sidecar on this network, and beside it the container `db`.
+engine_side() {
+	local network=$1
+	shift
+	dk run -d --name db --network "$network" test /bin/peer serve 5432 >/dev/null
+	# shellcheck disable=SC2086 # no word, or two
+	dk run -d --name side --network "$network" $RIGHTS "$@" test /bin/sidestep sidecar \
+		--gateway "$(dk network inspect -f '{{(index .IPAM.Config 0).Gateway}}' "$network"):8080" \
+		"${CONTROL[@]}" >/dev/null
+	engine_wait_line side "interception is live" 10
+}
+
+engine_end() {
+	dk rm -f side db >/dev/null
+}
+
+# engine_put JSON - PUT /egress of the machine; prints the status.
+engine_put() {
+	engine_exec curl -sS --max-time 5 -o "$BED_DIR/put" -w '%{http_code}' -X PUT -d "$1" \
+		"http://$(engine_address side "$NETWORK"):39001/egress"
+	cat "$BED_DIR/put" >&2
+}
+
+# engine_answer NAME [ARGUMENT...] - like answer, for the sidecar's namespace on the engine.
+engine_answer() {
+	local line
+	line=$(dk exec side /bin/peer dns "$1" A "${@:2}" --timeout 8) || true
+	echo "dns $*: $line" >&2
+	echo "$(bed_value rcode "$line") $(bed_value data "$line")"
+}
+
+# The resolvers of the machine and of the world get no query, and names of containers are known.
+engine_off() { # RESOLVER
+	local before
+	[ "$(engine_answer good.test "@$1")" = "noerror 192.0.2.7" ]
+	[ "$(engine_put '{"internet": {"enabled": false}, "dns": {"allowHostnames": ["*.mine.test"]}}')" = 204 ]
+	before="$(asked loopback) $(asked resolver)"
+	for way in "" --tcp; do
+		# shellcheck disable=SC2086 # no word, or one
+		[ "$(engine_answer good.test $way "@$1")" = "nxdomain -" ]
+		# shellcheck disable=SC2086 # no word, or one
+		[ "$(engine_answer a.mine.test $way "@$1")" = "noerror 11.0.0.1" ]
+	done
+	[ "$NETWORK" = bridge ] ||
+		[ "$(engine_answer db "@$1")" = "noerror $(engine_address db "$NETWORK")" ]
+	[ "$(asked loopback) $(asked resolver)" = "$before" ]
+}
+
+engine_layouts() {
+	local neighbour
+	engine_bed
+	# The engine replaces the resolver at a loopback address on its default network.
+	NETWORK=bridge
+	engine_side bridge
+	engine_off 8.8.8.8
+	engine_end
+	dk network create inside >/dev/null
+	NETWORK=inside
+	engine_side inside --dns 1.1.1.1
+	engine_off 127.0.0.11
+	engine_end
+	# A resolver in a neighbour.
+	dk run -d --name names --network inside test /bin/peer dns-serve 53 >/dev/null
+	engine_wait_line names ready
+	neighbour=$(engine_address names inside)
+	engine_side inside --dns "$neighbour"
+	engine_off 127.0.0.11
+	[ "$(engine_answer good.test "@$neighbour")" = "nxdomain -" ]
+	[ "$(dk logs names | grep -c '^query ')" = 1 ]
+	engine_end
+	# The engine asks the machine's resolver itself, where nothing of ours is. It stays as it was.
+	engine_side inside
+	[ "$(engine_put '{"internet": {"enabled": false}}')" = 409 ]
+	grep -q "127.0.0.11" "$BED_DIR/put"
+	[ "$(engine_answer good.test @127.0.0.11)" = "noerror 192.0.2.7" ]
+	[ "$(engine_answer good.test "@$neighbour")" = "noerror 192.0.2.7" ]
+}
+
+@test "row 19: off, in four layouts of an engine (own programs)" {
+	RIGHTS=--privileged engine_layouts
+}
+
+@test "row 19: off, in four layouts of an engine (nftables)" {
+	RIGHTS="--cap-add NET_ADMIN" engine_layouts
+}

@@ -144,9 +144,67 @@ static void sizes_are_limited(void **state)
 	free(body);
 }
 
+/* The owner's part of a switch: its calls, and what the policy said then. */
+struct owner {
+	const struct policy *policy;
+	char calls[64];
+	int error;
+};
+
+static int set_internet(void *context, bool on, char *reason, size_t size)
+{
+	struct owner *owner = context;
+
+	assert_int_equal(size, CONTROL_EGRESS_REASON_MAX);
+	strcat(owner->calls, on ? "on" : "off");
+	strcat(owner->calls, policy_internet(owner->policy) ? "(on) " : "(off) ");
+	strcpy(reason, "why");
+	return on ? 0 : owner->error;
+}
+
+static int apply(struct control_config *config, const char *body)
+{
+	char reason[CONTROL_EGRESS_REASON_MAX] = "";
+	struct control_egress change;
+	int error;
+
+	((struct owner *)config->context)->calls[0] = '\0';
+	assert_int_equal(parse(body, &change, reason), 0);
+	error = control_egress_apply(&change, config, reason);
+	if (error == -EXDEV)
+		assert_string_equal(reason, "why");
+	control_egress_clear(&change);
+	return error;
+}
+
+static void the_owner_steers_before_the_internet_is_off(void **state)
+{
+	static const char off[] = "{\"internet\":{\"enabled\":false}}";
+	const struct policy_config policy_config = {.every_type = true};
+	struct owner owner = {.error = -EXDEV};
+	struct control_config config = {.set_internet = set_internet, .context = &owner};
+
+	(void)state;
+	assert_int_equal(policy_new(&policy_config, &config.policy), 0);
+	owner.policy = config.policy;
+	assert_int_equal(apply(&config, off), -EXDEV);
+	assert_string_equal(owner.calls, "off(on) ");
+	assert_true(policy_internet(config.policy));
+	owner.error = 0;
+	assert_int_equal(apply(&config, off), 0);
+	assert_string_equal(owner.calls, "off(on) ");
+	assert_false(policy_internet(config.policy));
+	assert_int_equal(apply(&config, "{\"dns\":{\"allowHostnames\":[]}}"), 0);
+	assert_string_equal(owner.calls, "");
+	assert_int_equal(apply(&config, "{\"internet\":{\"enabled\":true}}"), 0);
+	assert_string_equal(owner.calls, "on(on) ");
+	policy_free(config.policy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_owner_steers_before_the_internet_is_off),
 		cmocka_unit_test(all_fields_are_read),
 		cmocka_unit_test(absent_is_unchanged),
 		cmocka_unit_test(errors_name_field_and_position),

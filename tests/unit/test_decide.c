@@ -21,6 +21,8 @@ static const uint32_t bypasses[] = {
 	SIDESTEP_FROM_BUILTIN,
 	SIDESTEP_FROM_CONNECTED | SIDESTEP_FROM_DOCKER,
 	SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_CONNECTED,
+	SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS,
+	SIDESTEP_FROM_BUILTIN | SIDESTEP_EXCEPT_DNS,
 };
 static const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6, 132, 0};
 static const uint16_t ports[] = {0, 22, 53, 80, 443, 65535};
@@ -62,13 +64,35 @@ static unsigned long each_input(void (*check)(const struct decision_input *, uin
 	return inputs;
 }
 
+/* While the internet is off, DNS to a bypassed subnet is steered, whoever sends it but the proxy.
+ */
+static bool is_excepted(const struct decision_input *in)
+{
+	return (in->destination_bypass & SIDESTEP_EXCEPT_DNS) && in->destination_port == 53 &&
+	       (in->protocol == IPPROTO_UDP || in->protocol == IPPROTO_TCP) &&
+	       !in->later_fragment && in->owner != SIDESTEP_OWNER_PROXY &&
+	       in->owner != SIDESTEP_OWNER_ANSWERS;
+}
+
+static void check_dns_is_excepted(const struct decision_input *in, uint32_t verdict)
+{
+	struct decision_input on = *in;
+
+	on.destination_bypass &= ~(uint32_t)SIDESTEP_EXCEPT_DNS;
+	if (is_excepted(in))
+		assert_int_equal(verdict, in->protocol == IPPROTO_UDP ? SIDESTEP_STEER_DNS
+								      : SIDESTEP_STEER_TCP);
+	else
+		assert_int_equal(verdict, sidestep_decide(&on));
+}
+
 static void check_bypass_comes_first(const struct decision_input *in, uint32_t verdict)
 {
 	bool stepped_aside = verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_LINK ||
 			     verdict == SIDESTEP_BRIDGE;
 
 	/* Both ends are bypassed: sidestep always steps aside. */
-	if (in->source_bypass && in->destination_bypass)
+	if (in->source_bypass && in->destination_bypass && !is_excepted(in))
 		assert_true(stepped_aside);
 	/* The destination is not bypassed: it never does. */
 	if (!in->destination_bypass)
@@ -88,6 +112,10 @@ static void check_addresses_decide(const struct decision_input *in, uint32_t ver
 	bool stepped_aside = verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_LINK ||
 			     verdict == SIDESTEP_BRIDGE;
 
+	if (in->destination_bypass & SIDESTEP_EXCEPT_DNS) {
+		assert_false(sidestep_addresses_decide(in));
+		return;
+	}
 	assert_int_equal(sidestep_addresses_decide(in) != 0, stepped_aside);
 	if (stepped_aside)
 		assert_int_equal(sidestep_decide(&addresses), verdict);
@@ -130,7 +158,10 @@ static void check_replies_pass(const struct decision_input *in, uint32_t verdict
 /* A DNS answer of the proxy's only goes to addresses that the application may reach itself. */
 static void check_answers_stay(const struct decision_input *in, uint32_t verdict)
 {
-	if (in->owner == SIDESTEP_OWNER_ANSWERS && !sidestep_addresses_decide(in))
+	struct decision_input on = *in;
+
+	on.destination_bypass &= ~(uint32_t)SIDESTEP_EXCEPT_DNS;
+	if (in->owner == SIDESTEP_OWNER_ANSWERS && !sidestep_addresses_decide(&on))
 		assert_int_equal(verdict, SIDESTEP_DENY_ANSWER);
 	else
 		assert_int_not_equal(verdict, SIDESTEP_DENY_ANSWER);
@@ -140,6 +171,7 @@ static void test_every_input(void **state)
 {
 	(void)state;
 	assert_true(each_input(check_bypass_comes_first) > 10000);
+	each_input(check_dns_is_excepted);
 	each_input(check_addresses_decide);
 	each_input(check_nothing_leaks);
 	each_input(check_replies_pass);
@@ -165,6 +197,10 @@ static void test_named_cases(void **state)
 
 	(void)state;
 	assert_int_equal(decide(bridge, bridge, IPPROTO_TCP, 80), SIDESTEP_BRIDGE);
+	assert_int_equal(decide(bridge, bridge | SIDESTEP_EXCEPT_DNS, IPPROTO_TCP, 80),
+			 SIDESTEP_BRIDGE);
+	assert_int_equal(decide(bridge, bridge | SIDESTEP_EXCEPT_DNS, IPPROTO_TCP, 53),
+			 SIDESTEP_STEER_TCP);
 	assert_int_equal(decide(bridge, 0, IPPROTO_TCP, 80), SIDESTEP_STEER_TCP);
 	assert_int_equal(decide(0, 0, IPPROTO_TCP, 25), SIDESTEP_STEER_TCP);
 	assert_int_equal(decide(bridge, 0, IPPROTO_UDP, 53), SIDESTEP_STEER_DNS);

@@ -408,6 +408,34 @@ static void compare(const uint8_t *message, size_t size)
 	ldns_pkt_free(theirs);
 }
 
+/* ldns reads a query that is written here, and its made-up answer is known among others. */
+static void test_own_query(void **state)
+{
+	uint8_t query[DNS_HEADER_SIZE + DNS_QUESTION_MAX], answer[DNS_ANSWER_MAX];
+	size_t size = dns_query_write(0x4711, "a1.sidestep.invalid", query);
+	struct dns_question question;
+	ldns_pkt *packet = NULL;
+	char *text;
+
+	(void)state;
+	assert_int_equal(ldns_wire2pkt(&packet, query, size), LDNS_STATUS_OK);
+	assert_int_equal(ldns_pkt_id(packet), 0x4711);
+	assert_true(ldns_pkt_rd(packet));
+	text = ldns_rr_list2str(ldns_pkt_question(packet));
+	assert_string_equal(text, "a1.sidestep.invalid.\tIN\tA\n");
+	free(text);
+	ldns_pkt_free(packet);
+	assert_int_equal(parse(query, size, &question), 0);
+	size = dns_made_up_write(&question, answer);
+	assert_true(dns_is_made_up(answer, size));
+	assert_false(dns_is_made_up(answer, size - 1));
+	assert_false(dns_is_made_up(query, DNS_HEADER_SIZE));
+	answer[size - 1] ^= 1;
+	assert_false(dns_is_made_up(answer, size));
+	size = dns_error_write(&question, DNS_NXDOMAIN, answer);
+	assert_false(dns_is_made_up(answer, size));
+}
+
 static void test_mutations(void **state)
 {
 	int round;
@@ -441,7 +469,7 @@ int main(void)
 		cmocka_unit_test(test_name_limit), cmocka_unit_test(test_names_against_ldns),
 		cmocka_unit_test(test_made_up),	   cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_class),	   cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_own_query),  cmocka_unit_test(test_mutations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

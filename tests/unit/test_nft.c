@@ -211,6 +211,41 @@ static void test_updates_are_whole(void **state)
 	datapath_free(datapath);
 }
 
+/* Is the address among those with DNS steered all the same? */
+static bool excepted(const char *address)
+{
+	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
+	char command[128];
+	bool found;
+
+	(void)snprintf(command, sizeof(command), "get element inet sidestep %s { %s }",
+		       strchr(address, ':') ? "except6" : "except4", address);
+	assert_int_equal(nft_ctx_buffer_output(context), 0);
+	assert_int_equal(nft_ctx_buffer_error(context), 0);
+	found = nft_run_cmd_from_buffer(context, command) == 0;
+	nft_ctx_free(context);
+	return found;
+}
+
+static void test_dns_is_excepted(void **state)
+{
+	struct datapath *datapath = attached(false);
+
+	(void)state;
+	assert_false(excepted("172.30.0.1"));
+	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS);
+	set(datapath, "fd31::/64", SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS);
+	set(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
+	assert_int_equal(datapath_commit(datapath), 0);
+	assert_true(excepted("172.30.0.1") && excepted("fd31::1"));
+	assert_false(excepted("10.0.0.1"));
+	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(datapath_commit(datapath), 0);
+	assert_false(excepted("172.30.0.1"));
+	assert_true(excepted("fd31::1"));
+	datapath_free(datapath);
+}
+
 static void test_a_table_that_was_taken_away_comes_back(void **state)
 {
 	struct datapath *datapath = attached(false);
@@ -443,6 +478,7 @@ int main(void)
 		cmocka_unit_test_setup(test_nothing_before_attach_and_after_free, enter_namespace),
 		cmocka_unit_test_setup(test_replaces_a_predecessors_table, enter_namespace),
 		cmocka_unit_test_setup(test_updates_are_whole, enter_namespace),
+		cmocka_unit_test_setup(test_dns_is_excepted, enter_namespace),
 		cmocka_unit_test_setup(test_answers_stay, enter_namespace),
 		cmocka_unit_test_setup(test_sources_of_errors, enter_namespace),
 		cmocka_unit_test_setup(test_a_table_that_was_taken_away_comes_back,

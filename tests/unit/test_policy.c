@@ -155,6 +155,27 @@ static void test_first_globs(void **state)
 	policy_free(policy);
 }
 
+/* One name is judged by itself. Afterwards it is a name like any other. */
+static void test_expected(void **state)
+{
+	struct policy *policy;
+	struct policy_verdict verdict;
+
+	(void)state;
+	assert_int_equal(policy_open(&policy), 0);
+	allow(policy, NULL, 0);
+	policy_expect(policy, "a1.invalid");
+	verdict = policy_judge(policy, "A1.invalid");
+	assert_true(verdict.allowed && verdict.every_type);
+	assert_false(verdict.internet || verdict.tried);
+	verdict = policy_judge(policy, "a2.invalid");
+	assert_true(verdict.internet && !verdict.allowed);
+	policy_expect(policy, "");
+	verdict = policy_judge(policy, "a1.invalid");
+	assert_true(verdict.internet && !verdict.allowed);
+	policy_free(policy);
+}
+
 static void test_several(void **state)
 {
 	static const char *const globs[] = {"a.test", "*.b.test", "c.*"};
@@ -308,10 +329,15 @@ static void test_seen_whole(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_globs),
-		cmocka_unit_test(test_tried),	   cmocka_unit_test(test_first_globs),
-		cmocka_unit_test(test_several),	   cmocka_unit_test(test_absent_is_unchanged),
-		cmocka_unit_test(test_limits),	   cmocka_unit_test(test_hostile_pattern),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_globs),
+		cmocka_unit_test(test_tried),
+		cmocka_unit_test(test_first_globs),
+		cmocka_unit_test(test_expected),
+		cmocka_unit_test(test_several),
+		cmocka_unit_test(test_absent_is_unchanged),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_hostile_pattern),
 		cmocka_unit_test(test_seen_whole),
 	};
 

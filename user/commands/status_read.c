@@ -69,9 +69,10 @@ static void add_bypass(json_t *list, const struct prefix *prefix,
 		uint32_t bit;
 		const char *name;
 	} sources[] = {
-		{SIDESTEP_FROM_OPTION, "option"},   {SIDESTEP_FROM_CONNECTED, "connected"},
-		{SIDESTEP_FROM_DOCKER, "docker"},   {SIDESTEP_FROM_LOCAL, "local"},
-		{SIDESTEP_FROM_BUILTIN, "builtin"}, {SIDESTEP_FROM_GATEWAY, "gateway"},
+		{SIDESTEP_FROM_OPTION, "option"},    {SIDESTEP_FROM_CONNECTED, "connected"},
+		{SIDESTEP_FROM_DOCKER, "docker"},    {SIDESTEP_FROM_LOCAL, "local"},
+		{SIDESTEP_FROM_BUILTIN, "builtin"},  {SIDESTEP_FROM_GATEWAY, "gateway"},
+		{SIDESTEP_EXCEPT_DNS, "except dns"},
 	};
 	json_t *names = json_array();
 	char text[ADDRESS_TEXT_MAX];

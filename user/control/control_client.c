@@ -168,6 +168,21 @@ static void client_refuse_logged(struct control_client *client, unsigned int sta
 	client_refuse(client, status, text);
 }
 
+/* The answer to a PUT that could not be applied. */
+static unsigned int egress_status(int error)
+{
+	switch (error) {
+	case -EINVAL:
+		return 400;
+	case -EXDEV:
+		return 409;
+	case -ENOMEM:
+		return 500;
+	default:
+		return 503;
+	}
+}
+
 static void put_egress(struct control_client *client)
 {
 	const struct control_request *request = client->request;
@@ -178,7 +193,7 @@ static void put_egress(struct control_client *client)
 	if (error == 0)
 		error = control_egress_apply(&egress, &client->clients->config, reason);
 	if (error < 0) {
-		client_refuse_logged(client, error == -ENOMEM ? 500 : 400, reason);
+		client_refuse_logged(client, egress_status(error), reason);
 		return;
 	}
 	control_egress_log(&egress, client->peer);

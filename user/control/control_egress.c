@@ -206,6 +206,28 @@ int control_egress_parse(const char *body, size_t size, struct control_egress *r
 	return 0;
 }
 
+/* Has DNS steered before the internet is off, and no longer than that. */
+static int apply_policy(const struct policy_change *change, const struct control_config *config,
+			char reason[CONTROL_EGRESS_REASON_MAX])
+{
+	bool steers = change->has_internet && config->set_internet;
+	int error = 0;
+
+	if (steers && !change->internet)
+		error = config->set_internet(config->context, false, reason,
+					     CONTROL_EGRESS_REASON_MAX);
+	if (error < 0)
+		return error;
+	error = policy_apply(config->policy, change);
+	if (steers && policy_internet(config->policy))
+		(void)config->set_internet(config->context, true, reason,
+					   CONTROL_EGRESS_REASON_MAX);
+	if (error == -EINVAL || error == -E2BIG)
+		return invalid(reason,
+			       "\"dns.allowHostnames\" holds a pattern that is empty or too long");
+	return error;
+}
+
 int control_egress_apply(const struct control_egress *egress, struct control_config *config,
 			 char reason[CONTROL_EGRESS_REASON_MAX])
 {
@@ -215,10 +237,7 @@ int control_egress_apply(const struct control_egress *egress, struct control_con
 	if (egress->has_port && !port)
 		return invalid(reason, "\"port\" cannot be set: the gateway is a unix socket");
 	/* The policy goes first: it may fail, and until then nothing has changed. */
-	error = policy_apply(config->policy, &egress->policy);
-	if (error == -EINVAL || error == -E2BIG)
-		return invalid(reason,
-			       "\"dns.allowHostnames\" holds a pattern that is empty or too long");
+	error = apply_policy(&egress->policy, config, reason);
 	if (error < 0 || !egress->has_port || *port == htons(egress->port))
 		return error;
 	*port = htons(egress->port);

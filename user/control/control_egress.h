@@ -36,8 +36,8 @@ struct control_egress {
 int control_egress_parse(const char *body, size_t size, struct control_egress *ret_egress,
 			 char reason[CONTROL_EGRESS_REASON_MAX]);
 
-/* Changes the policy and the gateway's port: all of it, or nothing. Returns 0, -ENOMEM, or -EINVAL
- * with the cause in @reason. */
+/* Changes the policy and the gateway's port: all of it, or nothing. Returns 0, or with the cause in
+ * @reason -ENOMEM, -EINVAL or the error of config->set_internet(). */
 int control_egress_apply(const struct control_egress *egress, struct control_config *config,
 			 char reason[CONTROL_EGRESS_REASON_MAX]);
 

@@ -79,10 +79,11 @@
 #define STATE(bit)	     LOAD_CT(NFT_CT_STATE), MASK(u32, bit), UNEQUAL(u32, 0)
 
 /* Devices and the packet's mark. */
-#define OUT_OF_LO      LOAD_META(NFT_META_OIF), EQUAL(u32, LOOPBACK_IFINDEX)
-#define NOT_INTO_LO    LOAD_META(NFT_META_IIF), UNEQUAL(u32, LOOPBACK_IFINDEX)
-#define HAS_MARK(mark) LOAD_META(NFT_META_MARK), EQUAL(u32, mark)
-#define SET_MARK(mark) LOAD_VALUE(u32, mark), SET_META(NFT_META_MARK)
+#define OUT_OF_LO	   LOAD_META(NFT_META_OIF), EQUAL(u32, LOOPBACK_IFINDEX)
+#define NOT_INTO_LO	   LOAD_META(NFT_META_IIF), UNEQUAL(u32, LOOPBACK_IFINDEX)
+#define HAS_MARK(mark)	   LOAD_META(NFT_META_MARK), EQUAL(u32, mark)
+#define HAS_NOT_MARK(mark) LOAD_META(NFT_META_MARK), UNEQUAL(u32, mark)
+#define SET_MARK(mark)	   LOAD_VALUE(u32, mark), SET_META(NFT_META_MARK)
 
 /* Loopback addresses, into register 0 and behind it. */
 #define LOAD_LOOPBACK4 LOAD_VALUE(u32, htonl(INADDR_LOOPBACK))
@@ -95,6 +96,19 @@
 #define COMMENTED_RULE(chain, comment, ...)                                                        \
 	nft_rule_add(table, chain, comment, (const struct nft_expr[]) {__VA_ARGS__, {0}})
 #define RULE(chain, ...) COMMENTED_RULE(chain, NULL, __VA_ARGS__)
+
+/* Rules for DNS to bypassed subnets while the internet is off. */
+#define EXCEPTED_DNS(chain, ipv4, ipv6, ...)                                                       \
+	do {                                                                                       \
+		RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), ipv4, TO4("except4"),              \
+		     __VA_ARGS__);                                                                 \
+		RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), ipv6, TO6("except6"),              \
+		     __VA_ARGS__);                                                                 \
+		RULE(chain, TCP, DESTINATION_PORT, PORT_IS(53), ipv4, TO4("except4"),              \
+		     __VA_ARGS__);                                                                 \
+		RULE(chain, TCP, DESTINATION_PORT, PORT_IS(53), ipv6, TO6("except6"),              \
+		     __VA_ARGS__);                                                                 \
+	} while (0)
 
 /* In the order of enum sidestep_verdict and the counters that follow it there. */
 static const struct {
@@ -135,6 +149,7 @@ static void add_chains(const struct nft_table *table)
 		{"dns_answers", {"filter", NF_INET_LOCAL_OUT, NF_IP_PRI_RAW, NF_ACCEPT, NULL}},
 		{"let_out", {0}},
 		{"stay", {0}},
+		{"dns", {0}},
 		{"to_bypassed", {0}},
 		{"as_reply", {0}},
 		{"as_error", {0}},
@@ -144,6 +159,7 @@ static void add_chains(const struct nft_table *table)
 		{"guard", {"filter", NF_INET_POST_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 		{"from_outside", {0}},
 		{"inbound", {0}},
+		{"to_proxy", {0}},
 		{"arrive", {"filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 	};
 	size_t i;
@@ -175,6 +191,8 @@ static void add_outcomes(const struct nft_table *table, const struct nft_rules *
 	COMMENTED_RULE("stay", "only rules here may set it", HAS_MARK(rules->out_mark),
 		       SET_MARK(0));
 	RULE("stay", ACCEPT);
+	RULE("dns", UDP, COUNT(STEER_DNS));
+	RULE("dns", GOTO("stay"));
 	RULE("to_bypassed", COUNT(BRIDGE));
 	COMMENTED_RULE("to_bypassed", "no route of ours knows the subnet yet", OUT_OF_LO,
 		       GOTO("let_out"));
@@ -235,6 +253,7 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 
 	RULE(chain, IPV4, TO4("local4"), COUNT(LOCAL), ACCEPT);
 	RULE(chain, IPV6, TO6("local6"), COUNT(LOCAL), ACCEPT);
+	EXCEPTED_DNS(chain, IPV4, IPV6, HAS_NOT_MARK(rules->own_mark), GOTO("dns"));
 	RULE(chain, IPV4, TO4("link4"), COUNT(LINK), ACCEPT);
 	RULE(chain, IPV6, TO6("link6"), COUNT(LINK), ACCEPT);
 	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), GOTO("to_bypassed"));
@@ -279,6 +298,7 @@ static void add_guard(const struct nft_table *table, const struct nft_rules *rul
 	COMMENTED_RULE(leave, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
 	COMMENTED_RULE(leave, "its way is lo", IPV4, TO4("local4"), COUNT(GUARD_DROPS), DROP);
 	RULE(leave, IPV6, TO6("local6"), COUNT(GUARD_DROPS), DROP);
+	EXCEPTED_DNS(leave, IPV4, IPV6, COUNT(GUARD_DROPS), DROP);
 	RULE(leave, IPV4, TO4("link4"), ACCEPT);
 	RULE(leave, IPV6, TO6("link6"), ACCEPT);
 	RULE(leave, IPV4, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
@@ -307,7 +327,7 @@ static void add_from_outside(const struct nft_table *table)
 /* tproxy takes the connection's socket, or the listener. Without either it does not match. */
 static void add_tproxy(const struct nft_table *table, const struct nft_rules *rules)
 {
-	static const char chain[] = "arrive";
+	static const char chain[] = "to_proxy";
 	const uint16_t *ports = rules->listeners;
 
 #define TO_LISTENER4(port)                                                                         \
@@ -336,15 +356,17 @@ static void add_arrivals(const struct nft_table *table, const struct nft_rules *
 	RULE(chain, NOT_INTO_LO, GOTO("from_outside"));
 	RULE(chain, IPV4, TO4("local4"), ACCEPT);
 	RULE(chain, IPV6, TO6("local6"), ACCEPT);
+	EXCEPTED_DNS(chain, IPV4, IPV6, GOTO("to_proxy"));
 	RULE(chain, IPV4, TO4("link4"), ACCEPT);
 	RULE(chain, IPV6, TO6("link6"), ACCEPT);
 	RULE(chain, IPV4, TO4("bypass4"), ACCEPT);
 	RULE(chain, IPV6, TO6("bypass6"), ACCEPT);
-	RULE(chain, TCP, BARE_SYN, COUNT(STEER_TCP));
+	RULE(chain, GOTO("to_proxy"));
+	RULE("to_proxy", TCP, BARE_SYN, COUNT(STEER_TCP));
 	add_tproxy(table, rules);
-	RULE(chain, COUNT(ASSIGN_ERRORS));
-	COMMENTED_RULE(chain, "nobody listens", TCP, RESET);
-	RULE(chain, DROP);
+	RULE("to_proxy", COUNT(ASSIGN_ERRORS));
+	COMMENTED_RULE("to_proxy", "nobody listens", TCP, RESET);
+	RULE("to_proxy", DROP);
 }
 
 /* Makes the table's comment, in characters that nft(8) can read back. */
@@ -403,6 +425,10 @@ static void add_packet_socket(const struct nft_table *table)
 		RULE(chain, IPV6_FRAME, NEXT_HEADER(extensions[i]), COUNT(GUARD_DROPS), DROP);
 	COMMENTED_RULE(chain, "its way is lo", IPV4_FRAME, TO4("local4"), COUNT(GUARD_DROPS), DROP);
 	RULE(chain, IPV6_FRAME, TO6("local6"), COUNT(GUARD_DROPS), DROP);
+	/* The ports behind the header are copied as well, where they decide. */
+	RULE(chain, IPV4_FRAME, TO4("except4"), LOAD_NETWORK(22, 2), SET_NETWORK(22, 2));
+	RULE(chain, IPV6_FRAME, TO6("except6"), LOAD_NETWORK(42, 2), SET_NETWORK(42, 2));
+	EXCEPTED_DNS(chain, IPV4_FRAME, IPV6_FRAME, COUNT(GUARD_DROPS), DROP);
 	RULE(chain, IPV4_FRAME, TO4("link4"), ACCEPT);
 	RULE(chain, IPV6_FRAME, TO6("link6"), ACCEPT);
 	RULE(chain, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);

@@ -51,6 +51,9 @@ static const struct {
 	{{"local6", "local4"}, "addresses of this namespace", SIDESTEP_FROM_LOCAL},
 	{{"link6", "link4"}, "never leaves the link", SIDESTEP_FROM_BUILTIN},
 	{{"bypass6", "bypass4"}, "subnets to step aside for", UINT32_MAX},
+	{{"except6", "except4"},
+	 "of them, those with DNS steered all the same",
+	 SIDESTEP_EXCEPT_DNS},
 };
 
 void nft_sets_add_bypass(const struct nft_table *table)

@@ -23,7 +23,7 @@ struct nft_own {
 	uint16_t port;	  /* host byte order */
 };
 
-/* Adds the sets local4, local6, link4, link6, bypass4 and bypass6. Both tables have them. */
+/* Adds the sets local4, link4, bypass4, except4, and those of IPv6. Both tables have them. */
 void nft_sets_add_bypass(const struct nft_table *table);
 
 /* Adds the sets inbound4, inbound6 and own. */

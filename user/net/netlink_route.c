@@ -141,6 +141,11 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 		case FRA_FWMARK:
 			rule.mark = mnl_attr_get_u32(attribute);
 			break;
+		case FRA_DPORT_RANGE:
+			rule.port = ((const struct fib_rule_port_range *)mnl_attr_get_payload(
+					     attribute))
+					    ->start;
+			break;
 		case FRA_SUPPRESS_PREFIXLEN:
 			rule.suppress_default = mnl_attr_get_u32(attribute) == 0;
 			break;
@@ -245,6 +250,11 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 		mnl_attr_put_u32(header, FRA_FWMARK, rule->mark);
 	if (rule->ip_protocol)
 		mnl_attr_put_u8(header, FRA_IP_PROTO, rule->ip_protocol);
+	if (rule->port) {
+		const struct fib_rule_port_range ports = {rule->port, rule->port};
+
+		mnl_attr_put(header, FRA_DPORT_RANGE, sizeof(ports), &ports);
+	}
 	if (rule->suppress_default)
 		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, 0);
 	if (rule->suppress_group)

@@ -194,6 +194,43 @@ bool dns_question_for_addresses(const struct dns_question *question)
 	       question->type == DNS_TYPE_HTTPS;
 }
 
+size_t dns_query_write(uint16_t id, const char *name, uint8_t *message)
+{
+	uint8_t *at = message + DNS_HEADER_SIZE;
+
+	memset(message, 0, DNS_HEADER_SIZE);
+	(void)dns_put16(message, id);
+	(void)dns_put16(message + 2, FLAG_RD);
+	(void)dns_put16(message + 4, 1);
+	while (*name) {
+		size_t label = strcspn(name, ".");
+
+		*at++ = (uint8_t)label;
+		memcpy(at, name, label);
+		at += label;
+		name += label + (name[label] == '.');
+	}
+	*at++ = 0;
+	at = dns_put16(at, TYPE_A);
+	return (size_t)(dns_put16(at, CLASS_IN) - message);
+}
+
+bool dns_is_made_up(const void *message, size_t size)
+{
+	const uint8_t *bytes = message;
+	struct dns_question question;
+	struct dns_record record;
+	size_t at;
+
+	if (dns_answer_question(message, size, &question) != 0 ||
+	    dns_rcode(message) != DNS_NOERROR || dns_get16(bytes + 6) != 1)
+		return false;
+	at = DNS_HEADER_SIZE + (size_t)question.size;
+	return dns_record_read(bytes + at, size - at, &record) && record.type == TYPE_A &&
+	       record.end - record.data == sizeof(made_up_a) &&
+	       memcmp(bytes + at + record.data, made_up_a, sizeof(made_up_a)) == 0;
+}
+
 uint16_t dns_id(const void *message)
 {
 	return dns_get16(message);

@@ -85,6 +85,13 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
  * HTTPS). */
 bool dns_question_for_addresses(const struct dns_question *question);
 
+/* Writes a query for the addresses (A) of @name, which has whole labels of at most 63 octets, and
+ * at most 253 in all. Returns its size, of DNS_HEADER_SIZE + DNS_QUESTION_MAX at most. */
+size_t dns_query_write(uint16_t id, const char *name, uint8_t *message);
+
+/* Tells whether it is an answer with the made-up address (A) alone. */
+bool dns_is_made_up(const void *message, size_t size);
+
 /* The ID and the lower four bits of the response code. The header of @message must be complete. */
 uint16_t dns_id(const void *message);
 enum dns_rcode dns_rcode(const void *message);

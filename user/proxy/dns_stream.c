@@ -143,8 +143,10 @@ static int lane_fill(struct dns_stream *stream, int index)
 	size_t wanted;
 	ssize_t got;
 
-	if (!lane->frame)
+	if (!lane->frame) {
 		lane->frame = malloc(FRAME_MAX);
+		lane->have = 0;
+	}
 	if (!lane->frame)
 		return -ENOMEM;
 	wanted = lane->have < FRAME_HEAD ? FRAME_HEAD : frame_size(lane->frame);

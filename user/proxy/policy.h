@@ -43,6 +43,13 @@ struct policy_change {
  * glob is empty or too long), -E2BIG or -ENOMEM. */
 int policy_apply(struct policy *policy, const struct policy_change *change);
 
+/* The longest name for policy_expect(). */
+#define POLICY_EXPECTED_MAX 63
+
+/* Has this very name judged as allowed and the internet as off for it, whatever the policy says. It
+ * tells whether a query comes here. "" ends it. Thread safe. */
+void policy_expect(struct policy *policy, const char *name);
+
 /* Tells whether the internet is on. Thread safe. */
 bool policy_internet(const struct policy *policy);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/sidecar.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -35,7 +36,8 @@ static void run(struct sidecar *sidecar)
 		AGENT,
 		GATEWAY,
 		IPV6_VERDICT,
-		IPV6_PAUSE
+		IPV6_PAUSE,
+		INTERNET
 	};
 	int error = 0;
 
@@ -52,9 +54,10 @@ static void run(struct sidecar *sidecar)
 			[IPV6_VERDICT] = {.fd = ipv6_pause_verdict_fd(&sidecar->ipv6),
 					  .events = POLLIN},
 			[IPV6_PAUSE] = {.fd = sidecar->ipv6.timer_fd, .events = POLLIN},
+			[INTERNET] = {.fd = sidecar->internet.fd, .events = POLLIN},
 			[AGENT] = sidecar_takeover_session(&sidecar->takeover),
 		};
-		bool changed = error < 0;
+		bool changed = error < 0, waits;
 
 		if (poll(events, ARRAY_SIZE(events), error < 0 ? RETRY_MS : -1) < 0)
 			continue;
@@ -84,12 +87,16 @@ static void run(struct sidecar *sidecar)
 			sidecar_takeover_agent_came(&sidecar->takeover);
 			changed = true;
 		}
-		if (!changed)
-			continue;
-		error = sidecar_takeover_waits(&sidecar->takeover)
-				? 0
-				: steering_sync(sidecar->steering);
-		datapath_settle(sidecar->datapath.current);
+		if (events[INTERNET].revents)
+			changed |= steering_set_internet(sidecar->steering,
+							 sidecar_internet_take(&sidecar->internet));
+		waits = changed && sidecar_takeover_waits(&sidecar->takeover);
+		if (changed)
+			error = waits ? 0 : steering_sync(sidecar->steering);
+		if (events[INTERNET].revents)
+			sidecar_internet_answer(&sidecar->internet, waits ? -EAGAIN : error);
+		if (changed)
+			datapath_settle(sidecar->datapath.current);
 	}
 }
 

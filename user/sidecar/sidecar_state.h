@@ -11,6 +11,7 @@
 #include "sidecar/exemption.h"
 #include "sidecar/ipv6_pause.h"
 #include "sidecar/sidecar_datapath.h"
+#include "sidecar/sidecar_internet.h"
 #include "sidecar/sidecar_options.h"
 #include "sidecar/sidecar_takeover.h"
 #include "steering/bridge_netns.h"
@@ -30,6 +31,7 @@ struct sidecar {
 	int monitor_fd;
 	int anchor_fd;
 	uint32_t anchor_ifindex;
+	struct sidecar_internet internet;
 	int gateway_fd; /* eventfd: the control API has changed the gateway */
 	struct bridge_netns bridge;
 	struct policy *policy;

@@ -22,6 +22,7 @@
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
+#include "sidecar/embedded_resolver.h"
 #include "sidecar/preflight.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_policy.h"
@@ -325,6 +326,33 @@ static void gateway_changed(void *context, const struct socket_address *gateway)
 	(void)eventfd_write(sidecar->gateway_fd, 1);
 }
 
+/*
+ * Likewise. Turned off, the internet is out of reach only if no resolver is left that the
+ * application reaches but we do not see.
+ */
+static int set_internet(void *context, bool on, char *reason, size_t size)
+{
+	struct sidecar *sidecar = context;
+	int error = sidecar_internet_request(&sidecar->internet, on);
+
+	if (error == 0 && !on)
+		error = embedded_resolver_check(sidecar->policy);
+	if (error == 0)
+		return 0;
+	if (error == -EXDEV)
+		(void)snprintf(reason, size,
+			       "the internet cannot be off: the engine's resolver at 127.0.0.11 "
+			       "asks the host's resolver, not one that is steered; name another "
+			       "one (docker run --dns)");
+	else
+		(void)snprintf(reason, size,
+			       "the internet cannot be %s, because DNS cannot be steered now: %s",
+			       on ? "on" : "off", strerror(-error));
+	if (!on && policy_internet(sidecar->policy))
+		(void)sidecar_internet_request(&sidecar->internet, true);
+	return error;
+}
+
 static int start_control(struct sidecar *sidecar)
 {
 	const struct control_config config = {
@@ -338,13 +366,18 @@ static int start_control(struct sidecar *sidecar)
 		.gateway = *sidecar->gateway,
 		.context = sidecar,
 		.gateway_changed = gateway_changed,
+		.set_internet = set_internet,
 	};
+	int error;
 
 	if (!sidecar_options_controlled(sidecar->options))
 		return 0;
 	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sidecar->gateway_fd < 0)
 		return log_errno(-errno, "cannot make an eventfd");
+	error = sidecar_internet_open(&sidecar->internet);
+	if (error < 0)
+		return log_errno(error, "cannot prepare the control API");
 	return control_new(&config, &sidecar->control);
 }
 
@@ -352,6 +385,7 @@ static void stop_control(struct sidecar *sidecar)
 {
 	control_free(sidecar->control);
 	sidecar->gateway_fd = safe_close(sidecar->gateway_fd);
+	sidecar_internet_close(&sidecar->internet);
 }
 
 static int mark_live(struct sidecar *sidecar)
@@ -426,6 +460,7 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.anchor_ifindex = LOOPBACK_IFINDEX,
 		.gateway_fd = -1,
 		.ipv6.timer_fd = -1,
+		.internet = {.fd = -1},
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};
 }

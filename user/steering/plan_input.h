@@ -30,6 +30,7 @@ struct plan_input {
 	uint32_t anchor_ifindex;      /* the anchor (net/anchor.h), or lo where there is none */
 	bool ipv6_refused;	      /* unreachable, unless a device is asked for */
 	uint32_t out_mark;	      /* packets with it use the main table; 0: no such rule */
+	bool internet_off;	      /* DNS to bypassed subnets is steered, too */
 	const struct prefix *gateway; /* bypassed as well; NULL: none */
 };
 

@@ -102,6 +102,8 @@ static int compare_rule(const void *a, const void *b)
 		order = compare_numbers(left->mark, right->mark);
 	if (order == 0)
 		order = compare_numbers(left->ip_protocol, right->ip_protocol);
+	if (order == 0)
+		order = compare_numbers(left->port, right->port);
 	return order ? order : compare_numbers(left->table, right->table);
 }
 

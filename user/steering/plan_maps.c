@@ -53,6 +53,17 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 	}
 }
 
+/* Only the resolvers of the namespace itself stay reachable. They ask others by packets of it. */
+static void bypass_except_dns(struct plan *plan)
+{
+	struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
+		if (!(bypass[i].value.sources & SIDESTEP_FROM_LOCAL))
+			bypass[i].value.sources |= SIDESTEP_EXCEPT_DNS;
+}
+
 int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
 {
 	size_t room = ARRAY_SIZE(loopback_prefixes) + LINK_SCOPE_PREFIXES + input->option_count +
@@ -82,6 +93,8 @@ int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
 		memcpy(prefix.address, input->addresses[i].address, sizeof(prefix.address));
 		bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL, 0);
 	}
+	if (input->internet_off)
+		bypass_except_dns(plan);
 	return 0;
 }
 

@@ -2,11 +2,14 @@
 #include "steering/plan_routes.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/util.h"
 #include "sidestep.h"
+
+#define DNS_PORT 53
 
 static const int families[] = {AF_INET, AF_INET6};
 
@@ -133,9 +136,9 @@ static void routes_reply(const struct plan_input *input, struct plan *plan)
 	}
 }
 
-/* Leads the traffic of sockets that are bound to a device to the proxy. */
+/* Leads the traffic of sockets that are bound to a device to the proxy, by @table. */
 static void routes_bound(const struct plan_input *input, struct plan *plan, int family,
-			 const uint8_t source[16])
+			 uint32_t table, const uint8_t source[16])
 {
 	struct prefix any = prefix_default(family);
 	uint8_t device_source[16];
@@ -149,8 +152,7 @@ static void routes_bound(const struct plan_input *input, struct plan *plan, int 
 		if (!plan_input_outside(input, link) || !link->up)
 			continue;
 		own = plan_input_device_source(input, family, link->ifindex, device_source);
-		route = route_local(plan, &any, PLAN_TABLE_BOUND, link->ifindex,
-				    own ? device_source : source);
+		route = route_local(plan, &any, table, link->ifindex, own ? device_source : source);
 		route->metric = link->ifindex;
 		route->mtu = link->mtu;
 	}
@@ -173,6 +175,10 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 	/* Where steering is impossible, an error at once is better than a leak. */
 	route_put(plan, &any, PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric = 2;
 	route_put(plan, &any, PLAN_TABLE_DATAGRAMS, RTN_UNREACHABLE)->metric = 2;
+	/* Behind the routes of devices, whose metrics are their indices, unless it is refused. */
+	if (input->internet_off)
+		route_put(plan, &any, PLAN_TABLE_DNS, RTN_UNREACHABLE)->metric =
+			family == AF_INET6 && input->ipv6_refused ? 1 : UINT32_MAX;
 	/* In a namespace without addresses, connections can only come from loopback. */
 	if (!has_source && family == AF_INET)
 		has_source = address_parse("127.0.0.1", source) == 0;
@@ -186,15 +192,20 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 			plan_input_default_mtu(input, family);
 	}
 	routes_capture(input, plan, family, anchor, source);
-	routes_bound(input, plan, family, source);
+	routes_bound(input, plan, family, PLAN_TABLE_BOUND, source);
+	if (!input->internet_off)
+		return;
+	if (family == AF_INET || !input->ipv6_refused)
+		(void)route_local(plan, &any, PLAN_TABLE_DNS, LOOPBACK_IFINDEX, source);
+	routes_bound(input, plan, family, PLAN_TABLE_DNS, source);
 }
 
 int plan_routes_make(const struct plan_input *input, struct plan *plan)
 {
 	/* Five throws for a bypassed prefix, two captures for a route, a reply for an address. Of
-	 * each family: one bound route for a link, and seven for everything. */
+	 * each family: two bound routes for a link, and nine for everything. */
 	size_t room = 5 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
-		      2 * (input->link_count + 7) + input->address_count;
+		      2 * (2 * input->link_count + 9) + input->address_count;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
@@ -232,6 +243,20 @@ static bool captures(const struct plan *plan, int family)
 	return false;
 }
 
+/* A port cannot be had without a protocol, so it takes two rules. */
+static void rules_dns(struct plan *plan, int family)
+{
+	static const uint8_t protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(protocols); i++) {
+		struct netlink_rule *rule = rule_put(plan, family, PLAN_RULE_DNS, PLAN_TABLE_DNS);
+
+		rule->ip_protocol = protocols[i];
+		rule->port = DNS_PORT;
+	}
+}
+
 static void rules_of_family(const struct plan_input *input, struct plan *plan, int family)
 {
 	size_t i;
@@ -240,6 +265,8 @@ static void rules_of_family(const struct plan_input *input, struct plan *plan, i
 		rule_put(plan, family, PLAN_RULE_OUT, RT_TABLE_MAIN)->mark = input->out_mark;
 		rule_put(plan, family, PLAN_RULE_NO_WAY, PLAN_TABLE_NO_WAY)->mark = input->out_mark;
 	}
+	if (input->internet_off)
+		rules_dns(plan, family);
 	if (captures(plan, family))
 		(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
 	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->suppress_default = true;
@@ -263,7 +290,7 @@ int plan_routes_rules(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
 
-	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 7)) < 0)
+	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 9)) < 0)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(families); i++)
 		rules_of_family(input, plan, families[i]);

@@ -21,12 +21,15 @@ enum plan_table {
 	/* Does the same as PLAN_TABLE_STEER for other protocols than TCP, with the MTU of the
 	 * default route's device. So the kernel makes fragments that can leave. */
 	PLAN_TABLE_DATAGRAMS,
+	/* While the internet is off, DNS finds nothing but the proxy, bypassed or not. */
+	PLAN_TABLE_DNS,
 };
 
 /* Priorities of our rules. They come right after the local table's rule (0). */
 enum plan_rule_priority {
-	PLAN_RULE_OUT = 98, /* packets with the datapath's out mark use the main table */
+	PLAN_RULE_OUT = 97, /* packets with the datapath's out mark use the main table */
 	PLAN_RULE_NO_WAY,   /* and go nowhere else, or they would come back to the proxy */
+	PLAN_RULE_DNS,	    /* port 53 over UDP and TCP, while the internet is off */
 	PLAN_RULE_CAPTURE,
 	PLAN_RULE_CONNECTED, /* the main table without its default route */
 	PLAN_RULE_BOUND,

@@ -25,6 +25,7 @@ struct steering {
 	size_t docker_count;
 	char **bridges;
 	size_t bridge_count;
+	bool internet_off;
 	bool looked;	     /* a snapshot was taken */
 	bool inherited;	     /* the first snapshot had rules of ours */
 	struct plan applied; /* in force, as far as is known */
@@ -97,6 +98,14 @@ int steering_set_docker(struct steering *steering, const struct prefix *prefixes
 void steering_set_ipv6_refused(struct steering *steering, bool refused)
 {
 	steering->config.ipv6_refused = refused;
+}
+
+bool steering_set_internet(struct steering *steering, bool on)
+{
+	bool changes = steering->internet_off == on;
+
+	steering->internet_off = !on;
+	return changes;
 }
 
 int steering_set_bridges(struct steering *steering, const char *const *names, size_t count)
@@ -186,6 +195,7 @@ static struct plan_input input_of(const struct steering *steering, const struct 
 		.bridge_count = steering->bridge_count,
 		.anchor_ifindex = steering->config.anchor_ifindex,
 		.ipv6_refused = steering->config.ipv6_refused,
+		.internet_off = steering->internet_off,
 		.out_mark = steering->way.out_mark,
 		.gateway = steering->way.has_gateway ? &steering->way.gateway : NULL,
 	};

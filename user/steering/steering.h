@@ -42,6 +42,10 @@ int steering_set_docker(struct steering *steering, const struct prefix *prefixes
 /* Has IPv6 connections to the outside fail, or steers them, from the next sync on. Sidecar mode. */
 void steering_set_ipv6_refused(struct steering *steering, bool refused);
 
+/* While the internet is off, DNS to bypassed subnets is steered as well. Takes effect likewise.
+ * Returns whether it changes anything. */
+bool steering_set_internet(struct steering *steering, bool on);
+
 /* Bridge mode: sets the interfaces to steer, likewise. */
 int steering_set_bridges(struct steering *steering, const char *const *names, size_t count);
 
