@@ -283,16 +283,23 @@ static int stream_looks(const struct dns_stream *stream)
 		       : -1;
 }
 
+/* Has the server sent a byte, or its end? The latch alone may be older than the last read. */
+static bool server_speaks(const struct relay *relay)
+{
+	char first;
+
+	return relay->direction[1].buffer ||
+	       ((relay->side[1].latched & EPOLLIN) &&
+		recv(relay->side[1].fd, &first, sizeof(first), MSG_PEEK) >= 0);
+}
+
 static void stream_go_on(struct dns_stream *stream)
 {
-	struct relay *relay = stream->relay;
-
 	if (!stream->decided) {
 		int looks = stream_looks(stream);
 
-		if (looks < 0 || (looks == 0 && ((relay->side[1].latched & EPOLLIN) ||
-						 relay->direction[1].buffer))) {
-			relay_start(relay);
+		if (looks < 0 || (looks == 0 && server_speaks(stream->relay))) {
+			relay_start(stream->relay);
 			return;
 		}
 		if (looks == 0)
