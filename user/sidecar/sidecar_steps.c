@@ -5,10 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "control/control.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -22,8 +20,8 @@
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
-#include "sidecar/embedded_resolver.h"
 #include "sidecar/preflight.h"
+#include "sidecar/sidecar_control.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_policy.h"
 #include "sidestep.h"
@@ -316,78 +314,6 @@ static void stop_preflight(struct sidecar *sidecar)
 	preflight_free(sidecar->preflight);
 }
 
-/* Runs in the control API's thread. The main thread tells the datapath, in sidecar.c. */
-static void gateway_changed(void *context, const struct socket_address *gateway)
-{
-	struct sidecar *sidecar = context;
-
-	preflight_request(sidecar->preflight, gateway);
-	sidecar_datapath_set_gateway(&sidecar->datapath, gateway);
-	(void)eventfd_write(sidecar->gateway_fd, 1);
-}
-
-/*
- * Likewise. Turned off, the internet is out of reach only if no resolver is left that the
- * application reaches but we do not see.
- */
-static int set_internet(void *context, bool on, char *reason, size_t size)
-{
-	struct sidecar *sidecar = context;
-	int error = sidecar_internet_request(&sidecar->internet, on);
-
-	if (error == 0 && !on)
-		error = embedded_resolver_check(sidecar->policy);
-	if (error == 0)
-		return 0;
-	if (error == -EXDEV)
-		(void)snprintf(reason, size,
-			       "the internet cannot be off: the engine's resolver at 127.0.0.11 "
-			       "asks the host's resolver, not one that is steered; name another "
-			       "one (docker run --dns)");
-	else
-		(void)snprintf(reason, size,
-			       "the internet cannot be %s, because DNS cannot be steered now: %s",
-			       on ? "on" : "off", strerror(-error));
-	if (!on && policy_internet(sidecar->policy))
-		(void)sidecar_internet_request(&sidecar->internet, true);
-	return error;
-}
-
-static int start_control(struct sidecar *sidecar)
-{
-	const struct control_config config = {
-		.address = sidecar->options->ingress_address,
-		.allow = sidecar->options->control_allow.values,
-		.allow_count = sidecar->options->control_allow.count,
-		.peer_ms = sidecar->options->peer_ms,
-		.proxy = sidecar->proxy,
-		.policy = sidecar->policy,
-		.tls = sidecar->tls,
-		.gateway = *sidecar->gateway,
-		.context = sidecar,
-		.gateway_changed = gateway_changed,
-		.set_internet = set_internet,
-	};
-	int error;
-
-	if (!sidecar_options_controlled(sidecar->options))
-		return 0;
-	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (sidecar->gateway_fd < 0)
-		return log_errno(-errno, "cannot make an eventfd");
-	error = sidecar_internet_open(&sidecar->internet);
-	if (error < 0)
-		return log_errno(error, "cannot prepare the control API");
-	return control_new(&config, &sidecar->control);
-}
-
-static void stop_control(struct sidecar *sidecar)
-{
-	control_free(sidecar->control);
-	sidecar->gateway_fd = safe_close(sidecar->gateway_fd);
-	sidecar_internet_close(&sidecar->internet);
-}
-
 static int mark_live(struct sidecar *sidecar)
 {
 	sidecar->live_fd = instance_mark_live();
@@ -429,7 +355,7 @@ static const struct {
 	{"IPv6", start_ipv6, stop_ipv6},
 	{"Docker", start_docker, stop_docker},
 	{"preflight", start_preflight, stop_preflight},
-	{"control API", start_control, stop_control},
+	{"control API", sidecar_control_start, sidecar_control_stop},
 	{"readiness", mark_live, unmark_live},
 };
 
