@@ -599,7 +599,7 @@ print("all ports", flush=True)
 time.sleep(60)'
 	bed_wait_line holder "all ports"
 	warm
-	fails_as "$1" "cannot" --guard-first
+	fails_as "$1" "another process takes each port" --guard-first
 	nothing_gets_out
 }
 

@@ -404,6 +404,34 @@ static void test_changed_value(void **state)
 	plan_release(&two);
 }
 
+/* Before a datapath steers, a route to lo would leave SYNs without an answer. */
+static void test_closed(void **state)
+{
+	const struct netlink_route routes[] = {
+		main_route("0.0.0.0/0", 2, "172.17.0.1", RTPROT_BOOT),
+		main_route("10.0.0.0/8", 2, "172.17.0.9", RTPROT_BOOT),
+		main_route("172.17.0.0/16", 2, NULL, RTPROT_KERNEL),
+	};
+	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
+	struct plan_input input = container(routes, 3, addresses, 1);
+	struct plan plan;
+
+	(void)state;
+	input.closed = true;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_LOCAL));
+	assert_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_DATAGRAMS, RTN_LOCAL));
+	assert_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNICAST));
+	assert_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_LOCAL));
+	assert_non_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));
+	assert_non_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNREACHABLE));
+	assert_non_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_UNREACHABLE));
+	/* It matches no socket that is bound to a device, which this one must keep in. */
+	assert_non_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL));
+	assert_true(has_rule(&plan, AF_INET, PLAN_RULE_CAPTURE));
+	plan_release(&plan);
+}
+
 static void test_too_many(void **state)
 {
 	struct prefix *many = calloc(SIDESTEP_MAX_BYPASS + 1, sizeof(*many));
@@ -435,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_bridge_mode),
 		cmocka_unit_test(test_difference),
 		cmocka_unit_test(test_changed_value),
+		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_too_many),
 	};
 

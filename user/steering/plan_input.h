@@ -28,6 +28,7 @@ struct plan_input {
 	const char *const *bridges; /* bridge mode: interfaces to steer */
 	size_t bridge_count;
 	uint32_t anchor_ifindex;      /* the anchor (net/anchor.h), or lo where there is none */
+	bool closed;		      /* nobody steers yet: unreachable instead of steered */
 	bool ipv6_refused;	      /* unreachable, unless a device is asked for */
 	uint32_t out_mark;	      /* packets with it use the main table; 0: no such rule */
 	bool internet_off;	      /* DNS to bypassed subnets is steered, too */

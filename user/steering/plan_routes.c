@@ -92,8 +92,9 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
 		    is_bypassed(plan, &route->destination))
 			continue;
-		route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source)->mtu =
-			plan_input_mtu(input, route);
+		if (!input->closed)
+			route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source)
+				->mtu = plan_input_mtu(input, route);
 		/* Once the anchor is gone, the main table must not take over. */
 		route_put(plan, &route->destination, PLAN_TABLE_CAPTURE, RTN_UNREACHABLE)->metric =
 			2;
@@ -110,7 +111,9 @@ static void routes_alive(const struct plan_input *input, struct plan *plan)
 {
 	struct prefix any = prefix_default(AF_INET);
 
-	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNICAST)->ifindex = input->anchor_ifindex;
+	if (!input->closed)
+		route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNICAST)->ifindex =
+			input->anchor_ifindex;
 	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric = 2;
 }
 
@@ -186,7 +189,7 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 		return;
 	/* An unreachable route does not match sockets that are bound to a device, nor precede those
 	 * of the main table that lead off the link. So these are steered even then. */
-	if (family == AF_INET || !input->ipv6_refused) {
+	if (!input->closed && (family == AF_INET || !input->ipv6_refused)) {
 		(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
 		route_local(plan, &any, PLAN_TABLE_DATAGRAMS, LOOPBACK_IFINDEX, source)->mtu =
 			plan_input_default_mtu(input, family);
@@ -237,7 +240,7 @@ static bool captures(const struct plan *plan, int family)
 	size_t i;
 
 	for (i = 0; i < plan->lists[PLAN_ROUTE].count; i++, route++)
-		if (route->table == PLAN_TABLE_CAPTURE && route->type == RTN_LOCAL &&
+		if (route->table == PLAN_TABLE_CAPTURE && route->type == RTN_UNREACHABLE &&
 		    address_is_ipv4(route->destination.address) == (family == AF_INET))
 			return true;
 	return false;

@@ -289,6 +289,9 @@ int steering_close(struct steering *steering, bool always)
 		return 0;
 	}
 	input = input_of(steering, &snapshot);
+	/* A SYN that reached lo now would get no answer: for IPv4 the kernel sends none from a
+	 * foreign address. */
+	input.closed = true;
 	error = plan_make(&input, &wanted);
 	if (error == 0) {
 		change = change_to(steering, &snapshot, &wanted);

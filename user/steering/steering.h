@@ -28,10 +28,11 @@ struct steering_config {
 int steering_new(const struct steering_config *config, struct steering **ret_steering);
 
 /*
- * Closes the namespace before there is a datapath: leads all connections but those to bypassed
- * subnets to lo, where nobody takes them. It only adds routes and rules, as a killed predecessor
- * leaves them. Unless @always, it does so only where a predecessor left rules of ours. Sidecar mode
- * only. Returns 1: closed, 0: there was no predecessor, or a negative errno, logged.
+ * Closes the namespace before there is a datapath: all but bypassed subnets are unreachable.
+ * Sockets that are bound to a device are led to lo, where nobody takes them. It only adds routes
+ * and rules, as a killed predecessor leaves them. Unless @always, it does so only where a
+ * predecessor left rules of ours. Sidecar mode only. Returns 1: closed, 0: there was no
+ * predecessor, or a negative errno, logged.
  */
 int steering_close(struct steering *steering, bool always);
 
