@@ -131,6 +131,10 @@ struct __sk_buff {
 	__u64 hwtstamp;
 };
 
+struct bpf_spin_lock {
+	__u32 val;
+};
+
 enum sk_action {
 	SK_DROP = 0,
 	SK_PASS = 1,

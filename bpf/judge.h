@@ -64,12 +64,12 @@ static __always_inline void remember_inbound(struct __sk_buff *skb, __u32 place)
 		owner_set_sender(skb, SIDESTEP_OWNER_INBOUND);
 }
 
-/* Is --udp pass set in this namespace? */
-static __always_inline int udp_may_pass(__u32 netns)
+/* The namespace's policy for UDP: enum sidestep_udp. */
+static __always_inline __u32 udp_policy(__u32 netns)
 {
 	const struct sidestep_namespace *namespace = bpf_map_lookup_elem(&namespaces, &netns);
 
-	return namespace && namespace->udp_pass;
+	return namespace ? namespace->udp : SIDESTEP_UDP_DENY;
 }
 
 /* The verdict on the outgoing frame that packet_read() parsed. Expensive lookups are made only when
@@ -98,7 +98,7 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 		if (!in.opening && in.owner == SIDESTEP_OWNER_NONE)
 			in.inbound = inbound_known(skb, netns) != 0;
 		if (in.protocol == IPPROTO_UDP)
-			in.udp_pass = udp_may_pass(netns);
+			in.udp_pass = udp_policy(netns) == SIDESTEP_UDP_PASS;
 	}
 	if (in.inbound && in.protocol == IPPROTO_TCP)
 		remember_inbound(skb, place);

@@ -18,6 +18,8 @@
 #define BPF_F_MMAPABLE		    (1U << 10)
 #define BPF_SK_STORAGE_GET_F_CREATE (1ULL << 0)
 #define BPF_F_MARK_MANGLED_0	    (1ULL << 5)
+#define BPF_F_RECOMPUTE_CSUM	    (1ULL << 0)
+#define BPF_F_INGRESS		    (1ULL << 0)
 #define BPF_F_CURRENT_NETNS	    (-1L)
 #define BPF_TCP_TIME_WAIT	    6
 #define BPF_TCP_LISTEN		    10
@@ -179,6 +181,7 @@ static __noinline int count(__u32 netns, __u32 counter)
 		CASE(SIDESTEP_SPOOFED)
 		CASE(SIDESTEP_INBOUND_FULL)
 		CASE(SIDESTEP_TOO_BIG)
+		CASE(SIDESTEP_REFUSED)
 #undef CASE
 	}
 	return 0;

@@ -30,10 +30,7 @@
 #include "netns.h"
 #include "owner.h"
 #include "packet.h"
-
-/* The same value has the same meaning for TCX (TCX_NEXT) and clsact (TC_ACT_UNSPEC). */
-#define TC_NEXT	    (-1)
-#define TC_ACT_SHOT 2
+#include "refuse.h"
 
 #define AF_INET	 2
 #define AF_INET6 10
@@ -299,7 +296,7 @@ int lo_egress(struct __sk_buff *skb)
 	case SIDESTEP_PASS_UDP:
 		return send_out(skb, netns, packet);
 	}
-	return TC_ACT_SHOT;
+	return deny(skb, netns, verdict, AT_LO);
 }
 
 #ifdef SIDESTEP_SHARED
@@ -407,7 +404,7 @@ int dev_egress(struct __sk_buff *skb)
 	 * neighbour that advertises a prefix chooses half of such an address, and a router beyond
 	 * the device may know another host by it. */
 	count(netns, SIDESTEP_GUARD_DROPS);
-	return TC_ACT_SHOT;
+	return deny(skb, netns, verdict, AT_DEVICE);
 }
 
 SEC("tc")
@@ -431,7 +428,7 @@ int bridge_ingress(struct __sk_buff *skb)
 		return TC_NEXT;
 	}
 	count(netns, verdict);
-	return TC_ACT_SHOT;
+	return deny(skb, netns, verdict, AT_BRIDGE);
 }
 
 SEC("tc")

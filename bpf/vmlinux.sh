@@ -8,7 +8,7 @@ here=$(dirname "$0")
 # of the stable user-space ABI. Their layout is fixed, so nothing is relocated (CO-RE).
 roots="__be16,__be32,__s64,__wsum,__sum16,bool,enum bpf_map_type,enum sk_action,struct __sk_buff"
 roots="$roots,struct bpf_sk_lookup,struct bpf_sock,struct iphdr,struct ipv6hdr"
-roots="$roots,struct bpf_redir_neigh,struct bpf_sock_tuple"
+roots="$roots,struct bpf_redir_neigh,struct bpf_sock_tuple,struct bpf_spin_lock"
 
 full=$(mktemp)
 trap 'rm -f "$full"' EXIT

@@ -54,7 +54,7 @@ enum sidestep_verdict {
 	SIDESTEP_STEER_DNS, /* UDP to port 53 */
 	/* Passed or dropped by policy. */
 	SIDESTEP_PASS_UDP,	 /* UDP to another port, --udp=pass */
-	SIDESTEP_DENY_UDP,	 /* UDP to another port, --udp=deny */
+	SIDESTEP_DENY_UDP,	 /* UDP to another port, --udp=deny or drop */
 	SIDESTEP_DENY_PROTOCOL,	 /* neither TCP nor UDP nor a reply */
 	SIDESTEP_DENY_FRAGMENT,	 /* a later fragment, which has no ports */
 	SIDESTEP_DENY_MALFORMED, /* unreadable headers, or IPv4-mapped addresses in IPv6 */
@@ -67,6 +67,7 @@ enum sidestep_verdict {
 	SIDESTEP_SPOOFED,	   /* came from outside with a source address of this namespace */
 	SIDESTEP_INBOUND_FULL,	   /* an inbound flow could not be recorded */
 	SIDESTEP_TOO_BIG,	   /* larger than the MTU of the route that it leaves by */
+	SIDESTEP_REFUSED,	   /* the sender of a denied packet got an answer */
 	SIDESTEP_COUNTERS,
 };
 
@@ -92,6 +93,7 @@ struct sidestep_counters {
 	__u64 spoofed;
 	__u64 inbound_full;
 	__u64 too_big;
+	__u64 refused;
 };
 
 /* The sources of an entry of `bypass4` or `bypass6`: bits, of which several may be set. */
@@ -222,11 +224,18 @@ struct sidestep_info {
 	char version[16];
 };
 
+/* The policy for UDP to other ports than 53 (--udp). */
+enum sidestep_udp {
+	SIDESTEP_UDP_DENY, /* refused with an ICMP error */
+	SIDESTEP_UDP_PASS,
+	SIDESTEP_UDP_DROP, /* dropped in silence */
+};
+
 /* Value of the hash `namespaces`, whose key is the namespace: how it is intercepted. */
 struct sidestep_namespace {
-	__u32 mode;	/* enum sidestep_mode */
-	__u32 udp_pass; /* 1: UDP to other ports than 53 passes (--udp pass) */
-	__u32 pid;	/* of the proxy, in the loader's pid namespace */
+	__u32 mode; /* enum sidestep_mode */
+	__u32 udp;  /* enum sidestep_udp */
+	__u32 pid;  /* of the proxy, in the loader's pid namespace */
 	__u32 padding;
 	__u64 start;	   /* ns */
 	char name[64];	   /* agent: the container's name; else "" */

@@ -519,6 +519,134 @@ ports_last() { # START
 	bed_wait_line sidecar "cannot connect to the gateway .* no local port is free"
 }
 
+# row 13: refused at once
+
+# denied HOST [ARGUMENT...] - sends a datagram that is denied, and requires an error within 100 ms.
+denied() {
+	local line
+	line=$(bed_exec app "$PEER" udp "$1" 7000 --timeout 3 "${@:2}") || true
+	echo "udp $*: $line"
+	[[ $(bed_value result "$line") =~ ^(unreachable|EACCES|EPERM)$ ]]
+	[ "$(bed_value us "$line")" -lt 100000 ]
+}
+
+# unheard HOST [ARGUMENT...] - does likewise, and requires that nothing comes back.
+unheard() {
+	local line
+	line=$(bed_exec app "$PEER" udp "$1" 7000 --timeout 1 "${@:2}") || true
+	echo "udp $*: $line"
+	[ "$(bed_value result "$line")" = timeout ]
+}
+
+udp_server() {
+	bed_spawn world server "$PEER" udp-serve 7000
+	bed_wait_line server ready
+}
+
+refused_at_once() { # START
+	local long
+	long=$(printf '%03000d' 7)
+	gateway
+	udp_server
+	for host in "$BED_WORLD" "$BED_WORLD6"; do
+		bed_exec app "$PEER" udp "$host" 7000
+		bed_exec app "$PEER" udp "$host" 7000 --send "$long"
+	done
+	"$1"
+	for host in "$BED_WORLD" "$BED_WORLD6"; do
+		denied "$host"
+		denied "$host" --bind-device eth0
+		denied "$host" --send "$long"
+	done
+	bed_kill sidecar
+	[ "$1" != agent_sidecar ] || bed_kill agent
+	"$1" --udp drop
+	for host in "$BED_WORLD" "$BED_WORLD6"; do
+		unheard "$host"
+		unheard "$host" --bind-device eth0
+		unheard "$host" --send "$long"
+	done
+	[ "$(counter deny_udp)" -ge 6 ]
+}
+
+@test "row 13: denied UDP fails at once, and hears nothing with --udp drop (own programs)" {
+	refused_at_once own_sidecar
+	[ "$(counter refused)" = 0 ]
+}
+
+@test "row 13: denied UDP fails at once, and hears nothing with --udp drop (agent)" {
+	refused_at_once agent_sidecar
+}
+
+@test "row 13: denied UDP fails at once, and hears nothing with --udp drop (nftables)" {
+	refused_at_once nft_sidecar
+}
+
+@test "row 13: denied UDP fails at once, and hears nothing with --udp drop (bridge mode)" {
+	refused_at_once bridge_sidecar
+}
+
+# flooded START - sends 5000 denied datagrams as fast as it can. At most 1000 a second are answered.
+flooded() {
+	local from to answers
+	gateway
+	"$1"
+	from=$(date +%s%3N)
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_exec app bash -c 'exec 3<>/dev/udp/$1/7000; for ((i = 0; i < 5000; i++)); do echo >&3; done' bash "$BED_WORLD" \
+		2>/dev/null || true
+	to=$(date +%s%3N)
+	answers=$(bed_exec app nstat -asz IcmpInDestUnreachs | awk '/InDestUnreachs/ { print $2 }')
+	echo "$answers answers to $(counter deny_udp) datagrams in $((to - from)) ms"
+	[ "$answers" = "$(counter refused)" ]
+	[ "$answers" -ge 100 ]
+	[ "$answers" -le $((100 + to - from)) ]
+	[ "$(counter deny_udp)" -ge 2500 ]
+}
+
+@test "row 13: at most 1000 answers a second (own programs)" {
+	flooded own_sidecar
+}
+
+@test "row 13: at most 1000 answers a second (agent)" {
+	flooded agent_sidecar
+}
+
+@test "row 13: at most 1000 answers a second (bridge mode)" {
+	flooded bridge_sidecar
+}
+
+# echo_refused START - a denied echo request gets an ICMP error.
+echo_refused() {
+	heard() { # COUNTER
+		bed_exec app nstat -asz "$1" | awk '/InDestUnreachs/ { print $2 }'
+	}
+	# The peer's look for the next hop may cause one more for IPv4.
+	both_heard() {
+		[ "$(heard IcmpInDestUnreachs)" -ge 1 ] && [ "$(heard Icmp6InDestUnreachs)" = 1 ]
+	}
+	gateway
+	"$1"
+	for host in "$BED_WORLD" "$BED_WORLD6"; do
+		bed_exec app "$PEER" raw "$host" 9 --mode echo --socket inet --device eth0
+	done
+	bed_until 5 both_heard
+	[ "$(counter refused)" = 2 ]
+	[ "$(counter deny_protocol)" = 2 ]
+}
+
+@test "row 13: a denied echo request gets an ICMP error (own programs)" {
+	echo_refused own_sidecar
+}
+
+@test "row 13: a denied echo request gets an ICMP error (agent)" {
+	echo_refused agent_sidecar
+}
+
+@test "row 13: a denied echo request gets an ICMP error (bridge mode)" {
+	echo_refused bridge_sidecar
+}
+
 # row 15: a gateway without IPv6
 
 # old_gateway [ARGUMENT...] - starts a gateway that dials, on a host that has no way to the world by IPv6.

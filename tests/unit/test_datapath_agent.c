@@ -32,7 +32,7 @@ static int begin(void **state)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	agent = pair[0];
-	return datapath_agent_new(pair[1], true, LIMIT_MS, &datapath);
+	return datapath_agent_new(pair[1], SIDESTEP_UDP_PASS, LIMIT_MS, &datapath);
 }
 
 static int end(void **state)
@@ -192,7 +192,7 @@ static void test_leaving_detaches_nothing_and_ends_udp_pass(void **state)
 	assert_int_equal(rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT),
 			 sizeof(request));
 	assert_int_equal(request.type, AGENT_NAMESPACE);
-	assert_int_equal(request.namespace.udp_pass, 0);
+	assert_int_equal(request.namespace.udp, SIDESTEP_UDP_DENY);
 	assert_int_equal(rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT),
 			 -EPIPE);
 }

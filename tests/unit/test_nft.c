@@ -106,9 +106,9 @@ static int enter_namespace(void **state)
 	return unshare(CLONE_NEWNET);
 }
 
-static struct datapath *attached(bool udp_pass)
+static struct datapath *attached(enum sidestep_udp udp)
 {
-	struct datapath_nft_config config = {.udp_pass = udp_pass};
+	struct datapath_nft_config config = {.udp = udp};
 	struct datapath *datapath;
 
 	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
@@ -132,7 +132,7 @@ static void test_nothing_before_attach_and_after_free(void **state)
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_listed("table", false);
 	datapath_free(datapath);
-	datapath = attached(false);
+	datapath = attached(SIDESTEP_UDP_DENY);
 	assert_listed("table inet sidestep", true);
 	assert_listed("gateway 10.0.0.1:80 ?? }", true);
 	datapath_free(datapath);
@@ -141,7 +141,8 @@ static void test_nothing_before_attach_and_after_free(void **state)
 
 static void test_replaces_a_predecessors_table(void **state)
 {
-	struct datapath *killed = attached(false), *datapath = attached(true);
+	struct datapath *killed = attached(SIDESTEP_UDP_DENY),
+			*datapath = attached(SIDESTEP_UDP_PASS);
 
 	(void)state;
 	assert_listed("counter name \"PASS_UDP\" goto let_out", true);
@@ -155,7 +156,7 @@ static void test_replaces_a_predecessors_table(void **state)
  * the namespace's they are dropped, before the rule that lets the proxy's sockets out. */
 static void test_answers_stay(void **state)
 {
-	struct datapath *datapath = attached(true);
+	struct datapath *datapath = attached(SIDESTEP_UDP_PASS);
 	char *text = listing(), *answer, *own;
 
 	(void)state;
@@ -171,7 +172,7 @@ static void test_answers_stay(void **state)
 /* An ICMP error that conntrack calls related also comes from an address of ours. */
 static void test_sources_of_errors(void **state)
 {
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
 
 	(void)state;
 	assert_listed("ct state related goto as_error", true);
@@ -182,7 +183,7 @@ static void test_sources_of_errors(void **state)
 
 static void test_updates_are_whole(void **state)
 {
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
 	struct prefix gone = prefix("172.30.0.0/24");
 	struct sidestep_flow_key key = {.local_port = 80, .remote_port = 4000};
 	int i;
@@ -248,7 +249,7 @@ static void test_dns_is_excepted(void **state)
 
 static void test_a_table_that_was_taken_away_comes_back(void **state)
 {
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
 	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
 
 	(void)state;
@@ -272,7 +273,7 @@ static uint32_t mark_of(int fd)
 
 static void test_own_sockets_are_known_by_port_and_mark(void **state)
 {
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
 	struct sockaddr_in outside = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201)};
 	struct sockaddr_in near = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xac1e0001)};
 	struct sockaddr_in address;
@@ -305,7 +306,7 @@ static void test_own_sockets_are_known_by_port_and_mark(void **state)
 
 static void test_devices(void **state)
 {
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
 
 	(void)state;
 	assert_int_equal(datapath_attach_device(datapath, 4711), -ENODEV);
@@ -333,7 +334,7 @@ static void test_a_device_of_any_name_is_guarded(void **state)
 	(void)state;
 	assert_int_equal(ioctl(fd, SIOCSIFNAME, &request), 0);
 	close(fd);
-	datapath = attached(false);
+	datapath = attached(SIDESTEP_UDP_DENY);
 	assert_int_equal(datapath_attach_device(datapath, 1), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_listed("device \"a\"b*\\\"", true);
@@ -346,7 +347,7 @@ static void test_prefixes_are_listed_as_prefixes(void **state)
 	static const char *const texts[] = {"0.0.0.0/1",   "128.0.0.0/8", "129.0.0.0/8",
 					    "255.0.0.0/8", "::/64",	  "0:0:0:1::/64",
 					    "ff00::/8",	   "fd00::1"};
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
 	size_t i;
 
 	(void)state;

@@ -39,7 +39,7 @@ static void test_guard_stops_the_rest(void **state)
 	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_ACK)), VERDICT_SHOT);
 	assert_int_equal(run_guard("fd00::2", "2001:db8::1", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
 	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 53)), VERDICT_SHOT);
-	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_SHOT);
+	assert_int_equal(run_guard("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_REDIRECT);
 	assert_int_equal(run_guard("fd00::2", "fd00::2", UDP(1, 5000)), VERDICT_SHOT);
 	assert_int_equal(run_counter(SIDESTEP_GUARD_DROPS) - before, 6);
 }
@@ -75,20 +75,6 @@ static void test_spoofed_source(void **state)
 	assert_int_equal(run_counter(SIDESTEP_SPOOFED) - before, 2);
 }
 
-/* Returns a program's verdict on a frame, and the counters that it moves. */
-static int judged(const char *program, const struct frame *frame, uint64_t moved[SIDESTEP_COUNTERS])
-{
-	uint64_t before[SIDESTEP_COUNTERS], after[SIDESTEP_COUNTERS];
-	int verdict, i;
-
-	assert_int_equal(counters_read(run_map_fd("counters"), run_netns(), before), 0);
-	verdict = run_program(program, frame);
-	assert_int_equal(counters_read(run_map_fd("counters"), run_netns(), after), 0);
-	for (i = 0; i < SIDESTEP_COUNTERS; i++)
-		moved[i] = after[i] - before[i];
-	return verdict;
-}
-
 static void same_either_way(const char *source, const char *destination, struct segment segment)
 {
 	static const char *const programs[] = {"dev_egress", "dev_ingress", "lo_egress"};
@@ -101,12 +87,12 @@ static void same_either_way(const char *source, const char *destination, struct 
 	frame_put(&plain, "payload payload", 16);
 	slow = frame_with_option(&plain);
 	for (i = 0; i < ARRAY_SIZE(programs); i++) {
-		int verdict = judged(programs[i], &slow, want);
+		int verdict = run_judged(programs[i], &slow, want);
 
 		/* The first round asks the tries, and later ones use the cache. */
 		run_bypass_changed();
 		for (round = 0; round < 4; round++) {
-			assert_int_equal(judged(programs[i], &plain, got), verdict);
+			assert_int_equal(run_judged(programs[i], &plain, got), verdict);
 			assert_memory_equal(got, want, sizeof(want));
 		}
 	}
@@ -184,7 +170,7 @@ static void test_families_share_no_cached_answer(void **state)
 	for (i = 0; i < ARRAY_SIZE(programs); i++) {
 		run_bypass_changed();
 		for (round = 0; round < 4; round++)
-			assert_int_equal(judged(programs[i], &mapped, moved), VERDICT_SHOT);
+			assert_int_equal(run_judged(programs[i], &mapped, moved), VERDICT_SHOT);
 		assert_int_equal(moved[i == 0 ? SIDESTEP_GUARD_DROPS : SIDESTEP_DENY_MALFORMED], 1);
 		for (round = 0; round < 4; round++)
 			assert_int_equal(run_guard("172.17.0.2", "172.17.0.3", TCP(1, 80, TH_SYN)),

@@ -22,7 +22,7 @@
 struct datapath_agent {
 	struct datapath base;
 	int session;
-	bool udp_pass;
+	enum sidestep_udp udp;
 	unsigned int limit_ms;
 	pthread_mutex_t lock; /* one request and its reply at a time */
 	uint32_t sequence;
@@ -198,7 +198,7 @@ static int agent_set_gateway(struct datapath *base, const char *gateway)
 {
 	struct agent_request describe = {
 		.type = AGENT_NAMESPACE,
-		.namespace = {.mode = SIDESTEP_MODE_SIDECAR, .udp_pass = self(base)->udp_pass},
+		.namespace = {.mode = SIDESTEP_MODE_SIDECAR, .udp = self(base)->udp},
 	};
 
 	if (self(base)->start == 0)
@@ -346,7 +346,8 @@ static void agent_leave(struct datapath *base)
 {
 	struct datapath_agent *agent = self(base);
 
-	agent->udp_pass = false;
+	if (agent->udp == SIDESTEP_UDP_PASS)
+		agent->udp = SIDESTEP_UDP_DENY;
 	if (agent->start > 0)
 		(void)agent_set_gateway(base, "");
 	datapath_agent_forget(base);
@@ -424,7 +425,7 @@ bool datapath_agent_resume(struct datapath *datapath)
 	return answers;
 }
 
-int datapath_agent_new(int session_fd, bool udp_pass, unsigned int limit_ms,
+int datapath_agent_new(int session_fd, enum sidestep_udp udp, unsigned int limit_ms,
 		       struct datapath **ret_datapath)
 {
 	struct datapath_agent *agent = calloc(1, sizeof(*agent));
@@ -433,7 +434,7 @@ int datapath_agent_new(int session_fd, bool udp_pass, unsigned int limit_ms,
 		return -ENOMEM;
 	agent->base.ops = &ops;
 	agent->session = session_fd;
-	agent->udp_pass = udp_pass;
+	agent->udp = udp;
 	agent->limit_ms = limit_ms;
 	(void)pthread_mutex_init(&agent->lock, NULL);
 	*ret_datapath = &agent->base;

@@ -22,7 +22,7 @@
  * and the programs steer by the maps as they are, until datapath_agent_resume() returns true.
  * Returns 0 or -ENOMEM.
  */
-int datapath_agent_new(int session_fd, bool udp_pass, unsigned int limit_ms,
+int datapath_agent_new(int session_fd, enum sidestep_udp udp, unsigned int limit_ms,
 		       struct datapath **ret_datapath);
 
 /* The session's descriptor, for poll(2). It hangs up (POLLHUP) when the agent is gone: the state in

@@ -47,7 +47,7 @@ static int bpf_set_gateway(struct datapath *base, const char *gateway)
 	struct datapath_bpf *datapath = self(base);
 	struct sidestep_namespace namespace = {
 		.mode = datapath->config.mode,
-		.udp_pass = datapath->config.udp_pass,
+		.udp = datapath->config.udp,
 		.pid = (uint32_t)getpid(),
 	};
 
@@ -144,7 +144,8 @@ static void bpf_leave(struct datapath *base)
 	struct datapath_bpf *datapath = self(base);
 	unsigned int i;
 
-	datapath->config.udp_pass = false;
+	if (datapath->config.udp == SIDESTEP_UDP_PASS)
+		datapath->config.udp = SIDESTEP_UDP_DENY;
 	if (datapath->start > 0)
 		(void)bpf_set_gateway(base, "");
 	for (i = 0; i < datapath->device_count; i++) {

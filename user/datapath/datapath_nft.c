@@ -211,8 +211,9 @@ static void nft_leave(struct datapath *base)
 {
 	struct datapath_nft *datapath = self(base);
 
-	if (datapath->bypass.count > 0 && (!datapath->attached || datapath->rules.udp_pass)) {
-		datapath->rules.udp_pass = false;
+	if (datapath->bypass.count > 0 &&
+	    (!datapath->attached || datapath->rules.udp == SIDESTEP_UDP_PASS)) {
+		datapath->rules.udp = SIDESTEP_UDP_DENY;
 		(void)nft_attach(base);
 	}
 	release(datapath);
@@ -455,7 +456,7 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 		return log_errno(-ENOMEM, "cannot create the nftables datapath");
 	datapath->base.ops = &nft_ops;
 	(void)pthread_mutex_init(&datapath->lock, NULL);
-	datapath->rules.udp_pass = config->udp_pass;
+	datapath->rules.udp = config->udp;
 	datapath->rules.out_mark = OUT_MARK;
 	datapath->rules.own_mark = random_mark();
 	datapath->rules.gateway = datapath->gateway;

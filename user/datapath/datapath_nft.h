@@ -17,7 +17,7 @@
 #include "datapath/datapath.h"
 
 struct datapath_nft_config {
-	bool udp_pass;
+	enum sidestep_udp udp;
 };
 
 /* Makes the datapath. datapath_attach() installs the tables, in place of those that a killed

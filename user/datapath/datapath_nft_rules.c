@@ -122,7 +122,7 @@ static const struct {
 	{"STEER_TCP", "connections that were steered"},
 	{"STEER_DNS", "UDP to port 53"},
 	{"PASS_UDP", "UDP to another port, --udp pass"},
-	{"DENY_UDP", "UDP to another port, --udp deny"},
+	{"DENY_UDP", "UDP to another port, --udp deny or drop"},
 	{"DENY_PROTOCOL", "neither TCP nor UDP nor a reply"},
 	{"DENY_FRAGMENT", "a later fragment: no port to judge by"},
 	{"DENY_MALFORMED", "of no connection that is known"},
@@ -276,10 +276,17 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	COMMENTED_RULE(chain, "the same ports, but opened here", TCP, OPENING,
 		       MARKED(NFT_CT_INBOUND), MARK_REMOVE(NFT_CT_INBOUND));
 	RULE(chain, TCP, GOTO("stay"));
-	if (rules->udp_pass)
+	switch (rules->udp) {
+	case SIDESTEP_UDP_PASS:
 		RULE(chain, UDP, COUNT(PASS_UDP), GOTO("let_out"));
-	else
+		break;
+	case SIDESTEP_UDP_DROP:
+		COMMENTED_RULE(chain, "dropped behind lo", UDP, COUNT(DENY_UDP), GOTO("stay"));
+		break;
+	case SIDESTEP_UDP_DENY:
 		COMMENTED_RULE(chain, "the sender is told EPERM", UDP, COUNT(DENY_UDP), DROP);
+		break;
+	}
 	RULE(chain, COUNT(DENY_PROTOCOL), DROP);
 }
 
@@ -364,6 +371,9 @@ static void add_arrivals(const struct nft_table *table, const struct nft_rules *
 	RULE(chain, GOTO("to_proxy"));
 	RULE("to_proxy", TCP, BARE_SYN, COUNT(STEER_TCP));
 	add_tproxy(table, rules);
+	if (rules->udp == SIDESTEP_UDP_DROP)
+		COMMENTED_RULE("to_proxy", "denied, and the sender hears nothing", UDP,
+			       DESTINATION_PORT, PORT_IS_NOT(53), DROP);
 	RULE("to_proxy", COUNT(ASSIGN_ERRORS));
 	COMMENTED_RULE("to_proxy", "nobody listens", TCP, RESET);
 	RULE("to_proxy", DROP);

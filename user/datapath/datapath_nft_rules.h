@@ -31,7 +31,7 @@ struct nft_rules {
 	uint16_t listeners[SIDESTEP_LISTENERS]; /* ports, host byte order; 0: refuse */
 	uint32_t out_mark; /* packets that may leave; the routing rule's (plan.h) */
 	uint32_t own_mark; /* secret: on the proxy's sockets, next to their port */
-	bool udp_pass;
+	enum sidestep_udp udp;
 	const char *gateway; /* for people who list the table */
 };
 

@@ -28,6 +28,7 @@ const char *const counter_names[] = {
 	[SIDESTEP_SPOOFED] = "spoofed",
 	[SIDESTEP_INBOUND_FULL] = "inbound_full",
 	[SIDESTEP_TOO_BIG] = "too_big",
+	[SIDESTEP_REFUSED] = "refused",
 };
 _Static_assert(ARRAY_SIZE(counter_names) == SIDESTEP_COUNTERS, "a name for each counter");
 

@@ -68,7 +68,7 @@ static int open_bpf(struct sidecar_datapath *datapath)
 	struct datapath_bpf_config config = {
 		.mode = SIDESTEP_MODE_SIDECAR,
 		.way = options->attach,
-		.udp_pass = options->udp == 1,
+		.udp = (enum sidestep_udp)options->udp,
 		.quiet = true, /* a failure leads to another mechanism */
 		.pin = options->pin,
 	};
@@ -89,7 +89,8 @@ static int open_bpf(struct sidecar_datapath *datapath)
 
 static int open_nft(struct sidecar_datapath *datapath)
 {
-	const struct datapath_nft_config config = {.udp_pass = datapath->options->udp == 1};
+	const struct datapath_nft_config config = {
+		.udp = (enum sidestep_udp)datapath->options->udp};
 
 	return datapath_nft_new(&config, &datapath->current);
 }
@@ -100,8 +101,8 @@ int sidecar_datapath_accept(struct sidecar_datapath *datapath, struct datapath *
 
 	if (session < 0)
 		return session;
-	error = datapath_agent_new(session, datapath->options->udp == 1, DATAPATH_AGENT_LIMIT_MS,
-				   ret_agent);
+	error = datapath_agent_new(session, (enum sidestep_udp)datapath->options->udp,
+				   DATAPATH_AGENT_LIMIT_MS, ret_agent);
 	if (error < 0)
 		(void)safe_close(session);
 	return error;

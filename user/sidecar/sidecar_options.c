@@ -16,7 +16,7 @@
 
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
 
-static const char *const udp_choices[] = {"deny", "pass", NULL};
+static const char *const udp_choices[] = {"deny", "pass", "drop", NULL};
 static const char *const protocol_choices[] = {"auto", "workerd", "connect", NULL};
 static const char *const exit_choices[] = {"open", "closed", NULL};
 static const char *const datapath_choices[] = {"auto", "bpf", "nft", NULL};
@@ -91,12 +91,13 @@ const struct option_entry sidecar_entries[] = {
 	 .help = "Intercept the whole machine. Without it the sidecar refuses to run in the "
 		 "machine's own network namespace, except with --bridge."},
 	{.name = "udp",
-	 .argument = "deny|pass",
+	 .argument = "deny|pass|drop",
 	 .type = OPTION_CHOICE,
 	 .choices = udp_choices,
 	 FIELD(udp),
 	 .default_text = "deny",
-	 .help = "UDP to ports other than 53 (DNS), outside the bypassed subnets."},
+	 .help = "UDP to ports other than 53 (DNS), outside the bypassed subnets. With deny the "
+		 "sender gets an error at once, with drop it hears nothing."},
 	{.name = "dns-enabled",
 	 .type = OPTION_BOOL,
 	 FIELD(dns),

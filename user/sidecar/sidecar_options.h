@@ -30,7 +30,7 @@ struct sidecar_options {
 	const char *docker_socket;
 	struct option_strings bridges; /* none: sidecar mode */
 	bool host;		       /* the machine's own namespace is meant */
-	unsigned int udp;	       /* 0: deny, 1: pass */
+	unsigned int udp;	       /* enum sidestep_udp */
 	bool dns;
 	struct option_strings made_up; /* globs */
 	bool sni_hint;

@@ -128,12 +128,38 @@ int run_program(const char *program, const struct frame *frame)
 	return run_program_out(program, frame, &out);
 }
 
+void run_refill_budget(void)
+{
+	const uint64_t full[2] = {0};
+	int fd = run_map_fd("budgets");
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info), slot;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	slot = netns % info.max_entries;
+	assert_int_equal(bpf_map_update_elem(fd, &slot, full, BPF_ANY), 0);
+}
+
 uint64_t run_counter(enum sidestep_verdict which)
 {
 	uint64_t sums[SIDESTEP_COUNTERS];
 
 	assert_int_equal(counters_read(run_map_fd("counters"), netns, sums), 0);
 	return sums[which];
+}
+
+int run_judged(const char *program, const struct frame *frame, uint64_t moved[SIDESTEP_COUNTERS])
+{
+	uint64_t before[SIDESTEP_COUNTERS], after[SIDESTEP_COUNTERS];
+	int verdict, i;
+
+	run_refill_budget();
+	assert_int_equal(counters_read(run_map_fd("counters"), netns, before), 0);
+	verdict = run_program(program, frame);
+	assert_int_equal(counters_read(run_map_fd("counters"), netns, after), 0);
+	for (i = 0; i < SIDESTEP_COUNTERS; i++)
+		moved[i] = after[i] - before[i];
+	return verdict;
 }
 
 void run_bypass_changed(void)

@@ -11,8 +11,9 @@
 
 #include "sidestep.h"
 
-#define VERDICT_NEXT (-1)
-#define VERDICT_SHOT 2
+#define VERDICT_NEXT	 (-1)
+#define VERDICT_SHOT	 2
+#define VERDICT_REDIRECT 7
 
 struct frame {
 	uint8_t bytes[320];
@@ -79,9 +80,16 @@ int run_program(const char *program, const struct frame *frame);
 /* Does likewise, and stores the frame as the program leaves it. */
 int run_program_out(const char *program, const struct frame *frame, struct frame *ret_frame);
 
+/* Lets the programs answer as many denied packets as after a long silence (bpf/refuse.h). */
+void run_refill_budget(void);
+
 /* Runs dev_egress or dev_ingress on the frame. Returns the verdict. */
 int run_guard(const char *source, const char *destination, struct segment segment);
 int run_arrive(const char *source, const char *destination, struct segment segment);
+
+/* Refills the budget and runs a program on a frame. Returns its verdict, and the counters that it
+ * moves. */
+int run_judged(const char *program, const struct frame *frame, uint64_t moved[SIDESTEP_COUNTERS]);
 
 /* Reads a counter. */
 uint64_t run_counter(enum sidestep_verdict which);
