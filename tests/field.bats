@@ -1064,6 +1064,94 @@ tcp_like_udp() { # START
 	tcp_like_udp nft_sidecar
 }
 
+# row 18: many cores, few descriptors
+
+# threads - prints how many threads the sidecar says it runs.
+threads() {
+	sed -nE 's/.* is live after .* ([0-9]+) threads/\1/p' "$BED_DIR/sidecar.log"
+}
+
+# with_descriptors START - at a hard limit of 1024 files a sidecar runs with fewer threads than it is asked for.
+with_descriptors() {
+	gateway
+	"$1" --threads 64
+	[ "$(threads)" = 64 ]
+	bed_kill sidecar
+	[ "$1" != agent_sidecar ] || bed_kill agent
+	ulimit -n 1024
+	"$1" --threads 64
+	bed_wait_line sidecar "warning: 21 proxy threads run, because 64 would take most of the 1024 files"
+	[ "$(threads)" = 21 ]
+	[ "$(find "/proc/$(bed_pid sidecar)/fd" -mindepth 1 | wc -l)" -lt 600 ]
+	for target in 192.0.2.77 2001:db8:9::9; do
+		connect $target 80 --send hello --half-close --read-all
+	done
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	[ "$(arrived '\[2001:db8:9::9\]:80')" = 1 ]
+}
+
+@test "row 18: with 1024 descriptors fewer threads run, and a line says so (own programs)" {
+	with_descriptors own_sidecar
+}
+
+@test "row 18: with 1024 descriptors fewer threads run, and a line says so (agent)" {
+	with_descriptors agent_sidecar
+}
+
+@test "row 18: with 1024 descriptors fewer threads run, and a line says so (nftables)" {
+	with_descriptors nft_sidecar
+}
+
+@test "row 18: the affinity sets the number of threads, at most 8, and --threads more" {
+	gateway
+	own_sidecar
+	cores=$(nproc)
+	[ "$(threads)" = $((cores < 8 ? cores : 8)) ]
+	bed_kill sidecar
+	own_sidecar --threads 64
+	[ "$(threads)" = 64 ]
+	bed_kill sidecar
+	[ "$cores" -gt 1 ] || skip "needs two processors"
+	taskset -cp "$(taskset -cp $BASHPID | sed 's/.*: \([0-9]*\).*/\1/')" $BASHPID
+	own_sidecar
+	[ "$(threads)" = 1 ]
+}
+
+@test "row 18: the quota of a control group sets the number of threads" {
+	[ "$(nproc)" -gt 1 ] || skip "needs two processors"
+	group=/sys/fs/cgroup/cpu/$BED_ID
+	[ -d /sys/fs/cgroup/cpu ] || group=/sys/fs/cgroup/$BED_ID
+	mkdir "$group"
+	echo "50000 100000" >"$group/cpu.max" || echo 50000 >"$group/cpu.cfs_quota_us" ||
+		skip "needs the controller \"cpu\""
+	gateway
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar sh -c 'echo 0 >"$0/cgroup.procs" && exec "$@"' "$group" \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+	[ "$(threads)" = 1 ]
+	bed_kill sidecar
+	rmdir "$group"
+}
+
+@test "row 18: 64 threads take one transaction and each start succeeds (nftables)" {
+	gateway
+	bed_spawn app monitor stdbuf -oL nft monitor
+	announced() {
+		bed_exec app sh -c 'nft add table ip probe && nft delete table ip probe'
+		grep -q "delete table ip probe" "$BED_DIR/monitor.log"
+	}
+	bed_until 5 announced
+	for start in 1 2 3 4 5; do
+		nft_sidecar --threads 64
+		transactions() { [ "$(grep -c "^# new generation .*(sidestep)" "$BED_DIR/monitor.log")" = $((2 * start - 1)) ]; }
+		bed_until 5 transactions
+		[ "$(bed_exec app nft list set inet sidestep own | grep -o '\(tcp\|udp\) \. ' | wc -l)" -gt 1000 ]
+		connect 192.0.2.77 80 --send hello --half-close --read-all
+		bed_kill sidecar
+	done
+}
+
 # row n14: lines in the host's kernel log
 
 @test "row n14: start and end write nothing to the host's kernel log" {

@@ -62,3 +62,11 @@ void process_raise_file_limit(void)
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
+
+unsigned long process_file_limit(void)
+{
+	struct rlimit limit;
+
+	/* RLIM_INFINITY is the largest value. */
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.rlim_cur;
+}

@@ -35,4 +35,7 @@ void process_hide_memory(void);
 /* Raises the soft limit of open files (RLIMIT_NOFILE) to the hard one. */
 void process_raise_file_limit(void);
 
+/* Returns the soft limit. */
+unsigned long process_file_limit(void);
+
 #endif

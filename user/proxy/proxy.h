@@ -16,6 +16,10 @@
 struct ipv6_verdict;
 struct proxy;
 
+/* File descriptors that a thread holds without connections. These are an event loop and its wakeup,
+ * a reserve, three TCP listeners, two UDP listeners, and 16 sockets for DNS queries. */
+#define PROXY_THREAD_DESCRIPTORS 24
+
 /*
  * Creates the listeners in the calling thread's network namespace: transparent TCP sockets, and UDP
  * ones with @dns, on 127.0.0.1 and, with @ipv6, on ::1. Each family has a group of TCP sockets, one

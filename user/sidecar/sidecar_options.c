@@ -182,8 +182,9 @@ const struct option_entry sidecar_entries[] = {
 	 .minimum = 0,
 	 .maximum = 64,
 	 .default_text = "0",
-	 .default_note = "one for each core",
-	 .help = "The number of event loops."},
+	 .default_note = "one for each core, at most 8",
+	 .help = "The number of event loops. Cores are those that the affinity and the control "
+		 "group leave. With few file descriptors there are fewer."},
 	{.name = "max-connections",
 	 .argument = "N",
 	 .type = OPTION_UNSIGNED,

@@ -21,10 +21,11 @@ struct sidecar {
 	const struct sidecar_options *options;
 	const struct socket_address *gateway; /* NULL: there is none, the start will fail */
 	bool bridge_mode;
-	size_t steps_begun; /* these need a stop */
-	bool live;	    /* every step succeeded */
-	bool guarded;	    /* a start that fails leaves the namespace closed */
-	bool bpf_dropped;   /* CAP_BPF is not needed any more */
+	unsigned int threads; /* of the proxy */
+	size_t steps_begun;   /* these need a stop */
+	bool live;	      /* every step succeeded */
+	bool guarded;	      /* a start that fails leaves the namespace closed */
+	bool bpf_dropped;     /* CAP_BPF is not needed any more */
 	int signal_fd;
 	int lock_fd;
 	int live_fd; /* the mark for `sidestep ready` */

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -24,6 +23,7 @@
 #include "sidecar/sidecar_control.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_policy.h"
+#include "sidecar/sidecar_threads.h"
 #include "sidestep.h"
 #include "steering/steering.h"
 #include "tls/tls_authority.h"
@@ -155,15 +155,6 @@ static void close_datapath(struct sidecar *sidecar)
 		sidecar_datapath_close(&sidecar->datapath);
 }
 
-static unsigned int thread_count(const struct sidecar_options *options)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (options->threads)
-		return options->threads;
-	return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned int)cores;
-}
-
 static int open_exemption(struct sidecar *sidecar)
 {
 	return exemption_open(&sidecar->exemption, sidecar->options);
@@ -178,7 +169,7 @@ static int make_listeners(struct sidecar *sidecar)
 {
 	const struct sidecar_options *options = sidecar->options;
 	const struct proxy_config config = {
-		.threads = thread_count(options),
+		.threads = sidecar->threads,
 		.max_connections = options->max_connections,
 		.peek_ms = options->peek_ms,
 		.client_first_ms = options->client_first_ms,
@@ -213,8 +204,10 @@ static int make_listeners(struct sidecar *sidecar)
 static int make_proxy(struct sidecar *sidecar)
 {
 	struct datapath *datapath = sidecar->datapath.current;
-	int error = make_listeners(sidecar);
+	int error;
 
+	sidecar->threads = sidecar_threads(sidecar->options->threads);
+	error = make_listeners(sidecar);
 	if (error == 0)
 		error = sidecar_datapath_listeners(datapath, sidecar->proxy);
 	if (error < 0)
@@ -429,7 +422,7 @@ int sidecar_steps_start(struct sidecar *sidecar)
 		 (double)(clock_ns() - begin_ns) / 1e6,
 		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",
 		 sidecar->datapath.current->ops->name, sidecar->datapath.gateway_text,
-		 thread_count(sidecar->options));
+		 sidecar->threads);
 	return 0;
 }
 
