@@ -236,6 +236,10 @@ segments_fit() { # START
 	segments_fit agent_sidecar
 }
 
+@test "row 2: connections announce what the device carries (nftables)" {
+	segments_fit nft_sidecar
+}
+
 # The line to the outside carries 1300 bytes, and the host tells by ICMP. The sender has to heed it.
 path_is_heeded() { # START
 	local address

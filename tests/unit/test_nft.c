@@ -181,6 +181,26 @@ static void test_sources_of_errors(void **state)
 	datapath_free(datapath);
 }
 
+/* A socket whose packets go out by way of lo announces what lo carries. The rule stands before the
+ * one that accepts. */
+static void test_segments_fit_the_device(void **state)
+{
+	struct datapath *datapath = attached(false);
+	char *text = listing(), *set_mss, *leave, *accept;
+
+	(void)state;
+	leave = strstr(text, "chain leave {");
+	assert_non_null(leave);
+	set_mss = strstr(leave, "maxseg size set rt mtu");
+	accept = strstr(leave, "accept");
+	if (!set_mss)
+		fail_msg("no rule in:\n%s", leave);
+	assert_non_null(accept);
+	assert_true(set_mss < accept);
+	free(text);
+	datapath_free(datapath);
+}
+
 static void test_updates_are_whole(void **state)
 {
 	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
@@ -478,6 +498,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_nothing_before_attach_and_after_free, enter_namespace),
 		cmocka_unit_test_setup(test_replaces_a_predecessors_table, enter_namespace),
+		cmocka_unit_test_setup(test_segments_fit_the_device, enter_namespace),
 		cmocka_unit_test_setup(test_updates_are_whole, enter_namespace),
 		cmocka_unit_test_setup(test_dns_is_excepted, enter_namespace),
 		cmocka_unit_test_setup(test_answers_stay, enter_namespace),

@@ -69,6 +69,21 @@ static void build_exthdr(struct nftnl_expr *out, const struct nft_expr *expr)
 	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_FLAGS, 0);
 }
 
+static void build_tcp_option(struct nftnl_expr *out, const struct nft_expr *expr)
+{
+	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_SREG, reg(expr->at));
+	nftnl_expr_set_u8(out, NFTNL_EXPR_EXTHDR_TYPE, (uint8_t)expr->key);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_OFFSET, expr->offset);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_LEN, expr->length);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_EXTHDR_OP, NFT_EXTHDR_OP_TCPOPT);
+}
+
+static void build_route(struct nftnl_expr *out, const struct nft_expr *expr)
+{
+	nftnl_expr_set_u32(out, NFTNL_EXPR_RT_KEY, expr->key);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_RT_DREG, reg(expr->at));
+}
+
 static void build_immediate(struct nftnl_expr *out, const struct nft_expr *expr)
 {
 	nftnl_expr_set_u32(out, NFTNL_EXPR_IMM_DREG, reg(expr->at));
@@ -148,6 +163,8 @@ static const struct {
 	[NFT_EXPR_PAYLOAD_SET] = {"payload", build_payload},
 	[NFT_EXPR_EXTHDR_LOAD] = {"exthdr", build_exthdr},
 	[NFT_EXPR_OPTION_LOAD] = {"exthdr", build_exthdr},
+	[NFT_EXPR_TCP_OPTION_SET] = {"exthdr", build_tcp_option},
+	[NFT_EXPR_ROUTE_LOAD] = {"rt", build_route},
 	[NFT_EXPR_IMMEDIATE] = {"immediate", build_immediate},
 	[NFT_EXPR_BITWISE] = {"bitwise", build_bitwise},
 	[NFT_EXPR_TO_NETWORK] = {"byteorder", build_byteorder},

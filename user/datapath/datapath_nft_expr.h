@@ -7,6 +7,7 @@
 #define SIDESTEP_DATAPATH_NFT_EXPR_H
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -23,6 +24,8 @@ enum nft_expr_kind {
 	NFT_EXPR_PAYLOAD_SET,
 	NFT_EXPR_EXTHDR_LOAD,
 	NFT_EXPR_OPTION_LOAD,
+	NFT_EXPR_TCP_OPTION_SET,
+	NFT_EXPR_ROUTE_LOAD,
 	NFT_EXPR_IMMEDIATE,
 	NFT_EXPR_BITWISE,
 	NFT_EXPR_TO_NETWORK,
@@ -49,9 +52,10 @@ struct nft_expr {
 	/* The first of the 32-bit registers (0..15) that it reads or writes. */
 	uint32_t at;
 	uint32_t length; /* of @value or what is loaded, bytes */
-	/* META, CT: the field; PAYLOAD: the header; EXTHDR, OPTION: its type; LOOKUP: a set's id */
+	/* META, CT, ROUTE: the field; PAYLOAD: the header; EXTHDR, OPTION, TCP_OPTION: its type;
+	 * LOOKUP: a set's id */
 	uint32_t key;
-	uint32_t offset; /* PAYLOAD, EXTHDR: bytes from the header's begin */
+	uint32_t offset; /* PAYLOAD, EXTHDR, TCP_OPTION: bytes from the header's begin */
 	uint32_t op;	 /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family */
 	union nft_value value, mask; /* BITWISE: (register & @mask) ^ @value */
 	const char *name;	     /* of a set, counter or chain */
@@ -94,6 +98,11 @@ struct nft_expr {
 	{                                                                                          \
 		.kind = NFT_EXPR_OPTION_LOAD, .key = (type_), .length = 1                          \
 	}
+/* The largest TCP segment that the packet's route carries, 16 bits in host byte order. */
+#define LOAD_ROUTE_MSS                                                                             \
+	{                                                                                          \
+		.kind = NFT_EXPR_ROUTE_LOAD, .key = NFT_RT_TCPMSS                                  \
+	}
 #define LOAD_VALUE_AT(at_, member_, value_)                                                        \
 	{                                                                                          \
 		.kind = NFT_EXPR_IMMEDIATE, .at = (at_),                                           \
@@ -119,10 +128,10 @@ struct nft_expr {
 	}
 #define MASK(member_, mask_) MASK_XOR(member_, mask_, 0)
 
-/* From host to network byte order, 32 bits. */
-#define TO_NETWORK                                                                                 \
+/* From host to network byte order. */
+#define TO_NETWORK(member_)                                                                        \
 	{                                                                                          \
-		.kind = NFT_EXPR_TO_NETWORK, .length = 4                                           \
+		.kind = NFT_EXPR_TO_NETWORK, .length = sizeof(((union nft_value *)0)->member_)     \
 	}
 
 /* The key that begins in register 0 is in the set. */
@@ -156,6 +165,12 @@ struct nft_expr {
 	{                                                                                          \
 		.kind = NFT_EXPR_PAYLOAD_SET, .key = NFT_PAYLOAD_TRANSPORT_HEADER,                 \
 		.offset = (offset_), .length = (length_)                                           \
+	}
+/* Into the option of a TCP header that announces the largest segment (RFC 9293 section 3.7.1). The
+ * kernel only ever makes it smaller, and the checksum follows. */
+#define SET_MSS                                                                                    \
+	{                                                                                          \
+		.kind = NFT_EXPR_TCP_OPTION_SET, .key = TCPOPT_MAXSEG, .offset = 2, .length = 2    \
 	}
 
 #define COUNT(name_)                                                                               \

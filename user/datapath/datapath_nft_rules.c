@@ -66,9 +66,11 @@
 #define ICMP_TYPE(type)	     LOAD_TRANSPORT(0, 1), EQUAL(u8, type)
 #define TCP_FLAGS(mask)	     LOAD_TRANSPORT(13, 1), MASK(u8, mask)
 
-/* The first packet of a TCP connection, any other one, and a SYN without anything else. */
+/* The first packet of a TCP connection, any other one, the first of either side, and a SYN without
+ * anything else. */
 #define OPENING	    TCP_FLAGS(TH_SYN | TH_ACK), EQUAL(u8, TH_SYN)
 #define NOT_OPENING TCP_FLAGS(TH_SYN | TH_ACK), UNEQUAL(u8, TH_SYN)
+#define ANY_SYN	    TCP_FLAGS(TH_SYN), UNEQUAL(u8, 0)
 #define BARE_SYN    TCP_FLAGS(TH_FIN | TH_SYN | TH_RST | TH_ACK), EQUAL(u8, TH_SYN)
 
 /* Conntrack's view of the packet's connection. */
@@ -302,6 +304,8 @@ static void add_guard(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, IPV4, STRICT_ROUTE, COUNT(GUARD_DROPS), DROP);
 	RULE(chain, IPV6, SEGMENTS_LEFT, COUNT(GUARD_DROPS), DROP);
 	RULE(chain, GOTO("leave"));
+	COMMENTED_RULE(leave, "its socket takes lo for its way", HAS_MARK(rules->out_mark), TCP,
+		       ANY_SYN, LOAD_ROUTE_MSS, TO_NETWORK(u16), SET_MSS);
 	COMMENTED_RULE(leave, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
 	COMMENTED_RULE(leave, "its way is lo", IPV4, TO4("local4"), COUNT(GUARD_DROPS), DROP);
 	RULE(leave, IPV6, TO6("local6"), COUNT(GUARD_DROPS), DROP);
@@ -471,7 +475,7 @@ void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ],
 							names[i]});
 		/* Reading the class fails without a route, and any class is 0 or more. */
 		COMMENTED_RULE(chain, "it has a route, of whatever class",
-			       LOAD_META(NFT_META_RTCLASSID), TO_NETWORK,
+			       LOAD_META(NFT_META_RTCLASSID), TO_NETWORK(u32),
 			       COMPARE(NFT_CMP_GTE, u32, 0), ACCEPT);
 		RULE(chain, GOTO("packet_socket"));
 	}
