@@ -3,7 +3,7 @@
 # image/build.sh ARCHITECTURE - writes the container image, without Docker, root or a network:
 #
 #   $BUILD/image/rootfs        its files, from which the top-level Dockerfile builds
-#   $BUILD/image/sidestep.tar  for `docker load`; also an OCI image layout (podman, skopeo)
+#   $BUILD/image/sidestep.tar  for `docker load`, `podman load`, `ctr image import`, and skopeo's docker-archive:
 #
 # ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/sidestep is the program (Makefile). Libraries and cp
 # come from below $SYSROOT, or from this machine if that is empty. The same inputs give the same bytes: names
@@ -113,29 +113,25 @@ else
 	add_licence libllhttp-dev
 fi
 
-# The layer comes with three documents that describe it
-# (https://github.com/opencontainers/image-spec: image-layout.md, config.md, manifest.md). `docker load` reads
-# manifest.json.
+# The layer comes with its configuration (https://github.com/opencontainers/image-spec, config.md), and with
+# manifest.json, which names both. There is no index.json on purpose: loaders prefer it, and each of them makes
+# another name of its annotations.
 blobs=$out/layout/blobs/sha256
 mkdir -p "$blobs"
 pack() {
 	tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --format=ustar "$@"
 }
-# blob MEDIA-TYPE FILE - files the file under its digest, and prints its descriptor.
+# blob FILE - files the file under its digest, and prints the digest.
 blob() {
-	digest=$(sha256sum "$2" | cut -d' ' -f1)
-	size=$(wc -c <"$2")
-	mv "$2" "$blobs/$digest"
-	printf '{"mediaType":"%s","digest":"sha256:%s","size":%d}' "$1" "$digest" "$size"
-}
-digest_of() {
-	printf '%s' "$1" | sed 's/.*"sha256:\([0-9a-f]*\)".*/\1/'
+	digest=$(sha256sum "$1" | cut -d' ' -f1)
+	mv "$1" "$blobs/$digest"
+	printf '%s' "$digest"
 }
 
 pack -C "$root" -cf "$out/layer.tar" .
 diff_id=$(sha256sum "$out/layer.tar" | cut -d' ' -f1)
 gzip -9 -n -f "$out/layer.tar"
-layer=$(blob application/vnd.oci.image.layer.v1.tar+gzip "$out/layer.tar.gz")
+layer=$(blob "$out/layer.tar.gz")
 
 # The health check is the sidecar's. Docker 25 and newer ask every 0.25 s until the first success.
 revision=$(git rev-parse HEAD 2>/dev/null || true)
@@ -167,16 +163,9 @@ cat >"$out/config.json" <<-CONFIG
 	  "history": [{"created": "$created", "created_by": "image/build.sh"}]
 	}
 CONFIG
-config=$(blob application/vnd.oci.image.config.v1+json "$out/config.json")
-manifest_type=application/vnd.oci.image.manifest.v1+json
-printf '{"schemaVersion":2,"mediaType":"%s","config":%s,"layers":[%s]}' \
-	"$manifest_type" "$config" "$layer" >"$out/manifest.json"
-manifest=$(blob "$manifest_type" "$out/manifest.json")
-printf '{"schemaVersion":2,"manifests":[%s,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}' \
-	"${manifest%\}}" "$version" >"$out/layout/index.json"
-printf '{"imageLayoutVersion":"1.0.0"}' >"$out/layout/oci-layout"
+config=$(blob "$out/config.json")
 printf '[{"Config":"blobs/sha256/%s","RepoTags":["sidestep:%s","sidestep:latest"],"Layers":["blobs/sha256/%s"]}]' \
-	"$(digest_of "$config")" "$version" "$(digest_of "$layer")" >"$out/layout/manifest.json"
-pack -C "$out/layout" -cf "$out/sidestep.tar" .
+	"$config" "$version" "$layer" >"$out/layout/manifest.json"
+pack -C "$out/layout" -cf "$out/sidestep.tar" blobs manifest.json
 rm -rf "$out/layout"
 printf 'image: %s, %d bytes, %s\n' "$out/sidestep.tar" "$(wc -c <"$out/sidestep.tar")" "$architecture"

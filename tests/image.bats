@@ -146,6 +146,18 @@ starts_as_sidecar() {
 	starts_as_sidecar
 }
 
+@test "the next release's engine runs it from the image store of containerd, under the same name" {
+	export ENGINE=trixie
+	engine_start
+	echo '{"features": {"containerd-snapshotter": true}}' >"$BED_DIR/engine/daemon.json"
+	engine_restart
+	[[ $(dk info -f '{{json .DriverStatus}}') == *io.containerd.snapshotter* ]]
+	dk load -qi "$TAR"
+	is names "$(dk image ls --format '{{.Repository}}:{{.Tag}}' | sort)" "sidestep:$(<"$BED_REPO/VERSION")
+sidestep:latest"
+	behaves
+}
+
 @test "docker build with the Dockerfile gives the same image without a network" {
 	export ENGINE=trixie
 	engine_start
