@@ -715,6 +715,101 @@ falls_back() { # START
 	refused6 6
 }
 
+# row n2: another way follows a killed one
+
+# traces - prints what sidecars leave in the application's namespace.
+traces() {
+	bed_exec app sh -c '
+		nft list tables
+		ip rule; ip -6 rule
+		ip route show table all proto 93; ip -6 route show table all proto 93
+		grep -H . /proc/sys/net/ipv4/conf/*/accept_local /proc/sys/net/ipv4/conf/*/rp_filter'
+	bed_programs bed_exec app
+}
+
+# killed WAY - a sidecar of this way (own, agent, nft) steered, and was killed. So was its agent.
+killed() {
+	"$1_sidecar"
+	connect 192.0.2.1 7000 --send hello --half-close --read-all
+	bed_kill sidecar KILL
+	run connect 192.0.2.1 7000 --send hello --read-all --timeout 2
+	echo "$output"
+	[[ $output != *result=ok* ]]
+	bed_kill agent KILL
+	# The maps of own programs are not the agent's, which pins its own here.
+	[ "$1" = agent ] || rm -rf "$(SIDE_PIN)"
+}
+
+# steers WAY - another one steers everything, and ends.
+steers() {
+	"$1_sidecar"
+	connect 192.0.2.77 7000 --send hello --half-close --read-all
+	connect 2001:db8::77 7000 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:7000)$(arrived '\[2001:db8::77\]:7000')" = 11 ]
+	bed_exec outside "$PEER" connect "$BED_APP" 7001 --send hello --expect hello
+	bed_kill sidecar
+}
+
+# An agent's programs are the host's. A sidecar of another way cannot remove them.
+cleaned() {
+	run connect 192.0.2.1 7000 --send hello --read-all --timeout 2
+	echo "$output"
+	[[ $output != *result=ok* ]]
+	bed_exec host "$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+}
+
+follows() { # FIRST SECOND
+	gateway
+	bed_spawn world server "$PEER" serve 7000
+	bed_spawn app inner "$PEER" serve 7001
+	bed_wait_line server ready
+	bed_wait_line inner ready
+	traces >"$BED_DIR/before"
+	killed "$1"
+	steers "$2"
+	[ "$1" != agent ] || [ "$2" = agent ] || cleaned
+	traces_gone() { traces | diff "$BED_DIR/before" -; }
+	bed_until 5 traces_gone
+	connect 192.0.2.1 7000 --send hello --expect hello
+	connect 2001:db8::1 7000 --send hello --expect hello
+}
+
+@test "row n2: own programs after own programs: it steers, and leaves nothing" {
+	follows own own
+}
+
+@test "row n2: the agent after own programs: it steers, and leaves nothing" {
+	follows own agent
+}
+
+@test "row n2: nftables after own programs: it steers, and leaves nothing" {
+	follows own nft
+}
+
+@test "row n2: own programs after the agent: it steers, and leaves nothing" {
+	follows agent own
+}
+
+@test "row n2: the agent after the agent: it steers, and leaves nothing" {
+	follows agent agent
+}
+
+@test "row n2: nftables after the agent: it steers, and leaves nothing" {
+	follows agent nft
+}
+
+@test "row n2: own programs after nftables: it steers, and leaves nothing" {
+	follows nft own
+}
+
+@test "row n2: the agent after nftables: it steers, and leaves nothing" {
+	follows nft agent
+}
+
+@test "row n2: nftables after nftables: it steers, and leaves nothing" {
+	follows nft nft
+}
+
 # row n4: the machine's own network namespace
 
 # without_rights WHERE ARGUMENT... - starts a sidecar that could change nothing, in the application's namespace
@@ -805,6 +900,52 @@ ready_follows() { # START
 	bed_exec app "$SIDESTEP" ready
 	bed_signal sidecar TERM
 	bed_until 5 not_live
+}
+
+# row n13: what the command line says
+
+@test "row n13: version and help are found under their usual names, and a misspelled command is guessed" {
+	local word
+	for word in version --version -version -V -v; do
+		[ "$("$SIDESTEP" "$word")" = "sidestep $(<"$BED_REPO/VERSION")" ]
+	done
+	[ "$("$SIDESTEP" help status)" = "$("$SIDESTEP" status --help)" ]
+	[[ $("$SIDESTEP" help) == "Usage: sidestep COMMAND"* ]]
+	run "$SIDESTEP" statsu
+	[ "$status" = 2 ]
+	[[ $output == *'unknown command "statsu"; did you mean "status"?'* ]]
+	run "$SIDESTEP" help nonsense
+	[ "$status" = 2 ]
+	[[ $output == *'unknown command "nonsense"; "sidestep --help"'* ]]
+}
+
+@test "row n13: the gateway says where it listens, by default for this machine alone" {
+	bed_spawn host gateway "$SIDESTEP" gateway
+	bed_wait_line gateway "gateway: listens on 127.0.0.1:8080, and dials nothing"
+	bed_kill gateway
+	bed_spawn host gateway "$SIDESTEP" gateway --listen "unix:$BED_DIR/gateway.sock" --listen "[::1]:8080"
+	bed_wait_line gateway "gateway: listens on $BED_DIR/gateway.sock, and connects clients to any destination"
+	bed_wait_line gateway "gateway: listens on \\[::1\\]:8080, and connects"
+	bed_kill gateway
+	bed_spawn host gateway env SERVER=1 "$SIDESTEP"
+	bed_wait_line gateway "gateway: listens on 0.0.0.0:8080, and dials nothing"
+}
+
+@test "row n13: status says that a killed process is gone (own programs)" {
+	own_sidecar
+	[[ $("$SIDESTEP" status --pin "$(SIDE_PIN)") == *", process $(bed_pid sidecar), gateway"* ]]
+	bed_kill sidecar KILL
+	shown_gone() { [[ $("$SIDESTEP" status --pin "$(SIDE_PIN)") == *", process gone, gateway"* ]]; }
+	bed_until 5 shown_gone
+	"$SIDESTEP" status --json --pin "$(SIDE_PIN)" | grep -q '"running": false'
+}
+
+@test "row n13: status says that a killed process is gone (bridge mode)" {
+	bridge_sidecar
+	[[ $("$SIDESTEP" status --pin "$(SIDE_PIN)") == *", process $(bed_pid sidecar), gateway"* ]]
+	bed_kill sidecar KILL
+	shown_gone() { [[ $("$SIDESTEP" status --pin "$(SIDE_PIN)") == *", process gone, gateway"* ]]; }
+	bed_until 5 shown_gone
 }
 
 # row n8: NET_ADMIN forgotten
@@ -966,7 +1107,7 @@ gateway_is_exempt() { # START [ARGUMENT...]
 	own_sidecar
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8080 can be reached"
-	[ "$(wc -l <"$BED_DIR/gateway.log")" = 1 ]
+	[ "$(arrived '.*')" = 1 ]
 }
 
 # row 14: records that hide the name

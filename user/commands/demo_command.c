@@ -308,6 +308,8 @@ int command_demo(int argc, char **argv)
 	error = options_parse(&command, argc, argv, &unused, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
+	/* Warnings of the gateway belong to the demo, and its address does not. */
+	log_set_level(LOG_WARNING);
 	/* Writing to a child that has ended must be an error, not a signal. */
 	(void)signal(SIGPIPE, SIG_IGN);
 	error = make_networks(&demo);

@@ -78,10 +78,14 @@ void status_print(const json_t *instance)
 	size_t i, j;
 
 	name = text_of(instance, "name");
-	(void)printf("%s: %s%s%s, sidestep %s, process %lld, gateway %s\n",
-		     text_of(instance, "pin"), text_of(instance, "mode"), name[0] ? " " : "", name,
-		     text_of(instance, "version"), number_of(instance, "pid"),
-		     text_of(instance, "gateway"));
+	(void)printf("%s: %s%s%s, sidestep %s, ", text_of(instance, "pin"),
+		     text_of(instance, "mode"), name[0] ? " " : "", name,
+		     text_of(instance, "version"));
+	if (json_is_true(json_object_get(instance, "running")))
+		(void)printf("process %lld", number_of(instance, "pid"));
+	else
+		(void)printf("process gone");
+	(void)printf(", gateway %s\n", text_of(instance, "gateway"));
 	(void)printf("  bypassed:\n");
 	json_array_foreach (bypass, i, entry) {
 		const json_t *sources = json_object_get(entry, "sources");

@@ -227,6 +227,18 @@ static int read_outer(const char *directory, uint32_t netns, json_t *instance)
 	return fd < 0 ? fd : 0;
 }
 
+/* The kernel takes a socket out of the map when its process ends. It shows no other trace of that,
+ * because the process's number may be another namespace's. */
+static bool has_process(const char *directory, uint32_t netns)
+{
+	_cleanup_close_ int fd = open_map(directory, "listeners");
+	const struct sidestep_listener_key key = {.netns = netns & ~SIDESTEP_OUTER,
+						  .listener = SIDESTEP_LISTENER_TCP4};
+	uint64_t cookie;
+
+	return fd >= 0 && bpf_map_lookup_elem(fd, &key, &cookie) == 0;
+}
+
 static const char *mode_name(uint32_t mode)
 {
 	return mode == SIDESTEP_MODE_BRIDGE  ? "bridge"
@@ -240,13 +252,13 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 {
 	json_t *bypass = json_array(), *flows = json_array(), *inbound = json_array();
 	json_t *counters = json_object();
-	_cleanup_json_ json_t *instance =
-		json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:o}", "pin",
-			  directory, "version", info->version, "mode", mode_name(namespace->mode),
-			  "netns", (json_int_t)(netns & ~SIDESTEP_OUTER), "name", namespace->name,
-			  "pid", (json_int_t) namespace->pid, "gateway", namespace->gateway,
-			  "age_seconds", age_seconds(namespace->start), "bypass", bypass, "flows",
-			  flows, "inbound", inbound, "counters", counters);
+	_cleanup_json_ json_t *instance = json_pack(
+		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s, s:f, s:o, s:o, s:o, s:o}", "pin",
+		directory, "version", info->version, "mode", mode_name(namespace->mode), "netns",
+		(json_int_t)(netns & ~SIDESTEP_OUTER), "name", namespace->name, "pid",
+		(json_int_t) namespace->pid, "running", has_process(directory, netns), "gateway",
+		namespace->gateway, "age_seconds", age_seconds(namespace->start), "bypass", bypass,
+		"flows", flows, "inbound", inbound, "counters", counters);
 
 	if (!instance || read_counters(directory, netns, counters) < 0 ||
 	    walk_map(directory, "bypass4", sizeof(struct sidestep_prefix4),

@@ -11,7 +11,7 @@
 #include "lib/sandbox.h"
 #include "lib/util.h"
 
-#define DEFAULT_LISTEN "0.0.0.0:8080"
+#define DEFAULT_LISTEN "127.0.0.1:8080"
 
 struct gateway_options {
 	struct option_strings listen;
@@ -144,13 +144,27 @@ static int parse_map(const char *text, struct gateway_map *map)
 	return -EINVAL;
 }
 
+static void say_listening(const struct gateway_config *config, const char *address)
+{
+	log_info("gateway: listens on %s, %s", address,
+		 config->server ? "and dials nothing" : "and connects clients to any destination");
+}
+
 /* From here on the gateway only serves. */
 static void listening(void *context, const struct gateway_listening *addresses)
 {
 	const struct gateway_config *config = context;
 	const struct sandbox sandbox = {.role = SANDBOX_GATEWAY, .socket = config->unix_path};
+	char text[ADDRESS_TEXT_MAX];
+	size_t i;
 
-	(void)addresses;
+	for (i = 0; i < addresses->count; i++)
+		say_listening(
+			config,
+			endpoint_format((const struct sockaddr *)&addresses->addresses[i].address,
+					text));
+	if (config->unix_path)
+		say_listening(config, config->unix_path);
 	sandbox_files(&sandbox);
 	sandbox_calls(&sandbox);
 }
@@ -196,7 +210,7 @@ int command_gateway(int argc, char **argv)
 	error = options_parse(&command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
-	/* Without arguments, as with SERVER=1 (see main()), the gateway serves and logs. */
+	/* Without arguments the gateway serves and logs. */
 	if (argc < 2)
 		options.server = options.log = true;
 	status = run(&options);

@@ -2,16 +2,13 @@
 #include "lib/options.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/nearest.h"
 #include "lib/options_value.h"
 #include "lib/util.h"
-
-/* The longest name that is compared for "did you mean". */
-#define NAME_MAX_COMPARED 64
 
 static void *entry_field(const struct option_entry *entry, void *target)
 {
@@ -41,58 +38,14 @@ void options_release(const struct options_command *command, void *target)
 	}
 }
 
-static unsigned int minimum_of(unsigned int a, unsigned int b)
-{
-	return a < b ? a : b;
-}
-
-/* Computes Levenshtein's edit distance, keeping one row of its table. */
-static unsigned int name_distance(const char *a, const char *b)
-{
-	unsigned int row[NAME_MAX_COMPARED + 1];
-	size_t length = strlen(b);
-	unsigned int above, left;
-	size_t i, j;
-
-	if (strlen(a) > NAME_MAX_COMPARED || length > NAME_MAX_COMPARED)
-		return UINT_MAX;
-	for (j = 0; j <= length; j++)
-		row[j] = (unsigned int)j;
-	for (i = 0; a[i]; i++) {
-		left = row[0];
-		row[0] = (unsigned int)i + 1;
-		for (j = 0; j < length; j++) {
-			above = row[j + 1];
-			row[j + 1] = minimum_of(minimum_of(above, row[j]) + 1,
-						left + (a[i] != b[j]));
-			left = above;
-		}
-	}
-	return row[length];
-}
-
-/* Returns the known name that @name most likely stands for, or NULL when none is near. */
 static const char *nearest_name(const struct options_command *command, const char *name)
 {
-	const char *nearest = NULL;
-	unsigned int best = UINT_MAX;
-	size_t length = strlen(name);
+	struct nearest nearest = {.name = name};
 	size_t i;
 
-	for (i = 0; i < command->entry_count; i++) {
-		const char *known = command->entries[i].name;
-		unsigned int distance = name_distance(name, known);
-		bool near = distance <= 2 || distance <= length / 3;
-
-		/* A beginning is near as well: "--http-egress" for "--http-egress-port". */
-		if (length >= 3 && strncmp(name, known, length) == 0)
-			near = true;
-		if (near && distance < best) {
-			best = distance;
-			nearest = known;
-		}
-	}
-	return nearest;
+	for (i = 0; i < command->entry_count; i++)
+		nearest_consider(&nearest, command->entries[i].name);
+	return nearest.best;
 }
 
 static int report_unknown(const struct options_command *command, const char *name)
