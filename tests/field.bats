@@ -1090,15 +1090,15 @@ gateway_is_exempt() { # START [ARGUMENT...]
 }
 
 @test "row 17: an exemption that anybody could have is refused" {
-	run "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-uid 0
+	run bed_exec app "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-uid 0
 	echo "$output"
 	[ "$status" -ne 0 ]
 	[[ $output == *"the application may be root as well"* ]]
-	run "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-cgroup /tmp
+	run bed_exec app "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-cgroup /tmp
 	echo "$output"
 	[ "$status" -ne 0 ]
 	[[ $output == *"give a folder of a cgroup v2 file system"* ]]
-	run "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --bridge br0 --exempt-uid 4711
+	run bed_exec app "$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --bridge br0 --exempt-uid 4711
 	[ "$status" -eq 2 ]
 }
 
