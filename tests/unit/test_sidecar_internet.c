@@ -53,6 +53,7 @@ static void test_answers(void **state)
 	assert_int_equal(request(&internet, true, 0), 0);
 	/* Nobody answers. The next request has an answer of its own. */
 	assert_int_equal(sidecar_internet_request(&internet, false), -ETIMEDOUT);
+	assert_false(sidecar_internet_take(&internet));
 	assert_int_equal(request(&internet, true, -EAGAIN), -EAGAIN);
 	sidecar_internet_close(&internet);
 	assert_int_equal(internet.fd, -1);
