@@ -8,6 +8,7 @@
 #include "decide.h"
 #include "fragment.h"
 #include "inbound.h"
+#include "listener.h"
 #include "maps.h"
 #include "owner.h"
 #include "packet.h"
@@ -160,6 +161,10 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	} else if (in.owner == SIDESTEP_OWNER_INBOUND && plain.opening) {
 		return ASK_FURTHER;
 	}
+	/* The SYN is refused. */
+	if (place == AT_LO && plain.opening &&
+	    nobody_listens(netns, pair.ipv4 ? SIDESTEP_LISTENER_TCP4 : SIDESTEP_LISTENER_TCP6))
+		return ASK_FURTHER;
 	in.protocol = IPPROTO_TCP;
 	in.opening = plain.opening;
 	in.destination_port = plain.destination_port;

@@ -43,6 +43,7 @@
 #define UDP_CHECKSUM_OFFSET 6
 #define TCP_FLAGS_OFFSET    13
 #define TCP_SYN		    0x02
+#define TCP_RST		    0x04
 #define TCP_ACK		    0x10
 
 /* Key of the map `fragments`: a datagram. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Refuses a denied packet. It turns the packet around into the ICMP error that a router with a
- * policy sends ("administratively prohibited"), so that the sender fails at once.
+ * Refuses a packet, so that its sender fails at once. A denied packet becomes the ICMP error that a
+ * router with a policy sends ("administratively prohibited"). A SYN for which nobody listens
+ * becomes an RST.
  */
 #ifndef SIDESTEP_REFUSE_H
 #define SIDESTEP_REFUSE_H
@@ -57,10 +58,33 @@ struct refusal6 {
 	__u8 quote[QUOTE_MAX];
 };
 
+/* RFC 9293 section 3.1 */
+struct tcp_header {
+	__be16 source, destination;
+	__be32 sequence, acknowledgement;
+	__u8 size; /* in its upper half, in words of 4 bytes */
+	__u8 flags;
+	__be16 window;
+	__sum16 checksum;
+	__be16 urgent;
+};
+
+struct reset4 {
+	struct iphdr ip;
+	struct tcp_header tcp;
+};
+
+struct reset6 {
+	struct ipv6hdr ip;
+	struct tcp_header tcp;
+};
+
 /* The answer is built here, for the reason given at the map `packets`. */
 struct refusal {
 	struct refusal4 ipv4;
 	struct refusal6 ipv6;
+	struct reset4 reset4;
+	struct reset6 reset6;
 };
 
 struct {
@@ -122,8 +146,8 @@ static __always_inline int is_unicast(const struct packet *packet, const __u8 ad
 	return address[0] != 0xff && (words[0] | words[1] | words[2] | words[3]) != 0;
 }
 
-/* May the packet be answered (RFC 1122 section 3.2.2, RFC 4443 section 2.4)? It is no TCP: that is
- * never denied, but steered. */
+/* May the packet be answered with an ICMP error (RFC 1122 section 3.2.2, RFC 4443 section 2.4)? It
+ * is no TCP: that is never denied, but steered. */
 static __always_inline int may_refuse(struct __sk_buff *skb, __u32 netns,
 				      const struct packet *packet)
 {
@@ -178,6 +202,39 @@ static __always_inline int packet_replace(struct __sk_buff *skb, const void *ans
 	return (int)bpf_skb_store_bytes(skb, ETHERNET_SIZE, answer, size, BPF_F_RECOMPUTE_CSUM);
 }
 
+/* The header of an IPv4 answer to @packet without its checksum. @size: of what follows, bytes. */
+static __always_inline void answer_ip4(struct iphdr *ip, const struct packet *packet, __u8 protocol,
+				       __u32 size)
+{
+	ip->version = 4;
+	ip->ihl = sizeof(*ip) / 4;
+	ip->tot_len = bpf_htons(sizeof(*ip) + size);
+	ip->frag_off = bpf_htons(DONT_FRAGMENT);
+	ip->ttl = REFUSAL_TTL;
+	ip->protocol = protocol;
+	__builtin_memcpy(&ip->saddr, packet->destination + 12, 4);
+	__builtin_memcpy(&ip->daddr, packet->source + 12, 4);
+}
+
+static __always_inline void answer_ip6(struct ipv6hdr *ip, const struct packet *packet,
+				       __u8 protocol, __u32 size)
+{
+	ip->version = 6;
+	ip->payload_len = bpf_htons(size);
+	ip->nexthdr = protocol;
+	ip->hop_limit = REFUSAL_TTL;
+	__builtin_memcpy(&ip->saddr, packet->destination, 16);
+	__builtin_memcpy(&ip->daddr, packet->source, 16);
+}
+
+/* The sum of a pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1). @addresses: both, @bytes
+ * in all. @size fits in 16 bits. */
+static __always_inline __u32 pseudo_header(const void *addresses, __u32 bytes, __u8 protocol,
+					   __u32 size)
+{
+	return checksum_add(addresses, bytes, (__u32)bpf_htons(size) + bpf_htons(protocol));
+}
+
 static __always_inline int turn_around4(struct __sk_buff *skb, const struct packet *packet,
 					struct refusal4 *answer)
 {
@@ -187,15 +244,8 @@ static __always_inline int turn_around4(struct __sk_buff *skb, const struct pack
 	quoted = quote_read(skb, answer->quote);
 	if (!quoted)
 		return -1;
-	answer->ip.version = 4;
-	answer->ip.ihl = sizeof(answer->ip) / 4;
+	answer_ip4(&answer->ip, packet, IPPROTO_ICMP, sizeof(answer->icmp) + quoted);
 	answer->ip.tos = INTERNETWORK_CONTROL;
-	answer->ip.tot_len = bpf_htons(sizeof(answer->ip) + sizeof(answer->icmp) + quoted);
-	answer->ip.frag_off = bpf_htons(DONT_FRAGMENT);
-	answer->ip.ttl = REFUSAL_TTL;
-	answer->ip.protocol = IPPROTO_ICMP;
-	__builtin_memcpy(&answer->ip.saddr, packet->destination + 12, 4);
-	__builtin_memcpy(&answer->ip.daddr, packet->source + 12, 4);
 	answer->ip.check = checksum_fold(checksum_add(&answer->ip, sizeof(answer->ip), 0));
 	answer->icmp.type = ICMP_UNREACHABLE;
 	answer->icmp.code = ICMP_PROHIBITED;
@@ -213,17 +263,10 @@ static __always_inline int turn_around6(struct __sk_buff *skb, const struct pack
 	quoted = quote_read(skb, answer->quote);
 	if (!quoted)
 		return -1;
-	answer->ip.version = 6;
-	answer->ip.payload_len = bpf_htons(sizeof(answer->icmp) + quoted);
-	answer->ip.nexthdr = IPPROTO_ICMPV6;
-	answer->ip.hop_limit = REFUSAL_TTL;
-	__builtin_memcpy(&answer->ip.saddr, packet->destination, 16);
-	__builtin_memcpy(&answer->ip.daddr, packet->source, 16);
+	answer_ip6(&answer->ip, packet, IPPROTO_ICMPV6, sizeof(answer->icmp) + quoted);
 	answer->icmp.type = ICMPV6_UNREACHABLE;
 	answer->icmp.code = ICMPV6_PROHIBITED;
-	/* RFC 8200 section 8.1: the pseudo-header. Both numbers fit in 16 bits. */
-	sum = (__u32)answer->ip.payload_len + bpf_htons(IPPROTO_ICMPV6);
-	sum = checksum_add(&answer->ip.saddr, 32, sum);
+	sum = pseudo_header(&answer->ip.saddr, 32, IPPROTO_ICMPV6, sizeof(answer->icmp) + quoted);
 	answer->icmp.checksum = checksum_fold(
 		checksum_add(&answer->icmp, sizeof(answer->icmp) + sizeof(answer->quote), sum));
 	return packet_replace(skb, answer, sizeof(answer->ip) + sizeof(answer->icmp) + quoted);
@@ -280,6 +323,74 @@ __noinline int refuse(struct __sk_buff *skb, __u32 netns, __u32 place)
 	if (frame_turn(skb) < 0)
 		return TC_ACT_SHOT;
 	return (int)bpf_redirect(skb->ifindex, place == AT_DEVICE ? BPF_F_INGRESS : 0);
+}
+
+/* RFC 9293 section 3.10.7.1: the answer of a closed port to a SYN. Data of a SYN is not
+ * acknowledged (RFC 7413). Negative: the frame ends too early. */
+static __always_inline int reset_fill(struct __sk_buff *skb, const struct packet *packet,
+				      struct tcp_header *tcp)
+{
+	struct tcp_header syn;
+
+	if (packet_load(skb, packet->transport, &syn, sizeof(syn)) < 0)
+		return -1;
+	tcp->source = syn.destination;
+	tcp->destination = syn.source;
+	tcp->acknowledgement = bpf_htonl(bpf_ntohl(syn.sequence) + 1);
+	tcp->size = sizeof(*tcp) / 4 << 4;
+	tcp->flags = TCP_RST | TCP_ACK;
+	return 0;
+}
+
+static __always_inline int reset4(struct __sk_buff *skb, const struct packet *packet,
+				  struct reset4 *answer)
+{
+	__u32 sum;
+
+	__builtin_memset(answer, 0, sizeof(*answer));
+	if (reset_fill(skb, packet, &answer->tcp) < 0)
+		return -1;
+	answer_ip4(&answer->ip, packet, IPPROTO_TCP, sizeof(answer->tcp));
+	answer->ip.check = checksum_fold(checksum_add(&answer->ip, sizeof(answer->ip), 0));
+	sum = pseudo_header(&answer->ip.saddr, 8, IPPROTO_TCP, sizeof(answer->tcp));
+	answer->tcp.checksum = checksum_fold(checksum_add(&answer->tcp, sizeof(answer->tcp), sum));
+	return packet_replace(skb, answer, sizeof(*answer));
+}
+
+static __always_inline int reset6(struct __sk_buff *skb, const struct packet *packet,
+				  struct reset6 *answer)
+{
+	__u32 sum;
+
+	__builtin_memset(answer, 0, sizeof(*answer));
+	if (reset_fill(skb, packet, &answer->tcp) < 0)
+		return -1;
+	answer_ip6(&answer->ip, packet, IPPROTO_TCP, sizeof(answer->tcp));
+	sum = pseudo_header(&answer->ip.saddr, 32, IPPROTO_TCP, sizeof(answer->tcp));
+	answer->tcp.checksum = checksum_fold(checksum_add(&answer->tcp, sizeof(answer->tcp), sum));
+	return packet_replace(skb, answer, sizeof(*answer));
+}
+
+/*
+ * Turns the SYN that packet_read() parsed on lo into an RST, because nobody listens for it. The
+ * kernel would drop it in silence: it sends no RST from an IPv4 address that is not its own. It
+ * finds the socket by the SYN's route, also one that is bound to a device. Returns the program's
+ * result.
+ */
+static __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns)
+{
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
+	__u32 zero = 0;
+	struct refusal *answer = bpf_map_lookup_elem(&refusals, &zero);
+
+	count(netns, SIDESTEP_ASSIGN_ERRORS);
+	if (!packet || !answer)
+		return TC_ACT_SHOT;
+	if ((packet->ipv4 ? reset4(skb, packet, &answer->reset4)
+			  : reset6(skb, packet, &answer->reset6)) < 0)
+		return TC_ACT_SHOT;
+	count(netns, SIDESTEP_REFUSED);
+	return TC_NEXT;
 }
 
 /* Ends a packet with this verdict, which does not let it pass. Returns the program's result. */

@@ -25,6 +25,7 @@
 #include "bypass.h"
 #include "inbound.h"
 #include "judge.h"
+#include "listener.h"
 #include "maps.h"
 #include "mss.h"
 #include "netns.h"
@@ -157,17 +158,6 @@ static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx)
 	return ctx->ingress_ifindex == LOOPBACK_IFINDEX;
 }
 
-/* Builds a struct sidestep_listener_key in one register, for the reason given at struct packet's
- * `flow`. */
-static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return (__u64)listener << 32 | netns;
-#else
-	return (__u64)netns << 32 | listener;
-#endif
-}
-
 /* Returns a socket that the caller releases, or NULL. */
 static __always_inline struct bpf_sock *listener_find(const struct bpf_sk_lookup *ctx, __u32 netns,
 						      __u32 listener)
@@ -283,8 +273,17 @@ int lo_egress(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 		return TC_NEXT;
 	case SIDESTEP_STEER_TCP:
-	case SIDESTEP_STEER_DNS:
+		if (packet->opening && nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_TCP4
+									  : SIDESTEP_LISTENER_TCP6))
+			return refuse_syn(skb, netns);
 		return TC_NEXT; /* steer counts it */
+	case SIDESTEP_STEER_DNS:
+		if (nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_DNS4
+						       : SIDESTEP_LISTENER_DNS6)) {
+			count(netns, SIDESTEP_ASSIGN_ERRORS);
+			return refuse(skb, netns, AT_LO);
+		}
+		return TC_NEXT;
 	}
 	count(netns, verdict);
 	switch (verdict) {

@@ -651,6 +651,53 @@ echo_refused() {
 	echo_refused bridge_sidecar
 }
 
+# refused_after_kill - after SIGKILL of a sidecar without a TUN device everything fails at once, and nothing leaks.
+refused_after_kill() {
+	local line
+	grep -q "no TUN device" "$BED_DIR/sidecar.log"
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	sniff_start
+	bed_kill sidecar KILL
+	for options in "192.0.2.77 80" "192.0.2.77 80 --bind-device eth0" \
+		"2001:db8:9::9 80" "2001:db8:9::9 80 --bind-device eth0"; do
+		# shellcheck disable=SC2086 # words
+		line=$(connect $options --timeout 3) || true
+		echo "connect $options: $line"
+		[ "$(bed_value result "$line")" = refused ]
+		[ "$(bed_value total_us "$line")" -lt 100000 ]
+	done
+	for options in "$BED_WORLD 53" "$BED_WORLD6 53" "$BED_WORLD 7000" "$BED_WORLD6 7000"; do
+		# shellcheck disable=SC2086 # words
+		line=$(bed_exec app "$PEER" udp $options --timeout 3) || true
+		echo "udp $options: $line"
+		[[ $(bed_value result "$line") =~ ^(unreachable|EACCES)$ ]]
+		[ "$(bed_value us "$line")" -lt 100000 ]
+	done
+	[ "$(leaks)" = 0 ]
+}
+
+# without_tun COMMAND... - runs it in the application's namespace, where it finds no /dev/net/tun.
+without_tun() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar unshare --mount sh -c 'mount --bind /dev/null /dev/net/tun && exec "$0" "$@"' "$@"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+@test "row 13: after SIGKILL, without a TUN device, everything fails at once (own programs, clsact)" {
+	gateway
+	without_tun "$SIDESTEP" sidecar --attach clsact --gateway "$BED_HOST:8080"
+	refused_after_kill
+}
+
+@test "row 13: after SIGKILL, without a TUN device, everything fails at once (agent)" {
+	bed_needs_linux 6.6 "TCX links"
+	gateway
+	without_tun setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+	refused_after_kill
+}
+
 # row 15: a gateway without IPv6
 
 # old_gateway [ARGUMENT...] - starts a gateway that dials, on a host that has no way to the world by IPv6.

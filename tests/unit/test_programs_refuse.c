@@ -288,11 +288,102 @@ static void test_answers_are_limited(void **state)
 	assert_in_range(answers, 100, 100 + took_ms * 9 / 10 + 1);
 }
 
+/* Builds the answer to a SYN from port 4000 to 443. */
+static struct frame reset_of(const struct frame *syn)
+{
+	const uint8_t *network = syn->bytes + ETHER_HDR_LEN;
+	struct tcphdr tcp = {.th_sport = htons(443),
+			     .th_dport = htons(4000),
+			     .th_ack = htonl(1),
+			     .th_off = 5,
+			     .th_flags = TH_RST | TH_ACK};
+	struct frame answer = {.size = 0};
+	uint32_t pseudo = IPPROTO_TCP + sizeof(tcp) + sum((const uint8_t *)&tcp, sizeof(tcp));
+
+	put_ethernet(&answer, syn, false);
+	if (*network >> 4 == 4) {
+		struct iphdr ip = {.version = 4,
+				   .ihl = 5,
+				   .tot_len = htons(40),
+				   .frag_off = htons(0x4000),
+				   .ttl = 64,
+				   .protocol = IPPROTO_TCP};
+
+		memcpy(&ip.saddr, network + 16, 4);
+		memcpy(&ip.daddr, network + 12, 4);
+		ip.check = checksum(sum((const uint8_t *)&ip, sizeof(ip)));
+		tcp.th_sum = checksum(pseudo + sum(network + 12, 8));
+		frame_put(&answer, &ip, sizeof(ip));
+	} else {
+		struct ip6_hdr ip = {.ip6_plen = htons(20), .ip6_nxt = IPPROTO_TCP, .ip6_hlim = 64};
+
+		ip.ip6_vfc = 0x60;
+		memcpy(&ip.ip6_src, network + 24, 16);
+		memcpy(&ip.ip6_dst, network + 8, 16);
+		tcp.th_sum = checksum(pseudo + sum(network + 8, 32));
+		frame_put(&answer, &ip, sizeof(ip));
+	}
+	frame_put(&answer, &tcp, sizeof(tcp));
+	return answer;
+}
+
+static void listen_in(enum sidestep_listener slot, int family)
+{
+	const struct sidestep_listener_key key = {.netns = run_netns(), .listener = slot};
+	int fd = socket(family, SOCK_STREAM, 0);
+	uint64_t value = (uint64_t)fd;
+
+	assert_true(fd >= 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("listeners"), &key, &value, BPF_ANY), 0);
+}
+
+/* A SYN for which nobody listens is refused, also if it has options, and any other one passes. */
+static void test_a_syn_to_nobody_is_reset(void **state)
+{
+	struct frame syns[4], got;
+	size_t i;
+
+	(void)state;
+	syns[0] = frame_from(APP, WORLD, TCP(4000, 443, TH_SYN), 0);
+	syns[1] = frame_from(APP6, WORLD6, TCP(4000, 443, TH_SYN), 0);
+	syns[2] = frame_with_option(&syns[0]);
+	syns[3] = frame_with_option(&syns[1]);
+	for (i = 0; i < 4; i++) {
+		struct frame want = reset_of(&syns[i]);
+		uint64_t errors = run_counter(SIDESTEP_ASSIGN_ERRORS);
+
+		assert_int_equal(run_program_out("lo_egress", &syns[i], &got), VERDICT_NEXT);
+		assert_int_equal(got.size, want.size);
+		assert_memory_equal(got.bytes, want.bytes, want.size);
+		assert_int_equal(run_counter(SIDESTEP_ASSIGN_ERRORS) - errors, 1);
+	}
+	listen_in(SIDESTEP_LISTENER_TCP4, AF_INET);
+	listen_in(SIDESTEP_LISTENER_TCP6, AF_INET6);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(run_program_out("lo_egress", &syns[i], &got), VERDICT_NEXT);
+		assert_int_equal(got.size, syns[i].size);
+		assert_memory_equal(got.bytes, syns[i].bytes, got.size);
+	}
+}
+
+static void test_a_query_to_nobody_is_answered(void **state)
+{
+	struct frame query = frame_from(APP, WORLD, UDP(4000, 53), 20);
+
+	(void)state;
+	assert_answered("lo_egress", &query);
+	query = frame_from(APP6, WORLD6, UDP(4000, 53), 20);
+	assert_answered("lo_egress", &query);
+}
+
 #define FOR_EACH_SIDECAR                                                                           \
 	cmocka_unit_test(test_denied_packets_are_answered_on_lo),                                  \
 		cmocka_unit_test(test_denied_packets_are_answered_at_the_device),                  \
 		cmocka_unit_test(test_what_must_not_be_answered),                                  \
 		cmocka_unit_test(test_steered_packets_are_not_answered_at_the_device),             \
+		cmocka_unit_test(test_a_syn_to_nobody_is_reset),                                   \
+		cmocka_unit_test(test_a_query_to_nobody_is_answered),                              \
 		cmocka_unit_test(test_udp_drop_is_silent_for_udp),                                 \
 		cmocka_unit_test(test_answers_are_limited)
 

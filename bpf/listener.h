@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Finds the proxy's sockets in the map `listeners`. */
+#ifndef SIDESTEP_LISTENER_H
+#define SIDESTEP_LISTENER_H
+
+#include "maps.h"
+
+/* Builds a struct sidestep_listener_key in one register, for the reason given at struct packet's
+ * `flow`. */
+static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (__u64)listener << 32 | netns;
+#else
+	return (__u64)netns << 32 | listener;
+#endif
+}
+
+/* Is the slot empty? A listener leaves it with its process. */
+static __always_inline int nobody_listens(__u32 netns, __u32 listener)
+{
+	__u64 key = listener_key(netns, listener);
+	struct bpf_sock *found = bpf_map_lookup_elem(&listeners, &key);
+
+	if (!found)
+		return 1;
+	bpf_sk_release(found);
+	return 0;
+}
+
+#endif
