@@ -995,6 +995,44 @@ ready_follows() { # START
 	bed_until 5 shown_gone
 }
 
+# row n6: a CA of the user's own
+
+# own_ca ARGUMENT... - makes ca.crt and ca.key with a key of this kind.
+own_ca() {
+	mkdir -p "$BED_DIR/ca"
+	openssl req -x509 -newkey "$@" -nodes -subj "/CN=Mine" -days 30 \
+		-keyout "$BED_DIR/ca/ca.key" -out "$BED_DIR/ca/ca.crt" 2>/dev/null
+}
+
+@test "row n6: a CA of the user's own in --ca-dir signs, and stays as it is" {
+	local kind before
+	command -v openssl >/dev/null || skip "openssl is not installed"
+	gateway
+	for kind in "ec -pkeyopt ec_paramgen_curve:P-384" rsa:2048 ed25519; do
+		# shellcheck disable=SC2086 # a list of words
+		own_ca $kind
+		before=$(sha256sum "$BED_DIR"/ca/*)
+		own_sidecar --tls-intercept --ca-dir "$BED_DIR/ca" --http-ingress-address 0.0.0.0:39001
+		bed_exec app openssl s_client -connect 192.0.2.7:443 -servername www.example.com \
+			-CAfile "$BED_DIR/ca/ca.crt" -verify_return_error </dev/null
+		bed_exec host curl -fsS "http://$BED_APP:39001/ca" | diff "$BED_DIR/ca/ca.crt" -
+		bed_kill sidecar
+		[ "$(sha256sum "$BED_DIR"/ca/*)" = "$before" ]
+	done
+}
+
+@test "row n6: a CA that cannot sign is refused, and stays as it is" {
+	local before
+	command -v openssl >/dev/null || skip "openssl is not installed"
+	own_ca rsa:2048
+	openssl genrsa -out "$BED_DIR/ca/ca.key" 2048 2>/dev/null
+	before=$(sha256sum "$BED_DIR"/ca/*)
+	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --tls-intercept --ca-dir "$BED_DIR/ca"
+	[ "$status" = 1 ]
+	[[ $output == *"the CA in $BED_DIR/ca is left alone, and cannot be used: ca.key is not the key of ca.crt"* ]]
+	[ "$(sha256sum "$BED_DIR"/ca/*)" = "$before" ]
+}
+
 # row n8: NET_ADMIN forgotten
 
 @test "row n8: without NET_ADMIN one line of the log names the option of docker run" {

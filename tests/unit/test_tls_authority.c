@@ -242,6 +242,109 @@ static void test_files(void **state)
 	assert_int_equal(tls_authority_new("/proc/version", &authority), -ENOTDIR);
 }
 
+/* Writes an authority of the user's to the folder. @name: of an issuer, or NULL: a root. */
+static void write_own(const char *directory, EVP_PKEY *key, time_t now, const char *issuer)
+{
+	X509 *certificate = tls_certificate_authority(key, now);
+	X509_NAME *name = X509_NAME_new();
+	char path[300];
+	FILE *file;
+
+	assert_int_equal(X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+						    (const unsigned char *)"Mine", -1, -1, 0),
+			 1);
+	assert_int_equal(X509_set_subject_name(certificate, name), 1);
+	if (issuer)
+		assert_int_equal(
+			X509_NAME_add_entry_by_NID(name, NID_organizationName, MBSTRING_UTF8,
+						   (const unsigned char *)issuer, -1, -1, 0),
+			1);
+	assert_int_equal(X509_set_issuer_name(certificate, name), 1);
+	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+	(void)snprintf(path, sizeof(path), "%s/ca.crt", directory);
+	file = fopen(path, "w");
+	assert_int_equal(PEM_write_X509(file, certificate), 1);
+	(void)fclose(file);
+	X509_NAME_free(name);
+	X509_free(certificate);
+}
+
+/* Writes the key, with a passphrase if there is one. */
+static void write_key(const char *directory, EVP_PKEY *key, const char *passphrase)
+{
+	const int size = passphrase ? (int)strlen(passphrase) : 0;
+	char path[300];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/ca.key", directory);
+	file = fopen(path, "w");
+	assert_int_equal(PEM_write_PKCS8PrivateKey(file, key, passphrase ? EVP_aes_128_cbc() : NULL,
+						   passphrase, size, NULL, NULL),
+			 1);
+	(void)fclose(file);
+}
+
+static void expect_refused(const char *directory, const char *name)
+{
+	struct tls_authority *authority;
+	char path[300], before[4096] = "", after[4096] = "";
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+	file = fopen(path, "r");
+	assert_true(fread(before, 1, sizeof(before) - 1, file) > 0);
+	(void)fclose(file);
+	assert_int_equal(tls_authority_new(directory, &authority), -EINVAL);
+	file = fopen(path, "r");
+	assert_true(fread(after, 1, sizeof(after) - 1, file) > 0);
+	(void)fclose(file);
+	assert_string_equal(before, after);
+}
+
+static void test_users_authority(void **state)
+{
+	EVP_PKEY *key = EVP_RSA_gen(2048), *other = EVP_EC_gen("P-384");
+	char directory[] = "/tmp/tls-authority-XXXXXX", crt[64], key_path[64];
+	const time_t now = time(NULL), long_ago = now - 11L * 365 * 86400;
+	struct tls_authority *authority;
+	X509 *ca;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	(void)snprintf(crt, sizeof(crt), "%s/ca.crt", directory);
+	(void)snprintf(key_path, sizeof(key_path), "%s/ca.key", directory);
+	write_own(directory, key, now, NULL);
+	expect_refused(directory, "ca.crt");
+	write_key(directory, other, NULL);
+	expect_refused(directory, "ca.key");
+	write_key(directory, key, "secret");
+	expect_refused(directory, "ca.key");
+	write_key(directory, key, NULL);
+	assert_int_equal(tls_authority_new(directory, &authority), 0);
+	ca = authority_certificate(authority);
+	assert_int_equal(X509_check_private_key(ca, key), 1);
+	X509_free(ca);
+	expect_leaf(authority, "www.example.com", "www.example.com", NULL);
+	tls_authority_free(authority);
+	write_own(directory, key, long_ago, NULL);
+	expect_refused(directory, "ca.crt");
+	write_own(directory, key, now, "Somebody else");
+	expect_refused(directory, "ca.crt");
+	assert_int_equal(truncate(crt, 100), 0);
+	expect_refused(directory, "ca.crt");
+	assert_int_equal(unlink(crt), 0);
+	expect_refused(directory, "ca.key");
+	/* A folder without both is filled. */
+	assert_int_equal(unlink(key_path), 0);
+	assert_int_equal(tls_authority_new(directory, &authority), 0);
+	tls_authority_free(authority);
+	assert_int_equal(unlink(crt), 0);
+	assert_int_equal(unlink(key_path), 0);
+	assert_int_equal(rmdir(directory), 0);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+}
+
 static void test_cached(void **state)
 {
 	struct tls_authority *authority;
@@ -359,10 +462,10 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_leaves),	  cmocka_unit_test(test_names_refused),
-		cmocka_unit_test(test_authority), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_cached),	  cmocka_unit_test(test_cache),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_leaves),		cmocka_unit_test(test_names_refused),
+		cmocka_unit_test(test_authority),	cmocka_unit_test(test_files),
+		cmocka_unit_test(test_users_authority), cmocka_unit_test(test_cached),
+		cmocka_unit_test(test_cache),		cmocka_unit_test(test_threads),
 	};
 
 	log_set_level(LOG_ERROR);

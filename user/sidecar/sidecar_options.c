@@ -136,8 +136,9 @@ const struct option_entry sidecar_entries[] = {
 	 .type = OPTION_STRING,
 	 FIELD(ca_directory),
 	 .default_text = "/ca",
-	 .help = "The directory in which --tls-intercept writes ca.crt and ca.key. With - it "
-		 "writes nothing, and GET /ca alone gives the certificate."},
+	 .help = "The directory in which --tls-intercept writes ca.crt and ca.key. A root of your "
+		 "own that is there signs instead, and is never overwritten. With - it writes "
+		 "nothing, and GET /ca alone gives the certificate."},
 	{.name = "disable-ipv6",
 	 .type = OPTION_BOOL,
 	 FIELD(disable_ipv6),

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "lib/log.h"
+#include "tls/tls_authority_load.h"
 #include "tls/tls_cache.h"
 #include "tls/tls_certificate.h"
 
@@ -128,6 +129,10 @@ static int write_files(const struct tls_authority *authority, const char *path)
 	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return log_errno(-errno, "cannot open the folder %s for the TLS authority", path);
+	/* The key comes last, so a key alone is none of ours (tls_authority_load()). */
+	error = write_file(directory, "ca.crt", 0644, authority->pem, authority->pem_size);
+	if (error < 0)
+		return log_errno(error, "cannot write %s/ca.crt", path);
 	error = key_text(authority->key, &key, &key_size);
 	if (error == 0)
 		error = write_file(directory, "ca.key", 0600, key, key_size);
@@ -135,9 +140,6 @@ static int write_files(const struct tls_authority *authority, const char *path)
 		OPENSSL_cleanse(key, key_size);
 	if (error < 0)
 		return log_errno(error, "cannot write %s/ca.key", path);
-	error = write_file(directory, "ca.crt", 0644, authority->pem, authority->pem_size);
-	if (error < 0)
-		return log_errno(error, "cannot write %s/ca.crt", path);
 	return 0;
 }
 
@@ -258,17 +260,32 @@ static SSL_CTX *context_new(struct tls_authority *authority)
 	return NULL;
 }
 
+/* Takes the user's authority in @directory, or makes one. */
+static int authority_key(struct tls_authority *authority, const char *directory, bool *ret_loaded)
+{
+	int loaded = 0;
+
+	if (directory)
+		loaded = tls_authority_load(directory, &authority->certificate, &authority->key);
+	*ret_loaded = loaded > 0;
+	if (loaded != 0)
+		return loaded < 0 ? loaded : 0;
+	if (key_new(&authority->key) == 0)
+		authority->certificate = tls_certificate_authority(authority->key, time(NULL));
+	if (authority->certificate)
+		return 0;
+	log_error("cannot make the TLS authority: %s", tls_error_text());
+	return -EIO;
+}
+
 static int authority_fill(struct tls_authority *authority)
 {
 	int error;
 
-	/* The host's openssl.cnf has no say in what is offered, and is not there in an image. */
-	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1 ||
-	    key_new(&authority->key) < 0 || key_new(&authority->leaf_key) < 0)
+	if (key_new(&authority->leaf_key) < 0)
 		return -EIO;
-	authority->certificate = tls_certificate_authority(authority->key, time(NULL));
 	authority->context = context_new(authority);
-	if (!authority->certificate || !authority->context)
+	if (!authority->context)
 		return -EIO;
 	error = certificate_text(authority->certificate, &authority->pem, &authority->pem_size);
 	if (error < 0)
@@ -280,15 +297,22 @@ static int authority_fill(struct tls_authority *authority)
 int tls_authority_new(const char *directory, struct tls_authority **ret_authority)
 {
 	struct tls_authority *authority = calloc(1, sizeof(*authority));
+	bool loaded = false;
 	int error;
 
-	if (!authority)
+	/* The host's openssl.cnf has no say in what is offered, and is not there in an image. */
+	if (!authority || OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1) {
+		free(authority);
 		return log_errno(-ENOMEM, "cannot make the TLS authority");
+	}
 	(void)pthread_mutex_init(&authority->lock, NULL);
-	error = authority_fill(authority);
-	if (error < 0)
-		log_error("cannot make the TLS authority: %s", tls_error_text());
-	else if (directory)
+	error = authority_key(authority, directory, &loaded);
+	if (error == 0) {
+		error = authority_fill(authority);
+		if (error < 0)
+			log_error("cannot make the TLS authority: %s", tls_error_text());
+	}
+	if (error == 0 && directory && !loaded)
 		error = write_files(authority, directory);
 	if (error < 0) {
 		tls_authority_free(authority);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ephemeral certificate authority of TLS interception, which the application has to trust. It
+ * The certificate authority of TLS interception, which the application has to trust. It
  * signs and caches one leaf for each host name (DNS) or literal address (IP).
  */
 #ifndef SIDESTEP_TLS_AUTHORITY_H
@@ -11,9 +11,9 @@
 
 struct tls_authority;
 
-/* Makes an ECDSA P-256 key and a self-signed CA certificate. Writes ca.crt (0644) and ca.key (0600)
- * to
- * @directory unless it is NULL; a missing directory is made. Returns 0 or negative errno, logged.
+/* Takes the user's authority in @directory (tls_authority_load()). Without one it makes an ECDSA
+ * P-256 key and a self-signed CA certificate. It then writes ca.crt (0644) and ca.key (0600) to
+ * @directory, and makes that if it is missing. NULL: no files. Returns 0 or negative errno, logged.
  */
 int tls_authority_new(const char *directory, struct tls_authority **ret_authority);
 void tls_authority_free(struct tls_authority *authority);

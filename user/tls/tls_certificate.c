@@ -15,6 +15,8 @@
 #define COMMON_NAME_MAX 64
 /* RFC 5280 section 4.1.2.2: positive and at most 20 octets. */
 #define SERIAL_BYTES 16
+/* The common name of an authority starts so. */
+#define OWN_NAME "Sidestep TLS interception "
 
 const char *tls_error_text(void)
 {
@@ -116,6 +118,12 @@ out:
 	return added;
 }
 
+/* EdDSA has no digest of its own choice (RFC 8410 section 3). */
+static const EVP_MD *digest_for(const EVP_PKEY *key)
+{
+	return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448") ? NULL : EVP_sha256();
+}
+
 /* Makes the part that both kinds have, without names and extensions. */
 static X509 *certificate_new(EVP_PKEY *key, time_t now, long valid_s)
 {
@@ -141,8 +149,7 @@ X509 *tls_certificate_authority(EVP_PKEY *key, time_t now)
 	 */
 	if (!certificate || RAND_bytes(id, sizeof(id)) != 1)
 		return NULL;
-	(void)snprintf(name, sizeof(name), "Sidestep TLS interception %02x%02x%02x%02x", id[0],
-		       id[1], id[2], id[3]);
+	(void)snprintf(name, sizeof(name), OWN_NAME "%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
 	if (!set_common_name(X509_get_subject_name(certificate), name) ||
 	    X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1 ||
 	    !add_extension(certificate, certificate, NID_basic_constraints,
@@ -155,6 +162,15 @@ X509 *tls_certificate_authority(EVP_PKEY *key, time_t now)
 	    X509_sign(certificate, key, EVP_sha256()) == 0)
 		return NULL;
 	return TAKE_PTR(certificate);
+}
+
+bool tls_certificate_is_own(const X509 *certificate)
+{
+	char name[COMMON_NAME_MAX + 1];
+	int size = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
+					     name, sizeof(name));
+
+	return size > 0 && strncmp(name, OWN_NAME, strlen(OWN_NAME)) == 0;
 }
 
 X509 *tls_certificate_leaf(X509 *authority, EVP_PKEY *authority_key, EVP_PKEY *key,
@@ -174,7 +190,7 @@ X509 *tls_certificate_leaf(X509 *authority, EVP_PKEY *authority_key, EVP_PKEY *k
 	    !add_extension(certificate, authority, NID_subject_key_identifier, "hash") ||
 	    !add_extension(certificate, authority, NID_authority_key_identifier, "keyid:always") ||
 	    !add_name(certificate, name, !short_name) ||
-	    X509_sign(certificate, authority_key, EVP_sha256()) == 0)
+	    X509_sign(certificate, authority_key, digest_for(authority_key)) == 0)
 		return NULL;
 	return TAKE_PTR(certificate);
 }

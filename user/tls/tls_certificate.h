@@ -35,6 +35,9 @@ int tls_name_parse(const char *text, struct tls_name *ret_name);
  * NULL on failure, and OpenSSL's error queue has the reason. */
 X509 *tls_certificate_authority(EVP_PKEY *key, time_t now);
 
+/* Tells by its name whether tls_certificate_authority() made this certificate, in any process. */
+bool tls_certificate_is_own(const X509 *certificate);
+
 /* Makes a server's certificate for @name and @key, signed by @authority with @authority_key. Only
  * reads both, so several threads may do it. NULL as above. */
 X509 *tls_certificate_leaf(X509 *authority, EVP_PKEY *authority_key, EVP_PKEY *key,
