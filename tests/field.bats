@@ -1027,10 +1027,62 @@ own_ca() {
 	own_ca rsa:2048
 	openssl genrsa -out "$BED_DIR/ca/ca.key" 2048 2>/dev/null
 	before=$(sha256sum "$BED_DIR"/ca/*)
-	run bed_exec app "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --tls-intercept --ca-dir "$BED_DIR/ca"
+	run bed_exec app timeout 10 "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --tls-intercept --ca-dir "$BED_DIR/ca"
 	[ "$status" = 1 ]
 	[[ $output == *"the CA in $BED_DIR/ca is left alone, and cannot be used: ca.key is not the key of ca.crt"* ]]
 	[ "$(sha256sum "$BED_DIR"/ca/*)" = "$before" ]
+}
+
+# row n10: gVisor beside a sidecar
+
+# runsc takes the addresses of the devices into its own network stack.
+as_gvisor() {
+	bed_exec app ip address flush dev eth0
+	bed_exec app ip -6 address flush dev eth0 scope global
+}
+
+bare_is_named() { # START
+	gateway
+	"$1"
+	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8080 can be reached"
+	bed_kill sidecar
+	as_gvisor
+	"$1"
+	bed_wait_line sidecar "preflight: .* as in a container of gVisor .* --bridge" 10
+	bed_kill sidecar
+	run bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080"
+	[ "$status" = 4 ]
+	[[ $output == *"failed  gateway: "*"gVisor"*"--bridge"* ]]
+	! bed_log sidecar | grep "sandbox refuses" || return
+}
+
+@test "row n10: devices without addresses are named (own programs)" {
+	bare_is_named own_sidecar
+}
+
+@test "row n10: devices without addresses are named (nftables)" {
+	bare_is_named nft_sidecar
+}
+
+# row n12: the doctor
+
+@test "row n12: the doctor warns of a TUN device only where the sidecar would miss it" {
+	# A container has no /dev/net. Root makes a node of its own.
+	no_tun() {
+		bed_exec app unshare --mount --propagation slave sh -c \
+			'mount -t tmpfs tmpfs /dev && mknod /dev/null c 1 3 && exec "$@"' sh "$@"
+	}
+	run no_tun "$SIDESTEP" doctor
+	echo "$output"
+	[[ $output == *"ok      TUN device: usable"* ]]
+	# Without that right the sidecar lacks it.
+	run no_tun setpriv --bounding-set=-all,+net_admin,+bpf,+perfmon --inh-caps=-all "$SIDESTEP" doctor
+	echo "$output"
+	[[ $output == *"warning TUN device: "*"--device /dev/net/tun"* ]]
+	# nftables does not need one.
+	run no_tun setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" doctor
+	echo "$output"
+	[[ $output != *"TUN device"* ]]
 }
 
 # row n8: NET_ADMIN forgotten

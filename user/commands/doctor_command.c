@@ -13,6 +13,7 @@
 #include "lib/privileges.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
+#include "net/anchor.h"
 #include "net/instance_lock.h"
 #include "sidecar/preflight.h"
 #include "sidecar/sidecar_options.h"
@@ -191,17 +192,20 @@ static void check_nftables(struct doctor *doctor)
 	     doctor->bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
 }
 
+/* The sidecar makes a node of its own where it may. nftables refuses without a TUN device, too. */
 static void check_tun(struct doctor *doctor)
 {
-	_cleanup_close_ int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	int error = doctor->bpf ? anchor_probe() : 0;
 
-	if (fd >= 0)
-		tell(doctor, FINDING_OK, "/dev/net/tun", "usable");
+	if (!doctor->bpf)
+		return;
+	if (error == 0)
+		tell(doctor, FINDING_OK, "TUN device", "usable");
 	else
-		tell(doctor, FINDING_WARNING, "/dev/net/tun",
+		tell(doctor, FINDING_WARNING, "TUN device",
 		     "%s: if the sidecar is killed, IPv4 connections time out instead of failing "
 		     "at once; --device /dev/net/tun",
-		     strerror(errno));
+		     strerror(-error));
 }
 
 /* Returns a number from /proc/sys/net, or -1. */

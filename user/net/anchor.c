@@ -50,6 +50,13 @@ static int open_tun(void)
 	return errno == ENOENT ? open_own_node() : -errno;
 }
 
+int anchor_probe(void)
+{
+	_cleanup_close_ int fd = open_tun();
+
+	return fd < 0 ? fd : 0;
+}
+
 int anchor_open(unsigned int *ret_ifindex)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;

@@ -17,4 +17,7 @@
  */
 int anchor_open(unsigned int *ret_ifindex);
 
+/* Asks whether anchor_open() could open it. Makes no device. Returns 0 or a negative errno. */
+int anchor_probe(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
+#include "net/bare_devices.h"
 #include "sidecar/gateway_echo.h"
 
 /* No event tells that the full queue of a unix socket has room again, so connect() is repeated. */
@@ -91,6 +92,11 @@ struct preflight_advice preflight_explain(const struct socket_address *gateway, 
 			"nothing listens there",
 			"start the gateway. In a container this is the container's own loopback. For a "
 			"gateway on the host give host.docker.internal's address"};
+	if (!local && error != -ECONNREFUSED && devices_are_bare())
+		return (struct preflight_advice) {
+			"no device here has an address, as in a container of gVisor (runsc), whose own "
+			"network stack has them",
+			"intercept such containers from the host with --bridge"};
 	for (i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i].error == -error && known[i].local == local)
 			return known[i].advice;
