@@ -1085,6 +1085,22 @@ bare_is_named() { # START
 	[[ $output != *"TUN device"* ]]
 }
 
+# row n15: what an example lacks
+
+@test "row n15: without a registry the example of wrangler says so at once" {
+	local tool
+	mkdir "$BED_DIR/tools"
+	ln -s /usr/bin/* /bin/* "$BED_DIR/tools" 2>/dev/null || true
+	for tool in docker npm node; do
+		ln -sf /bin/true "$BED_DIR/tools/$tool"
+	done
+	rm -f "$BED_DIR/tools/docker-registry"
+	run bed_exec app env "PATH=$BED_DIR/tools" timeout 10 "$BED_REPO/examples/wrangler/run"
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == "run: no registry listens at 127.0.0.1:5001, and docker-registry is not installed;"* ]]
+}
+
 # row n8: NET_ADMIN forgotten
 
 @test "row n8: without NET_ADMIN one line of the log names the option of docker run" {
