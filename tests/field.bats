@@ -292,6 +292,123 @@ path_is_heeded() { # START
 	[ "$(counter steer_dns)" -ge 2 ]
 }
 
+# row 3: nobody to serve
+
+# unplug, plug - the application's only device goes, or a new one comes.
+unplug() {
+	bed_exec app ip link delete eth0
+}
+
+plug() {
+	_bed_plug app eth0 br0 $BED_APP $BED_APP6
+	_bed_default_route app $BED_HOST $BED_HOST6
+}
+
+# reached - a connection to the outside arrives at the gateway.
+reached() {
+	local before
+	before=$(arrived 192.0.2.77:80)
+	connect 192.0.2.77 80 --send hello --half-close --read-all && [ "$(arrived 192.0.2.77:80)" -gt "$before" ]
+}
+
+# goes_on - the sidecar still runs when it would have ended.
+goes_on() {
+	run bed_wait_exit sidecar 2
+	[ "$status" = 124 ]
+	bed_until 5 reached
+}
+
+left_alone() { # START
+	bed_spawn world server "$PEER" serve 80
+	bed_wait_line server ready
+	gateway
+	"$1"
+	reached
+	# These lead nowhere by themselves.
+	bed_exec app ip link add br-inner type bridge
+	bed_exec app ip link add inner0 type veth peer name inner1
+	bed_exec app ip link set inner0 master br-inner up
+	bed_exec app ip link set br-inner up
+	unplug
+	run bed_wait_exit sidecar 2
+	[ "$status" = 5 ]
+	bed_log sidecar | grep -F "error: the last network device (eth0) that leads outside is gone"
+	bed_log sidecar | grep -F "docker run --restart on-failure"
+	# If somebody is left, and is connected again, nothing of it gets out until a sidecar steers.
+	plug
+	run connect 192.0.2.1 80 --send hello --expect hello --timeout 2
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[[ $output != *result=ok* ]]
+	bed_kill agent
+	"$1"
+	bed_until 5 reached
+	[ "$(bed_log server | grep -c "^accept")" = 0 ]
+	# Control: the server would have answered.
+	bed_kill sidecar
+	bed_kill agent
+	connect 192.0.2.1 80 --send hello --expect hello
+}
+
+@test "row 3: without a device that leads outside the sidecar ends with an error (own programs)" {
+	left_alone own_sidecar
+}
+
+@test "row 3: without a device that leads outside the sidecar ends with an error (agent)" {
+	left_alone agent_sidecar
+}
+
+@test "row 3: without a device that leads outside the sidecar ends with an error (nftables)" {
+	left_alone nft_sidecar
+}
+
+@test "row 3: the agent says at once that a sidecar has nobody to serve" {
+	gateway
+	agent_sidecar
+	unplug
+	bed_wait_line agent "warning: .*has lost its last device that leads outside" 2
+	bed_wait_exit sidecar 2 || true
+}
+
+other_devices_come() { # START
+	gateway
+	# Without a device from the start it waits.
+	unplug
+	"$1"
+	run bed_wait_exit sidecar 2
+	[ "$status" = 124 ]
+	plug
+	bed_until 5 reached
+	# Another device takes the place, as after docker network disconnect and connect.
+	unplug
+	plug
+	goes_on
+	# The second network goes, and then the first one.
+	bed_join_second_network
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	bed_leave_second_network
+	goes_on
+	bed_join_second_network
+	unplug
+	run bed_wait_exit sidecar 2
+	[ "$status" = 124 ]
+	_bed_default_route app $BED_HOST2 fd31::1
+	bed_exec host ip address add $BED_HOST/32 dev br1
+	bed_until 5 reached
+}
+
+@test "row 3: a device that is replaced, and one of two networks, end nothing (own programs)" {
+	other_devices_come own_sidecar
+}
+
+@test "row 3: a device that is replaced, and one of two networks, end nothing (agent)" {
+	other_devices_come agent_sidecar
+}
+
+@test "row 3: a device that is replaced, and one of two networks, end nothing (nftables)" {
+	other_devices_come nft_sidecar
+}
+
 # row 7: names that nobody made up
 
 # The resolver's word is the same with and without Sidestep.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Sidecar and application of a real Docker engine start, crash, restart and are made anew, in the order of README:
-# the application joins the network of a sidecar that is ready. (Row n1 of the field reports.)
+# the application joins the network of a sidecar that is ready. (Row n1 of the field reports.) In the other order
+# the sidecar joins the application's network, and must notice that the application has left it. (Row 3.)
 
 # shellcheck source=tests/lib/testbed.bash
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
@@ -127,4 +128,44 @@ nothing_leaks() { # ARGUMENT...
 	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock
 	bed_wait_line agent "docker"
 	nothing_leaks --cap-add NET_ADMIN
+}
+
+follows() { # ARGUMENT...
+	application bridge
+	sidecar --network container:app --restart on-failure "$@"
+	ready
+	intercepted
+	dk restart -t 0 app >/dev/null
+	engine_wait_line sidecar "error: the last network device .eth0. that leads outside is gone"
+	live_again() { [ "$(dk logs sidecar 2>&1 | grep -c "interception is live")" = 2 ]; }
+	bed_until 10 live_again
+	[ "$(dk inspect -f '{{.RestartCount}}' sidecar)" = 1 ]
+	intercepted
+}
+
+@test "row 3: beside a restarted application a sidecar ends and is restarted in the new namespace (own programs)" {
+	follows --privileged
+}
+
+@test "row 3: beside a restarted application a sidecar ends and is restarted in the new namespace (nftables)" {
+	follows --cap-add NET_ADMIN
+}
+
+@test "row 3: beside a restarted application a sidecar ends and is restarted in the new namespace (agent)" {
+	bed_needs_linux 6.6 "TCX links"
+	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock
+	bed_wait_line agent "docker"
+	follows --cap-add NET_ADMIN
+	bed_wait_line agent "warning: sidecar: its network namespace has lost its last device that leads outside"
+	served_again() { [ "$(bed_log agent | grep -c "sidecar: process .* is served")" = 2 ]; }
+	bed_until 10 served_again
+}
+
+@test "row 3: beside an application that was stopped a sidecar ends with status 5" {
+	application bridge
+	sidecar --network container:app --privileged
+	ready
+	dk stop -t 0 app >/dev/null
+	ended() { [ "$(dk inspect -f '{{.State.Running}} {{.State.ExitCode}}' sidecar)" = "false 5" ]; }
+	bed_until 5 ended
 }

@@ -10,6 +10,7 @@ enum exit_status {
 	STATUS_USAGE = 2,   /* the command line is wrong */
 	STATUS_BUSY = 3,    /* another instance is running here */
 	STATUS_GATEWAY = 4, /* the gateway cannot be reached (doctor) */
+	STATUS_NOBODY = 5,  /* the network namespace is left, with nobody to serve (sidecar) */
 };
 
 int command_sidecar(int argc, char **argv);

@@ -197,6 +197,14 @@ static void test_leaving_detaches_nothing_and_ends_udp_pass(void **state)
 			 -EPIPE);
 }
 
+static void test_the_agent_is_told_that_nobody_is_left_to_serve(void **state)
+{
+	(void)state;
+	datapath_agent_deserted(datapath);
+	assert_said(AGENT_DESERTED, 0, false);
+	datapath_agent_forget(datapath);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +215,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_queue_that_stays_full, begin, end),
 		cmocka_unit_test(test_the_end_does_not_wait_for_an_agent_that_hangs),
 		cmocka_unit_test_setup_teardown(test_leaving_detaches_nothing_and_ends_udp_pass,
+						begin, end_left),
+		cmocka_unit_test_setup_teardown(test_the_agent_is_told_that_nobody_is_left_to_serve,
 						begin, end_left),
 	};
 

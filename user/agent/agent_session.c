@@ -202,6 +202,19 @@ static int attach(struct agent_session *session)
 	return attached(session, 0, error);
 }
 
+/* The sidecar says why it ends. Its programs stay, and go with the namespace. */
+static int note_desertion(const struct agent_session *session)
+{
+	char suffix[COMPLAINT_SUFFIX_MAX];
+
+	if (complaint_due(&session->namespace->complaint, suffix))
+		log_warning("%s: its network namespace has lost its last device that leads "
+			    "outside, so its sidecar ends. A restarted application has a new "
+			    "network namespace, and needs a new sidecar%s",
+			    session->name, suffix);
+	return 0;
+}
+
 static int serve(struct agent_session *session, const struct agent_request *request, int fd)
 {
 	struct agent_namespace *namespace = session->namespace;
@@ -241,6 +254,8 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 		return 0;
 	case AGENT_COMMIT:
 		return 0;
+	case AGENT_DESERTED:
+		return note_desertion(session);
 	}
 	return -EOPNOTSUPP;
 }

@@ -52,6 +52,7 @@ enum agent_request_type {
 	AGENT_FLOW_UPDATE, /* .flow */
 	AGENT_FLOW_CLOSE,  /* .flow.key */
 	AGENT_COMMIT,	   /* nothing but its reply */
+	AGENT_DESERTED,	   /* the session ends, because nobody is left to serve */
 	AGENT_REQUESTS,
 };
 

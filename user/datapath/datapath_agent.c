@@ -288,10 +288,10 @@ static int agent_own_socket(struct datapath *base, int fd, const struct sockaddr
 	return destination && error == -ENOTCONN ? 0 : error;
 }
 
-/* Reports a flow, for people only: dropped where the agent does not keep up. */
-static void tell_flow(struct datapath_agent *agent, struct agent_request *flow)
+/* Reports something for people only: dropped where the agent does not keep up. */
+static void tell_people(const struct datapath_agent *agent, const struct agent_request *what)
 {
-	(void)rendezvous_send(agent->session, flow, sizeof(*flow), -1, MSG_DONTWAIT);
+	(void)rendezvous_send(agent->session, what, sizeof(*what), -1, MSG_DONTWAIT);
 }
 
 static void agent_flow_update(struct datapath *base, const struct flow *flow)
@@ -302,7 +302,7 @@ static void agent_flow_update(struct datapath *base, const struct flow *flow)
 	update.flow.start = flow->start;
 	update.flow.sent = flow->sent;
 	update.flow.received = flow->received;
-	tell_flow(self(base), &update);
+	tell_people(self(base), &update);
 }
 
 static void agent_flow_close(struct datapath *base, const struct flow *flow)
@@ -310,7 +310,7 @@ static void agent_flow_close(struct datapath *base, const struct flow *flow)
 	struct agent_request close = {.type = AGENT_FLOW_CLOSE};
 
 	datapath_flow_key(flow, &close.flow.key);
-	tell_flow(self(base), &close);
+	tell_people(self(base), &close);
 }
 
 void datapath_agent_forget(struct datapath *base)
@@ -423,6 +423,14 @@ bool datapath_agent_resume(struct datapath *datapath)
 		atomic_store(&agent->hung, false);
 	(void)pthread_mutex_unlock(&agent->lock);
 	return answers;
+}
+
+void datapath_agent_deserted(struct datapath *datapath)
+{
+	struct agent_request deserted = {.type = AGENT_DESERTED};
+
+	if (datapath->ops == &ops)
+		tell_people(self(datapath), &deserted);
 }
 
 int datapath_agent_new(int session_fd, enum sidestep_udp udp, unsigned int limit_ms,

@@ -39,6 +39,10 @@ short datapath_agent_events(const struct datapath *datapath);
  * failed meanwhile may have been served, so the caller makes all of them again. */
 bool datapath_agent_resume(struct datapath *datapath);
 
+/* Tells the agent, for its log, that this process ends because nobody is left to serve. Nothing for
+ * another datapath. */
+void datapath_agent_deserted(struct datapath *datapath);
+
 /* Frees without telling the agent to detach, so all programs stay attached. For a session that
  * another one follows. */
 void datapath_agent_forget(struct datapath *datapath);

@@ -56,7 +56,9 @@ static void link_kind(struct netlink_link *link, const struct nlattr *informatio
 			continue;
 		link->bridge = strcmp(kind, "bridge") == 0;
 		link->veth = strcmp(kind, "veth") == 0;
-		link->guest = link->veth || strcmp(kind, "tun") == 0 || strcmp(kind, "dummy") == 0;
+		link->tun = strcmp(kind, "tun") == 0;
+		link->software = true;
+		link->guest = link->veth || link->tun || strcmp(kind, "dummy") == 0;
 	}
 }
 

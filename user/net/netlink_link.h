@@ -24,13 +24,17 @@ struct netlink_link {
 	uint32_t ifindex;
 	bool up;
 	bool loopback;
-	bool ethernet;	       /* ARPHRD_ETHER: its frames have that header */
-	bool bridge;	       /* IFLA_INFO_KIND is "bridge" */
-	bool veth;	       /* IFLA_INFO_KIND is "veth" */
-	bool guest;	       /* it is "veth", "tun" or "dummy": it does not leave the host */
-	uint32_t master;       /* the bridge or bond that it is a port of; 0: none */
-	uint32_t peer;	       /* the index of a veth's other end, in that end's namespace */
-	int32_t peer_nsid;     /* that namespace's number here (IFLA_LINK_NETNSID); -1: this one */
+	bool ethernet;	 /* ARPHRD_ETHER: its frames have that header */
+	bool bridge;	 /* IFLA_INFO_KIND is "bridge" */
+	bool veth;	 /* IFLA_INFO_KIND is "veth" */
+	bool tun;	 /* IFLA_INFO_KIND is "tun": a TUN or TAP device */
+	bool software;	 /* it has an IFLA_INFO_KIND: no hardware is behind it */
+	bool guest;	 /* it is "veth", "tun" or "dummy": it does not leave the host */
+	uint32_t master; /* the bridge or bond that it is a port of; 0: none */
+	uint32_t peer;	 /* the index of a veth's other end, in that end's namespace */
+	/* The number here of the namespace of that end, or of what the device stands on
+	 * (IFLA_LINK_NETNSID); -1: this one. */
+	int32_t peer_nsid;
 	uint32_t accept_local; /* net.ipv4.conf.NAME.accept_local */
 	uint32_t rp_filter;    /* net.ipv4.conf.NAME.rp_filter */
 	uint32_t mtu;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "datapath/datapath_agent.h"
 #include "lib/log.h"
 #include "lib/memory.h"
 #include "lib/process.h"
@@ -25,8 +26,21 @@ static void describe_gateway(struct sidecar *sidecar)
 	(void)sidecar_datapath_describe(&sidecar->datapath, sidecar->datapath.current);
 }
 
-/* The main loop: until SIGTERM or SIGINT. */
-static void run(struct sidecar *sidecar)
+/* Processes that are left here get nothing out from now on, as after a kill. */
+static int desert(struct sidecar *sidecar)
+{
+	sidecar->deserted = true;
+	datapath_agent_deserted(sidecar->datapath.current);
+	log_error("the last network device (%s) that leads outside is gone, and nobody is left to "
+		  "serve in this network namespace. Its container was stopped, restarted or "
+		  "disconnected from its last network. A restarted container has a new network "
+		  "namespace, and needs a new sidecar (docker run --restart on-failure)",
+		  sidecar->way_out.name);
+	return -ENONET;
+}
+
+/* The main loop. Returns 0 after SIGTERM or SIGINT, or -ENONET: nobody is left to serve. */
+static int run(struct sidecar *sidecar)
 {
 	enum {
 		SIGNAL,
@@ -35,6 +49,7 @@ static void run(struct sidecar *sidecar)
 		RENDEZVOUS,
 		AGENT,
 		GATEWAY,
+		WAY_OUT,
 		IPV6_VERDICT,
 		IPV6_PAUSE,
 		INTERNET
@@ -51,6 +66,7 @@ static void run(struct sidecar *sidecar)
 				  .events = POLLIN},
 			[RENDEZVOUS] = {.fd = sidecar->datapath.rendezvous_fd, .events = POLLIN},
 			[GATEWAY] = {.fd = sidecar->gateway_fd, .events = POLLIN},
+			[WAY_OUT] = {.fd = sidecar->way_out.timer_fd, .events = POLLIN},
 			[IPV6_VERDICT] = {.fd = ipv6_pause_verdict_fd(&sidecar->ipv6),
 					  .events = POLLIN},
 			[IPV6_PAUSE] = {.fd = sidecar->ipv6.timer_fd, .events = POLLIN},
@@ -62,9 +78,13 @@ static void run(struct sidecar *sidecar)
 		if (poll(events, ARRAY_SIZE(events), error < 0 ? RETRY_MS : -1) < 0)
 			continue;
 		if (events[SIGNAL].revents)
-			return;
-		if (events[MONITOR].revents)
+			return 0;
+		if (events[MONITOR].revents) {
 			changed |= netlink_monitor_drain(sidecar->monitor_fd);
+			way_out_look(&sidecar->way_out);
+		}
+		if (events[WAY_OUT].revents && way_out_lost(&sidecar->way_out))
+			return desert(sidecar);
 		if (events[FEED].revents) {
 			(void)docker_feed_apply(sidecar->feed, sidecar->steering,
 						&sidecar->options->bridges);
@@ -111,7 +131,7 @@ int sidecar_run(const struct sidecar_options *options, const struct socket_addre
 	error = sidecar_steps_start(&sidecar);
 	if (error == 0) {
 		log_set_patience(0);
-		run(&sidecar);
+		error = run(&sidecar);
 		log_set_patience(LOG_BOUND_MS);
 	}
 	sidecar_steps_stop(&sidecar);

@@ -95,6 +95,8 @@ static int run(const struct sidecar_options *options)
 		return STATUS_BUSY;
 	if (error == -EDESTADDRREQ)
 		return STATUS_USAGE;
+	if (error == -ENONET)
+		return STATUS_NOBODY;
 	return error < 0 ? STATUS_FAILED : STATUS_OK;
 }
 

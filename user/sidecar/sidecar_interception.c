@@ -108,7 +108,8 @@ void sidecar_interception_failed(struct sidecar *sidecar)
 
 bool sidecar_interception_stays_closed(const struct sidecar *sidecar)
 {
-	return sidecar->live ? sidecar->options->exit_closed : sidecar->guarded;
+	return sidecar->live ? sidecar->options->exit_closed || sidecar->deserted
+			     : sidecar->guarded;
 }
 
 void sidecar_interception_end(struct sidecar *sidecar)

@@ -290,6 +290,7 @@ static const struct option_status statuses[] = {
 	{STATUS_FAILED, "could not start or keep running; the log has the reason"},
 	{STATUS_USAGE, "wrong command line"},
 	{STATUS_BUSY, "another instance is running in this network namespace"},
+	{STATUS_NOBODY, "the last device that leads outside is gone: nobody is left to serve"},
 };
 
 const struct options_command sidecar_options_command = {

@@ -14,6 +14,7 @@
 #include "sidecar/sidecar_internet.h"
 #include "sidecar/sidecar_options.h"
 #include "sidecar/sidecar_takeover.h"
+#include "sidecar/way_out.h"
 #include "steering/bridge_netns.h"
 
 /* Belongs to the main thread. The options and the gateway are the caller's. */
@@ -25,6 +26,7 @@ struct sidecar {
 	size_t steps_begun;   /* these need a stop */
 	bool live;	      /* every step succeeded */
 	bool guarded;	      /* a start that fails leaves the namespace closed */
+	bool deserted;	      /* nobody is left to serve */
 	bool bpf_dropped;     /* CAP_BPF is not needed any more */
 	int signal_fd;
 	int lock_fd;
@@ -41,6 +43,7 @@ struct sidecar {
 	struct sidecar_takeover takeover;
 	struct proxy *proxy;
 	struct ipv6_pause ipv6;
+	struct way_out way_out;
 	struct exemption exemption;
 	struct steering *steering;
 	struct docker_feed *feed;

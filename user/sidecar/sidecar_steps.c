@@ -95,6 +95,19 @@ static void close_anchor(struct sidecar *sidecar)
 	sidecar->anchor_fd = safe_close(sidecar->anchor_fd);
 }
 
+/* The machine's own namespace is nobody's container. */
+static int watch_way_out(struct sidecar *sidecar)
+{
+	if (sidecar->bridge_mode || sidecar->options->host)
+		return 0;
+	return way_out_open(&sidecar->way_out, sidecar->anchor_ifindex);
+}
+
+static void unwatch_way_out(struct sidecar *sidecar)
+{
+	way_out_close(&sidecar->way_out);
+}
+
 static void free_steering(struct sidecar *sidecar)
 {
 	steering_free(sidecar->steering);
@@ -244,15 +257,17 @@ static int start_proxy(struct sidecar *sidecar)
 	return proxy_start(sidecar->proxy);
 }
 
-/* Lets running connections end. After a failed start there are none. */
+/* Lets running connections end. After a failed start there are none, and without a device they lead
+ * nowhere. */
 static void drain_proxy(struct sidecar *sidecar)
 {
+	unsigned int limit_ms = sidecar->deserted ? 0 : sidecar->options->drain_ms;
 	struct proxy_counters counters;
 
 	if (!sidecar->live)
 		return;
-	log_info("stopping: running connections have up to %u ms", sidecar->options->drain_ms);
-	proxy_stop(sidecar->proxy, sidecar->options->drain_ms);
+	log_info("stopping: running connections have up to %u ms", limit_ms);
+	proxy_stop(sidecar->proxy, limit_ms);
 	proxy_counters(sidecar->proxy, &counters);
 	log_info("relayed %llu connections, %llu bytes out, %llu in",
 		 (unsigned long long)counters.relayed, (unsigned long long)counters.bytes_sent,
@@ -334,6 +349,7 @@ static const struct {
 	{"monitor", open_monitor, close_monitor},
 	{"bridge namespace", open_bridge, close_bridge},
 	{"anchor", open_anchor, close_anchor},
+	{"way out", watch_way_out, unwatch_way_out},
 	{"steering", sidecar_interception_new, free_steering},
 	{"guard", sidecar_interception_close, NULL},
 	{"DNS policy", make_policy, free_policy},
@@ -380,6 +396,7 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.gateway_fd = -1,
 		.ipv6.timer_fd = -1,
 		.internet = {.fd = -1},
+		.way_out.timer_fd = -1,
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};
 }
