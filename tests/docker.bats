@@ -559,3 +559,22 @@ counted_on_bridge() {
 	no_bridge_at_gateway
 	no_leak
 }
+
+# Row n5 of the field reports.
+@test "bridge mode says how many networks it steers, from the first one that is missing to its end" {
+	dk network create --driver macvlan -o parent=uplink vlan >/dev/null
+	bridge_mode --docker-socket "$ENGINE_SOCKET" --bridge later --bridge vlan
+	bed_wait_line bridge "1 of 3 bridges \(--bridge\) exist; .* macvlan"
+	dk network create later >/dev/null
+	bed_wait_line bridge "2 of 3 bridges \(--bridge\) exist"
+	dk network rm vlan >/dev/null
+	dk network create vlan >/dev/null
+	bed_wait_line bridge "3 of 3 bridges \(--bridge\) are steered"
+	dk run -d --name plain --network later test /bin/peer serve 8080 >/dev/null
+	dk exec plain /bin/peer connect $NOWHERE 80 --send hello --half-close --read-all
+	gateway_passed 0
+	dk rm -f plain >/dev/null
+	: >"$BED_DIR/bridge.log"
+	dk network rm later >/dev/null
+	bed_wait_line bridge "2 of 3 bridges \(--bridge\) exist"
+}

@@ -12,6 +12,7 @@
 #include "lib/util.h"
 #include "net/netlink.h"
 #include "sidecar/docker_feed.h"
+#include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_steps.h"
 #include "steering/steering.h"
 
@@ -88,6 +89,7 @@ static int run(struct sidecar *sidecar)
 		if (events[FEED].revents) {
 			(void)docker_feed_apply(sidecar->feed, sidecar->steering,
 						&sidecar->options->bridges);
+			sidecar->bridges_known = true;
 			changed = true;
 		}
 		if (events[IPV6_VERDICT].revents)
@@ -115,6 +117,7 @@ static int run(struct sidecar *sidecar)
 			error = waits ? 0 : steering_sync(sidecar->steering);
 		if (events[INTERNET].revents)
 			sidecar_internet_answer(&sidecar->internet, waits ? -EAGAIN : error);
+		sidecar_interception_tell_bridges(sidecar);
 		if (changed)
 			datapath_settle(sidecar->datapath.current);
 	}

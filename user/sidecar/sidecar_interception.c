@@ -117,3 +117,21 @@ void sidecar_interception_end(struct sidecar *sidecar)
 	if (!sidecar->bridge_mode && !sidecar_interception_stays_closed(sidecar))
 		steering_clear(sidecar->steering);
 }
+
+void sidecar_interception_tell_bridges(struct sidecar *sidecar)
+{
+	size_t found = steering_device_count(sidecar->steering);
+	size_t wanted = sidecar->options->bridges.count;
+
+	if (!sidecar->bridge_mode || !sidecar->bridges_known || found == sidecar->bridges_found)
+		return;
+	sidecar->bridges_found = found;
+	if (found == wanted)
+		log_info("%zu of %zu bridges (--bridge) are steered", found, wanted);
+	else
+		log_warning("%zu of %zu bridges (--bridge) exist; the others are intercepted when "
+			    "they appear. %s",
+			    found, wanted,
+			    sidecar->feed ? "Networks of other drivers, such as macvlan, have none"
+					  : "A Docker network's name needs --docker-socket");
+}

@@ -36,4 +36,8 @@ bool sidecar_interception_stays_closed(const struct sidecar *sidecar);
  * stays closed. */
 void sidecar_interception_end(struct sidecar *sidecar);
 
+/* Bridge mode: logs how many bridges are steered, if that has changed. One that is missing may come
+ * later, but often its name is wrong. */
+void sidecar_interception_tell_bridges(struct sidecar *sidecar);
+
 #endif

@@ -35,7 +35,9 @@ struct sidecar {
 	int anchor_fd;
 	uint32_t anchor_ifindex;
 	struct sidecar_internet internet;
-	int gateway_fd; /* eventfd: the control API has changed the gateway */
+	int gateway_fd;	      /* eventfd: the control API has changed the gateway */
+	bool bridges_known;   /* Docker's networks are known, or nobody asks for them */
+	size_t bridges_found; /* as the log says */
 	struct bridge_netns bridge;
 	struct policy *policy;
 	struct tls_authority *tls;

@@ -368,18 +368,6 @@ static const struct {
 	{"readiness", mark_live, unmark_live},
 };
 
-/* Warns of bridges that are missing. A bridge may come later, but often its name is wrong. */
-static void check_bridges(const struct sidecar *sidecar)
-{
-	size_t found = steering_device_count(sidecar->steering);
-	size_t wanted = sidecar->options->bridges.count;
-
-	if (sidecar->bridge_mode && !sidecar->feed && found < wanted)
-		log_warning("%zu of %zu bridges (--bridge) exist; the others are intercepted when "
-			    "they appear. A Docker network's name needs --docker-socket",
-			    found, wanted);
-}
-
 void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *options,
 			const struct socket_address *gateway)
 {
@@ -390,6 +378,7 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.signal_fd = -1,
 		.lock_fd = -1,
 		.live_fd = -1,
+		.bridges_found = SIZE_MAX,
 		.monitor_fd = -1,
 		.anchor_fd = -1,
 		.anchor_ifindex = LOOPBACK_IFINDEX,
@@ -431,7 +420,8 @@ int sidecar_steps_start(struct sidecar *sidecar)
 		return error;
 	}
 	sidecar->live = true;
-	check_bridges(sidecar);
+	sidecar->bridges_known = !sidecar->feed;
+	sidecar_interception_tell_bridges(sidecar);
 	sandbox = own_sandbox(sidecar);
 	sandbox_calls(&sandbox);
 	memory_trim();
