@@ -1202,6 +1202,14 @@ bare_is_named() { # START
 	[[ $output != *"TUN device"* ]]
 }
 
+@test "row n12: the doctor names the machine's own network namespace, where a sidecar would be refused" {
+	run bed_exec app "$SIDESTEP" doctor
+	[[ $output == *"ok      network namespace: a container's"* ]]
+	[ -e /proc/sys/net/core/netdev_max_backlog ] || skip "the tests run in a container's network namespace"
+	run "$SIDESTEP" doctor
+	[[ $output == *"warning network namespace: the machine's own; give --bridge"* ]]
+}
+
 # row n15: what an example lacks
 
 @test "row n15: without a registry the example of wrangler says so at once" {

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "datapath/datapath_nft.h"
+#include "lib/netns.h"
 #include "lib/privileges.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
@@ -239,8 +240,19 @@ static void check_network(struct doctor *doctor)
 		     holder);
 }
 
+static void check_namespace(struct doctor *doctor)
+{
+	if (netns_is_initial())
+		tell(doctor, FINDING_WARNING, "network namespace",
+		     "the machine's own; give --bridge for the containers of a bridge, or --host if "
+		     "all of the machine is meant");
+	else
+		tell(doctor, FINDING_OK, "network namespace", "a container's");
+}
+
 static void (*const checks[])(struct doctor *doctor) = {
-	check_rights, check_bpf, check_kernel, check_nftables, check_tun, check_network,
+	check_namespace, check_rights, check_bpf,     check_kernel,
+	check_nftables,	 check_tun,    check_network,
 };
 
 int command_doctor(int argc, char **argv)
