@@ -1031,6 +1031,9 @@ ready_follows() { # START
 	run bed_exec neighbour "$SIDESTEP" ready
 	[ "$status" = 1 ]
 	bed_kill sidecar KILL
+	# The kernel closes its sockets when the last of its threads has ended.
+	is_unready() { ! bed_exec app "$SIDESTEP" ready; }
+	bed_until 5 is_unready
 	run bed_exec app "$SIDESTEP" ready --wait 1
 	[ "$status" = 1 ]
 }
