@@ -55,6 +55,12 @@ static __always_inline __u32 owner_at(struct __sk_buff *skb, __u32 place, __u8 p
 	return owner;
 }
 
+/* The bypass of a packet's source. Outside, a container has no address of the host's. */
+static __always_inline __u32 source_at(__u32 place, __u32 sources)
+{
+	return at_host(place) && (sources & SIDESTEP_FROM_HOST) ? 0 : sources;
+}
+
 /* The map `inbound` knows the flow of @skb: from now on its socket itself remembers, even if the
  * LRU map drops the entry. */
 static __always_inline void remember_inbound(struct __sk_buff *skb, __u32 place)
@@ -93,8 +99,9 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 	in.opening = packet->opening;
 	if (in.destination_bypass) {
 		if (!(in.destination_bypass & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
-			in.source_bypass =
-				bypass_sources(bypass_lookup(netns, packet, packet->source));
+			in.source_bypass = source_at(place,
+						     bypass_sources(bypass_lookup(netns, packet,
+										  packet->source)));
 	} else {
 		if (!in.opening && in.owner == SIDESTEP_OWNER_NONE)
 			in.inbound = inbound_known(skb, netns) != 0;
@@ -136,7 +143,7 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	known = recall(&pair, netns);
 	if (!known)
 		return ASK_FURTHER;
-	in.source_bypass = known->source_bypass;
+	in.source_bypass = source_at(place, known->source_bypass);
 	in.destination_bypass = known->destination_bypass;
 	if (sidestep_addresses_decide(&in))
 		return sidestep_decide(&in);

@@ -12,6 +12,7 @@
  *   - host_egress (TC, egress of the host's end) records inbound flows for it.
  */
 #define SIDESTEP_SHARED
+#include "pose.h"
 #include "sidestep.bpf.c"
 
 struct {
@@ -37,6 +38,9 @@ int host_ingress(struct __sk_buff *skb)
 	__u32 number = outer_number(skb), verdict;
 
 	verdict = judge_frame(skb, number, AT_HOST);
+	if ((verdict == SIDESTEP_LINK || (verdict == SIDESTEP_BRIDGE && may_pose(skb))) &&
+	    poses_as_host(skb, number))
+		verdict = SIDESTEP_SPOOFED;
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
 		count_bridge(number);

@@ -107,6 +107,8 @@ enum sidestep_bypass_source {
 	SIDESTEP_FROM_GATEWAY = 32,
 	/* No source: port 53 is steered all the same, because the internet is off. */
 	SIDESTEP_EXCEPT_DNS = 64,
+	/* The outer guard: an address of the host's, whose place no container may take. */
+	SIDESTEP_FROM_HOST = 128,
 };
 
 /* Keys of the LPM tries `bypass4`, `route4` and `bypass6`, `route6`. The namespace is the first 32

@@ -1452,6 +1452,58 @@ way_is_open() { # WAY
 	bed_until 5 guarded 1
 }
 
+# pose_as_host - the application tells the neighbour that it has the host's addresses, by ARP and by neighbour
+# discovery.
+pose_as_host() {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	bed_exec neighbour "$PEER" udp "$BED_HOST" 9 --timeout 1 >/dev/null || true
+	bed_exec neighbour "$PEER" udp "$BED_HOST6" 9 --timeout 1 >/dev/null || true
+	bed_exec app python3 - "$BED_HOST" "$BED_HOST6" "$BED_NEIGHBOUR6" <<-'SCRIPT'
+		import fcntl, socket, struct, sys
+
+		host4, host6, neighbour6 = sys.argv[1:]
+		device = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		mac = fcntl.ioctl(device, 0x8927, struct.pack("256s", b"eth0"))[18:24]
+		packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+		packet.bind(("eth0", 0))
+		arp = struct.pack("!HHBBH", 1, 0x800, 6, 4, 2) + mac + socket.inet_aton(host4) + \
+		    b"\xff" * 6 + socket.inet_aton(host4)
+		for _ in range(3):
+		    packet.send(b"\xff" * 6 + mac + b"\x08\x06" + arp)
+		raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+		raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+		advertisement = struct.pack("!BBHI", 136, 0, 0, 0x60000000) + \
+		    socket.inet_pton(socket.AF_INET6, host6) + b"\x02\x01" + mac
+		for _ in range(3):
+		    raw.sendto(advertisement, (neighbour6, 0))
+	SCRIPT
+}
+
+# host_is_host - the neighbour has the right MAC address of the host for both families.
+host_is_host() {
+	local mac
+	mac=$(host_mac)
+	bed_exec neighbour ip neigh show "$BED_HOST" | grep -q "lladdr $mac" &&
+		bed_exec neighbour ip neigh show "$BED_HOST6" | grep -q "lladdr $mac"
+}
+
+@test "8: a container cannot pose as the host to its neighbours (agent)" {
+	# The kernel ignores a second answer for a second after the first one.
+	bed_exec neighbour sh -c 'echo 0 >/proc/sys/net/ipv4/neigh/eth0/locktime'
+	bed_exec neighbour sh -c 'echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_accept'
+	pose_as_host
+	host_is_gone() { ! bed_exec neighbour ip neigh show "$1" | grep -q "lladdr $(host_mac)"; }
+	bed_until 5 host_is_gone "$BED_HOST"
+	bed_until 5 host_is_gone "$BED_HOST6"
+	bed_exec neighbour ip neigh flush dev eth0
+	gateway
+	agent_sidecar
+	pose_as_host
+	posed() { [ "$(outer_counter spoofed)" -ge 6 ]; }
+	bed_until 5 posed
+	host_is_host
+}
+
 @test "8: a device without an end on the host is named (agent)" {
 	gateway
 	bed_exec app ip link add br7 type bridge

@@ -152,6 +152,46 @@ static void test_frames_of_other_protocols(void **state)
 	assert_int_equal(run_program("host_ingress", &frame), VERDICT_NEXT);
 }
 
+/* A container may talk with the host, and not in its place. */
+static void test_nobody_poses_as_the_host(void **state)
+{
+	static const uint8_t arp[] = {0x08, 0x06};
+	static const uint8_t types[] = {134, 136, 137};
+	uint64_t before = run_counter(SIDESTEP_SPOOFED);
+	struct frame frame = frame_make("172.17.0.2", "172.17.0.3", UDP(1, 5000));
+	struct segment message = {.protocol = IPPROTO_ICMPV6};
+	size_t i;
+
+	(void)state;
+	run_bypass("172.17.0.1/32", SIDESTEP_FROM_HOST);
+	run_bypass("fd00::1/128", SIDESTEP_FROM_HOST);
+	assert_int_equal(leave("172.17.0.2", "172.17.0.1", TCP(1, 80, TH_SYN)), VERDICT_NEXT);
+	assert_int_equal(leave("172.17.0.1", "172.17.0.3", TCP(1, 80, TH_SYN)), VERDICT_SHOT);
+	assert_int_equal(leave("fd00::1", "fd00::3", UDP(1, 5000)), VERDICT_SHOT);
+	assert_int_equal(leave("fd00::1", "ff02::1", UDP(1, 5353)), VERDICT_SHOT);
+	/* The sender's address in ARP stands where a packet has its transport header. */
+	memcpy(frame.bytes + 12, arp, 2);
+	memcpy(frame.bytes + ETHER_HDR_LEN + 14, (const uint8_t[]) {172, 17, 0, 1}, 4);
+	assert_int_equal(run_program("host_ingress", &frame), VERDICT_SHOT);
+	memcpy(frame.bytes + ETHER_HDR_LEN + 14, (const uint8_t[]) {172, 17, 0, 2}, 4);
+	assert_int_equal(run_program("host_ingress", &frame), VERDICT_NEXT);
+	for (i = 0; i < 3; i++) {
+		message.icmp_type = types[i];
+		frame = frame_make("fd00::2", "fd00::3", message);
+		frame_put(&frame, (const uint8_t[16]) {0xfd, [15] = 1}, 16);
+		assert_int_equal(run_program("host_ingress", &frame), VERDICT_SHOT);
+		frame = frame_with_option(&frame);
+		assert_int_equal(run_program("host_ingress", &frame), VERDICT_SHOT);
+	}
+	message.icmp_type = 136;
+	frame = frame_make("fd00::2", "fd00::3", message);
+	frame_put(&frame, (const uint8_t[16]) {0xfd, [15] = 2}, 16);
+	assert_int_equal(run_program("host_ingress", &frame), VERDICT_NEXT);
+	assert_int_equal(run_counter(SIDESTEP_SPOOFED) - before, 8);
+	run_bypass("172.17.0.1/32", 0);
+	run_bypass("fd00::1/128", 0);
+}
+
 /* A device without an entry lets nothing pass that an entry could permit. */
 static void test_an_unknown_device_is_closed(void **state)
 {
@@ -171,6 +211,7 @@ int main(void)
 		cmocka_unit_test(test_replies_of_flows_that_came_in_by_the_veth_pass),
 		cmocka_unit_test(test_udp_passes_where_it_may),
 		cmocka_unit_test(test_frames_of_other_protocols),
+		cmocka_unit_test(test_nobody_poses_as_the_host),
 		cmocka_unit_test(test_an_unknown_device_is_closed),
 	};
 	const struct CMUnitTest none[] = {cmocka_unit_test(run_skip_shared)};

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "lib/address.h"
@@ -107,24 +108,29 @@ static const struct netlink_link *view_link(const struct view *view, uint32_t if
 	return NULL;
 }
 
-/* Adds the subnets of the host's configured addresses on a device. */
-static int add_subnets(const struct view *view, uint32_t ifindex, struct array *subnets)
+/* Adds the host's addresses on a device, and the subnets of its configured ones. */
+static int add_subnets(const struct view *view, uint32_t ifindex, struct array *entries)
 {
 	const struct netlink_address *addresses = view->addresses.items;
 	int error = 0;
 	size_t i;
 
 	for (i = 0; i < view->addresses.count && error == 0; i++) {
-		struct prefix subnet;
+		struct agent_outer_prefix entry = {.prefix = {.length = 128},
+						   .sources = SIDESTEP_FROM_HOST};
 
+		if (addresses[i].ifindex != ifindex)
+			continue;
+		memcpy(entry.prefix.address, addresses[i].address, sizeof(entry.prefix.address));
+		error = array_append(entries, &entry);
 		/* A container can have advertised those that nobody configured. Link scope is
 		 * bypassed anyway. */
-		if (addresses[i].ifindex != ifindex || addresses[i].link_local ||
-		    !addresses[i].configured)
+		if (error < 0 || addresses[i].link_local || !addresses[i].configured)
 			continue;
-		subnet = addresses[i].subnet;
-		(void)prefix_clear_host_bits(&subnet);
-		error = array_append(subnets, &subnet);
+		entry = (struct agent_outer_prefix) {.prefix = addresses[i].subnet,
+						     .sources = SIDESTEP_FROM_CONNECTED};
+		(void)prefix_clear_host_bits(&entry.prefix);
+		error = array_append(entries, &entry);
 	}
 	return error;
 }
@@ -159,7 +165,7 @@ static int guard_end(struct agent_namespace *namespace, const struct netlink_lin
 static int guard(struct agent_namespace *namespace, int nsid, const struct view *view)
 {
 	const struct netlink_link *links = view->links.items;
-	struct array subnets = {.size = sizeof(struct prefix)};
+	struct array entries = {.size = sizeof(struct agent_outer_prefix)};
 	int error = 0;
 	size_t i;
 
@@ -167,14 +173,14 @@ static int guard(struct agent_namespace *namespace, int nsid, const struct view 
 	for (i = 0; i < view->links.count && error == 0; i++) {
 		if (!links[i].veth || links[i].peer_nsid != nsid)
 			continue;
-		error = add_subnets(view, links[i].ifindex, &subnets);
+		error = add_subnets(view, links[i].ifindex, &entries);
 		if (error == 0 && links[i].master)
-			error = add_subnets(view, links[i].master, &subnets);
+			error = add_subnets(view, links[i].master, &entries);
 	}
 	if (error == 0)
-		error = agent_outer_subnets(&namespace->outer, namespace->programs,
-					    namespace->netns, subnets.items, subnets.count);
-	free(subnets.items);
+		error = agent_outer_host(&namespace->outer, namespace->programs, namespace->netns,
+					 entries.items, entries.count);
+	free(entries.items);
 	for (i = 0; i < view->links.count && error == 0; i++) {
 		if (links[i].veth && links[i].peer_nsid == nsid)
 			error = guard_end(namespace, &links[i]);

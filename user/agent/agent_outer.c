@@ -2,13 +2,13 @@
 #include "agent/agent_outer.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "lib/link_scope.h"
 #include "programs/programs_maps.h"
 
-/* The sources whose word the guard takes from a sidecar. */
+/* The sources that the guard takes from the host's devices, and from a sidecar. */
+#define OF_HOST	   (SIDESTEP_FROM_CONNECTED | SIDESTEP_FROM_HOST)
 #define OF_SIDECAR (SIDESTEP_FROM_OPTION | SIDESTEP_FROM_DOCKER | SIDESTEP_FROM_GATEWAY)
 
 static struct agent_outer_prefix *find(const struct agent_outer *outer, const struct prefix *prefix)
@@ -78,18 +78,21 @@ int agent_outer_sidecar(struct agent_outer *outer, const struct programs *progra
 	return put(outer, programs, netns, prefix, OF_SIDECAR, sources);
 }
 
-static bool contains(const struct prefix *subnets, size_t count, const struct prefix *prefix)
+/* Returns the sources of all entries with this prefix. */
+static uint32_t sources_of(const struct agent_outer_prefix *entries, size_t count,
+			   const struct prefix *prefix)
 {
+	uint32_t sources = 0;
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		if (prefix_equal(&subnets[i], prefix))
-			return true;
-	return false;
+		if (prefix_equal(&entries[i].prefix, prefix))
+			sources |= entries[i].sources;
+	return sources;
 }
 
-int agent_outer_subnets(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
-			const struct prefix *subnets, size_t count)
+int agent_outer_host(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
+		     const struct agent_outer_prefix *entries, size_t count)
 {
 	int error = 0;
 	size_t i;
@@ -99,12 +102,12 @@ int agent_outer_subnets(struct agent_outer *outer, const struct programs *progra
 		const struct agent_outer_prefix *prefixes = outer->prefixes.items;
 		const struct prefix prefix = prefixes[i - 1].prefix;
 
-		if (!contains(subnets, count, &prefix))
-			error = put(outer, programs, netns, &prefix, SIDESTEP_FROM_CONNECTED, 0);
+		error = put(outer, programs, netns, &prefix, OF_HOST,
+			    sources_of(entries, count, &prefix));
 	}
 	for (i = 0; i < count && error == 0; i++)
-		error = put(outer, programs, netns, &subnets[i], SIDESTEP_FROM_CONNECTED,
-			    SIDESTEP_FROM_CONNECTED);
+		error = put(outer, programs, netns, &entries[i].prefix, OF_HOST,
+			    sources_of(entries, count, &entries[i].prefix));
 	return error;
 }
 

@@ -34,10 +34,10 @@ int agent_outer_describe(struct agent_outer *outer, const struct programs *progr
 int agent_outer_sidecar(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
 			const struct prefix *prefix, uint32_t sources);
 
-/* Bypasses exactly @subnets of the host's devices that lead into the namespace. Returns 0 or a
- * negative errno. */
-int agent_outer_subnets(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
-			const struct prefix *subnets, size_t count);
+/* Bypasses exactly @entries of the host's devices that lead into the namespace: their subnets
+ * (SIDESTEP_FROM_CONNECTED) and addresses (SIDESTEP_FROM_HOST). Returns 0 or a negative errno. */
+int agent_outer_host(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
+		     const struct agent_outer_prefix *entries, size_t count);
 
 /* Deletes all entries. */
 void agent_outer_remove(struct agent_outer *outer, const struct programs *programs, uint32_t netns);

@@ -72,7 +72,7 @@ static void add_bypass(json_t *list, const struct prefix *prefix,
 		{SIDESTEP_FROM_OPTION, "option"},    {SIDESTEP_FROM_CONNECTED, "connected"},
 		{SIDESTEP_FROM_DOCKER, "docker"},    {SIDESTEP_FROM_LOCAL, "local"},
 		{SIDESTEP_FROM_BUILTIN, "builtin"},  {SIDESTEP_FROM_GATEWAY, "gateway"},
-		{SIDESTEP_EXCEPT_DNS, "except dns"},
+		{SIDESTEP_EXCEPT_DNS, "except dns"}, {SIDESTEP_FROM_HOST, "host"},
 	};
 	json_t *names = json_array();
 	char text[ADDRESS_TEXT_MAX];
