@@ -118,6 +118,7 @@ $(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries
 LIBS_test_dns_message := -lldns
 LIBS_test_dns_ech := -lldns
 LIBS_test_nft := -lnftables
+LIBS_test_nft_rules := -lnftables
 
 # Unit tests share scripted peers and beds.
 $(UNIT_SUPPORT) $(UNIT_TESTS): private CPPFLAGS += -Itests/unit -Ibpf

@@ -27,47 +27,7 @@
 #include "datapath/datapath_nft_expr.h"
 #include "datapath/datapath_nft_rules.h"
 #include "lib/util.h"
-
-static struct prefix prefix(const char *text)
-{
-	struct prefix result;
-
-	assert_int_equal(prefix_parse(text, &result), 0);
-	return result;
-}
-
-static void set(struct datapath *datapath, const char *text, uint32_t sources)
-{
-	struct prefix value = prefix(text);
-
-	assert_int_equal(datapath_bypass_set(datapath, &value,
-					     &(struct sidestep_bypass) {.sources = sources}),
-			 0);
-}
-
-/* The text that nft(8) would print; the caller frees it. */
-static char *listing(void)
-{
-	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
-	char *text;
-
-	assert_non_null(context);
-	assert_int_equal(nft_ctx_buffer_output(context), 0);
-	assert_int_equal(nft_run_cmd_from_buffer(context, "list ruleset"), 0);
-	text = strdup(nft_ctx_get_output_buffer(context));
-	nft_ctx_free(context);
-	assert_non_null(text);
-	return text;
-}
-
-static void assert_listed(const char *part, bool expected)
-{
-	char *text = listing();
-
-	if (!!strstr(text, part) != expected)
-		fail_msg("\"%s\" %s in:\n%s", part, expected ? "not" : "unexpectedly", text);
-	free(text);
-}
+#include "support/nft_bed.h"
 
 static int read_generation(const struct nlmsghdr *message, void *context)
 {
@@ -100,27 +60,6 @@ static uint32_t generation(void)
 	return number;
 }
 
-static int enter_namespace(void **state)
-{
-	(void)state;
-	return unshare(CLONE_NEWNET);
-}
-
-static struct datapath *attached(enum sidestep_udp udp)
-{
-	struct datapath_nft_config config = {.udp = udp};
-	struct datapath *datapath;
-
-	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
-	assert_int_equal(datapath_set_gateway(datapath, "10.0.0.1:80 \"\\ }"), 0);
-	set(datapath, "172.30.0.2", SIDESTEP_FROM_LOCAL);
-	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
-	set(datapath, "fe80::/10", SIDESTEP_FROM_BUILTIN);
-	assert_int_equal(datapath_commit(datapath), 0);
-	assert_int_equal(datapath_attach(datapath), 0);
-	return datapath;
-}
-
 static void test_nothing_before_attach_and_after_free(void **state)
 {
 	struct datapath_nft_config config = {0};
@@ -128,83 +67,34 @@ static void test_nothing_before_attach_and_after_free(void **state)
 
 	(void)state;
 	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
-	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
+	nft_bed_bypass(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("table", false);
+	nft_bed_assert_listed("table", false);
 	datapath_free(datapath);
-	datapath = attached(SIDESTEP_UDP_DENY);
-	assert_listed("table inet sidestep", true);
-	assert_listed("gateway 10.0.0.1:80 ?? }", true);
+	datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
+	nft_bed_assert_listed("table inet sidestep", true);
+	nft_bed_assert_listed("gateway 10.0.0.1:80 ?? }", true);
 	datapath_free(datapath);
-	assert_listed("table", false);
+	nft_bed_assert_listed("table", false);
 }
 
 static void test_replaces_a_predecessors_table(void **state)
 {
-	struct datapath *killed = attached(SIDESTEP_UDP_DENY),
-			*datapath = attached(SIDESTEP_UDP_PASS);
+	struct datapath *killed = nft_bed_attached(SIDESTEP_UDP_DENY),
+			*datapath = nft_bed_attached(SIDESTEP_UDP_PASS);
 
 	(void)state;
-	assert_listed("counter name \"PASS_UDP\" goto let_out", true);
-	assert_listed("counter name \"DENY_UDP\"", false);
+	nft_bed_assert_listed("counter name \"PASS_UDP\" goto let_out", true);
+	nft_bed_assert_listed("counter name \"DENY_UDP\"", false);
 	datapath_free(datapath);
 	datapath_free(killed); /* gone already: no harm */
-	assert_listed("table", false);
-}
-
-/* The proxy's answers have its mark, and its listener's port becomes 53. Where the address is not
- * the namespace's they are dropped, before the rule that lets the proxy's sockets out. */
-static void test_answers_stay(void **state)
-{
-	struct datapath *datapath = attached(SIDESTEP_UDP_PASS);
-	char *text = listing(), *answer, *own;
-
-	(void)state;
-	answer = strstr(text, "udp sport 53 counter name \"DENY_ANSWER\" drop");
-	own = strstr(text, "goto as_own");
-	assert_non_null(answer);
-	assert_non_null(own);
-	assert_true(answer < own);
-	free(text);
-	datapath_free(datapath);
-}
-
-/* An ICMP error that conntrack calls related also comes from an address of ours. */
-static void test_sources_of_errors(void **state)
-{
-	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
-
-	(void)state;
-	assert_listed("ct state related goto as_error", true);
-	assert_listed("ip saddr @bypass4 goto as_reply", true);
-	assert_listed("ip6 saddr @bypass6 goto as_reply", true);
-	datapath_free(datapath);
-}
-
-/* A socket whose packets go out by way of lo announces what lo carries. The rule stands before the
- * one that accepts. */
-static void test_segments_fit_the_device(void **state)
-{
-	struct datapath *datapath = attached(false);
-	char *text = listing(), *set_mss, *leave, *accept;
-
-	(void)state;
-	leave = strstr(text, "chain leave {");
-	assert_non_null(leave);
-	set_mss = strstr(leave, "maxseg size set rt mtu");
-	accept = strstr(leave, "accept");
-	if (!set_mss)
-		fail_msg("no rule in:\n%s", leave);
-	assert_non_null(accept);
-	assert_true(set_mss < accept);
-	free(text);
-	datapath_free(datapath);
+	nft_bed_assert_listed("table", false);
 }
 
 static void test_updates_are_whole(void **state)
 {
-	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
-	struct prefix gone = prefix("172.30.0.0/24");
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
+	struct prefix gone = nft_bed_prefix("172.30.0.0/24");
 	struct sidestep_flow_key key = {.local_port = 80, .remote_port = 4000};
 	int i;
 
@@ -213,22 +103,22 @@ static void test_updates_are_whole(void **state)
 		char text[32];
 
 		(void)snprintf(text, sizeof(text), "10.%d.%d.0/24", i / 250, i % 250);
-		set(datapath, text, SIDESTEP_FROM_DOCKER);
+		nft_bed_bypass(datapath, text, SIDESTEP_FROM_DOCKER);
 	}
 	assert_int_equal(datapath_bypass_remove(datapath, &gone), 0);
 	assert_int_equal(address_parse("172.30.0.2", key.local_address), 0);
 	assert_int_equal(address_parse("198.51.100.2", key.remote_address), 0);
 	assert_int_equal(datapath_inbound_add(datapath, &key), 0);
-	assert_listed("10.3.249.0/24", false);
+	nft_bed_assert_listed("10.3.249.0/24", false);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("10.3.249.0/24", true);
-	assert_listed("172.30.0.0/24", false);
-	assert_listed("172.30.0.2 . 80 . 198.51.100.2 . 4000", true);
+	nft_bed_assert_listed("10.3.249.0/24", true);
+	nft_bed_assert_listed("172.30.0.0/24", false);
+	nft_bed_assert_listed("172.30.0.2 . 80 . 198.51.100.2 . 4000", true);
 	/* Wider than what is there, and in its place. */
-	set(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
+	nft_bed_bypass(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("10.3.249.0/24", false);
-	assert_listed("10.0.0.0/8", true);
+	nft_bed_assert_listed("10.3.249.0/24", false);
+	nft_bed_assert_listed("10.0.0.0/8", true);
 	datapath_free(datapath);
 }
 
@@ -250,17 +140,17 @@ static bool excepted(const char *address)
 
 static void test_dns_is_excepted(void **state)
 {
-	struct datapath *datapath = attached(false);
+	struct datapath *datapath = nft_bed_attached(false);
 
 	(void)state;
 	assert_false(excepted("172.30.0.1"));
-	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS);
-	set(datapath, "fd31::/64", SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS);
-	set(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
+	nft_bed_bypass(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS);
+	nft_bed_bypass(datapath, "fd31::/64", SIDESTEP_FROM_CONNECTED | SIDESTEP_EXCEPT_DNS);
+	nft_bed_bypass(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_true(excepted("172.30.0.1") && excepted("fd31::1"));
 	assert_false(excepted("10.0.0.1"));
-	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
+	nft_bed_bypass(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_false(excepted("172.30.0.1"));
 	assert_true(excepted("fd31::1"));
@@ -269,16 +159,16 @@ static void test_dns_is_excepted(void **state)
 
 static void test_a_table_that_was_taken_away_comes_back(void **state)
 {
-	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
 
 	(void)state;
 	assert_int_equal(nft_run_cmd_from_buffer(context, "delete table inet sidestep"), 0);
 	nft_ctx_free(context);
-	set(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
+	nft_bed_bypass(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("10.0.0.0/8", true);
-	assert_listed("172.30.0.2", true);
+	nft_bed_assert_listed("10.0.0.0/8", true);
+	nft_bed_assert_listed("172.30.0.2", true);
 	datapath_free(datapath);
 }
 
@@ -293,7 +183,7 @@ static uint32_t mark_of(int fd)
 
 static void test_own_sockets_are_known_by_port_and_mark(void **state)
 {
-	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 	struct sockaddr_in outside = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000201)};
 	struct sockaddr_in near = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xac1e0001)};
 	struct sockaddr_in address;
@@ -305,19 +195,19 @@ static void test_own_sockets_are_known_by_port_and_mark(void **state)
 	(void)state;
 	assert_int_equal(datapath_own_socket(datapath, other, (const struct sockaddr *)&near), 0);
 	assert_int_equal(mark_of(other), 0);
-	assert_listed("tcp . ", false);
+	nft_bed_assert_listed("tcp . ", false);
 	assert_int_equal(datapath_own_socket(datapath, tcp, (const struct sockaddr *)&outside), 0);
 	assert_int_equal(getsockname(tcp, (struct sockaddr *)&address, &size), 0);
 	assert_int_not_equal(address.sin_port, 0);
 	assert_int_not_equal(mark_of(tcp), 0);
 	(void)snprintf(element, sizeof(element), "tcp . %u timeout 10s", ntohs(address.sin_port));
-	assert_listed(element, true);
+	nft_bed_assert_listed(element, true);
 	/* Again, as for a port that was used before. */
 	assert_int_equal(datapath_own_socket(datapath, tcp, (const struct sockaddr *)&outside), 0);
 	assert_int_equal(datapath_own_socket(datapath, udp, NULL), 0);
 	assert_int_equal(datapath_own_socket(datapath, udp, NULL), 0);
 	assert_int_equal(mark_of(udp), mark_of(tcp));
-	assert_listed("udp . ", true);
+	nft_bed_assert_listed("udp . ", true);
 	close(tcp);
 	close(udp);
 	close(other);
@@ -326,22 +216,22 @@ static void test_own_sockets_are_known_by_port_and_mark(void **state)
 
 static void test_devices(void **state)
 {
-	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 
 	(void)state;
 	assert_int_equal(datapath_attach_device(datapath, 4711), -ENODEV);
 	assert_int_equal(datapath_attach_device(datapath, 1), 0);
 	assert_int_equal(datapath_attach_device(datapath, 1), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("device \"lo\"", true);
+	nft_bed_assert_listed("device \"lo\"", true);
 	datapath_detach_device(datapath, 1);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("device \"lo\"", false);
-	assert_listed("table netdev", false);
-	set(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
+	nft_bed_assert_listed("device \"lo\"", false);
+	nft_bed_assert_listed("table netdev", false);
+	nft_bed_bypass(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
 	assert_int_equal(datapath_commit(datapath), 0);
 	datapath_free(datapath);
-	assert_listed("table", false);
+	nft_bed_assert_listed("table", false);
 }
 
 /* nft(8) could not name such a device; the kernel can. */
@@ -354,10 +244,10 @@ static void test_a_device_of_any_name_is_guarded(void **state)
 	(void)state;
 	assert_int_equal(ioctl(fd, SIOCSIFNAME, &request), 0);
 	close(fd);
-	datapath = attached(SIDESTEP_UDP_DENY);
+	datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 	assert_int_equal(datapath_attach_device(datapath, 1), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
-	assert_listed("device \"a\"b*\\\"", true);
+	nft_bed_assert_listed("device \"a\"b*\\\"", true);
 	datapath_free(datapath);
 }
 
@@ -367,19 +257,19 @@ static void test_prefixes_are_listed_as_prefixes(void **state)
 	static const char *const texts[] = {"0.0.0.0/1",   "128.0.0.0/8", "129.0.0.0/8",
 					    "255.0.0.0/8", "::/64",	  "0:0:0:1::/64",
 					    "ff00::/8",	   "fd00::1"};
-	struct datapath *datapath = attached(SIDESTEP_UDP_DENY);
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(texts); i++)
-		set(datapath, texts[i], SIDESTEP_FROM_OPTION);
+		nft_bed_bypass(datapath, texts[i], SIDESTEP_FROM_OPTION);
 	/* Contained in others: no element of their own. */
-	set(datapath, "129.1.0.0/16", SIDESTEP_FROM_OPTION);
-	set(datapath, "0.0.0.0/32", SIDESTEP_FROM_OPTION);
+	nft_bed_bypass(datapath, "129.1.0.0/16", SIDESTEP_FROM_OPTION);
+	nft_bed_bypass(datapath, "0.0.0.0/32", SIDESTEP_FROM_OPTION);
 	assert_int_equal(datapath_commit(datapath), 0);
 	for (i = 0; i < ARRAY_SIZE(texts); i++)
-		assert_listed(texts[i], true);
-	assert_listed("129.1.0.0/16", false);
+		nft_bed_assert_listed(texts[i], true);
+	nft_bed_assert_listed("129.1.0.0/16", false);
 	datapath_free(datapath);
 }
 
@@ -395,7 +285,7 @@ static void test_install_is_one_transaction(void **state)
 
 	(void)state;
 	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
-	set(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
+	nft_bed_bypass(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
 	assert_int_equal(datapath_own_socket(datapath, fd, NULL), 0);
 	assert_int_equal(address_parse("2001:db8::1", key.local_address), 0);
 	assert_int_equal(address_parse("2001:db8::2", key.remote_address), 0);
@@ -405,9 +295,9 @@ static void test_install_is_one_transaction(void **state)
 	assert_int_equal(generation(), before);
 	assert_int_equal(datapath_attach(datapath), 0);
 	assert_int_equal(generation(), before + 1);
-	assert_listed("2001:db8::1 . 80 . 2001:db8::2 . 4000", true);
-	assert_listed("device \"lo\"", true);
-	assert_listed("udp . ", true);
+	nft_bed_assert_listed("2001:db8::1 . 80 . 2001:db8::2 . 4000", true);
+	nft_bed_assert_listed("device \"lo\"", true);
+	nft_bed_assert_listed("udp . ", true);
 	/* Nothing has changed. */
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_int_equal(generation(), before + 1);
@@ -439,7 +329,7 @@ static void test_a_refusal_names_the_object(void **state)
 	assert_int_equal(nft_batch_commit(socket, &batch, &failure), -ENOENT);
 	assert_string_equal(failure.object, "the expression reject in chain nowhere");
 	assert_non_null(strstr(failure.needs, "CONFIG_NFT_REJECT_INET"));
-	assert_listed("table", false);
+	nft_bed_assert_listed("table", false);
 	nft_socket_close(socket);
 }
 
@@ -496,24 +386,19 @@ static void test_a_batch_has_a_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_nothing_before_attach_and_after_free, enter_namespace),
-		cmocka_unit_test_setup(test_replaces_a_predecessors_table, enter_namespace),
-		cmocka_unit_test_setup(test_segments_fit_the_device, enter_namespace),
-		cmocka_unit_test_setup(test_updates_are_whole, enter_namespace),
-		cmocka_unit_test_setup(test_dns_is_excepted, enter_namespace),
-		cmocka_unit_test_setup(test_answers_stay, enter_namespace),
-		cmocka_unit_test_setup(test_sources_of_errors, enter_namespace),
-		cmocka_unit_test_setup(test_a_table_that_was_taken_away_comes_back,
-				       enter_namespace),
-		cmocka_unit_test_setup(test_own_sockets_are_known_by_port_and_mark,
-				       enter_namespace),
-		cmocka_unit_test_setup(test_devices, enter_namespace),
-		cmocka_unit_test_setup(test_a_device_of_any_name_is_guarded, enter_namespace),
-		cmocka_unit_test_setup(test_prefixes_are_listed_as_prefixes, enter_namespace),
-		cmocka_unit_test_setup(test_install_is_one_transaction, enter_namespace),
-		cmocka_unit_test_setup(test_a_refusal_names_the_object, enter_namespace),
-		cmocka_unit_test_setup(test_full_sets_fit, enter_namespace),
-		cmocka_unit_test_setup(test_a_batch_has_a_limit, enter_namespace),
+		cmocka_unit_test_setup(test_nothing_before_attach_and_after_free, nft_bed_enter),
+		cmocka_unit_test_setup(test_replaces_a_predecessors_table, nft_bed_enter),
+		cmocka_unit_test_setup(test_updates_are_whole, nft_bed_enter),
+		cmocka_unit_test_setup(test_dns_is_excepted, nft_bed_enter),
+		cmocka_unit_test_setup(test_a_table_that_was_taken_away_comes_back, nft_bed_enter),
+		cmocka_unit_test_setup(test_own_sockets_are_known_by_port_and_mark, nft_bed_enter),
+		cmocka_unit_test_setup(test_devices, nft_bed_enter),
+		cmocka_unit_test_setup(test_a_device_of_any_name_is_guarded, nft_bed_enter),
+		cmocka_unit_test_setup(test_prefixes_are_listed_as_prefixes, nft_bed_enter),
+		cmocka_unit_test_setup(test_install_is_one_transaction, nft_bed_enter),
+		cmocka_unit_test_setup(test_a_refusal_names_the_object, nft_bed_enter),
+		cmocka_unit_test_setup(test_full_sets_fit, nft_bed_enter),
+		cmocka_unit_test_setup(test_a_batch_has_a_limit, nft_bed_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

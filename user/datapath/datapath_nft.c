@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "datapath/datapath_nft_batch.h"
@@ -30,6 +29,10 @@
 /* Seconds for which the table knows the port of a socket that is about to connect. From its first
  * packet on conntrack knows the connection. */
 #define CLAIM_S 10
+
+/* Seconds for which a connection from outside may stay half closed without a packet (the kernel's
+ * own tcp_keepalive_time). Conntrack's table has room for few that never end. */
+#define HALF_CLOSED_S 7200
 
 struct datapath_nft {
 	struct datapath base;
@@ -118,6 +121,15 @@ static int install(struct datapath_nft *datapath)
 {
 	int error = apply(datapath, false);
 
+	/* The kernel may have no such type of object, and the table does without. */
+	if (error == -ENOENT && datapath->failure.family == NFT_JUDGE_FAMILY) {
+		datapath->rules.half_closed_s = 0;
+		error = apply(datapath, false);
+		if (error == 0)
+			log_info("this kernel has no timeouts for single connections "
+				 "(CONFIG_NF_CONNTRACK_TIMEOUT): an answer to a half-closed "
+				 "connection from outside must come within a minute");
+	}
 	/* A device that went away between the look at its name and the transaction. */
 	if (error == -ENOENT && datapath->failure.family == NFT_GUARD_FAMILY)
 		error = apply(datapath, false);
@@ -437,17 +449,6 @@ static const struct datapath_ops nft_ops = {
 	.flow_close = nft_flow_close,
 };
 
-static uint32_t random_mark(void)
-{
-	uint32_t mark;
-
-	do {
-		if (getrandom(&mark, sizeof(mark), 0) != (ssize_t)sizeof(mark))
-			return 0;
-	} while (mark == 0 || mark == OUT_MARK);
-	return mark;
-}
-
 int datapath_nft_new(const struct datapath_nft_config *config, struct datapath **ret_datapath)
 {
 	struct datapath_nft *datapath = calloc(1, sizeof(*datapath));
@@ -458,7 +459,8 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 	(void)pthread_mutex_init(&datapath->lock, NULL);
 	datapath->rules.udp = config->udp;
 	datapath->rules.out_mark = OUT_MARK;
-	datapath->rules.own_mark = random_mark();
+	datapath->rules.half_closed_s = HALF_CLOSED_S;
+	datapath->rules.own_mark = nft_own_mark(OUT_MARK);
 	datapath->rules.gateway = datapath->gateway;
 	if (!datapath->rules.own_mark) {
 		nft_free(&datapath->base);

@@ -123,9 +123,9 @@ static void build_lookup(struct nftnl_expr *out, const struct nft_expr *expr)
 		nftnl_expr_set_u32(out, NFTNL_EXPR_LOOKUP_SET_ID, expr->key);
 }
 
-static void build_counter(struct nftnl_expr *out, const struct nft_expr *expr)
+static void build_object(struct nftnl_expr *out, const struct nft_expr *expr)
 {
-	nftnl_expr_set_u32(out, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_OBJREF_IMM_TYPE, expr->key);
 	(void)nftnl_expr_set_str(out, NFTNL_EXPR_OBJREF_IMM_NAME, expr->name);
 }
 
@@ -170,7 +170,7 @@ static const struct {
 	[NFT_EXPR_TO_NETWORK] = {"byteorder", build_byteorder},
 	[NFT_EXPR_COMPARE] = {"cmp", build_compare},
 	[NFT_EXPR_LOOKUP] = {"lookup", build_lookup},
-	[NFT_EXPR_COUNTER] = {"objref", build_counter},
+	[NFT_EXPR_OBJECT] = {"objref", build_object},
 	[NFT_EXPR_VERDICT] = {"immediate", build_verdict},
 	[NFT_EXPR_TPROXY] = {"tproxy", build_tproxy},
 	[NFT_EXPR_REJECT] = {"reject", build_reject},

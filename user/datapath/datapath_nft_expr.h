@@ -31,7 +31,7 @@ enum nft_expr_kind {
 	NFT_EXPR_TO_NETWORK,
 	NFT_EXPR_COMPARE,
 	NFT_EXPR_LOOKUP,
-	NFT_EXPR_COUNTER,
+	NFT_EXPR_OBJECT,
 	NFT_EXPR_VERDICT,
 	NFT_EXPR_TPROXY,
 	NFT_EXPR_REJECT,
@@ -53,12 +53,12 @@ struct nft_expr {
 	uint32_t at;
 	uint32_t length; /* of @value or what is loaded, bytes */
 	/* META, CT, ROUTE: the field; PAYLOAD: the header; EXTHDR, OPTION, TCP_OPTION: its type;
-	 * LOOKUP: a set's id */
+	 * LOOKUP: a set's id; OBJECT: NFT_OBJECT_* */
 	uint32_t key;
 	uint32_t offset; /* PAYLOAD, EXTHDR, TCP_OPTION: bytes from the header's begin */
 	uint32_t op;	 /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family */
 	union nft_value value, mask; /* BITWISE: (register & @mask) ^ @value */
-	const char *name;	     /* of a set, counter or chain */
+	const char *name;	     /* of a set, object or chain */
 };
 
 /* Loads into register @at_, or 0. */
@@ -175,7 +175,12 @@ struct nft_expr {
 
 #define COUNT(name_)                                                                               \
 	{                                                                                          \
-		.kind = NFT_EXPR_COUNTER, .name = #name_                                           \
+		.kind = NFT_EXPR_OBJECT, .key = NFT_OBJECT_COUNTER, .name = #name_                 \
+	}
+/* How long conntrack remembers the connection, of which this is the first packet. */
+#define SET_TIMEOUTS(name_)                                                                        \
+	{                                                                                          \
+		.kind = NFT_EXPR_OBJECT, .key = NFT_OBJECT_CT_TIMEOUT, .name = (name_)             \
 	}
 #define ACCEPT                                                                                     \
 	{                                                                                          \

@@ -37,7 +37,8 @@ static const struct {
 	{"set", NULL, NFTA_SET_NAME, NFT_MSG_NEWSET},
 	{"elements of set", NULL, NFTA_SET_ELEM_LIST_SET, NFT_MSG_NEWSETELEM},
 	{"the removal of elements of set", NULL, NFTA_SET_ELEM_LIST_SET, NFT_MSG_DELSETELEM},
-	{"counter", "nft_counter (CONFIG_NFT_COUNTER)", NFTA_OBJ_NAME, NFT_MSG_NEWOBJ},
+	{"object", "nft_counter, nft_ct (CONFIG_NFT_COUNTER, CONFIG_NF_CONNTRACK_TIMEOUT)",
+	 NFTA_OBJ_NAME, NFT_MSG_NEWOBJ},
 };
 
 static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 /* Reads the socket's own address. Returns its port in host byte order, or negative errno. */
@@ -49,4 +50,15 @@ int nft_own_claim(int fd, struct nft_own *ret_own)
 			return -errno;
 	}
 	return -EADDRINUSE;
+}
+
+uint32_t nft_own_mark(uint32_t taken)
+{
+	uint32_t mark;
+
+	do {
+		if (getrandom(&mark, sizeof(mark), 0) != (ssize_t)sizeof(mark))
+			return 0;
+	} while (mark == 0 || mark == taken);
+	return mark;
 }

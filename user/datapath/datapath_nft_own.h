@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ports of the proxy's own sockets, by which the nftables table knows them. */
+/* The ports and the mark of the proxy's own sockets, by which the nftables table knows them. */
 #ifndef SIDESTEP_DATAPATH_NFT_OWN_H
 #define SIDESTEP_DATAPATH_NFT_OWN_H
 
@@ -11,5 +11,9 @@ int nft_own_port(int fd);
 /* Binds the socket to a port, which nobody else gets while the socket holds it. Returns 0 or a
  * negative errno. */
 int nft_own_claim(int fd, struct nft_own *ret_own);
+
+/* Draws a random mark for them, which is neither 0 nor @taken. Returns 0 where the kernel gives no
+ * random number. */
+uint32_t nft_own_mark(uint32_t taken);
 
 #endif

@@ -2,12 +2,9 @@
 #include "datapath/datapath_nft_rules.h"
 
 #include <arpa/inet.h>
-#include <net/ethernet.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
-#include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -16,83 +13,15 @@
 #include <linux/netfilter_ipv4.h>
 
 #include "datapath/datapath_nft_expr.h"
+#include "datapath/datapath_nft_match.h"
 #include "datapath/datapath_nft_sets.h"
 #include "lib/util.h"
 
+/* A port of loopback at which no transparent socket listens. */
+#define NO_LISTENER 1
+
 /* The id of the only anonymous set. */
 #define ICMP_SET 1
-
-/* Bits of conntrack's states, in host byte order (include/net/netfilter/nf_conntrack.h). */
-#define CT_INVALID     1u
-#define CT_STATE(info) (1u << ((info) + 1))
-#define CT_RELATED     CT_STATE(IP_CT_RELATED)
-#define CT_NEW	       CT_STATE(IP_CT_NEW)
-
-/* Families in a table of family inet, and in one of family netdev. */
-#define IPV4 LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV4)
-#define IPV6 LOAD_META(NFT_META_NFPROTO), EQUAL(u8, NFPROTO_IPV6)
-/* The receiver goes by the ethertype in the frame, and the sender's socket says the other. */
-#define FRAME(ethertype)                                                                           \
-	LOAD_META(NFT_META_PROTOCOL), EQUAL(u16, htons(ethertype)), LOAD_LINK(12, 2),              \
-		EQUAL(u16, htons(ethertype))
-#define ARP_FRAME  FRAME(ETHERTYPE_ARP)
-#define IPV4_FRAME FRAME(ETHERTYPE_IP)
-#define IPV6_FRAME FRAME(ETHERTYPE_IPV6)
-
-/* An IPv4 header without options, and one with some. */
-#define IPV4_PLAIN LOAD_NETWORK(0, 1), EQUAL(u8, 0x45)
-#define IPV4_LONG  LOAD_NETWORK(0, 1), MASK(u8, 0x0f), UNEQUAL(u8, 5)
-/* The destination in the header is only the first host on the way. */
-#define LOOSE_ROUTE	      LOAD_OPTION(IPOPT_LSRR), EQUAL(u8, IPOPT_LSRR)
-#define STRICT_ROUTE	      LOAD_OPTION(IPOPT_SSRR), EQUAL(u8, IPOPT_SSRR)
-#define SEGMENTS_LEFT	      LOAD_EXTENSION(IPPROTO_ROUTING, 3, 1), UNEQUAL(u8, 0)
-#define NEXT_HEADER(protocol) LOAD_NETWORK(6, 1), EQUAL(u8, protocol)
-
-/* Addresses that are in a set. The family has been compared before. */
-#define FROM4(set) LOAD_NETWORK(12, 4), IN_SET(set)
-#define TO4(set)   LOAD_NETWORK(16, 4), IN_SET(set)
-#define FROM6(set) LOAD_NETWORK(8, 16), IN_SET(set)
-#define TO6(set)   LOAD_NETWORK(24, 16), IN_SET(set)
-
-/* Transport protocols and their headers' fields. */
-#define PROTOCOL(number)     LOAD_META(NFT_META_L4PROTO), EQUAL(u8, number)
-#define NOT_PROTOCOL(number) LOAD_META(NFT_META_L4PROTO), UNEQUAL(u8, number)
-#define TCP		     PROTOCOL(IPPROTO_TCP)
-#define UDP		     PROTOCOL(IPPROTO_UDP)
-#define SOURCE_PORT	     LOAD_TRANSPORT(0, 2)
-#define DESTINATION_PORT     LOAD_TRANSPORT(2, 2)
-#define PORT_IS(port)	     EQUAL(u16, htons(port))
-#define PORT_IS_NOT(port)    UNEQUAL(u16, htons(port))
-#define ICMP_TYPE(type)	     LOAD_TRANSPORT(0, 1), EQUAL(u8, type)
-#define TCP_FLAGS(mask)	     LOAD_TRANSPORT(13, 1), MASK(u8, mask)
-
-/* The first packet of a TCP connection, any other one, the first of either side, and a SYN without
- * anything else. */
-#define OPENING	    TCP_FLAGS(TH_SYN | TH_ACK), EQUAL(u8, TH_SYN)
-#define NOT_OPENING TCP_FLAGS(TH_SYN | TH_ACK), UNEQUAL(u8, TH_SYN)
-#define ANY_SYN	    TCP_FLAGS(TH_SYN), UNEQUAL(u8, 0)
-#define BARE_SYN    TCP_FLAGS(TH_FIN | TH_SYN | TH_RST | TH_ACK), EQUAL(u8, TH_SYN)
-
-/* Conntrack's view of the packet's connection. */
-#define MARKED(bit)	     LOAD_CT(NFT_CT_MARK), MASK(u32, bit), UNEQUAL(u32, 0)
-#define MARK_ADD(bit)	     LOAD_CT(NFT_CT_MARK), MASK_XOR(u32, ~(bit), bit), SET_CT(NFT_CT_MARK)
-#define MARK_REMOVE(bit)     LOAD_CT(NFT_CT_MARK), MASK(u32, ~(bit)), SET_CT(NFT_CT_MARK)
-#define DIRECTION(direction) LOAD_CT(NFT_CT_DIRECTION), EQUAL(u8, direction)
-#define STATE(bit)	     LOAD_CT(NFT_CT_STATE), MASK(u32, bit), UNEQUAL(u32, 0)
-
-/* Devices and the packet's mark. */
-#define OUT_OF_LO	   LOAD_META(NFT_META_OIF), EQUAL(u32, LOOPBACK_IFINDEX)
-#define NOT_INTO_LO	   LOAD_META(NFT_META_IIF), UNEQUAL(u32, LOOPBACK_IFINDEX)
-#define HAS_MARK(mark)	   LOAD_META(NFT_META_MARK), EQUAL(u32, mark)
-#define HAS_NOT_MARK(mark) LOAD_META(NFT_META_MARK), UNEQUAL(u32, mark)
-#define SET_MARK(mark)	   LOAD_VALUE(u32, mark), SET_META(NFT_META_MARK)
-
-/* Loopback addresses, into register 0 and behind it. */
-#define LOAD_LOOPBACK4 LOAD_VALUE(u32, htonl(INADDR_LOOPBACK))
-#define LOAD_LOOPBACK6                                                                             \
-	{                                                                                          \
-		.kind = NFT_EXPR_IMMEDIATE, .length = 16, .value.bytes[15] = 1                     \
-	}
 
 /* A rule of a chain, with and without a comment. @table is the function's. */
 #define COMMENTED_RULE(chain, comment, ...)                                                        \
@@ -162,6 +91,7 @@ static void add_chains(const struct nft_table *table)
 		{"from_outside", {0}},
 		{"inbound", {0}},
 		{"to_proxy", {0}},
+		{"forgotten", {0}},
 		{"arrive", {"filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 	};
 	size_t i;
@@ -273,8 +203,6 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	     UNEQUAL(u16, 0), COUNT(DENY_FRAGMENT), DROP);
 	RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), COUNT(STEER_DNS), GOTO("stay"));
 	add_replies(table);
-	COMMENTED_RULE(chain, "perhaps an inbound connection's: must not be reset", TCP,
-		       STATE(CT_INVALID), NOT_OPENING, COUNT(DENY_MALFORMED), DROP);
 	COMMENTED_RULE(chain, "the same ports, but opened here", TCP, OPENING,
 		       MARKED(NFT_CT_INBOUND), MARK_REMOVE(NFT_CT_INBOUND));
 	RULE(chain, TCP, GOTO("stay"));
@@ -318,7 +246,7 @@ static void add_guard(const struct nft_table *table, const struct nft_rules *rul
 }
 
 /* Packets from a device other than lo. */
-static void add_from_outside(const struct nft_table *table)
+static void add_from_outside(const struct nft_table *table, const struct nft_rules *rules)
 {
 	static const char chain[] = "from_outside";
 
@@ -332,7 +260,30 @@ static void add_from_outside(const struct nft_table *table)
 		       GOTO("inbound"));
 	RULE(chain, IPV4, PROTOCOL(IPPROTO_ICMP), ICMP_TYPE(ICMP_ECHO), GOTO("inbound"));
 	RULE(chain, IPV6, PROTOCOL(IPPROTO_ICMPV6), ICMP_TYPE(ICMP6_ECHO_REQUEST), GOTO("inbound"));
+	if (rules->half_closed_s)
+		RULE("inbound", TCP, SET_TIMEOUTS("half_closed"));
 	COMMENTED_RULE("inbound", "its replies pass", MARK_ADD(NFT_CT_INBOUND), ACCEPT);
+}
+
+#define TO_LISTENER4(port)                                                                         \
+	LOAD_LOOPBACK4, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV4), ACCEPT
+#define TO_LISTENER6(port)                                                                         \
+	LOAD_LOOPBACK6, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV6), ACCEPT
+
+/*
+ * Packets of connections that conntrack does not know. It forgets one a minute after one end has
+ * closed it, and the other end may close much later. If the connection was steered, the proxy has
+ * its socket. tproxy finds that, and no listener.
+ */
+static void add_forgotten(const struct nft_table *table)
+{
+	static const char chain[] = "forgotten";
+
+	RULE("to_proxy", TCP, STATE(CT_INVALID), NOT_OPENING, GOTO(chain));
+	RULE(chain, IPV4, TO_LISTENER4(NO_LISTENER));
+	RULE(chain, IPV6, TO_LISTENER6(NO_LISTENER));
+	COMMENTED_RULE(chain, "perhaps an inbound connection's: must not be reset",
+		       COUNT(DENY_MALFORMED), DROP);
 }
 
 /* tproxy takes the connection's socket, or the listener. Without either it does not match. */
@@ -341,10 +292,6 @@ static void add_tproxy(const struct nft_table *table, const struct nft_rules *ru
 	static const char chain[] = "to_proxy";
 	const uint16_t *ports = rules->listeners;
 
-#define TO_LISTENER4(port)                                                                         \
-	LOAD_LOOPBACK4, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV4), ACCEPT
-#define TO_LISTENER6(port)                                                                         \
-	LOAD_LOOPBACK6, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV6), ACCEPT
 	if (ports[SIDESTEP_LISTENER_TCP4])
 		RULE(chain, IPV4, TCP, TO_LISTENER4(ports[SIDESTEP_LISTENER_TCP4]));
 	if (ports[SIDESTEP_LISTENER_TCP6])
@@ -355,15 +302,13 @@ static void add_tproxy(const struct nft_table *table, const struct nft_rules *ru
 	if (ports[SIDESTEP_LISTENER_DNS6])
 		RULE(chain, IPV6, UDP, DESTINATION_PORT, PORT_IS(53),
 		     TO_LISTENER6(ports[SIDESTEP_LISTENER_DNS6]));
-#undef TO_LISTENER4
-#undef TO_LISTENER6
 }
 
 static void add_arrivals(const struct nft_table *table, const struct nft_rules *rules)
 {
 	static const char chain[] = "arrive";
 
-	add_from_outside(table);
+	add_from_outside(table, rules);
 	RULE(chain, NOT_INTO_LO, GOTO("from_outside"));
 	RULE(chain, IPV4, TO4("local4"), ACCEPT);
 	RULE(chain, IPV6, TO6("local6"), ACCEPT);
@@ -374,6 +319,7 @@ static void add_arrivals(const struct nft_table *table, const struct nft_rules *
 	RULE(chain, IPV6, TO6("bypass6"), ACCEPT);
 	RULE(chain, GOTO("to_proxy"));
 	RULE("to_proxy", TCP, BARE_SYN, COUNT(STEER_TCP));
+	add_forgotten(table);
 	add_tproxy(table, rules);
 	if (rules->udp == SIDESTEP_UDP_DROP)
 		COMMENTED_RULE("to_proxy", "denied, and the sender hears nothing", UDP,
@@ -405,6 +351,8 @@ void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules)
 	nft_table_add(table, comment);
 	for (i = 0; i < ARRAY_SIZE(counters); i++)
 		add_counter(table, i);
+	if (rules->half_closed_s)
+		nft_timeouts_add(table, "half_closed", rules->half_closed_s);
 	nft_sets_add_bypass(table);
 	nft_sets_add_connections(table);
 	add_chains(table);

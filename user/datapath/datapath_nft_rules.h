@@ -32,6 +32,9 @@ struct nft_rules {
 	uint32_t out_mark; /* packets that may leave; the routing rule's (plan.h) */
 	uint32_t own_mark; /* secret: on the proxy's sockets, next to their port */
 	enum sidestep_udp udp;
+	/* Seconds for which conntrack remembers a connection from outside that one end has closed;
+	 * 0: its own 60. */
+	uint32_t half_closed_s;
 	const char *gateway; /* for people who list the table */
 };
 

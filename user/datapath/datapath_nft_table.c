@@ -8,9 +8,11 @@
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
 #include <libnftnl/udata.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
 
 /* A message of elements is closed when less room is left than any element takes, bytes. */
 #define ELEMENT_ROOM 256
@@ -99,6 +101,28 @@ void nft_counter_add(const struct nft_table *table, const char *name, const char
 	else
 		nft_batch_fail(table->batch, -ENOMEM);
 	free_data(data);
+}
+
+void nft_timeouts_add(const struct nft_table *table, const char *name, uint32_t half_closed_s)
+{
+	struct nlmsghdr *header = message(table, NFT_MSG_NEWOBJ, NLM_F_CREATE);
+	struct nlattr *data, *policy;
+
+	if (!header)
+		return;
+	/* libnftnl would set all timeouts, and so override the namespace's. */
+	mnl_attr_put_strz(header, NFTA_OBJ_TABLE, NFT_TABLE_NAME);
+	mnl_attr_put_strz(header, NFTA_OBJ_NAME, name);
+	mnl_attr_put_u32(header, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_CT_TIMEOUT));
+	data = mnl_attr_nest_start(header, NFTA_OBJ_DATA);
+	mnl_attr_put_u16(header, NFTA_CT_TIMEOUT_L3PROTO, htons(NFPROTO_INET));
+	mnl_attr_put_u8(header, NFTA_CT_TIMEOUT_L4PROTO, IPPROTO_TCP);
+	policy = mnl_attr_nest_start(header, NFTA_CT_TIMEOUT_DATA);
+	mnl_attr_put_u32(header, CTA_TIMEOUT_TCP_FIN_WAIT, htonl(half_closed_s));
+	mnl_attr_put_u32(header, CTA_TIMEOUT_TCP_CLOSE_WAIT, htonl(half_closed_s));
+	mnl_attr_nest_end(header, policy);
+	mnl_attr_nest_end(header, data);
+	nft_batch_add(table->batch, header);
 }
 
 void nft_set_add(const struct nft_table *table, const struct nft_set *set)

@@ -77,6 +77,9 @@ void nft_table_add(const struct nft_table *table, const char *comment);
 void nft_table_remove(const struct nft_table *table);
 
 void nft_counter_add(const struct nft_table *table, const char *name, const char *comment);
+/* Adds timeouts of conntrack's for TCP connections: @half_closed_s where one end has closed, and
+ * the usual ones for the rest. */
+void nft_timeouts_add(const struct nft_table *table, const char *name, uint32_t half_closed_s);
 void nft_set_add(const struct nft_table *table, const struct nft_set *set);
 void nft_chain_add(const struct nft_table *table, const char *name, const struct nft_hook *hook);
 
