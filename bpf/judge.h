@@ -76,7 +76,7 @@ static __always_inline __u32 udp_policy(__u32 netns)
 {
 	const struct sidestep_namespace *namespace = bpf_map_lookup_elem(&namespaces, &netns);
 
-	return namespace ? namespace->udp : SIDESTEP_UDP_DENY;
+	return namespace ? namespace->udp_pass : SIDESTEP_UDP_DENY;
 }
 
 /* The verdict on the outgoing frame that packet_read() parsed. Expensive lookups are made only when

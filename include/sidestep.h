@@ -235,9 +235,9 @@ enum sidestep_udp {
 
 /* Value of the hash `namespaces`, whose key is the namespace: how it is intercepted. */
 struct sidestep_namespace {
-	__u32 mode; /* enum sidestep_mode */
-	__u32 udp;  /* enum sidestep_udp */
-	__u32 pid;  /* of the proxy, in the loader's pid namespace */
+	__u32 mode;	/* enum sidestep_mode */
+	__u32 udp_pass; /* enum sidestep_udp; the name is older than its third value */
+	__u32 pid;	/* of the proxy, in the loader's pid namespace */
 	__u32 padding;
 	__u64 start;	   /* ns */
 	char name[64];	   /* agent: the container's name; else "" */

@@ -192,7 +192,7 @@ static void test_leaving_detaches_nothing_and_ends_udp_pass(void **state)
 	assert_int_equal(rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT),
 			 sizeof(request));
 	assert_int_equal(request.type, AGENT_NAMESPACE);
-	assert_int_equal(request.namespace.udp, SIDESTEP_UDP_DENY);
+	assert_int_equal(request.namespace.udp_pass, SIDESTEP_UDP_DENY);
 	assert_int_equal(rendezvous_receive(agent, &request, sizeof(request), &fd, MSG_DONTWAIT),
 			 -EPIPE);
 }

@@ -124,7 +124,8 @@ static void test_replies_of_flows_that_came_in_by_the_veth_pass(void **state)
 
 static void test_udp_passes_where_it_may(void **state)
 {
-	struct sidestep_namespace value = {.mode = SIDESTEP_MODE_OUTER, .udp = SIDESTEP_UDP_PASS};
+	struct sidestep_namespace value = {.mode = SIDESTEP_MODE_OUTER,
+					   .udp_pass = SIDESTEP_UDP_PASS};
 	uint32_t number = NUMBER;
 
 	(void)state;

@@ -259,7 +259,7 @@ static void test_steered_packets_are_not_answered_at_the_device(void **state)
 
 static void test_udp_drop_is_silent_for_udp(void **state)
 {
-	const struct sidestep_namespace drop = {.udp = SIDESTEP_UDP_DROP};
+	const struct sidestep_namespace drop = {.udp_pass = SIDESTEP_UDP_DROP};
 	struct frame udp = frame_from(APP, WORLD, UDP(4000, 443), 20);
 	struct frame echo = frame_from(APP, WORLD, ICMP(ICMP_ECHO), 20);
 	uint32_t netns = run_netns();

@@ -112,8 +112,8 @@ static int describe(struct agent_session *session, const struct agent_request *r
 	int error;
 
 	value.mode = SIDESTEP_MODE_SIDECAR;
-	if (value.udp > SIDESTEP_UDP_DROP)
-		value.udp = SIDESTEP_UDP_DENY;
+	if (value.udp_pass > SIDESTEP_UDP_DROP)
+		value.udp_pass = SIDESTEP_UDP_DENY;
 	value.pid = (uint32_t)session->pid;
 	/* `sidestep status` prints it on root's terminal. */
 	(void)snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1,

@@ -198,7 +198,7 @@ static int agent_set_gateway(struct datapath *base, const char *gateway)
 {
 	struct agent_request describe = {
 		.type = AGENT_NAMESPACE,
-		.namespace = {.mode = SIDESTEP_MODE_SIDECAR, .udp = self(base)->udp},
+		.namespace = {.mode = SIDESTEP_MODE_SIDECAR, .udp_pass = self(base)->udp},
 	};
 
 	if (self(base)->start == 0)

@@ -47,7 +47,7 @@ static int bpf_set_gateway(struct datapath *base, const char *gateway)
 	struct datapath_bpf *datapath = self(base);
 	struct sidestep_namespace namespace = {
 		.mode = datapath->config.mode,
-		.udp = datapath->config.udp,
+		.udp_pass = datapath->config.udp,
 		.pid = (uint32_t)getpid(),
 	};
 
