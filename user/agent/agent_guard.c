@@ -47,17 +47,17 @@ static int list_devices(uint32_t devices[MAX_DEVICES])
 /* Does likewise in @namespace. */
 static int list_devices_of(const struct agent_namespace *namespace, uint32_t devices[MAX_DEVICES])
 {
-	int count = netns_enter(namespace->netns_fd), back;
+	int error = netns_enter(namespace->netns_fd), count = 0, back;
 
-	if (count == 0)
+	if (error == 0)
 		count = list_devices(devices);
 	back = netns_enter(namespace->home_fd);
-	return back < 0 ? back : count;
+	return back < 0 ? back : error < 0 ? error : count;
 }
 
 int agent_guard_close(struct agent_namespace *namespace)
 {
-	uint32_t devices[MAX_DEVICES];
+	uint32_t devices[MAX_DEVICES] = {0};
 	int count = list_devices_of(namespace, devices), i, error, first_error;
 
 	if (count < 0)

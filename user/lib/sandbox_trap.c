@@ -65,6 +65,9 @@ static void write_line(const char *const *parts, size_t count)
 
 static void report(unsigned int number)
 {
+	static const char advice[] =
+		"): a library needs it by now, or foreign code runs in this process. Report it; "
+		"further such calls are not logged\n";
 	const char *name = number < ARRAY_SIZE(names) && names[number] ? names[number] : "unknown";
 	struct digits call, id;
 	char thread[16] = "";
@@ -77,8 +80,7 @@ static void report(unsigned int number)
 		format((unsigned int)syscall(SYS_gettid), &id),
 		" (",
 		thread,
-		"): a library needs it by now, or foreign code runs in this process. Report it; "
-		"further such calls are not logged\n",
+		advice,
 	};
 
 	(void)prctl(PR_GET_NAME, thread);
@@ -92,7 +94,7 @@ static void set_result(ucontext_t *context, long result)
 #elif defined(__aarch64__)
 	context->uc_mcontext.regs[0] = (unsigned long long)result;
 #else
-#error "which register has the result of a system call?"
+	_Static_assert(0, "which register has the result of a system call?");
 #endif
 }
 

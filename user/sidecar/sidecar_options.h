@@ -28,24 +28,17 @@ struct sidecar_options {
 	struct option_prefix docker_gateway_cidr;
 	struct option_prefixes bypass;
 	const char *docker_socket;
-	struct option_strings bridges; /* none: sidecar mode */
-	bool host;		       /* the machine's own namespace is meant */
-	unsigned int udp;	       /* enum sidestep_udp */
-	bool dns;
-	struct option_strings made_up; /* globs */
-	bool sni_hint;
+	struct option_strings bridges;	 /* none: sidecar mode */
+	unsigned int udp;		 /* enum sidestep_udp */
+	struct option_strings made_up;	 /* globs */
 	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */
 	struct option_prefixes control_allow;
-	bool tls_intercept;
 	unsigned int gateway_protocol; /* enum sidecar_protocol */
 	const char *ca_directory;
 	unsigned int datapath; /* enum sidecar_mechanism */
 	unsigned int agent_wait_ms;
-	bool disable_ipv6;
-	bool ipv6_fallback;
 	struct option_strings exempt_uids;
 	struct option_strings exempt_cgroups;
-	bool guard_first;
 	unsigned int exit_closed; /* 0: open, 1: closed */
 	unsigned int threads;
 	unsigned int max_connections;
@@ -58,6 +51,13 @@ struct sidecar_options {
 	const char *pin;
 	unsigned int attach;	/* enum programs_way */
 	unsigned int log_level; /* enum log_level */
+	bool host;		/* the machine's own namespace is meant */
+	bool dns;
+	bool sni_hint;
+	bool tls_intercept;
+	bool disable_ipv6;
+	bool ipv6_fallback;
+	bool guard_first;
 };
 
 /* The table's first entries, which other commands may take alone: the gateway's. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/log.h"
@@ -14,8 +15,8 @@
 #define ROUTES_MAX (8 * SIDESTEP_MAX_BYPASS)
 #define RULES_MAX  8192
 
-/* An interrupted dump is repeated at most so often. */
-#define DUMP_TRIES 8
+/* An interrupted dump is repeated at most so often, after pauses of 1, 2, 4, ... ms. */
+#define DUMP_TRIES 9
 
 static int collect_link(void *context, const struct netlink_link *link)
 {
@@ -87,6 +88,7 @@ int snapshot_take(struct netlink *netlink, struct snapshot *ret_snapshot)
 		snapshot_release(ret_snapshot);
 		if (error != -EINTR)
 			break;
+		(void)nanosleep(&(struct timespec) {.tv_nsec = 1000000L << i}, NULL);
 	}
 	return log_errno(error, "cannot list links, addresses, routes and rules of the network "
 				"namespace");
