@@ -2,8 +2,8 @@
 #include "steering/snapshot.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/log.h"
@@ -88,7 +88,7 @@ int snapshot_take(struct netlink *netlink, struct snapshot *ret_snapshot)
 		snapshot_release(ret_snapshot);
 		if (error != -EINTR)
 			break;
-		(void)nanosleep(&(struct timespec) {.tv_nsec = 1000000L << i}, NULL);
+		(void)poll(NULL, 0, 1 << i);
 	}
 	return log_errno(error, "cannot list links, addresses, routes and rules of the network "
 				"namespace");
