@@ -2,20 +2,18 @@
 #include "control/control_origin.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <net/if.h> /* before <linux/if_arp.h> */
 #include <netinet/tcp.h>
 #include <string.h>
 #include <linux/filter.h>
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 
 #include "control/control_host.h"
 #include "lib/address.h"
 #include "lib/log.h"
+#include "lib/sock_diag.h"
 #include "lib/util.h"
 #include "net/netlink_link.h"
 
@@ -39,8 +37,7 @@ struct control_origin {
 	uint32_t *links;
 	size_t address_count, link_count;
 	struct control_host host;
-	struct mnl_socket *diag;
-	unsigned int sequence;
+	struct netlink_socket diag;
 	bool blind; /* the kernel has no inet_diag; logged once */
 };
 
@@ -69,11 +66,9 @@ int control_origin_new(struct control_origin **ret_origin)
 	error = origin->monitor = netlink_monitor_open(true);
 	if (error < 0)
 		goto fail;
-	origin->diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!origin->diag || mnl_socket_bind(origin->diag, 0, MNL_SOCKET_AUTOPID) < 0) {
-		error = -errno;
+	error = sock_diag_open(&origin->diag);
+	if (error < 0)
 		goto fail;
-	}
 	*ret_origin = origin;
 	return 0;
 fail:
@@ -85,8 +80,7 @@ void control_origin_free(struct control_origin *origin)
 {
 	if (!origin)
 		return;
-	if (origin->diag)
-		(void)mnl_socket_close(origin->diag);
+	netlink_socket_close(&origin->diag);
 	(void)safe_close(origin->monitor);
 	netlink_close(origin->netlink);
 	control_host_free(&origin->host);
@@ -251,34 +245,18 @@ static void put_end(__be32 words[4], const uint8_t address[16])
 static int socket_state(struct control_origin *origin, const struct end *local,
 			const struct end *remote, uint32_t link)
 {
-	char buffer[4096] __attribute__((aligned(8)));
-	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	struct inet_diag_req_v2 *diag;
-	int state = 0;
-	ssize_t size;
+	struct inet_diag_req_v2 request = sock_diag_request(
+		address_is_ipv4(local->address) ? AF_INET : AF_INET6, IPPROTO_TCP, UINT32_MAX);
+	int state = 0, error;
 
-	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	header->nlmsg_flags = NLM_F_REQUEST;
-	header->nlmsg_seq = ++origin->sequence;
-	diag = mnl_nlmsg_put_extra_header(header, sizeof(*diag));
-	diag->sdiag_family = address_is_ipv4(local->address) ? AF_INET : AF_INET6;
-	diag->sdiag_protocol = IPPROTO_TCP;
-	diag->idiag_states = UINT32_MAX;
-	diag->id.idiag_sport = local->port;
-	diag->id.idiag_dport = remote->port;
-	put_end(diag->id.idiag_src, local->address);
-	put_end(diag->id.idiag_dst, remote->address);
-	diag->id.idiag_if = link;
-	diag->id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
-	diag->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-	if (mnl_socket_sendto(origin->diag, header, header->nlmsg_len) < 0)
-		return -errno;
-	size = mnl_socket_recvfrom(origin->diag, buffer, sizeof(buffer));
-	if (size < 0)
-		return -errno;
-	if (mnl_cb_run(buffer, (size_t)size, origin->sequence, mnl_socket_get_portid(origin->diag),
-		       on_socket, &state) < 0)
-		return errno == ENOENT ? 0 : -errno;
+	request.id.idiag_sport = local->port;
+	request.id.idiag_dport = remote->port;
+	put_end(request.id.idiag_src, local->address);
+	put_end(request.id.idiag_dst, remote->address);
+	request.id.idiag_if = link;
+	error = sock_diag_one(&origin->diag, SOCK_DIAG_BY_FAMILY, &request, on_socket, &state);
+	if (error < 0)
+		return error == -ENOENT ? 0 : error;
 	return state == TCP_LISTEN ? 0 : state;
 }
 

@@ -3,40 +3,36 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/address.h"
+#include "lib/netlink_socket.h"
 #include "lib/util.h"
 #include "net/netlink_private.h"
-
-/* libmnl's recommendation for receiving. Its MNL_SOCKET_BUFFER_SIZE calls sysconf each time. */
-#define RECEIVE_SIZE 32768
 
 /* A drain reads at most so many notices. Under a flood, one resync follows for each drain. */
 #define DRAIN_MAX 1024
 
 struct netlink {
-	struct mnl_socket *socket;
-	unsigned int sequence;
+	struct netlink_socket socket;
 };
 
 int netlink_open(struct netlink **ret_netlink)
 {
 	_cleanup_netlink_ struct netlink *netlink = calloc(1, sizeof(*netlink));
 	static const int on = 1;
+	int error;
 
 	if (!netlink)
 		return -ENOMEM;
-	netlink->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!netlink->socket || mnl_socket_bind(netlink->socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
+	error = netlink_socket_open(&netlink->socket, NETLINK_ROUTE);
+	if (error < 0)
+		return error;
 	/* The kernel refuses a malformed request (Linux 4.20), where it would otherwise guess and
 	 * write to its log. */
-	(void)mnl_socket_setsockopt(netlink->socket, NETLINK_GET_STRICT_CHK, (void *)&on,
+	(void)mnl_socket_setsockopt(netlink->socket.socket, NETLINK_GET_STRICT_CHK, (void *)&on,
 				    sizeof(on));
-	netlink->sequence = (unsigned int)time(NULL);
 	*ret_netlink = TAKE_PTR(netlink);
 	return 0;
 }
@@ -45,62 +41,13 @@ void netlink_close(struct netlink *netlink)
 {
 	if (!netlink)
 		return;
-	if (netlink->socket)
-		(void)mnl_socket_close(netlink->socket);
+	netlink_socket_close(&netlink->socket);
 	free(netlink);
-}
-
-/*
- * Returns what libmnl does not tell of a dump: -EINTR if it was interrupted, or the error in its
- * last message, or 0. The mark of an interruption is cleared. libmnl would stop there, and the rest
- * of the dump would stand in the way of all further requests.
- */
-static int dump_status(char *buffer, ssize_t size)
-{
-	struct nlmsghdr *header = (struct nlmsghdr *)buffer;
-	int left = (int)size, error = 0;
-
-	for (; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
-		if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-			error = -EINTR;
-		header->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
-		if (header->nlmsg_type == NLMSG_DONE &&
-		    mnl_nlmsg_get_payload_len(header) >= sizeof(int) &&
-		    *(const int *)mnl_nlmsg_get_payload(header) < 0)
-			error = *(const int *)mnl_nlmsg_get_payload(header);
-	}
-	return error;
-}
-
-/* Sends @header and hands each reply to @callback, up to the acknowledgement or the dump's end. */
-static int netlink_talk(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t callback,
-			void *context)
-{
-	char buffer[RECEIVE_SIZE] __attribute__((aligned(8)));
-	unsigned int port = mnl_socket_get_portid(netlink->socket);
-	int status = MNL_CB_OK, error, first_error = 0;
-
-	header->nlmsg_seq = ++netlink->sequence;
-	if (mnl_socket_sendto(netlink->socket, header, header->nlmsg_len) < 0)
-		return -errno;
-	while (status > MNL_CB_STOP) {
-		ssize_t size = mnl_socket_recvfrom(netlink->socket, buffer, sizeof(buffer));
-
-		if (size < 0)
-			return -errno;
-		error = dump_status(buffer, size);
-		if (first_error == 0)
-			first_error = error;
-		status = mnl_cb_run(buffer, (size_t)size, header->nlmsg_seq, port, callback,
-				    context);
-	}
-	return status < 0 ? -errno : first_error;
 }
 
 int netlink_ask(struct netlink *netlink, struct nlmsghdr *header, mnl_cb_t callback, void *context)
 {
-	header->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-	return netlink_talk(netlink, header, callback, context);
+	return netlink_socket_talk(&netlink->socket, header, callback, context);
 }
 
 int netlink_send(struct netlink *netlink, struct nlmsghdr *header)
@@ -132,10 +79,10 @@ int netlink_dump(struct netlink *netlink, uint16_t type, int family, mnl_cb_t ca
 	int error;
 
 	header->nlmsg_type = type;
-	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	header->nlmsg_flags = NLM_F_DUMP;
 	generic = mnl_nlmsg_put_extra_header(header, request_size(type));
 	generic->rtgen_family = (unsigned char)family;
-	error = netlink_talk(netlink, header, callback, visitor);
+	error = netlink_socket_talk(&netlink->socket, header, callback, visitor);
 	return visitor->error < 0 ? visitor->error : error;
 }
 

@@ -2,13 +2,10 @@
 #include "net/socket_owner.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
+
+#include "lib/sock_diag.h"
 
 struct found {
 	struct socket_owner owner;
@@ -18,21 +15,12 @@ struct found {
 int socket_owners_open(struct socket_owners *owners)
 {
 	(void)pthread_mutex_init(&owners->lock, NULL);
-	owners->diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!owners->diag || mnl_socket_bind(owners->diag, 0, MNL_SOCKET_AUTOPID) < 0) {
-		int error = -errno;
-
-		socket_owners_close(owners);
-		return error;
-	}
-	return 0;
+	return sock_diag_open(&owners->diag);
 }
 
 void socket_owners_close(struct socket_owners *owners)
 {
-	if (owners->diag)
-		(void)mnl_socket_close(owners->diag);
-	owners->diag = NULL;
+	netlink_socket_close(&owners->diag);
 }
 
 static int on_attribute(const struct nlattr *attribute, void *data)
@@ -55,54 +43,18 @@ static int on_socket(const struct nlmsghdr *header, void *data)
 	return mnl_attr_parse(header, sizeof(*message), on_attribute, data);
 }
 
-static void put_end(const struct sockaddr *end, __be32 address[4], __be16 *port)
-{
-	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)end;
-	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)end;
-
-	if (end->sa_family == AF_INET)
-		memcpy(address, &ipv4->sin_addr, sizeof(ipv4->sin_addr));
-	else
-		memcpy(address, &ipv6->sin6_addr, sizeof(ipv6->sin6_addr));
-	*port = end->sa_family == AF_INET ? ipv4->sin_port : ipv6->sin6_port;
-}
-
-static int ask(struct socket_owners *owners, const struct sockaddr *local,
-	       const struct sockaddr *remote, struct found *ret_found)
-{
-	char buffer[4096] __attribute__((aligned(8)));
-	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	struct inet_diag_req_v2 *request;
-	ssize_t size;
-
-	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	header->nlmsg_flags = NLM_F_REQUEST;
-	header->nlmsg_seq = ++owners->sequence;
-	request = mnl_nlmsg_put_extra_header(header, sizeof(*request));
-	request->sdiag_family = (uint8_t)local->sa_family;
-	request->sdiag_protocol = IPPROTO_TCP;
-	request->idiag_states = UINT32_MAX;
-	put_end(local, request->id.idiag_src, &request->id.idiag_sport);
-	put_end(remote, request->id.idiag_dst, &request->id.idiag_dport);
-	request->id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
-	request->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-	if (mnl_socket_sendto(owners->diag, header, header->nlmsg_len) < 0)
-		return -errno;
-	size = mnl_socket_recvfrom(owners->diag, buffer, sizeof(buffer));
-	if (size < 0 || mnl_cb_run(buffer, (size_t)size, owners->sequence,
-				   mnl_socket_get_portid(owners->diag), on_socket, ret_found) < 0)
-		return -errno;
-	return 0;
-}
-
 int socket_owners_find(struct socket_owners *owners, const struct sockaddr *local,
 		       const struct sockaddr *remote, struct socket_owner *ret_owner)
 {
+	struct inet_diag_req_v2 request = sock_diag_request(local->sa_family, IPPROTO_TCP,
+							    UINT32_MAX);
 	struct found found = {.state = 0};
 	int error;
 
+	sock_diag_put_end(local, request.id.idiag_src, &request.id.idiag_sport);
+	sock_diag_put_end(remote, request.id.idiag_dst, &request.id.idiag_dport);
 	(void)pthread_mutex_lock(&owners->lock);
-	error = ask(owners, local, remote, &found);
+	error = sock_diag_one(&owners->diag, SOCK_DIAG_BY_FAMILY, &request, on_socket, &found);
 	(void)pthread_mutex_unlock(&owners->lock);
 	if (error < 0)
 		return error;

@@ -7,13 +7,12 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-struct mnl_socket;
+#include "lib/netlink_socket.h"
 
 /* Zero-initialised it is closed. */
 struct socket_owners {
-	struct mnl_socket *diag;
+	struct netlink_socket diag;
 	pthread_mutex_t lock;
-	unsigned int sequence;
 };
 
 struct socket_owner {

@@ -2,15 +2,13 @@
 #include "proxy/listener_group.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/sock_diag.h"
 #include "lib/util.h"
-
-/* TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
-#define STATE_LISTEN 0x0a
 
 /* How many addresses of 127.0.0.0/8 are tried for a socket that holds one for a moment. */
 #define SPOIL_TRIES 8
@@ -103,43 +101,50 @@ static int spoil_memory(in_port_t port)
 	return -EADDRINUSE;
 }
 
-/* Counts the sockets that listen at the group's address. Negative errno. */
-static int count_listeners(const struct listener_group *group)
-{
-	bool ipv6 = group->family == AF_INET6;
-	_cleanup_fclose_ FILE *file =
-		fopen(ipv6 ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/tcp", "re");
-	char line[512], own[48], address[48];
-	unsigned int state;
-	int count = 0;
+struct count {
+	const struct listener_group *group;
+	unsigned int listeners;
+};
 
-	if (!file)
-		return -errno;
-	/* Addresses are printed as words of the machine (get_tcp4_sock(), net/ipv4/tcp_ipv4.c). */
-	if (ipv6)
-		(void)snprintf(own, sizeof(own), "%024X%08X:%04X", 0u, htonl(1),
-			       ntohs(group->port));
-	else
-		(void)snprintf(own, sizeof(own), "%08X:%04X", htonl(INADDR_LOOPBACK),
-			       ntohs(group->port));
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, " %*[0-9]: %47s %*s %x", address, &state) == 2 &&
-		    state == STATE_LISTEN && strcmp(address, own) == 0)
-			count++;
-	return count;
+static int on_listener(const struct nlmsghdr *header, void *data)
+{
+	const struct inet_diag_msg *message = mnl_nlmsg_get_payload(header);
+	static const struct in6_addr ipv6 = IN6ADDR_LOOPBACK_INIT;
+	const in_addr_t ipv4 = htonl(INADDR_LOOPBACK);
+	struct count *count = data;
+	bool is_ipv6 = count->group->family == AF_INET6;
+
+	if (message->id.idiag_sport == count->group->port &&
+	    memcmp(message->id.idiag_src, is_ipv6 ? (const void *)&ipv6 : (const void *)&ipv4,
+		   is_ipv6 ? sizeof(ipv6) : sizeof(ipv4)) == 0)
+		count->listeners++;
+	return MNL_CB_OK;
+}
+
+/* Counts the sockets that listen at the group's address. 0: the kernel does not tell. */
+static unsigned int count_listeners(const struct listener_group *group)
+{
+	struct inet_diag_req_v2 request = sock_diag_request(group->family, IPPROTO_TCP,
+							    1U << TCP_LISTEN);
+	struct count count = {.group = group};
+
+	request.id.idiag_sport = group->port;
+	(void)sock_diag_dump(&request, sizeof(request), on_listener, &count);
+	return count.listeners;
 }
 
 int listener_group_seal(struct listener_group *group)
 {
-	int error = open_guard(group), count;
+	int error = open_guard(group);
+	unsigned int count;
 
 	if (error == 0)
 		error = spoil_memory(group->port);
 	if (error < 0)
 		return error;
-	/* Somebody may have joined before. Without /proc nobody can look the port up either. */
+	/* Somebody may have joined before. */
 	count = count_listeners(group);
-	return count > 0 && (unsigned int)count != group->members ? -EADDRINUSE : 0;
+	return count > 0 && count != group->members ? -EADDRINUSE : 0;
 }
 
 void listener_group_release(struct listener_group *group)

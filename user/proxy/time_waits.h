@@ -16,15 +16,15 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-struct mnl_socket;
+#include "lib/netlink_socket.h"
+
 struct time_wait;
 
 /* Those of one thread. Zero-initialised: none. */
 struct time_waits {
 	struct time_wait *ring; /* oldest first, from @first on; NULL: not in use yet */
 	size_t capacity, first, count;
-	struct mnl_socket *diag;
-	unsigned int sequence;
+	struct netlink_socket diag;
 	bool off; /* the kernel refuses, or there is no memory */
 };
 

@@ -2,32 +2,22 @@
 #include "sidecar/embedded_resolver.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 
+#include "lib/sock_diag.h"
 #include "lib/util.h"
 #include "proto/dns_message.h"
 
 /* 127.0.0.11, where an engine's resolver has sockets. It leads port 53 to theirs by NAT. */
 #define RESOLVER_ADDRESS 0x7f00000bu
-#define RECEIVE_SIZE	 32768
 #define ANSWER_MAX	 1232
 /* The wait for an answer, which the proxy gives at once. */
 #define WAIT_MS 500
-
-static void close_diag(struct mnl_socket **diag)
-{
-	if (*diag)
-		(void)mnl_socket_close(*diag);
-}
 
 static int on_socket(const struct nlmsghdr *header, void *data)
 {
@@ -43,33 +33,10 @@ static int on_socket(const struct nlmsghdr *header, void *data)
  * order; 0: there is none. */
 static int find_resolver(in_port_t *ret_port)
 {
-	__attribute__((cleanup(close_diag))) struct mnl_socket *diag = NULL;
-	char buffer[RECEIVE_SIZE] __attribute__((aligned(8)));
-	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	struct inet_diag_req_v2 *request;
-	int status = MNL_CB_OK;
+	const struct inet_diag_req_v2 request = sock_diag_request(AF_INET, IPPROTO_UDP, UINT32_MAX);
 
 	*ret_port = 0;
-	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	header->nlmsg_seq = 1;
-	request = mnl_nlmsg_put_extra_header(header, sizeof(*request));
-	request->sdiag_family = AF_INET;
-	request->sdiag_protocol = IPPROTO_UDP;
-	request->idiag_states = UINT32_MAX;
-	diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!diag || mnl_socket_bind(diag, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(diag, header, header->nlmsg_len) < 0)
-		return -errno;
-	while (status > MNL_CB_STOP) {
-		ssize_t size = mnl_socket_recvfrom(diag, buffer, sizeof(buffer));
-
-		if (size < 0)
-			return -errno;
-		status = mnl_cb_run(buffer, (size_t)size, 1, mnl_socket_get_portid(diag), on_socket,
-				    ret_port);
-	}
-	return status < 0 ? -errno : 0;
+	return sock_diag_dump(&request, sizeof(request), on_socket, ret_port);
 }
 
 /* Asks the resolver at @port for @name. Returns 0 if the answer is the proxy's, or -EXDEV. */

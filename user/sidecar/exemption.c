@@ -87,7 +87,7 @@ bool exemption_owns(void *context, const struct flow *flow)
 	struct socket_owner owner;
 	size_t i;
 
-	if (!exemption->owners.diag ||
+	if (!exemption->owners.diag.socket ||
 	    socket_owners_find(&exemption->owners, (const struct sockaddr *)&flow->source,
 			       (const struct sockaddr *)&flow->destination, &owner) < 0)
 		return false;

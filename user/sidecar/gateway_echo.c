@@ -2,7 +2,6 @@
 #include "sidecar/gateway_echo.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -10,12 +9,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 
 #include "lib/address.h"
 #include "lib/clock.h"
+#include "lib/sock_diag.h"
 #include "lib/util.h"
 #include "net/netlink_link.h"
 #include "proto/tunnel.h"
@@ -102,30 +100,15 @@ static int visit_unix(const struct nlmsghdr *header, void *data)
  * another one for that process, but the file is the same. */
 static bool listens_here(const char *path)
 {
-	char buffer[8192] __attribute__((aligned(8)));
-	struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-	struct mnl_socket *diag = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	static const struct unix_diag_req request = {
+		.sdiag_family = AF_UNIX,
+		.udiag_states = 1U << TCP_LISTEN,
+		.udiag_show = UDIAG_SHOW_VFS,
+	};
 	struct unix_search search = {.found = false};
-	struct unix_diag_req *request;
-	ssize_t size;
 
-	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request = mnl_nlmsg_put_extra_header(header, sizeof(*request));
-	request->sdiag_family = AF_UNIX;
-	request->udiag_states = 1U << TCP_LISTEN;
-	request->udiag_show = UDIAG_SHOW_VFS;
-	if (!diag)
-		return false;
-	if (stat(path, &search.socket) == 0 && mnl_socket_bind(diag, 0, MNL_SOCKET_AUTOPID) == 0 &&
-	    mnl_socket_sendto(diag, header, header->nlmsg_len) >= 0) {
-		do {
-			size = mnl_socket_recvfrom(diag, buffer, sizeof(buffer));
-		} while (size > 0 &&
-			 mnl_cb_run(buffer, (size_t)size, 0, mnl_socket_get_portid(diag),
-				    visit_unix, &search) == MNL_CB_OK);
-	}
-	(void)mnl_socket_close(diag);
+	if (stat(path, &search.socket) == 0)
+		(void)sock_diag_dump(&request, sizeof(request), visit_unix, &search);
 	return search.found;
 }
 

@@ -2,23 +2,19 @@
 #include "steering/inbound_seed.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 /* It names the states of TCP beside the kernel's tcp_info; netinet/tcp.h has an older one. */
 #include <linux/bpf.h>
-#include <linux/inet_diag.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <linux/tcp.h>
 
 #include "lib/address.h"
+#include "lib/sock_diag.h"
 #include "lib/util.h"
-
-#define RECEIVE_SIZE 32768
 
 struct connection {
 	struct sidestep_flow_key key;
@@ -32,36 +28,6 @@ struct seed {
 	size_t connection_count, room;
 	int count;
 };
-
-static void close_socket(struct mnl_socket **socket)
-{
-	if (*socket)
-		(void)mnl_socket_close(*socket);
-}
-
-static int dump(int bus, struct nlmsghdr *header, mnl_cb_t callback, struct seed *seed)
-{
-	__attribute__((cleanup(close_socket))) struct mnl_socket *socket = NULL;
-	char buffer[RECEIVE_SIZE] __attribute__((aligned(8)));
-	int status = MNL_CB_OK;
-
-	socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
-	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	header->nlmsg_seq = 1;
-	if (mnl_socket_sendto(socket, header, header->nlmsg_len) < 0)
-		return -errno;
-	while (status > MNL_CB_STOP) {
-		ssize_t size = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-
-		if (size < 0)
-			return -errno;
-		status = mnl_cb_run(buffer, (size_t)size, 1, mnl_socket_get_portid(socket),
-				    callback, seed);
-	}
-	return status < 0 ? -errno : 0;
-}
 
 static int on_listener(const struct nlmsghdr *header, void *data)
 {
@@ -183,17 +149,10 @@ static void add_inbound(struct seed *seed)
 
 static int dump_sockets(int family, uint32_t states, mnl_cb_t callback, struct seed *seed)
 {
-	char request[256] __attribute__((aligned(8)));
-	struct nlmsghdr *header = mnl_nlmsg_put_header(request);
-	struct inet_diag_req_v2 *diag;
+	struct inet_diag_req_v2 request = sock_diag_request(family, IPPROTO_TCP, states);
 
-	header->nlmsg_type = SOCK_DIAG_BY_FAMILY;
-	diag = mnl_nlmsg_put_extra_header(header, sizeof(*diag));
-	diag->sdiag_family = (uint8_t)family;
-	diag->sdiag_protocol = IPPROTO_TCP;
-	diag->idiag_states = states;
-	diag->idiag_ext = 1 << (INET_DIAG_INFO - 1);
-	return dump(NETLINK_SOCK_DIAG, header, callback, seed);
+	request.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+	return sock_diag_dump(&request, sizeof(request), callback, seed);
 }
 
 int inbound_seed_sockets(struct steering *steering)
@@ -282,23 +241,26 @@ static int on_tracked(const struct nlmsghdr *header, void *data)
 int inbound_seed_conntrack(struct steering *steering)
 {
 	static const int families[] = {AF_INET, AF_INET6};
+	_cleanup_netlink_socket_ struct netlink_socket socket = {.socket = NULL};
 	_cleanup_free_ struct seed *seed = calloc(1, sizeof(*seed));
-	int error = 0;
+	int error;
 	size_t i;
 
 	if (!seed)
 		return -ENOMEM;
 	seed->steering = steering;
+	error = netlink_socket_open(&socket, NETLINK_NETFILTER);
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++) {
 		char request[256] __attribute__((aligned(8)));
 		struct nlmsghdr *header = mnl_nlmsg_put_header(request);
 		struct nfgenmsg *info;
 
 		header->nlmsg_type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET;
+		header->nlmsg_flags = NLM_F_DUMP;
 		info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 		info->nfgen_family = (uint8_t)families[i];
 		info->version = NFNETLINK_V0;
-		error = dump(NETLINK_NETFILTER, header, on_tracked, seed);
+		error = netlink_socket_talk(&socket, header, on_tracked, seed);
 	}
 	/* A kernel without connection tracking has no published ports either. */
 	if (error == -EOPNOTSUPP || error == -EPROTONOSUPPORT || error == -EINVAL)
