@@ -159,12 +159,17 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 		return ASK_FURTHER;
 	in.owner = owner_at(skb, place, plain.protocol, plain.destination_port);
 	if (in.owner == SIDESTEP_OWNER_NONE) {
-		/* For a reply, judge() also marks the socket. Outside, it forgets the flow of a
-		 * SYN. */
-		if (at_host(place) ||
-		    (place == AT_DEVICE ? !plain.opening
-					: inbound_known_plain(netns, &pair, &plain)))
+		if (at_host(place) && !plain.opening) {
+			in.inbound = inbound_known_plain(netns, &pair, &plain) != 0;
+			if (in.inbound)
+				remember_inbound(skb, place);
+		} else if (at_host(place) ||
+			   (place == AT_DEVICE ? !plain.opening
+					       : inbound_known_plain(netns, &pair, &plain))) {
+			/* judge() also marks the socket that replies. Outside, it forgets the flow
+			 * of a SYN. */
 			return ASK_FURTHER;
+		}
 	} else if (in.owner == SIDESTEP_OWNER_INBOUND && plain.opening) {
 		return ASK_FURTHER;
 	}

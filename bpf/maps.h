@@ -187,13 +187,13 @@ static __noinline int count(__u32 netns, __u32 counter)
 	return 0;
 }
 
-/* Does the same inline for the many packets between bypassed subnets. */
-static __always_inline void count_bridge(__u32 netns)
-{
-	struct sidestep_counters *value = counters_of(netns);
-
-	if (value)
-		COUNTER_ADD(value, SIDESTEP_BRIDGE);
-}
+/* Does the same inline, for the verdicts on most packets. @counter is a constant. */
+#define COUNT_INLINE(netns, counter)                                                               \
+	do {                                                                                       \
+		struct sidestep_counters *value = counters_of(netns);                              \
+                                                                                                   \
+		if (value)                                                                         \
+			COUNTER_ADD(value, counter);                                               \
+	} while (0)
 
 #endif

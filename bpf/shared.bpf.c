@@ -43,10 +43,12 @@ int host_ingress(struct __sk_buff *skb)
 		verdict = SIDESTEP_SPOOFED;
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
-		count_bridge(number);
+		COUNT_INLINE(number, SIDESTEP_BRIDGE);
+		return TC_NEXT;
+	case SIDESTEP_REPLY:
+		COUNT_INLINE(number, SIDESTEP_REPLY);
 		return TC_NEXT;
 	case SIDESTEP_LINK:
-	case SIDESTEP_REPLY:
 	case SIDESTEP_OWN:
 	case SIDESTEP_PASS_UDP:
 		count(number, verdict);

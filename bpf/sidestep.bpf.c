@@ -388,7 +388,7 @@ int dev_egress(struct __sk_buff *skb)
 	verdict = judge_frame(skb, netns, AT_DEVICE);
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
-		count_bridge(netns);
+		COUNT_INLINE(netns, SIDESTEP_BRIDGE);
 		return TC_NEXT;
 	case SIDESTEP_LINK:
 		count(netns, verdict);
