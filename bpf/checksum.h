@@ -13,10 +13,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "maps.h"
 #include "packet.h"
-
-#define FAMILY_INET  2
-#define FAMILY_INET6 10
 
 /* Any two bytes of the frame that are not IP's. */
 #define PROBE_OFFSET 6
@@ -28,7 +26,7 @@ static __always_inline int checksum_may_change(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETHERTYPE_IPV6))
 		return 0;
-	return !sk || (sk->family != FAMILY_INET && sk->family != FAMILY_INET6);
+	return !sk || (sk->family != AF_INET && sk->family != AF_INET6);
 }
 
 /*

@@ -34,25 +34,21 @@ static __always_inline int at_host(__u32 place)
 #endif
 }
 
-/*
- * The owner of the socket that sends @skb, as far as @place may believe it. Outside, the proxy is
- * recognised by its DNS queries alone. An application with rights can rewrite the destination of
- * its other packets, and the gateway is bypassed by its address there.
- */
+/* The owner of the socket that sends @skb, as far as @place may believe it. */
 static __always_inline __u32 owner_at(struct __sk_buff *skb, __u32 place, __u8 protocol,
-				      __u16 destination_port)
+				      const void *destination, __u16 destination_port)
 {
-	__u32 owner;
-
 	if (place == AT_BRIDGE)
 		return SIDESTEP_OWNER_NONE;
-	if (!at_host(place))
-		return owner_of_sender(skb);
-	owner = owner_seen_outside(skb);
-	if (owner == SIDESTEP_OWNER_PROXY &&
-	    (protocol != IPPROTO_UDP || destination_port != SIDESTEP_DNS_PORT))
-		return SIDESTEP_OWNER_NONE;
-	return owner;
+#ifdef SIDESTEP_SHARED
+	if (at_host(place))
+		return owner_seen_outside(skb, protocol, destination, destination_port);
+#else
+	(void)protocol;
+	(void)destination;
+	(void)destination_port;
+#endif
+	return owner_of_sender(skb);
 }
 
 /* The bypass of a packet's source. Outside, a container has no address of the host's. */
@@ -61,14 +57,33 @@ static __always_inline __u32 source_at(__u32 place, __u32 sources)
 	return at_host(place) && (sources & SIDESTEP_FROM_HOST) ? 0 : sources;
 }
 
-/* The map `inbound` knows the flow of @skb: from now on its socket itself remembers, even if the
- * LRU map drops the entry. */
-static __always_inline void remember_inbound(struct __sk_buff *skb, __u32 place)
+/* Has the outer guard remember by the socket that it replies there, even if the LRU map drops the
+ * flow. */
+static __always_inline void mark_replied(struct __sk_buff *skb, const __u64 destination[2],
+					 __u16 destination_port)
 {
-	if (at_host(place))
-		owner_set_outer(skb, 1);
-	else if (place != AT_BRIDGE)
+#ifdef SIDESTEP_SHARED
+	owner_set_replied(skb, destination, destination_port);
+#else
+	(void)skb;
+	(void)destination;
+	(void)destination_port;
+#endif
+}
+
+/*
+ * Marks the socket of a TCP packet that replies, which then remembers even if the LRU map drops the
+ * flow. A socket that was accepted, disconnected (connect(2) with AF_UNSPEC) and connects again
+ * loses the mark.
+ */
+static __always_inline void mark_sender(struct __sk_buff *skb, const struct decision_input *in)
+{
+	if (in->protocol != IPPROTO_TCP)
+		return;
+	if (in->inbound)
 		owner_set_sender(skb, SIDESTEP_OWNER_INBOUND);
+	else if (in->opening && in->owner == SIDESTEP_OWNER_INBOUND)
+		owner_set_sender(skb, SIDESTEP_OWNER_NONE);
 }
 
 /* The namespace's policy for UDP: enum sidestep_udp. */
@@ -89,7 +104,8 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 
 	if (!packet)
 		return SIDESTEP_DENY_MALFORMED;
-	in.owner = owner_at(skb, place, packet->protocol, packet->destination_port);
+	in.owner = owner_at(skb, place, packet->protocol, packet->destination,
+			    packet->destination_port);
 	in.destination_bypass = bypass_sources(bypass_lookup(netns, packet, packet->destination));
 	in.destination_port = packet->destination_port;
 	in.protocol = packet->protocol;
@@ -108,11 +124,8 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 		if (in.protocol == IPPROTO_UDP)
 			in.udp_pass = udp_policy(netns) == SIDESTEP_UDP_PASS;
 	}
-	if (in.inbound && in.protocol == IPPROTO_TCP)
-		remember_inbound(skb, place);
-	/* The accepted socket was disconnected, and connects again. */
-	if (at_host(place) && in.opening && in.owner == SIDESTEP_OWNER_INBOUND)
-		owner_set_outer(skb, 0);
+	if (place != AT_BRIDGE && !at_host(place))
+		mark_sender(skb, &in);
 	verdict = sidestep_decide(&in);
 	if (packet->first_fragment && place != AT_DEVICE &&
 	    (verdict == SIDESTEP_REPLY || verdict == SIDESTEP_OWN || verdict == SIDESTEP_PASS_UDP))
@@ -157,12 +170,12 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	}
 	if (plain.protocol != IPPROTO_TCP)
 		return ASK_FURTHER;
-	in.owner = owner_at(skb, place, plain.protocol, plain.destination_port);
+	in.owner = owner_at(skb, place, plain.protocol, pair.destination, plain.destination_port);
 	if (in.owner == SIDESTEP_OWNER_NONE) {
 		if (at_host(place) && !plain.opening) {
 			in.inbound = inbound_known_plain(netns, &pair, &plain) != 0;
 			if (in.inbound)
-				remember_inbound(skb, place);
+				mark_replied(skb, pair.destination, plain.destination_port);
 		} else if (at_host(place) ||
 			   (place == AT_DEVICE ? !plain.opening
 					       : inbound_known_plain(netns, &pair, &plain))) {
@@ -192,11 +205,13 @@ static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enu
 {
 	__u32 verdict;
 
-	if ((place == AT_BRIDGE || at_host(place)) && skb->vlan_present)
-		return SIDESTEP_DENY_PROTOCOL;
-	if ((place == AT_BRIDGE || place == AT_HOST) && checksum_may_change(skb) &&
-	    checksum_changes(skb))
-		return SIDESTEP_DENY_MALFORMED;
+	/* Behind these two places nobody else of ours looks at the frame. */
+	if (place == AT_BRIDGE || at_host(place)) {
+		if (skb->vlan_present)
+			return SIDESTEP_DENY_PROTOCOL;
+		if (checksum_may_change(skb) && checksum_changes(skb))
+			return SIDESTEP_DENY_MALFORMED;
+	}
 	/* Without it, the compiler keeps addresses of the context's fields, which the verifier
 	 * rejects. */
 	barrier_var(skb);

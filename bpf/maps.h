@@ -10,8 +10,8 @@
 
 #include <sidestep.h>
 
-/* Macros and unnamed enums of the UAPI header linux/bpf.h, which cannot be included together with
- * vmlinux.h. */
+/* Macros and unnamed enums of the UAPI headers linux/bpf.h and linux/socket.h, which cannot be
+ * included together with vmlinux.h. */
 #define BPF_NOEXIST		    1
 #define BPF_EXIST		    2
 #define BPF_F_NO_PREALLOC	    (1U << 0)
@@ -21,6 +21,8 @@
 #define BPF_F_RECOMPUTE_CSUM	    (1ULL << 0)
 #define BPF_F_INGRESS		    (1ULL << 0)
 #define BPF_F_CURRENT_NETNS	    (-1L)
+#define AF_INET			    2
+#define AF_INET6		    10
 #define BPF_TCP_TIME_WAIT	    6
 #define BPF_TCP_LISTEN		    10
 #define BPF_TCP_NEW_SYN_RECV	    12

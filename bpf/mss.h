@@ -7,14 +7,10 @@
 #define SIDESTEP_MSS_H
 
 #include "packet.h"
+#include "tcp_header.h"
 
-#define TCP_SIZE	    20 /* without options */
-#define TCP_OFFSET_OFFSET   12 /* the header's size, in the upper half of a byte */
-#define TCP_CHECKSUM_OFFSET 16
-#define IPV4_SIZE	    20
-#define IPV6_SIZE	    40
-#define OPTION_MSS	    2
-#define OPTION_MSS_SIZE	    4
+#define OPTION_MSS	2
+#define OPTION_MSS_SIZE 4
 
 /*
  * Lowers the size that a SYN announces to that of @mtu bytes. The option is looked for at the first
@@ -22,15 +18,17 @@
  */
 static __always_inline void mss_clamp(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
-	__u32 headers = TCP_SIZE + (packet->ipv4 ? IPV4_SIZE : IPV6_SIZE);
-	__u32 option = packet->transport + TCP_SIZE;
+	__u32 headers = sizeof(struct tcp_header) +
+			(packet->ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	__u32 option = packet->transport + sizeof(struct tcp_header);
 	__be16 old, new;
 	__u8 bytes[4];
 
 	if (!packet->syn || mtu <= headers)
 		return;
-	if (packet_load(skb, packet->transport + TCP_OFFSET_OFFSET, bytes, 1) < 0 ||
-	    bytes[0] >> 4 <= TCP_SIZE / 4 || packet_load(skb, option, bytes, sizeof(bytes)) < 0)
+	if (packet_load(skb, packet->transport + offsetof(struct tcp_header, size), bytes, 1) < 0 ||
+	    bytes[0] >> 4 <= sizeof(struct tcp_header) / 4 ||
+	    packet_load(skb, option, bytes, sizeof(bytes)) < 0)
 		return;
 	if (bytes[0] != OPTION_MSS || bytes[1] != OPTION_MSS_SIZE)
 		return;
@@ -38,8 +36,8 @@ static __always_inline void mss_clamp(struct __sk_buff *skb, const struct packet
 		return;
 	__builtin_memcpy(&old, bytes + 2, sizeof(old));
 	new = bpf_htons((__u16)(mtu - headers));
-	if (bpf_l4_csum_replace(skb, packet->transport + TCP_CHECKSUM_OFFSET, old, new,
-				sizeof(new)) == 0)
+	if (bpf_l4_csum_replace(skb, packet->transport + offsetof(struct tcp_header, checksum), old,
+				new, sizeof(new)) == 0)
 		(void)bpf_skb_store_bytes(skb, option + 2, &new, sizeof(new), 0);
 }
 

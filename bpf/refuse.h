@@ -15,6 +15,7 @@
 #include "judge.h"
 #include "maps.h"
 #include "packet.h"
+#include "tcp_header.h"
 
 /* The same value has the same meaning for TCX (TCX_NEXT) and clsact (TC_ACT_UNSPEC). */
 #define TC_NEXT	    (-1)
@@ -59,16 +60,6 @@ struct refusal6 {
 };
 
 /* RFC 9293 section 3.1 */
-struct tcp_header {
-	__be16 source, destination;
-	__be32 sequence, acknowledgement;
-	__u8 size; /* in its upper half, in words of 4 bytes */
-	__u8 flags;
-	__be16 window;
-	__sum16 checksum;
-	__be16 urgent;
-};
-
 struct reset4 {
 	struct iphdr ip;
 	struct tcp_header tcp;

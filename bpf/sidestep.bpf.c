@@ -33,9 +33,6 @@
 #include "packet.h"
 #include "refuse.h"
 
-#define AF_INET	 2
-#define AF_INET6 10
-
 /* Bridge mode: the host's end of the veth. The loader sets it before the load. */
 const volatile __u32 config_veth_ifindex = 0;
 
@@ -73,7 +70,7 @@ static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const st
 	if (!route)
 		return TC_ACT_SHOT;
 	/* The device would drop it, and count it among its own. */
-	if (!skb->gso_size && skb->len > ETHERNET_SIZE + route->mtu) {
+	if (route->mtu && !skb->gso_size && skb->len > ETHERNET_SIZE + route->mtu) {
 		count(netns, SIDESTEP_TOO_BIG);
 		return TC_ACT_SHOT;
 	}
@@ -263,9 +260,6 @@ int lo_egress(struct __sk_buff *skb)
 	}
 	if (kind != PACKET_IP)
 		return TC_NEXT;
-	/* An accepted socket was disconnected (connect(2) with AF_UNSPEC) and connects again. */
-	if (owner == SIDESTEP_OWNER_INBOUND && packet->opening)
-		owner_set_sender(skb, SIDESTEP_OWNER_NONE);
 	verdict = (__u32)judge(skb, netns, AT_LO);
 	switch (verdict) {
 	case SIDESTEP_LOCAL:

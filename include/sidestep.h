@@ -141,7 +141,7 @@ struct sidestep_route {
 	__u8 gateway[16]; /* IPv4 in the first 4 bytes; all zero: on the link */
 	__u8 has_gateway;
 	__u8 padding[3];
-	__u32 mtu; /* bytes, IP header included: the route's, or its device's */
+	__u32 mtu; /* bytes, IP header included: the route's, or its device's; 0: unknown */
 };
 
 /* A flow seen from the namespace: local is the application's end, remote the other one. */
@@ -184,9 +184,11 @@ enum sidestep_owner {
 
 struct sidestep_owner_value {
 	__u32 owner; /* enum sidestep_owner */
-	/* 1: accepted from outside, as the outer guard has seen. The namespace's own programs say
-	 * so by SIDESTEP_OWNER_INBOUND, also of a device that the application has made. */
-	__u32 outer_inbound;
+	/* The remote end to which the socket replied, as the outer guard has seen. Port 0: none.
+	 * The guard lets the socket reply there and nowhere else. */
+	__u16 replied_port;
+	__u16 padding;
+	__u8 replied_address[16];
 };
 
 /* Key of the sockhash `listeners`. */

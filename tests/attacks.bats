@@ -1431,6 +1431,42 @@ way_is_open() { # WAY
 	[ "$(outer_counter deny_udp)" -ge 1 ]
 }
 
+@test "8: a socket that has replied to the outside has no other peer (agent)" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	warm
+	gateway
+	agent_sidecar
+	cat >"$BED_DIR/repair.py" <<-'SCRIPT'
+		import ctypes, socket, struct, sys
+
+		TCP_REPAIR = 19
+		listener = socket.create_server(("0.0.0.0", 7000))
+		print("listens", flush=True)
+		accepted, _ = listener.accept()
+		accepted.sendall(accepted.recv(100))
+		listener.close()
+		accepted.recv(100)  # the client has closed
+		# Disconnect, and connect elsewhere without a SYN.
+		nobody = struct.pack("=H14x", socket.AF_UNSPEC)
+		assert ctypes.CDLL(None).connect(accepted.fileno(), nobody, 16) == 0
+		accepted.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+		accepted.connect((sys.argv[1], 80))
+		accepted.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 0)  # sends a probe
+		try:
+		    accepted.sendall(b"secret")
+		except ConnectionError:
+		    pass  # the world has reset it
+		print("sent", flush=True)
+	SCRIPT
+	bed_spawn app repair python3 "$BED_DIR/repair.py" "$BED_WORLD"
+	bed_wait_line repair listens
+	watch attack "$BED_WORLD"
+	bed_exec outside "$PEER" connect "$BED_APP" 7000 --send hello --expect hello --timeout 5
+	bed_wait_line repair sent
+	[ "$(seen attack)" = 0 ]
+	[ "$(outer_counter steer_tcp)" -ge 1 ]
+}
+
 @test "8: a network that the container joins while no sidecar runs is guarded (agent)" {
 	guarded() { # COUNT
 		[ "$(bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -o "by the host" | wc -l)" = "$1" ]
