@@ -1467,10 +1467,48 @@ way_is_open() { # WAY
 	[ "$(outer_counter steer_tcp)" -ge 1 ]
 }
 
-@test "8: a network that the container joins while no sidecar runs is guarded (agent)" {
-	guarded() { # COUNT
-		[ "$(bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -o "by the host" | wc -l)" = "$1" ]
+# guarded COUNT - succeeds when so many devices of the application's have an outer guard.
+guarded() {
+	[ "$(bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -o "by the host" | wc -l)" = "$1" ]
+}
+
+# restarted_agent COMMAND... - kills the agent, runs the command, and starts an agent that adopts what is there.
+restarted_agent() {
+	bed_kill agent KILL
+	"$@"
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+}
+
+@test "8: the outer guard of an earlier agent forgets a subnet that is gone (agent)" {
+	gateway
+	bed_join_second_network
+	agent_sidecar
+	bed_until 5 guarded 2
+	subnet() { # COUNT - of instances that bypass it: the sidecar and its outer guard
+		[ "$(bed_exec host "$SIDESTEP" status --pin "$(SIDE_PIN)" | grep -c '172.31.0.0/24 ')" = "$1" ]
 	}
+	bed_until 5 subnet 2
+	restarted_agent bed_leave_second_network
+	bed_wait_line sidecar "in place of an earlier agent" 10
+	bed_until 5 subnet 0
+	bed_until 5 guarded 1
+}
+
+@test "8: a network that the container joins behind an agent's restart, without a sidecar, is guarded (agent)" {
+	warm
+	gateway
+	agent_sidecar
+	bed_until 5 guarded 1
+	bed_kill sidecar KILL
+	bed_wait_line agent "its sidecar is gone"
+	bed_kill agent KILL
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid gateway)"
+	bed_wait_line agent "of an earlier agent go on"
+	bed_join_second_network
+	bed_until 5 guarded 2
+}
+
+@test "8: a network that the container joins while no sidecar runs is guarded (agent)" {
 	warm
 	gateway
 	agent_sidecar

@@ -115,6 +115,7 @@ static int find_home(struct agent *agent)
 
 static int add_pids(struct agent *agent)
 {
+	int error;
 	size_t i;
 
 	for (i = 0; i < agent->options->pids.count; i++) {
@@ -127,7 +128,9 @@ static int add_pids(struct agent *agent)
 			return -EINVAL;
 		}
 		(void)snprintf(name, sizeof(name), "process-%ld", pid);
-		agent_candidates_add(&agent->candidates, "", name, (pid_t)pid);
+		error = agent_candidates_add(&agent->candidates, "", name, (pid_t)pid);
+		if (error < 0)
+			return error;
 	}
 	return 0;
 }
@@ -162,7 +165,7 @@ static int start(struct agent *agent)
 	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends,
 			      agent->home);
 	if ((error = agent_namespaces_adopt(&agent->namespaces)) < 0 ||
-	    (error = add_pids(agent)) < 0)
+	    (error = agent_ends_adopt(agent->ends)) < 0 || (error = add_pids(agent)) < 0)
 		return error;
 	return agent->options->pids.count > 0 ? 0 : watch(agent);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits the work that one network namespace causes in the agent: a token bucket. */
+/* Limits how often something is done: a token bucket. */
 #ifndef SIDESTEP_AGENT_BUDGET_H
 #define SIDESTEP_AGENT_BUDGET_H
 

@@ -300,8 +300,10 @@ static void process_exited(struct loop_handler *handler, uint32_t events)
 
 	(void)events;
 	/* The session may outlive the process, because any process can hold its end. */
-	if (candidate->session)
+	if (candidate->session) {
+		agent_session_drain(candidate->session);
 		agent_session_end(candidate->session);
+	}
 	candidate_remove(candidate);
 }
 
@@ -365,8 +367,8 @@ static int candidate_new(struct agent_candidates *candidates, const char *id, co
 	return 0;
 }
 
-void agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,
-			  pid_t pid)
+int agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,
+			 pid_t pid)
 {
 	struct agent_candidate *known = candidate_find(candidates, id, pid);
 	char suffix[COMPLAINT_SUFFIX_MAX];
@@ -374,18 +376,17 @@ void agent_candidates_add(struct agent_candidates *candidates, const char *id, c
 
 	/* The agent's own container may be of the same image. */
 	if (pid == getpid())
-		return;
+		return 0;
 	if (known) {
 		known->listed = true;
-		return;
+		return 0;
 	}
 	error = candidate_new(candidates, id, name, pid);
 	if (error == 0 || error == -ESRCH)
-		return;
+		return 0;
 	if (complaint_due(&candidates->complaint, suffix))
 		(void)log_errno(error, "%s: cannot watch process %d%s", name, (int)pid, suffix);
-	if (is_shortage(error))
-		loop_timer_start(candidates->loop, &candidates->busy_class, &candidates->again);
+	return error;
 }
 
 void agent_candidates_update(struct agent_candidates *candidates, const struct agent_seen *seen,
@@ -400,7 +401,10 @@ void agent_candidates_update(struct agent_candidates *candidates, const struct a
 	for (candidate = candidates->first; candidate; candidate = candidate->next)
 		candidate->listed = candidate->id[0] == '\0';
 	for (i = 0; i < count; i++)
-		agent_candidates_add(candidates, seen[i].id, seen[i].name, seen[i].pid);
+		if (is_shortage(agent_candidates_add(candidates, seen[i].id, seen[i].name,
+						     seen[i].pid)))
+			loop_timer_start(candidates->loop, &candidates->busy_class,
+					 &candidates->again);
 	/* A candidate with a session is removed when its process ends. */
 	for (candidate = candidates->first; candidate; candidate = next) {
 		next = candidate->next;

@@ -40,9 +40,10 @@ void agent_candidates_init(struct agent_candidates *candidates, struct loop *loo
 			   struct agent_namespaces *namespaces, struct agent_ends *ends,
 			   uint32_t home);
 
-/* Adds the process @pid of the container @id (--pid: "") unless it is known, and contacts it. */
-void agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,
-			  pid_t pid);
+/* Adds the process @pid of the container @id (--pid: "") unless it is known, and contacts it.
+ * Returns 0, also if it has ended, or a negative errno, logged. */
+int agent_candidates_add(struct agent_candidates *candidates, const char *id, const char *name,
+			 pid_t pid);
 
 /* Adds the sidecars of Docker's newest list, and tries those again that cannot be watched now.
  * Removes those that it lacks and that have no session. @seen lasts until the next call. */

@@ -18,6 +18,9 @@
  */
 #define PACE_MS 20
 
+/* The pause after a failure. */
+#define AGAIN_MS 1000
+
 /* The kernel's tables may change while they are read. */
 #define DUMP_TRIES 5
 
@@ -34,7 +37,7 @@ struct agent_ends {
 	struct view view;
 	bool stale; /* the view */
 	struct loop_handler monitor;
-	struct loop_timer_class pace_class;
+	struct loop_timer_class pace_class, again_class;
 	struct loop_timer pace; /* runs from a notice to the work that it causes */
 };
 
@@ -194,10 +197,14 @@ static int guard(struct agent_namespace *namespace, int nsid, const struct view 
  * again only when its namespace is gone. -ENOENT: no end leads there. */
 static int find_nsid(const struct agent_ends *ends, struct agent_namespace *namespace)
 {
-	if (namespace->netns_fd >= 0)
-	namespace->nsid = netlink_nsid(ends->netlink, namespace->netns_fd);
-	else if (agent_namespace_gone(namespace) != 0) return -ENOENT;
-	return namespace->nsid;
+	int gone;
+
+	if (namespace->netns_fd >= 0) {
+		namespace->nsid = netlink_nsid(ends->netlink, namespace->netns_fd);
+		return namespace->nsid;
+	}
+	gone = agent_namespace_gone(namespace);
+	return gone < 0 ? gone : gone ? -ENOENT : namespace->nsid;
 }
 
 static int guard_namespace(const struct agent_ends *ends, struct agent_namespace *namespace)
@@ -245,17 +252,59 @@ int agent_ends_guard(struct agent_ends *ends, struct agent_namespace *namespace,
 	return 0;
 }
 
+/* Guards all namespaces. Returns false if something failed, which is logged. */
+static bool guard_all(struct agent_ends *ends)
+{
+	struct agent_namespace *namespace;
+	bool done = refresh(ends) == 0;
+
+	for (namespace = ends->namespaces->first; namespace && !ends->stale;
+	     namespace = namespace->next)
+		if (namespace->guarded && guard_namespace(ends, namespace) < 0)
+			done = false;
+	return done;
+}
+
 static void pace_expired(struct loop_timer *timer)
 {
 	struct agent_ends *ends = container_of(timer, struct agent_ends, pace);
-	struct agent_namespace *namespace;
 
-	if (refresh(ends) < 0)
+	/* A shortage of descriptors, memory or room in a map may be over then. */
+	if (!guard_all(ends))
+		loop_timer_start(ends->loop, &ends->again_class, &ends->pace);
+	/* An application that makes notices must not put off the links of all others. */
+	if (!loop_timer_running(&ends->namespaces->settle))
+		agent_namespaces_settle(ends->namespaces);
+}
+
+struct adoption {
+	const struct view *view;
+	struct agent_namespace *namespace;
+};
+
+static void adopt_end(void *context, uint32_t ifindex)
+{
+	const struct adoption *adoption = context;
+	const struct netlink_link *link = view_link(adoption->view, ifindex);
+
+	if (!link || link->peer_nsid < 0)
 		return;
+	adoption->namespace->guarded = true;
+	adoption->namespace->nsid = link->peer_nsid;
+}
+
+int agent_ends_adopt(struct agent_ends *ends)
+{
+	struct agent_namespace *namespace;
+	int error = refresh(ends);
+
+	if (error < 0)
+		return error;
 	for (namespace = ends->namespaces->first; namespace; namespace = namespace->next)
-		if (namespace->guarded)
-			(void)guard_namespace(ends, namespace);
-	agent_namespaces_settle(ends->namespaces);
+		agent_namespace_each_outer(namespace, adopt_end,
+					   &(struct adoption) {&ends->view, namespace});
+	loop_timer_start(ends->loop, &ends->pace_class, &ends->pace);
+	return 0;
 }
 
 static void noticed(struct loop_handler *handler, uint32_t events)
@@ -277,6 +326,7 @@ int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
 		ends->pace.expired = pace_expired;
 		ends->stale = true;
 		loop_timer_class_init(loop, &ends->pace_class, PACE_MS);
+		loop_timer_class_init(loop, &ends->again_class, AGAIN_MS);
 		error = netlink_open(&ends->netlink);
 	}
 	if (error == 0)

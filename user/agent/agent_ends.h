@@ -16,6 +16,10 @@ struct agent_ends;
 int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
 		   struct agent_ends **ret_ends);
 
+/* Follows the namespaces of an earlier agent whose ends are guarded, also those without a session.
+ * Returns 0 or a negative errno, logged. */
+int agent_ends_adopt(struct agent_ends *ends);
+
 /*
  * Guards each end that leads into @namespace, which has its netns_fd. Logs, with @name, that the
  * namespace's device @ifindex has no such end, so that no guard stands outside; 0: no device.

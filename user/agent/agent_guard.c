@@ -2,77 +2,52 @@
 #include "agent/agent_guard.h"
 
 #include <errno.h>
-#include <net/if.h>
-#include <net/if_arp.h>
-#include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
+#include <stdlib.h>
 
+#include "lib/array.h"
 #include "lib/log.h"
 #include "lib/netns.h"
-#include "lib/util.h"
+#include "net/netlink.h"
+#include "net/netlink_link.h"
 
-/* A session guards as many at most. */
-#define MAX_DEVICES 256
-
-static bool is_ethernet(int fd, const char *name)
+static int add_device(void *context, const struct netlink_link *link)
 {
-	struct ifreq request = {.ifr_flags = 0};
-
-	(void)snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	return ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
-	       request.ifr_hwaddr.sa_family == ARPHRD_ETHER;
+	return link->ethernet ? array_append(context, &link->ifindex) : 0;
 }
 
-/* Lists the Ethernet devices of the thread's namespace. Returns their number or a negative errno.
- */
-static int list_devices(uint32_t devices[MAX_DEVICES])
+/* Fills @devices with the indices of the namespace's Ethernet devices. Returns 0 or a negative
+ * errno. */
+static int list_devices(const struct agent_namespace *namespace, struct array *devices)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct if_nameindex *names, *name;
-	int count = 0;
-
-	if (fd < 0)
-		return -errno;
-	names = if_nameindex();
-	if (!names)
-		return -errno;
-	for (name = names; name->if_index && count < MAX_DEVICES; name++)
-		if (is_ethernet(fd, name->if_name))
-			devices[count++] = name->if_index;
-	if_freenameindex(names);
-	return count;
-}
-
-/* Does likewise in @namespace. */
-static int list_devices_of(const struct agent_namespace *namespace, uint32_t devices[MAX_DEVICES])
-{
-	int error = netns_enter(namespace->netns_fd), count = 0, back;
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	int error = netns_enter(namespace->netns_fd), back;
 
 	if (error == 0)
-		count = list_devices(devices);
+		error = netlink_open(&netlink);
 	back = netns_enter(namespace->home_fd);
-	return back < 0 ? back : error < 0 ? error : count;
+	if (back < 0 || error < 0)
+		return back < 0 ? back : error;
+	return netlink_dump_links(netlink, add_device, devices);
 }
 
 int agent_guard_close(struct agent_namespace *namespace)
 {
-	uint32_t devices[MAX_DEVICES] = {0};
-	int count = list_devices_of(namespace, devices), i, error, first_error;
+	struct array devices = {.size = sizeof(uint32_t)};
+	int first_error = agent_namespace_attach_steer(namespace), error;
+	size_t i;
 
-	if (count < 0)
-		return log_errno(count,
-				 "cannot list the devices of network namespace %u, which "
-				 "stays open",
-				 namespace->netns);
-	first_error = agent_namespace_attach_steer(namespace);
-	for (i = 0; i < count; i++) {
-		error = agent_namespace_attach_device(namespace, devices[i]);
-		/* The device is gone. */
-		if (error == -ENODEV)
-			continue;
-		if (first_error == 0)
+	error = list_devices(namespace, &devices);
+	if (error < 0)
+		(void)log_errno(error, "cannot list the devices of network namespace %u",
+				namespace->netns);
+	if (first_error == 0)
+		first_error = error;
+	for (i = 0; i < devices.count; i++) {
+		error = agent_namespace_attach_device(namespace, ((uint32_t *)devices.items)[i]);
+		/* -ENODEV: the device is gone. */
+		if (first_error == 0 && error != -ENODEV)
 			first_error = error;
 	}
+	free(devices.items);
 	return first_error;
 }

@@ -14,12 +14,6 @@
 #include "programs/programs_attach.h"
 #include "programs/programs_maps.h"
 
-static void cleanup_closedir(DIR **directory)
-{
-	if (*directory)
-		(void)closedir(*directory);
-}
-
 static struct agent_pins pins_of(const struct agent_namespace *namespace)
 {
 	return (struct agent_pins) {.pin = namespace->pin, .netns = namespace->netns};
@@ -326,7 +320,7 @@ void agent_namespace_settle(struct agent_namespace *namespace)
  * or -ESRCH. */
 static int find_namespace(const struct agent_namespace *namespace)
 {
-	_cleanup_(cleanup_closedir) DIR *proc = opendir("/proc");
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
 	const struct dirent *entry;
 	int found = -ESRCH;
 

@@ -89,6 +89,7 @@ struct agent_namespace *agent_namespaces_get(struct agent_namespaces *namespaces
 	namespace->home_fd = namespaces->home_fd;
 	namespace->netns = netns;
 	namespace->netns_fd = -1;
+	namespace->outer = (struct agent_outer)AGENT_OUTER_EMPTY;
 	namespace->next = namespaces->first;
 	namespaces->first = namespace;
 	return namespace;
@@ -120,8 +121,10 @@ static void adopt_one(void *context, uint32_t netns)
 {
 	struct agent_namespace *namespace = agent_namespaces_get(context, netns);
 
-	if (namespace)
-		(void)agent_namespace_adopt(namespace);
+	if (!namespace)
+		return;
+	(void)agent_namespace_adopt(namespace);
+	agent_outer_load(&namespace->outer, namespace->programs, netns);
 }
 
 int agent_namespaces_adopt(struct agent_namespaces *namespaces)

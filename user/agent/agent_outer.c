@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/link_scope.h"
+#include "lib/log.h"
 #include "programs/programs_maps.h"
 
 /* The sources that the guard takes from the host's devices, and from a sidecar. */
@@ -30,27 +31,54 @@ static void drop(struct agent_outer *outer, struct agent_outer_prefix *entry)
 	*entry = prefixes[--outer->prefixes.count];
 }
 
-/* Replaces the sources of a prefix that are in @mask, in the list and in the map. */
+/* Writes the sources of a prefix to the map; 0 deletes its entry. */
+static int write_map(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
+		     uint32_t sources)
+{
+	const struct sidestep_bypass value = {.sources = sources};
+
+	return sources ? programs_bypass_set(programs, netns | SIDESTEP_OUTER, prefix, &value)
+		       : programs_bypass_remove(programs, netns | SIDESTEP_OUTER, prefix);
+}
+
+/* Replaces the sources of a prefix that are in @mask, in the map and in the list. After a failure
+ * the list says what is in the map, so that the next call tries again. */
 static int put(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
 	       const struct prefix *prefix, uint32_t mask, uint32_t sources)
 {
 	struct agent_outer_prefix *entry = find(outer, prefix);
 	uint32_t old = entry ? entry->sources : 0, now = (old & ~mask) | (sources & mask);
-	const struct agent_outer_prefix fresh = {.prefix = *prefix, .sources = now};
-	const struct sidestep_bypass value = {.sources = now};
+	const struct agent_outer_prefix fresh = {.prefix = *prefix};
+	int error;
 
 	if (now == old)
 		return 0;
-	if (!now) {
-		drop(outer, entry);
-		return programs_bypass_remove(programs, netns | SIDESTEP_OUTER, prefix);
+	if (!entry) {
+		if (array_append(&outer->prefixes, &fresh) < 0)
+			return -ENOMEM;
+		entry = find(outer, prefix);
 	}
-	outer->prefixes.size = sizeof(fresh);
-	if (entry)
+	error = write_map(programs, netns, prefix, now);
+	if (error == 0)
 		entry->sources = now;
-	else if (array_append(&outer->prefixes, &fresh) < 0)
-		return -ENOMEM;
-	return programs_bypass_set(programs, netns | SIDESTEP_OUTER, prefix, &value);
+	if (!entry->sources)
+		drop(outer, entry);
+	return error;
+}
+
+static void load_one(void *context, const struct prefix *prefix,
+		     const struct sidestep_bypass *value)
+{
+	const struct agent_outer_prefix entry = {.prefix = *prefix, .sources = value->sources};
+	struct agent_outer *outer = context;
+
+	if (array_append(&outer->prefixes, &entry) < 0)
+		log_error("no memory for a bypassed subnet of an outer guard: it stays bypassed");
+}
+
+void agent_outer_load(struct agent_outer *outer, const struct programs *programs, uint32_t netns)
+{
+	programs_bypass_each(programs, netns | SIDESTEP_OUTER, load_one, outer);
 }
 
 int agent_outer_describe(struct agent_outer *outer, const struct programs *programs, uint32_t netns,
@@ -120,5 +148,5 @@ void agent_outer_remove(struct agent_outer *outer, const struct programs *progra
 void agent_outer_release(struct agent_outer *outer)
 {
 	free(outer->prefixes.items);
-	*outer = (struct agent_outer) {.prefixes = {.items = NULL}};
+	*outer = (struct agent_outer)AGENT_OUTER_EMPTY;
 }

@@ -19,10 +19,17 @@ struct agent_outer_prefix {
 	uint32_t sources; /* enum sidestep_bypass_source */
 };
 
-/* Zero-initialised: without entries. */
 struct agent_outer {
 	struct array prefixes; /* struct agent_outer_prefix: the bypassed ones */
 };
+
+#define AGENT_OUTER_EMPTY                                                                          \
+	{                                                                                          \
+		.prefixes.size = sizeof(struct agent_outer_prefix)                                 \
+	}
+
+/* Takes over the entries of an earlier agent, which the map still has. */
+void agent_outer_load(struct agent_outer *outer, const struct programs *programs, uint32_t netns);
 
 /* Describes the guard of namespace @netns as the sidecar describes the namespace (@value), and
  * bypasses the link's own destinations. Returns 0 or a negative errno. */

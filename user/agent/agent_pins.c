@@ -13,12 +13,6 @@
 #include "lib/util.h"
 #include "sidestep.h"
 
-static void cleanup_closedir(DIR **directory)
-{
-	if (*directory)
-		(void)closedir(*directory);
-}
-
 bool agent_pin_is_outer(const struct agent_pin *pin)
 {
 	return pin->program == PROGRAM_HOST_INGRESS || pin->program == PROGRAM_HOST_EGRESS;
@@ -94,7 +88,7 @@ int agent_pins_each(const struct agent_pins *pins,
 		    int (*visit)(void *context, const struct agent_pin *pin, const char *path),
 		    void *context)
 {
-	_cleanup_(cleanup_closedir) DIR *directory = NULL;
+	_cleanup_closedir_ DIR *directory = NULL;
 	const struct dirent *entry;
 	char path[AGENT_PIN_PATH_MAX], file[AGENT_PIN_PATH_MAX];
 	int result = 0;
@@ -116,7 +110,7 @@ int agent_pins_each(const struct agent_pins *pins,
 
 int agent_pins_list(const char *pin, void (*visit)(void *context, uint32_t netns), void *context)
 {
-	_cleanup_(cleanup_closedir) DIR *directory = NULL;
+	_cleanup_closedir_ DIR *directory = NULL;
 	const struct dirent *entry;
 	char path[AGENT_PIN_PATH_MAX];
 

@@ -260,16 +260,29 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 	return -EOPNOTSUPP;
 }
 
+/* Guards the namespace inside and outside, even where one of both fails. */
+static void close_namespace(const struct agent_session *session)
+{
+	int inside = agent_guard_close(session->namespace);
+	int outside = session->told->attached(session->context, session, 0);
+
+	if (inside == 0 && outside == 0)
+		log_warning("%s: its sidecar ended before it steered; nothing gets out of its "
+			    "network namespace until the next one does",
+			    session->name);
+	else
+		log_error("%s: its sidecar ended before it steered, and its network namespace is "
+			  "not wholly closed",
+			  session->name);
+}
+
 static void end_session(struct loop_task *task)
 {
 	struct agent_session *session = container_of(task, struct agent_session, end);
 
 	/* Its start failed, and the application may run without a sidecar from now on. */
-	if (!session->attached && !session->detached &&
-	    attached(session, 0, agent_guard_close(session->namespace)) == 0)
-		log_warning("%s: its sidecar ended before it steered; nothing gets out of its "
-			    "network namespace until the next one does",
-			    session->name);
+	if (!session->attached && !session->detached)
+		close_namespace(session);
 	session->told->ended(session->context, session, session->detached);
 	agent_session_free(session);
 }
@@ -320,6 +333,14 @@ void agent_session_end(struct agent_session *session)
 	loop_close(&session->handler);
 	session->end.run = end_session;
 	loop_defer(session->loop, &session->end);
+}
+
+void agent_session_drain(struct agent_session *session)
+{
+	/* Nothing comes behind what is queued. */
+	(void)shutdown(session->handler.fd, SHUT_RD);
+	while (serve_next(session) == 0)
+		;
 }
 
 void agent_session_expel(struct agent_session *session)

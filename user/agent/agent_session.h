@@ -27,6 +27,10 @@ int agent_session_new(struct loop *loop, struct loop_timer_class *pause_class, i
 		      const struct agent_session_handler *session_handler, void *context,
 		      struct agent_session **ret_session);
 
+/* Serves the requests that wait, as far as the allowance goes, and takes no further ones. The
+ * sidecar has ended and may have asked to detach while the agent was busy. */
+void agent_session_drain(struct agent_session *session);
+
 /* Ends the session, without regard to requests that wait. The handler's ended() is called when the
  * events in progress have been handled; until then, repeating it is harmless. */
 void agent_session_end(struct agent_session *session);

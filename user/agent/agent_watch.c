@@ -260,9 +260,11 @@ static int start(struct agent_watch *watch)
 	int error = agent_spawn(watch->engine.socket_path, watch->matches->values,
 				watch->matches->count, &spawned);
 
-	if (error < 0)
+	if (error == -EPERM)
 		return log_errno(error, "docker: cannot start the watcher; it needs CAP_SYS_ADMIN "
 					"(docker run --privileged)");
+	if (error < 0)
+		return log_errno(error, "docker: cannot start the watcher");
 	watch->pid = spawned.pid;
 	watch->started_ms = clock_ms();
 	error = listen_to(watch, &spawned);

@@ -41,7 +41,7 @@ void log_set_patience(int ms);
  * pipe takes more than PIPE_BUF bytes (4096) only in part if it is almost full. Thread safe. */
 void log_record(const char *line, size_t length);
 
-/* Writes one line with one system call, cut at 1 KiB. Thread safe. Keeps errno. */
+/* Writes one line at once, cut at 1 KiB. Thread safe. Keeps errno. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Logs an error with the text of @error, a negative errno, and returns @error. So one statement

@@ -9,6 +9,7 @@
 #ifndef SIDESTEP_UTIL_H
 #define SIDESTEP_UTIL_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -43,10 +44,17 @@ static inline void cleanup_fclose(FILE **file)
 		(void)fclose(*file);
 }
 
+static inline void cleanup_closedir(DIR **directory)
+{
+	if (*directory)
+		(void)closedir(*directory);
+}
+
 #define _cleanup_(function) __attribute__((cleanup(function)))
 #define _cleanup_close_	    _cleanup_(cleanup_close)
 #define _cleanup_free_	    _cleanup_(cleanup_free)
 #define _cleanup_fclose_    _cleanup_(cleanup_fclose)
+#define _cleanup_closedir_  _cleanup_(cleanup_closedir)
 
 #define TAKE_FD(fd)                                                                                \
 	({                                                                                         \

@@ -169,6 +169,55 @@ int programs_bypass_remove(const struct programs *programs, uint32_t netns,
 	return error;
 }
 
+static struct prefix prefix_of_key(const union lpm_key *key, bool ipv4)
+{
+	struct prefix prefix = {.address = {[10] = 0xff, [11] = 0xff}};
+
+	if (ipv4) {
+		prefix.length = (uint8_t)(key->prefix4.prefix_length - SIDESTEP_NETNS_BITS + 96);
+		memcpy(prefix.address + 12, key->prefix4.address, sizeof(key->prefix4.address));
+	} else {
+		prefix.length = (uint8_t)(key->prefix6.prefix_length - SIDESTEP_NETNS_BITS);
+		memcpy(prefix.address, key->prefix6.address, sizeof(key->prefix6.address));
+	}
+	return prefix;
+}
+
+void programs_bypass_each(const struct programs *programs, uint32_t netns,
+			  void (*visit)(void *context, const struct prefix *prefix,
+					const struct sidestep_bypass *value),
+			  void *context)
+{
+	/* The lowest address of each family, as in remove_entries(). */
+	const union lpm_key first[] = {
+		{.prefix4 = {SIDESTEP_NETNS_BITS + 32, netns, {0}}},
+		{.prefix6 = {SIDESTEP_NETNS_BITS + 128, netns, {0}}},
+	};
+	static const struct sidestep_bypass nothing;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		int fd = programs->maps[i == 0 ? MAP_BYPASS4 : MAP_BYPASS6];
+		bool anchored = bpf_map_update_elem(fd, &first[i], &nothing, BPF_NOEXIST) == 0;
+		union lpm_key key = first[i], next;
+		struct sidestep_bypass value;
+
+		do {
+			struct prefix prefix = prefix_of_key(&key, i == 0);
+
+			if (bpf_map_lookup_elem(fd, &key, &value) == 0 && value.sources)
+				visit(context, &prefix, &value);
+			/* The namespace is at the same place in both keys. */
+			if (bpf_map_get_next_key(fd, &key, &next) < 0 ||
+			    next.prefix4.netns != netns)
+				break;
+			key = next;
+		} while (true);
+		if (anchored)
+			(void)bpf_map_delete_elem(fd, &first[i]);
+	}
+}
+
 int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
 		       const struct sidestep_route *value)
 {

@@ -36,6 +36,12 @@ int programs_bypass_set(const struct programs *programs, uint32_t netns,
 int programs_bypass_remove(const struct programs *programs, uint32_t netns,
 			   const struct prefix *prefix);
 
+/* Calls @visit with each entry of a namespace in `bypass4` and `bypass6`. */
+void programs_bypass_each(const struct programs *programs, uint32_t netns,
+			  void (*visit)(void *context, const struct prefix *prefix,
+					const struct sidestep_bypass *value),
+			  void *context);
+
 /* Set and delete an entry of `route4` or `route6`. A missing entry is no error. @value's gateway is
  * in the form of lib/address.h. */
 int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
