@@ -1804,9 +1804,30 @@ engine_answer() {
 	echo "$(bed_value rcode "$line") $(bed_value data "$line")"
 }
 
+# decoy silent|lying - an application without capabilities beside the sidecar has 64 UDP sockets of the engine's
+# resolver's address. They answer any query with 11.0.0.1, or not.
+decoy() {
+	[ ! -e "$BED_DIR/proc/decoy.pid" ] || bed_kill decoy
+	bed_spawn engine decoy nsenter --net="/proc/$(engine_pid side)/ns/net" -- \
+		setpriv --bounding-set=-all --inh-caps=-all --no-new-privs python3 -c '
+import select, socket, sys
+held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(64)]
+for each in held:
+    each.bind(("127.0.0.11", 0))
+print("all sockets", flush=True)
+while True:
+    for each in select.select(held, [], [])[0]:
+        query, sender = each.recvfrom(512)
+        if sys.argv[1] == "lying":
+            each.sendto(query[:2] + bytes.fromhex("8180000100010000 0000") + query[12:] +
+                        bytes.fromhex("c00c00010001000000000004 0b000001"), sender)' "$1"
+	bed_wait_line decoy "all sockets"
+}
+
 # The resolvers of the machine and of the world get no query, and names of containers are known.
 engine_off() { # RESOLVER
 	local before
+	decoy silent
 	[ "$(engine_answer good.test "@$1")" = "noerror 192.0.2.7" ]
 	[ "$(engine_put '{"internet": {"enabled": false}, "dns": {"allowHostnames": ["*.mine.test"]}}')" = 204 ]
 	before="$(asked loopback) $(asked resolver)"
@@ -1845,6 +1866,7 @@ engine_layouts() {
 	engine_end
 	# The engine asks the machine's resolver itself, where nothing of ours is. It stays as it was.
 	engine_side inside
+	decoy lying
 	[ "$(engine_put '{"internet": {"enabled": false}}')" = 409 ]
 	grep -q "127.0.0.11" "$BED_DIR/put"
 	[ "$(engine_answer good.test @127.0.0.11)" = "noerror 192.0.2.7" ]

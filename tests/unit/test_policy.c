@@ -164,15 +164,21 @@ static void test_expected(void **state)
 	(void)state;
 	assert_int_equal(policy_open(&policy), 0);
 	allow(policy, NULL, 0);
-	policy_expect(policy, "a1.invalid");
+	assert_false(policy_expect(policy, "a1.invalid"));
+	assert_false(policy_expect(policy, "a1.invalid"));
 	verdict = policy_judge(policy, "A1.invalid");
 	assert_true(verdict.allowed && verdict.every_type);
 	assert_false(verdict.internet || verdict.tried);
 	verdict = policy_judge(policy, "a2.invalid");
 	assert_true(verdict.internet && !verdict.allowed);
-	policy_expect(policy, "");
+	assert_true(policy_expect(policy, ""));
 	verdict = policy_judge(policy, "a1.invalid");
 	assert_true(verdict.internet && !verdict.allowed);
+	/* Another name that comes is not the expected one. */
+	assert_false(policy_expect(policy, "a3.invalid"));
+	(void)policy_judge(policy, "a1.invalid");
+	(void)policy_judge(policy, NULL);
+	assert_false(policy_expect(policy, ""));
 	policy_free(policy);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct policy {
 	bool internet;
 	struct globs *allowed;
 	char expected[POLICY_EXPECTED_MAX + 1]; /* "": none */
+	atomic_bool arrived;			/* the expected name; set by readers */
 	/* Constant from here on. */
 	struct globs *search;
 	bool every_type;
@@ -215,17 +217,22 @@ int policy_apply(struct policy *policy, const struct policy_change *change)
 	return 0;
 }
 
-void policy_expect(struct policy *policy, const char *name)
+bool policy_expect(struct policy *policy, const char *name)
 {
+	bool arrived;
+
 	(void)pthread_rwlock_wrlock(&policy->lock);
 	(void)snprintf(policy->expected, sizeof(policy->expected), "%s", name);
+	arrived = atomic_exchange(&policy->arrived, false);
 	(void)pthread_rwlock_unlock(&policy->lock);
+	return arrived;
 }
 
 struct policy_verdict policy_judge(const struct policy *policy, const char *name)
 {
-	/* Locking changes nothing that the caller can see. */
+	/* Neither changes how names are judged. */
 	pthread_rwlock_t *lock = (pthread_rwlock_t *)&policy->lock;
+	atomic_bool *arrived = (atomic_bool *)&policy->arrived;
 	struct policy_verdict verdict = {.every_type = policy->every_type};
 	bool named, everything, expected;
 
@@ -234,6 +241,8 @@ struct policy_verdict policy_judge(const struct policy *policy, const char *name
 	named = name && globs_match(policy->allowed, name);
 	everything = name && policy->allowed->everything;
 	expected = policy->expected[0] && name && strcasecmp(name, policy->expected) == 0;
+	if (expected)
+		atomic_store(arrived, true);
 	(void)pthread_rwlock_unlock(lock);
 	if (expected)
 		return (struct policy_verdict) {.allowed = true, .every_type = true};

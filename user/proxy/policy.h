@@ -46,9 +46,10 @@ int policy_apply(struct policy *policy, const struct policy_change *change);
 /* The longest name for policy_expect(). */
 #define POLICY_EXPECTED_MAX 63
 
-/* Has this very name judged as allowed and the internet as off for it, whatever the policy says. It
- * tells whether a query comes here. "" ends it. Thread safe. */
-void policy_expect(struct policy *policy, const char *name);
+/* Has this very name judged as allowed and the internet as off for it, whatever the policy says. ""
+ * ends it. Returns whether the name that was expected until now has come to be judged. Thread safe.
+ */
+bool policy_expect(struct policy *policy, const char *name);
 
 /* Tells whether the internet is on. Thread safe. */
 bool policy_internet(const struct policy *policy);
