@@ -36,7 +36,8 @@ static int request(struct sidecar_internet *internet, bool on, int error)
 	int result;
 
 	assert_int_equal(pthread_create(&thread, NULL, answer, &answerer), 0);
-	result = sidecar_internet_request(internet, on);
+	sidecar_internet_post(internet, on);
+	result = sidecar_internet_wait(internet);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(answerer.on, on);
 	return result;
@@ -52,9 +53,16 @@ static void test_answers(void **state)
 	assert_int_equal(request(&internet, false, -ENOSPC), -ENOSPC);
 	assert_int_equal(request(&internet, true, 0), 0);
 	/* Nobody answers. The next request has an answer of its own. */
-	assert_int_equal(sidecar_internet_request(&internet, false), -ETIMEDOUT);
+	sidecar_internet_post(&internet, false);
+	assert_int_equal(sidecar_internet_wait(&internet), -ETIMEDOUT);
 	assert_false(sidecar_internet_take(&internet));
 	assert_int_equal(request(&internet, true, -EAGAIN), -EAGAIN);
+	/* Nobody waits for the first one. The answer to it is not the second one's. */
+	sidecar_internet_post(&internet, true);
+	assert_true(sidecar_internet_take(&internet));
+	sidecar_internet_post(&internet, false);
+	sidecar_internet_answer(&internet, 0);
+	assert_int_equal(sidecar_internet_wait(&internet), -ETIMEDOUT);
 	sidecar_internet_close(&internet);
 	assert_int_equal(internet.fd, -1);
 	sidecar_internet_close(&internet);

@@ -22,9 +22,9 @@ struct control_config {
 	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */
 	/* The gateway's port has changed. Called in the control's thread; may be NULL. */
 	void (*gateway_changed)(void *context, const struct socket_address *gateway);
-	/* Steers DNS for the internet to be on or off, before it is off and after it is on. Returns
-	 * 0, or negative errno with the cause in @reason. Called in the control's thread; may be
-	 * NULL. */
+	/* Steers DNS for the internet to be on or off, before it is off and after it is on. It
+	 * waits for "off" alone. Returns 0, or negative errno with the cause in @reason. Called in
+	 * the control's thread; may be NULL. */
 	int (*set_internet)(void *context, bool on, char *reason, size_t size);
 	void *context;
 };

@@ -11,6 +11,7 @@
 
 #include "lib/address.h"
 #include "lib/clock.h"
+#include "lib/condition.h"
 #include "lib/log.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
@@ -211,15 +212,12 @@ static uint64_t count_failures(const struct preflight *preflight)
  * have failed. With the lock. */
 static void await_request(struct preflight *preflight)
 {
-	struct timespec end;
-
 	if (!preflight->near) {
 		(void)pthread_cond_wait(&preflight->wanted, &preflight->lock);
 		return;
 	}
-	(void)clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += REPEAT_MS / 1000;
-	if (pthread_cond_timedwait(&preflight->wanted, &preflight->lock, &end) == ETIMEDOUT)
+	if (condition_wait_until(&preflight->wanted, &preflight->lock, clock_ms() + REPEAT_MS) ==
+	    ETIMEDOUT)
 		preflight->pending = preflight->failed ||
 				     count_failures(preflight) != preflight->failures;
 }
@@ -274,7 +272,7 @@ int preflight_new(const struct preflight_config *config, struct preflight **ret_
 	preflight->stop_fd = eventfd(0, EFD_CLOEXEC);
 	preflight->config.stop_fd = preflight->stop_fd;
 	(void)pthread_mutex_init(&preflight->lock, NULL);
-	(void)pthread_cond_init(&preflight->wanted, NULL);
+	condition_init(&preflight->wanted);
 	error = preflight->stop_fd < 0 ? -errno
 				       : -pthread_create(&preflight->thread, NULL, run, preflight);
 	if (error < 0) {

@@ -25,14 +25,19 @@ static void gateway_changed(void *context, const struct socket_address *gateway)
 
 /*
  * Likewise. Turned off, the internet is out of reach only if no resolver is left that the
- * application reaches but we do not see.
+ * application reaches but we do not see. Only this is waited for, and tunnels stand still
+ * meanwhile.
  */
 static int set_internet(void *context, bool on, char *reason, size_t size)
 {
 	struct sidecar *sidecar = context;
-	int error = sidecar_internet_request(&sidecar->internet, on);
+	int error;
 
-	if (error == 0 && !on)
+	sidecar_internet_post(&sidecar->internet, on);
+	if (on)
+		return 0;
+	error = sidecar_internet_wait(&sidecar->internet);
+	if (error == 0)
 		error = embedded_resolver_check(sidecar->policy);
 	if (error == 0)
 		return 0;
@@ -43,10 +48,10 @@ static int set_internet(void *context, bool on, char *reason, size_t size)
 			       "one (docker run --dns)");
 	else
 		(void)snprintf(reason, size,
-			       "the internet cannot be %s, because DNS cannot be steered now: %s",
-			       on ? "on" : "off", strerror(-error));
-	if (!on && policy_internet(sidecar->policy))
-		(void)sidecar_internet_request(&sidecar->internet, true);
+			       "the internet cannot be off, because DNS cannot be steered now: %s",
+			       strerror(-error));
+	if (policy_internet(sidecar->policy))
+		sidecar_internet_post(&sidecar->internet, true);
 	return error;
 }
 

@@ -3,27 +3,24 @@
 
 #include <errno.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
+#include "lib/clock.h"
+#include "lib/condition.h"
 #include "lib/util.h"
-
-/* workerd waits 2 s for the answer to its request, which includes this, s. */
-#define ANSWER_S 1
 
 int sidecar_internet_open(struct sidecar_internet *internet)
 {
-	pthread_condattr_t attributes;
 	int error;
 
-	internet->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (internet->fd < 0)
-		return -errno;
 	(void)pthread_mutex_init(&internet->lock, NULL);
-	(void)pthread_condattr_init(&attributes);
-	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	error = pthread_cond_init(&internet->answered, &attributes);
-	(void)pthread_condattr_destroy(&attributes);
-	return -error;
+	condition_init(&internet->answered);
+	internet->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (internet->fd >= 0)
+		return 0;
+	error = -errno;
+	(void)pthread_cond_destroy(&internet->answered);
+	(void)pthread_mutex_destroy(&internet->lock);
+	return error;
 }
 
 void sidecar_internet_close(struct sidecar_internet *internet)
@@ -35,19 +32,23 @@ void sidecar_internet_close(struct sidecar_internet *internet)
 	internet->fd = safe_close(internet->fd);
 }
 
-int sidecar_internet_request(struct sidecar_internet *internet, bool on)
+void sidecar_internet_post(struct sidecar_internet *internet, bool on)
 {
-	struct timespec until;
-	int error = 0;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ANSWER_S;
 	(void)pthread_mutex_lock(&internet->lock);
 	internet->on = on;
 	internet->asked++;
+	(void)pthread_mutex_unlock(&internet->lock);
 	(void)eventfd_write(internet->fd, 1);
+}
+
+int sidecar_internet_wait(struct sidecar_internet *internet)
+{
+	const uint64_t deadline = clock_ms() + SIDECAR_INTERNET_WAIT_MS;
+	int error = 0;
+
+	(void)pthread_mutex_lock(&internet->lock);
 	while (internet->done != internet->asked && error == 0)
-		error = pthread_cond_timedwait(&internet->answered, &internet->lock, &until);
+		error = condition_wait_until(&internet->answered, &internet->lock, deadline);
 	error = internet->done == internet->asked ? internet->error : -ETIMEDOUT;
 	(void)pthread_mutex_unlock(&internet->lock);
 	return error;

@@ -9,6 +9,10 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+/* The longest wait for an answer, ms. Workerd waits 2 s for the answer to its own request. That
+ * includes this and embedded_resolver_check(). */
+#define SIDECAR_INTERNET_WAIT_MS 1000
+
 struct sidecar_internet {
 	pthread_mutex_t lock;
 	pthread_cond_t answered;
@@ -23,8 +27,11 @@ struct sidecar_internet {
 int sidecar_internet_open(struct sidecar_internet *internet);
 void sidecar_internet_close(struct sidecar_internet *internet);
 
-/* Asks, and waits for the answer. Returns it, or -ETIMEDOUT after a second. From one thread. */
-int sidecar_internet_request(struct sidecar_internet *internet, bool on);
+/* Asks, and does not wait. From one thread. */
+void sidecar_internet_post(struct sidecar_internet *internet, bool on);
+
+/* That thread waits for the answer to what it asked last. Returns it, or -ETIMEDOUT. */
+int sidecar_internet_wait(struct sidecar_internet *internet);
 
 /* The main thread: takes the request. Returns whether the internet is to be on. */
 bool sidecar_internet_take(struct sidecar_internet *internet);
