@@ -168,6 +168,21 @@ static void gateway_is_no_stranger(void **state)
 	assert_int_equal(stranger(socket_in(far_netns, AF_INET6), "[" HOME_IPV6 "]:39001"), 1);
 }
 
+/* The kernel keeps the first frame, whose sender tells the gateway, with all of its headers. */
+static void long_first_frame_is_a_strangers(void **state)
+{
+	/* RFC 8200, 4.2 and 4.6: 256 bytes, one option of a type that receivers skip (RFC 4727). */
+	static const uint8_t options[256] = {[1] = 31, [2] = 0x1e, [3] = 252};
+	int client = socket_in(far_netns, AF_INET6);
+
+	(void)state;
+	add_default_routes();
+	/* linux/in6.h: IPV6_DSTOPTS */
+	assert_int_equal(setsockopt(client, IPPROTO_IPV6, 59, options, sizeof(options)), 0);
+	assert_int_equal(stranger(client, "[" HOME_IPV6 "]:39001"), 1);
+	delete_default_routes();
+}
+
 /* Adds a route that makes foreign addresses local, as sidestep's own do. */
 static void route_foreign_to_lo(void)
 {
@@ -290,6 +305,7 @@ int main(void)
 		cmocka_unit_test(listener_at_the_peers_port_is_no_mirror),
 		cmocka_unit_test(address_added_later_is_seen),
 		cmocka_unit_test(gateway_is_no_stranger),
+		cmocka_unit_test(long_first_frame_is_a_strangers),
 		cmocka_unit_test(mirrored_socket_is_found),
 		cmocka_unit_test(loopback_is_not_heard),
 	};

@@ -330,9 +330,13 @@ int control_origin_inside(struct control_origin *origin, int fd, const char **re
 	return check_alive(origin, fd, &own, &peer);
 }
 
-/* Reads the sender of the connection's first frame. Returns false if the device has no Ethernet
- * addresses, if the SYN was answered by a cookie, or before Linux 5.10. */
-static bool first_sender(int fd, uint8_t ret_mac[ETH_ALEN])
+/*
+ * Reads the sender of the connection's first frame. Returns 1, or 0 where none is known: the device
+ * has no Ethernet addresses, the SYN was answered by a cookie, or before Linux 5.10. Returns a
+ * negative errno for a frame that cannot be read. -EINVAL: its headers are longer than those of any
+ * SYN that the host sends, and the client chooses their length (IPv6).
+ */
+static int first_sender(int fd, uint8_t ret_mac[ETH_ALEN])
 {
 	union {
 		struct ethhdr ethernet;
@@ -342,15 +346,15 @@ static bool first_sender(int fd, uint8_t ret_mac[ETH_ALEN])
 	int mode = 0;
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_SAVE_SYN, &mode, &mode_size) < 0 ||
-	    mode != SAVE_SYN_FRAME ||
-	    getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, &frame, &size) < 0 ||
-	    size <= sizeof(frame.ethernet))
-		return false;
-	if (frame.ethernet.h_proto != htons(ETH_P_IP) &&
-	    frame.ethernet.h_proto != htons(ETH_P_IPV6))
-		return false;
+	    mode != SAVE_SYN_FRAME)
+		return 0;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, &frame, &size) < 0)
+		return -errno;
+	if (size <= sizeof(frame.ethernet) || (frame.ethernet.h_proto != htons(ETH_P_IP) &&
+					       frame.ethernet.h_proto != htons(ETH_P_IPV6)))
+		return 0;
 	memcpy(ret_mac, frame.ethernet.h_source, ETH_ALEN);
-	return true;
+	return 1;
 }
 
 /*
@@ -363,8 +367,11 @@ static bool is_other_sender(struct control_origin *origin, int fd,
 			    const struct netlink_route *route)
 {
 	uint8_t sender[ETH_ALEN], gateway[ETH_ALEN];
+	int known = first_sender(fd, sender);
 
-	if (!first_sender(fd, sender) ||
+	if (known < 0)
+		return true;
+	if (known == 0 ||
 	    netlink_neighbour_get(origin->netlink, route->ifindex, route->gateway, gateway) < 0 ||
 	    memcmp(sender, gateway, ETH_ALEN) == 0)
 		return false;
