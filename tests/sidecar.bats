@@ -363,6 +363,37 @@ learns() {
 	stalled 4
 }
 
+# descriptors_end - leaves the running sidecar no free descriptor. The reserve of its proxy is below the lowest free
+# one, because the sidecar opened it at its start.
+descriptors_end() {
+	local pid number=0
+	pid=$(bed_pid sidecar)
+	while [ -e "/proc/$pid/fd/$number" ]; do
+		number=$((number + 1))
+	done
+	prlimit --pid "$pid" --nofile="$number:"
+}
+
+@test "without a free descriptor connections are reset, each time, and afterwards they work" {
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
+	bed_wait_line server ready
+	sidecar --threads 1
+	for round in 1 2; do
+		descriptors_end
+		for i in 1 2 3; do
+			run connect 192.0.2.77 9000 --send x --read-all --timeout 5
+			echo "$round $i: $output"
+			[[ $output == *result=reset* ]]
+		done
+		prlimit --pid "$(bed_pid sidecar)" --nofile=1024:
+		bed_spawn app "stall$round" "$PEER" stall 192.0.2.77 9000 --bytes 1
+		bed_until 5 stalled "$round"
+	done
+	bed_log sidecar | grep -F "no file descriptors left"
+	! bed_log sidecar | grep -F "sandbox refuses" || return
+}
+
 @test "bpftool dumps the maps with named fields, and status says the same" {
 	gateway
 	sidecar

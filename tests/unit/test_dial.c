@@ -283,13 +283,54 @@ static void test_listener_rests(void **state)
 	fixture_free(&fixture);
 }
 
+/* Somebody else has taken the reserve's descriptor. The next free one is the reserve's again, and
+ * connections are reset instead of waiting. */
+static void test_reserve_comes_back(void **state)
+{
+	struct fixture fixture = fixture_new();
+	int client = socket(AF_UNIX, SOCK_STREAM, 0), listener = listen_local(&fixture, 4);
+	struct rlimit limit, low;
+	int reserve;
+
+	(void)state;
+	assert_int_equal(acceptor_reserve_open(&fixture.reserve, fixture.loop), 0);
+	reserve = fixture.reserve.fd;
+	fixture.acceptor.accepted = accepted;
+	fixture.acceptor.exhausted = exhausted;
+	assert_int_equal(acceptor_start(&fixture.acceptor, &fixture.reserve, listener), 0);
+	assert_int_equal(
+		connect(client, (struct sockaddr *)&fixture.address, sizeof(fixture.address)), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	fixture.acceptor.listener.ready(&fixture.acceptor.listener, EPOLLIN);
+	assert_int_equal(fixture.resting, 1);
+	assert_int_equal(fixture.reserve.fd, -1);
+	/* One descriptor is free: there is none between the first and the last one of the test. */
+	low.rlim_cur = (rlim_t)reserve + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(loop_run(fixture.loop), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(fixture.exhausted, 1);
+	assert_int_equal(fixture.accepted, 0);
+	assert_true(fixture.reserve.fd >= 0);
+	close(client);
+	fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_connects),     cmocka_unit_test(test_refused_at_once),
-		cmocka_unit_test(test_full_backlog), cmocka_unit_test(test_full_backlog_gets_room),
-		cmocka_unit_test(test_cancelled),    cmocka_unit_test(test_announcement),
-		cmocka_unit_test(test_exhausted),    cmocka_unit_test(test_listener_rests),
+		cmocka_unit_test(test_connects),
+		cmocka_unit_test(test_refused_at_once),
+		cmocka_unit_test(test_full_backlog),
+		cmocka_unit_test(test_full_backlog_gets_room),
+		cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_announcement),
+		cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_listener_rests),
+		cmocka_unit_test(test_reserve_comes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

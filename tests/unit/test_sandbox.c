@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -250,6 +251,26 @@ static void test_memory_is_left(void **state)
 	assert_int_equal(count(end.log, "\n"), 1);
 }
 
+static void take_reserve(const void *context)
+{
+	enter(*(const enum sandbox_role *)context);
+	CHECK(eventfd(0, EFD_CLOEXEC) >= 0);
+}
+
+/* An acceptor closes its reserve and takes it again. */
+static void test_an_acceptor_takes_its_reserve_again(void **state)
+{
+	static const enum sandbox_role roles[] = {SANDBOX_SIDECAR, SANDBOX_GATEWAY};
+	struct end end;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(roles); i++) {
+		run_well(take_reserve, &roles[i], &end);
+		assert_string_equal(end.log, "");
+	}
+}
+
 /* As abort(3) does. */
 static void raise_abort(const void *context)
 {
@@ -457,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_a_line_names_call_and_thread_once),
 		cmocka_unit_test(test_a_thread_cannot_be_started),
 		cmocka_unit_test(test_memory_is_left),
+		cmocka_unit_test(test_an_acceptor_takes_its_reserve_again),
 		cmocka_unit_test(test_the_process_can_still_abort),
 		cmocka_unit_test(test_all_threads_are_in_it),
 		cmocka_unit_test(test_the_signal_alone_does_nothing),

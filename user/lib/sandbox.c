@@ -74,7 +74,8 @@ static const int relay_calls[] = {
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_pwait),
 	SCMP_SYS(epoll_wait),
-	SCMP_SYS(fcntl), /* the size of a pipe */
+	SCMP_SYS(eventfd2), /* the reserve descriptor of an acceptor */
+	SCMP_SYS(fcntl),    /* the size of a pipe */
 	SCMP_SYS(getpeername),
 	SCMP_SYS(getsockname),
 	SCMP_SYS(pipe2),

@@ -12,12 +12,23 @@
 /* How long a listener rests when not even the reserve descriptor helps, ms. */
 #define ACCEPT_PAUSE_MS 10
 
+/* Takes a descriptor if the reserve has none. Returns 0 or negative errno. */
+static int reserve_take(struct acceptor_reserve *reserve)
+{
+	if (reserve->fd < 0)
+		reserve->fd = eventfd(0, EFD_CLOEXEC);
+	return reserve->fd < 0 ? -errno : 0;
+}
+
 int acceptor_reserve_open(struct acceptor_reserve *reserve, struct loop *loop)
 {
+	int error;
+
 	reserve->loop = loop;
-	reserve->fd = eventfd(0, EFD_CLOEXEC);
-	if (reserve->fd < 0)
-		return -errno;
+	reserve->fd = -1;
+	error = reserve_take(reserve);
+	if (error < 0)
+		return error;
 	loop_timer_class_init(loop, &reserve->pause_class, ACCEPT_PAUSE_MS);
 	return 0;
 }
@@ -31,6 +42,8 @@ static void pause_over(struct loop_timer *timer)
 {
 	struct acceptor *acceptor = container_of(timer, struct acceptor, pause);
 
+	/* Before a connection takes the descriptor that has become free. */
+	(void)reserve_take(acceptor->reserve);
 	(void)loop_modify(acceptor->reserve->loop, &acceptor->listener, EPOLLIN);
 }
 
@@ -46,7 +59,8 @@ static bool accept_with_reserve(struct acceptor *acceptor)
 	fd = accept4(acceptor->listener.fd, (struct sockaddr *)&peer, &size,
 		     SOCK_CLOEXEC | SOCK_NONBLOCK);
 	acceptor->exhausted(acceptor, fd, fd < 0 ? NULL : &peer);
-	reserve->fd = eventfd(0, EFD_CLOEXEC);
+	/* Another thread may have been faster. Then the listener rests the next time. */
+	(void)reserve_take(reserve);
 	if (fd >= 0)
 		return true;
 	(void)loop_modify(reserve->loop, &acceptor->listener, 0);
