@@ -46,13 +46,13 @@ static void set_internet(struct stream_bed *bed, bool internet)
 	assert_int_equal(policy_apply(bed->policy, &change), 0);
 }
 
-static struct stream_bed *bed_new(bool internet, int buffer)
+static struct stream_bed *bed_on(struct relay_bed *relay, bool internet)
 {
 	static const char *const globs[] = {"yes.test"};
 	const struct policy_config policy = {.allowed = globs, .allowed_count = 1};
 	struct stream_bed *bed = calloc(1, sizeof(*bed));
 
-	bed->relay = relay_bed_new(false, buffer);
+	bed->relay = relay;
 	assert_int_equal(policy_new(&policy, &bed->policy), 0);
 	bed->config = (struct proxy_config) {.dns = true, .sni_hint = true, .policy = bed->policy};
 	set_internet(bed, internet);
@@ -63,6 +63,11 @@ static struct stream_bed *bed_new(bool internet, int buffer)
 	assert_non_null(bed->stream);
 	assert_int_equal(dns_stream_is_alone(bed->stream), !internet);
 	return bed;
+}
+
+static struct stream_bed *bed_new(bool internet, int buffer)
+{
+	return bed_on(relay_bed_new(false, buffer), internet);
 }
 
 static void bed_start(struct stream_bed *bed)
@@ -229,7 +234,84 @@ static void test_relayed(void **state)
 	close(resolver);
 	bed->relay->right = -1;
 	expect_end(client);
+	/* So the gateway's connection ends in TIME_WAIT. */
+	assert_true(bed->relay->relay.led[1]);
 	bed_end(bed, false);
+}
+
+/* The resolver's reset stands behind its answers, and the client gets them all: if the reset is
+ * seen first, and if a query meets it. Unix sockets deliver what stands before a reset in any case.
+ */
+static void answers_and_reset(bool query_first)
+{
+	struct stream_bed *bed = bed_on(relay_bed_new(true, 0), true);
+	struct message query = query_about("yes"), answer = message_about("no", TYPE_A, 0x81, 0x80);
+	int client = bed->relay->left, i;
+
+	if (query_first)
+		put_message(client, &query);
+	/* More than a lane moves in one round. */
+	for (i = 0; i < 100; i++)
+		put_message(bed->relay->right, &answer);
+	/* A unix socket is reset if it is closed with bytes unread. */
+	put(bed->relay->relay.side[1].fd, "unread", 6);
+	close(bed->relay->right);
+	bed->relay->right = -1;
+	if (!query_first)
+		put_message(client, &query);
+	/* The kernel reports the sides in the order in which something came. */
+	bed->relay->relay.side[0].latched = bed->relay->relay.side[1].latched = EPOLLOUT;
+	bed_start(bed);
+	for (i = 0; i < 100; i++)
+		expect_message(client, &answer);
+	expect_end(client);
+	bed_end(bed, true);
+}
+
+static void test_reset_behind_answers(void **state)
+{
+	(void)state;
+	answers_and_reset(false);
+	answers_and_reset(true);
+}
+
+/* A message without an answer ends the connection, but not before the answers to others. Nothing of
+ * it passes. */
+static void test_answers_before_the_end(void **state)
+{
+	struct stream_bed *bed = bed_new(true, 0);
+	struct message query = query_about("yes"), answer = message_about("no", TYPE_A, 0x81, 0x80);
+	int client = bed->relay->left, resolver = bed->relay->right;
+
+	(void)state;
+	put_message(client, &query);
+	put(client, "\0\3abc", 5);
+	put_message(resolver, &answer);
+	bed_start(bed);
+	expect_message(client, &answer);
+	expect_reset(client);
+	expect_message(resolver, &query);
+	expect_reset(resolver);
+	bed->relay->left = bed->relay->right = -1;
+	bed_end(bed, true);
+}
+
+/* A server that speaks first may reset at once. */
+static void test_reset_behind_greeting(void **state)
+{
+	struct stream_bed *bed = bed_new(true, 0);
+
+	(void)state;
+	put(bed->relay->right, "220 bye", 7);
+	relay_reset_on_close(bed->relay->right);
+	close(bed->relay->right);
+	bed->relay->right = -1;
+	bed->relay->relay.side[0].latched = bed->relay->relay.side[1].latched = EPOLLOUT;
+	bed_start(bed);
+	expect_bytes(bed->relay->left, "220 bye");
+	expect_reset(bed->relay->left);
+	bed->relay->left = -1;
+	bed_end(bed, true);
 }
 
 /* The policy counts for each query. */
@@ -324,9 +406,15 @@ static void test_blocked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_alone),		cmocka_unit_test(test_alone_ends),
-		cmocka_unit_test(test_relayed),		cmocka_unit_test(test_switched_off),
-		cmocka_unit_test(test_other_protocols), cmocka_unit_test(test_blocked),
+		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_alone_ends),
+		cmocka_unit_test(test_relayed),
+		cmocka_unit_test(test_switched_off),
+		cmocka_unit_test(test_reset_behind_answers),
+		cmocka_unit_test(test_answers_before_the_end),
+		cmocka_unit_test(test_reset_behind_greeting),
+		cmocka_unit_test(test_other_protocols),
+		cmocka_unit_test(test_blocked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

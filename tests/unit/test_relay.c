@@ -110,7 +110,11 @@ static void reset_with_data(bool local, bool right, bool write_first, size_t siz
 	struct relay_bed *bed = relay_bed_new(local, 0);
 	int *from = right ? &bed->right : &bed->left, *to = right ? &bed->left : &bed->right;
 	char *sent = malloc(size), *received = malloc(size);
+	static const int room = 16 << 20;
 
+	(void)setsockopt(*from, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	(void)setsockopt(bed->relay.side[!right].fd, SOL_SOCKET, SO_SNDBUFFORCE, &room,
+			 sizeof(room));
 	memset(sent, 'x', size);
 	assert_int_equal(send(*from, sent, size, MSG_DONTWAIT), size);
 	/* A unix socket is reset if it is closed with bytes unread. */
@@ -143,6 +147,9 @@ static void test_reset_with_data(void **state)
 		reset_with_data(way & 4, way & 1, way & 2, 10);
 		reset_with_data(way & 4, way & 1, way & 2, 50000);
 	}
+	/* More than a direction moves in one round. */
+	for (way = 0; way < 4; way++)
+		reset_with_data(true, way & 1, way & 2, 4 << 20);
 }
 
 static void test_reset_behind_half_close(void **state)

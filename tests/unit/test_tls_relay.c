@@ -8,8 +8,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <linux/sockios.h>
 
 #include <cmocka.h>
 
@@ -128,6 +130,42 @@ static void test_reset_with_data(void **state)
 	(void)state;
 	reset_with_data(0);
 	reset_with_data(1);
+}
+
+/* The same with more bytes than a direction moves in one round. */
+static void test_reset_behind_much(void **state)
+{
+	struct tls_bed *bed = tls_bed_new(0, 5000);
+	SSL *ssl = tls_bed_connect(bed, tls_clients.any);
+	static const int room = 8 << 20;
+	static char block[65536];
+	size_t received, wanted = 8 * sizeof(block);
+	int i, unsent = 1, size;
+
+	(void)state;
+	assert_int_equal(setsockopt(bed->client, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)),
+			 0);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(setsockopt(bed->relay.side[i].fd, SOL_SOCKET,
+					    i ? SO_RCVBUFFORCE : SO_SNDBUFFORCE, &room,
+					    sizeof(room)),
+				 0);
+	tls_bed_hold(bed);
+	for (received = 0; received < wanted; received += sizeof(block))
+		put(bed->gateway, block, sizeof(block));
+	/* A reset drops what the relay's kernel has not got. */
+	while (unsent > 0)
+		assert_int_equal(ioctl(bed->gateway, SIOCOUTQ, &unsent), 0);
+	tls_bed_reset(&bed->gateway);
+	tls_bed_release(bed);
+	for (received = 0; received < wanted; received += (size_t)size) {
+		size = SSL_read(ssl, block, sizeof(block));
+		assert_true(size > 0);
+	}
+	size = SSL_read(ssl, block, sizeof(block));
+	assert_int_equal(SSL_get_error(ssl, size), SSL_ERROR_SYSCALL);
+	SSL_free(ssl);
+	tls_bed_end(bed, true);
 }
 
 /* The gateway's RST is no clean end for the client either. */
@@ -265,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_resets),
 		cmocka_unit_test(test_reset_with_data),
+		cmocka_unit_test(test_reset_behind_much),
 		cmocka_unit_test(test_reset_behind_close_notify),
 		cmocka_unit_test(test_bulk),
 		cmocka_unit_test(test_stopped_reader),

@@ -2,6 +2,7 @@
 #include "proxy/dns_stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,7 +31,7 @@ struct lane {
 	int to;		/* the side that gets the whole frame */
 	bool whole;
 	bool ended;  /* the source's EOF was read */
-	bool closed; /* and passed on */
+	bool closed; /* and passed on, or a message had no answer: nothing more passes */
 };
 
 struct dns_stream {
@@ -156,14 +157,18 @@ static int lane_fill(struct dns_stream *stream, int index)
 	lane->have += (size_t)got;
 	if (lane->have < FRAME_HEAD || lane->have < frame_size(lane->frame))
 		return 1;
-	lane->whole = true;
 	lane->sent = 0;
-	if (index == 0) {
+	if (index == 1) {
+		judge_answer(stream, lane);
+	} else {
 		int error = judge_query(stream, lane);
 
-		return error < 0 ? error : 1;
+		if (error < 0) {
+			lane->closed = true;
+			return error;
+		}
 	}
-	judge_answer(stream, lane);
+	lane->whole = true;
 	return 1;
 }
 
@@ -200,11 +205,11 @@ static int lane_send(struct dns_stream *stream, struct lane *lane)
 	return 1;
 }
 
-/* Moves messages until the source or the target blocks. Returns 0 or negative errno. */
-static int lane_pump(struct dns_stream *stream, int index)
+/* Moves at most @budget messages, until the source or the target blocks. Returns 0 or negative
+ * errno. */
+static int lane_move(struct dns_stream *stream, int index, unsigned int budget)
 {
 	struct lane *lane = &stream->lanes[index];
-	unsigned int budget = LANE_BUDGET;
 	int result;
 
 	do {
@@ -222,10 +227,22 @@ static int lane_pump(struct dns_stream *stream, int index)
 		free(lane->frame);
 		lane->frame = NULL;
 	}
+	return result;
+}
+
+/* The same, and passes the source's end on. */
+static int lane_pump(struct dns_stream *stream, int index)
+{
+	struct lane *lane = &stream->lanes[index];
+	int result = lane_move(stream, index, LANE_BUDGET);
+
 	/* A part of a message is nothing to pass on. */
 	if (result == 0 && lane->ended && !lane->whole && !lane->closed) {
 		lane->closed = true;
-		if (!stream->alone && !stream->lanes[!index].closed)
+		if (stream->alone)
+			return 0;
+		stream->relay->led[!index] = !stream->lanes[!index].ended;
+		if (!stream->lanes[!index].closed)
 			(void)shutdown(stream->relay->side[!index].fd, SHUT_WR);
 	}
 	return result;
@@ -236,6 +253,23 @@ static void stream_finish(struct dns_stream *stream, bool reset)
 	loop_cancel(&stream->again);
 	stream->relay->finished = true;
 	stream->relay->finish(stream->relay, reset);
+}
+
+/* A side has failed. Passes on the messages that it sent before and the other side takes now, as
+ * the relay does with bytes. No end of a stream follows them. */
+static void stream_fail(struct dns_stream *stream)
+{
+	int i;
+
+	for (i = 0; i < 2 && !stream->alone; i++) {
+		struct loop_handler *side = &stream->relay->side[i];
+
+		if (stream->lanes[i].closed)
+			continue;
+		side->latched |= EPOLLIN;
+		(void)lane_move(stream, i, relay_hung_up(side->fd) ? UINT_MAX : LANE_BUDGET);
+	}
+	stream_finish(stream, true);
 }
 
 static void stream_pump(struct dns_stream *stream)
@@ -253,9 +287,16 @@ static void stream_pump(struct dns_stream *stream)
 	if (relay->progress && relay->moved[0] + relay->moved[1] != before)
 		relay->progress(relay);
 	if (error < 0)
-		stream_finish(stream, true);
+		stream_fail(stream);
 	else if (stream->lanes[0].closed && (stream->alone || stream->lanes[1].closed))
 		stream_finish(stream, false);
+}
+
+/* Tells whether a side was reset. The kernel tells an error once, perhaps to a call that only
+ * looked. */
+static bool has_failed(const struct relay *relay)
+{
+	return (relay->side[0].latched | relay->side[1].latched) & EPOLLERR;
 }
 
 /* Looks at the application's first octets. Returns 1: DNS, 0: more must come, -1: not DNS. */
@@ -298,7 +339,8 @@ static void stream_go_on(struct dns_stream *stream)
 	if (!stream->decided) {
 		int looks = stream_looks(stream);
 
-		if (looks < 0 || (looks == 0 && server_speaks(stream->relay))) {
+		if (looks < 0 ||
+		    (looks == 0 && (has_failed(stream->relay) || server_speaks(stream->relay)))) {
 			relay_start(stream->relay);
 			return;
 		}
@@ -306,17 +348,16 @@ static void stream_go_on(struct dns_stream *stream)
 			return;
 		stream->decided = true;
 	}
-	stream_pump(stream);
+	if (has_failed(stream->relay))
+		stream_fail(stream);
+	else
+		stream_pump(stream);
 }
 
 static void stream_ready(struct loop_handler *side, uint32_t events)
 {
 	struct dns_stream *stream = side->owner;
 
-	if (events & EPOLLERR) {
-		stream_finish(stream, true);
-		return;
-	}
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		side->latched |= EPOLLIN;
 	stream_go_on(stream);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stream/relay.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,6 +32,13 @@ void relay_init(struct relay *relay, struct relay_pool *pool)
 	relay->pool = pool;
 	relay->side[0].fd = -1;
 	relay->side[1].fd = -1;
+}
+
+bool relay_hung_up(int fd)
+{
+	struct pollfd end = {.fd = fd};
+
+	return poll(&end, 1, 0) > 0 && (end.revents & POLLHUP);
 }
 
 void relay_inline_urgent(int fd)

@@ -85,6 +85,10 @@ void relay_close(struct relay *relay, bool reset);
 /* Bytes of heap and pipes that the relay holds now. */
 size_t relay_memory(const struct relay *relay);
 
+/* Tells whether nothing more can arrive behind what the socket has to read (POLLHUP of tcp_poll()
+ * and unix_poll() in the kernel). */
+bool relay_hung_up(int fd);
+
 /*
  * The socket, or each one that a listener will accept, reads urgent bytes in their place among the
  * others (SO_OOBINLINE, RFC 6093 section 4). Without it a read leaves them out.

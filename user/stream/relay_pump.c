@@ -2,6 +2,7 @@
 #include "stream/relay_pump.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -153,12 +154,11 @@ static ssize_t direction_copy(struct relay *relay, int index)
 	return error < 0 ? error : size;
 }
 
-/* Moves bytes one way until the source or the target blocks. Returns 1 when nothing is kept, 0 when
- * the target takes no more now, or negative errno. */
-static int direction_move(struct relay *relay, int index)
+/* Moves at most about @budget bytes one way, until the source or the target blocks. Returns 1 when
+ * nothing is kept, 0 when the target takes no more now, or negative errno. */
+static int direction_move(struct relay *relay, int index, size_t budget)
 {
 	struct relay_direction *direction = &relay->direction[index];
-	size_t budget = RELAY_BUDGET;
 	int flushed;
 
 	while ((flushed = relay_flush(relay, index)) > 0) {
@@ -190,7 +190,7 @@ static int direction_pump(struct relay *relay, int index)
 
 	if (direction->closed)
 		return 0;
-	flushed = direction_move(relay, index);
+	flushed = direction_move(relay, index, RELAY_BUDGET);
 	if (flushed < 0)
 		return flushed;
 	if (flushed > 0 && direction->ended) {
@@ -213,7 +213,8 @@ static void relay_finish(struct relay *relay, bool reset)
 
 /*
  * A side has failed. The bytes that it sent before still stand in its queue, in front of the error.
- * The other side gets as many as it takes now. No FIN follows: behind a reset an EOF is no end.
+ * The other side gets as many as it takes now, whatever their number: the queue does not grow any
+ * more. No FIN follows: behind a reset an EOF is no end.
  */
 static void relay_fail(struct relay *relay)
 {
@@ -225,7 +226,8 @@ static void relay_fail(struct relay *relay)
 		relay->ending[i] = false;
 		relay->side[i].latched |= EPOLLIN;
 		relay->exhaust[i] = true;
-		(void)direction_move(relay, i);
+		(void)direction_move(relay, i,
+				     relay_hung_up(relay->side[i].fd) ? SIZE_MAX : RELAY_BUDGET);
 	}
 	relay_finish(relay, true);
 }
@@ -297,5 +299,9 @@ void relay_start(struct relay *relay)
 	relay->again.run = relay_again;
 	for (i = 0; i < 2; i++)
 		relay_heed(relay, i, relay->side[i].latched);
-	relay_pump(relay);
+	/* The kernel tells an error once, perhaps to a call of the owner. */
+	if ((relay->side[0].latched | relay->side[1].latched) & EPOLLERR)
+		relay_fail(relay);
+	else
+		relay_pump(relay);
 }

@@ -2,6 +2,7 @@
 #include "tls/tls_relay.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -103,13 +104,12 @@ static void pump_later(struct tls_relay *tls)
 	loop_defer(tls->pool->relays->loop, &tls->again);
 }
 
-/* Moves bytes to the gateway until a side blocks. Returns 1 when nothing is kept, 0 when the
- * gateway takes no more now, or negative errno. */
-static int decrypt_move(struct tls_relay *tls)
+/* Moves at most about @budget bytes to the gateway, until a side blocks. Returns 1 when nothing is
+ * kept, 0 when the gateway takes no more now, or negative errno. */
+static int decrypt_move(struct tls_relay *tls, size_t budget)
 {
 	struct relay *relay = tls->relay;
 	struct relay_direction *direction = &relay->direction[DECRYPT];
-	size_t budget = TLS_BUDGET;
 	int flushed, error;
 
 	while ((flushed = relay_flush(relay, DECRYPT)) > 0) {
@@ -148,7 +148,7 @@ static int decrypt_pump(struct tls_relay *tls)
 
 	if (direction->closed)
 		return 0;
-	flushed = decrypt_move(tls);
+	flushed = decrypt_move(tls, TLS_BUDGET);
 	if (flushed <= 0 || !direction->ended)
 		return flushed < 0 ? flushed : 0;
 	if (tls->truncated)
@@ -201,12 +201,11 @@ static ssize_t encrypt_copy(struct tls_relay *tls)
 	return error < 0 ? error : size;
 }
 
-/* Moves bytes to the application until a side blocks. Returns as decrypt_move(). */
-static int encrypt_move(struct tls_relay *tls)
+/* Moves bytes to the application, until a side blocks. Takes and returns as decrypt_move(). */
+static int encrypt_move(struct tls_relay *tls, size_t budget)
 {
 	struct relay *relay = tls->relay;
 	struct relay_direction *direction = &relay->direction[ENCRYPT];
-	size_t budget = TLS_BUDGET;
 	int flushed, error;
 
 	/* Even when closed, TLS answers to received records may be waiting. */
@@ -238,7 +237,7 @@ static int encrypt_pump(struct tls_relay *tls)
 {
 	struct relay *relay = tls->relay;
 	struct relay_direction *direction = &relay->direction[ENCRYPT];
-	int flushed = encrypt_move(tls), error;
+	int flushed = encrypt_move(tls, TLS_BUDGET), error;
 
 	if (flushed <= 0 || !direction->ended || direction->closed)
 		return flushed < 0 ? flushed : 0;
@@ -251,6 +250,13 @@ static int encrypt_pump(struct tls_relay *tls)
 	direction->closed = true;
 	(void)shutdown(relay->side[0].fd, SHUT_WR);
 	return 0;
+}
+
+/* The number of bytes that a side may still pass on when the relay fails: all that a dead one has
+ * left. */
+static size_t last_budget(const struct relay *relay, int side)
+{
+	return relay_hung_up(relay->side[side].fd) ? SIZE_MAX : TLS_BUDGET;
 }
 
 /* A side has failed. Passes on what it sent before and the other side takes now, as the relay does.
@@ -266,8 +272,8 @@ static void relay_fail(struct tls_relay *tls)
 		relay->exhaust[i] = true;
 	}
 	if (!relay->direction[DECRYPT].closed)
-		(void)decrypt_move(tls);
-	(void)encrypt_move(tls);
+		(void)decrypt_move(tls, last_budget(relay, 0));
+	(void)encrypt_move(tls, last_budget(relay, 1));
 	relay_finish(tls, true);
 }
 
