@@ -707,6 +707,7 @@ stop_closes() { # HOW [ARGUMENT...]
 }
 
 # Most containers have no TUN device. Then the datapath alone keeps packets in, and lets out a published port's replies.
+# One connection is older than the sidecar.
 stop_closes_without_tun() { # HOW
 	local rights=()
 	[ "$1" = bpf ] || rights=(setpriv "--bounding-set=-all,+net_admin" --inh-caps=-all)
@@ -714,6 +715,15 @@ stop_closes_without_tun() { # HOW
 	warm
 	bed_spawn app server "$PEER" serve 7000
 	bed_wait_line server ready
+	bed_spawn app echo "$PEER" serve 7001 --mode echo
+	bed_wait_line echo ready
+	mkfifo "$BED_DIR/say"
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn outside older bash -c 'exec 3<>"/dev/tcp/$1/7001" 4<>"$2"
+		while read -r word <&4 && echo "$word" >&3 && read -r -t 10 word <&3; do echo "heard $word"; done' \
+		older "$BED_APP" "$BED_DIR/say"
+	echo one >"$BED_DIR/say"
+	bed_wait_line older "heard one"
 	# shellcheck disable=SC2016 # for the inner shell
 	bed_spawn app sidecar unshare --mount sh -c 'mount --bind /dev/null /dev/net/tun && exec "$@"' sh \
 		"${rights[@]}" "$SIDESTEP" sidecar --datapath "${1/agent/bpf}" --agent-wait 10000 \
@@ -728,6 +738,8 @@ stop_closes_without_tun() { # HOW
 	bed_kill sidecar TERM
 	nothing_gets_out
 	bed_exec outside "$PEER" connect "$BED_APP" 7000 --send hello --half-close --read-all
+	echo two >"$BED_DIR/say"
+	bed_wait_line older "heard two"
 }
 
 @test "4: --on-exit closed without a TUN device, and after --udp pass (own programs)" {

@@ -91,11 +91,21 @@ static void test_replaces_a_predecessors_table(void **state)
 	nft_bed_assert_listed("table", false);
 }
 
+/* Records a connection that is older than the table, from that port. */
+static void add_inbound(struct datapath *datapath, uint16_t remote_port)
+{
+	struct sidestep_flow_key key = {.local_port = 80, .remote_port = remote_port};
+
+	assert_int_equal(address_parse("172.30.0.2", key.local_address), 0);
+	assert_int_equal(address_parse("198.51.100.2", key.remote_address), 0);
+	assert_int_equal(datapath_inbound_add(datapath, &key), 0);
+	assert_int_equal(datapath_commit(datapath), 0);
+}
+
 static void test_updates_are_whole(void **state)
 {
 	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 	struct prefix gone = nft_bed_prefix("172.30.0.0/24");
-	struct sidestep_flow_key key = {.local_port = 80, .remote_port = 4000};
 	int i;
 
 	(void)state;
@@ -106,11 +116,8 @@ static void test_updates_are_whole(void **state)
 		nft_bed_bypass(datapath, text, SIDESTEP_FROM_DOCKER);
 	}
 	assert_int_equal(datapath_bypass_remove(datapath, &gone), 0);
-	assert_int_equal(address_parse("172.30.0.2", key.local_address), 0);
-	assert_int_equal(address_parse("198.51.100.2", key.remote_address), 0);
-	assert_int_equal(datapath_inbound_add(datapath, &key), 0);
 	nft_bed_assert_listed("10.3.249.0/24", false);
-	assert_int_equal(datapath_commit(datapath), 0);
+	add_inbound(datapath, 4000);
 	nft_bed_assert_listed("10.3.249.0/24", true);
 	nft_bed_assert_listed("172.30.0.0/24", false);
 	nft_bed_assert_listed("172.30.0.2 . 80 . 198.51.100.2 . 4000", true);
@@ -163,13 +170,29 @@ static void test_a_table_that_was_taken_away_comes_back(void **state)
 	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
 
 	(void)state;
+	add_inbound(datapath, 4000);
+	add_inbound(datapath, 4001);
 	assert_int_equal(nft_run_cmd_from_buffer(context, "delete table inet sidestep"), 0);
 	nft_ctx_free(context);
 	nft_bed_bypass(datapath, "10.0.0.0/8", SIDESTEP_FROM_OPTION);
 	assert_int_equal(datapath_commit(datapath), 0);
 	nft_bed_assert_listed("10.0.0.0/8", true);
 	nft_bed_assert_listed("172.30.0.2", true);
+	nft_bed_assert_listed("172.30.0.2 . 80 . 198.51.100.2 . 4000", true);
+	nft_bed_assert_listed("172.30.0.2 . 80 . 198.51.100.2 . 4001", true);
 	datapath_free(datapath);
+}
+
+/* The table that stays lets no UDP pass, so it is another one. */
+static void test_leaving_keeps_older_connections(void **state)
+{
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_PASS);
+
+	(void)state;
+	add_inbound(datapath, 4000);
+	datapath_leave(datapath);
+	nft_bed_assert_listed("counter name \"PASS_UDP\"", false);
+	nft_bed_assert_listed("172.30.0.2 . 80 . 198.51.100.2 . 4000", true);
 }
 
 static uint32_t mark_of(int fd)
@@ -391,6 +414,7 @@ int main(void)
 		cmocka_unit_test_setup(test_updates_are_whole, nft_bed_enter),
 		cmocka_unit_test_setup(test_dns_is_excepted, nft_bed_enter),
 		cmocka_unit_test_setup(test_a_table_that_was_taken_away_comes_back, nft_bed_enter),
+		cmocka_unit_test_setup(test_leaving_keeps_older_connections, nft_bed_enter),
 		cmocka_unit_test_setup(test_own_sockets_are_known_by_port_and_mark, nft_bed_enter),
 		cmocka_unit_test_setup(test_devices, nft_bed_enter),
 		cmocka_unit_test_setup(test_a_device_of_any_name_is_guarded, nft_bed_enter),

@@ -43,8 +43,9 @@ struct datapath_nft {
 	char gateway[128];
 	struct nft_bypass_list bypass;
 	bool bypass_changed;
-	struct sidestep_flow_key *inbound; /* not in the table yet */
+	struct sidestep_flow_key *inbound;
 	size_t inbound_count, inbound_room;
+	size_t inbound_put; /* the table has so many of them, the first ones */
 	struct nft_own kept[MAX_KEPT_PORTS];
 	size_t kept_count;
 	uint32_t devices[MAX_DEVICES]; /* ifindex */
@@ -92,6 +93,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 	const struct nft_table guard = {&batch, NFT_GUARD_FAMILY};
 	bool new_guard = !datapath->no_egress && (!update || datapath->devices_changed);
 	bool guarded = datapath->guarded;
+	size_t put = update ? datapath->inbound_put : 0;
 	int error;
 
 	nft_batch_open(&batch);
@@ -101,7 +103,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 	}
 	if (!update || datapath->bypass_changed)
 		nft_sets_put_bypass(&judge, &datapath->bypass, update);
-	nft_sets_put_inbound(&judge, datapath->inbound, datapath->inbound_count);
+	nft_sets_put_inbound(&judge, datapath->inbound, put, datapath->inbound_count);
 	if (new_guard)
 		guarded = add_guard(&batch, datapath);
 	if (guarded && (new_guard || datapath->bypass_changed))
@@ -112,7 +114,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 	datapath->guarded = guarded;
 	datapath->bypass_changed = false;
 	datapath->devices_changed = false;
-	datapath->inbound_count = 0;
+	datapath->inbound_put = datapath->inbound_count;
 	return 0;
 }
 
@@ -125,7 +127,9 @@ static int install(struct datapath_nft *datapath)
 	if (error == -ENOENT && datapath->failure.family == NFT_JUDGE_FAMILY) {
 		datapath->rules.half_closed_s = 0;
 		error = apply(datapath, false);
-		if (error == 0)
+		if (error < 0 && datapath->failure.family == NFT_JUDGE_FAMILY)
+			datapath->rules.half_closed_s = HALF_CLOSED_S; /* not to blame */
+		else
 			log_info("this kernel has no timeouts for single connections "
 				 "(CONFIG_NF_CONNTRACK_TIMEOUT): an answer to a half-closed "
 				 "connection from outside must come within a minute");
@@ -345,8 +349,8 @@ static int nft_commit(struct datapath *base)
 	LOCK(datapath);
 	no_egress = datapath->no_egress;
 	/* Before attaching nothing judges, and attaching installs all of it. */
-	if (!datapath->attached ||
-	    (!datapath->bypass_changed && !datapath->devices_changed && !datapath->inbound_count))
+	if (!datapath->attached || (!datapath->bypass_changed && !datapath->devices_changed &&
+				    datapath->inbound_put == datapath->inbound_count))
 		return 0;
 	error = apply(datapath, true);
 	/* Somebody may have removed the table, or changed it. Or this is the first device, and the

@@ -184,7 +184,7 @@ static void put_inbound(struct nft_elements *elements, const struct sidestep_flo
 }
 
 void nft_sets_put_inbound(const struct nft_table *table, const struct sidestep_flow_key *keys,
-			  size_t count)
+			  size_t first, size_t end)
 {
 	int ipv4;
 	size_t i;
@@ -196,7 +196,7 @@ void nft_sets_put_inbound(const struct nft_table *table, const struct sidestep_f
 			.type = NFT_MSG_NEWSETELEM,
 		};
 
-		for (i = 0; i < count; i++)
+		for (i = first; i < end; i++)
 			if (address_is_ipv4(keys[i].local_address) == ipv4)
 				put_inbound(&elements, &keys[i], ipv4);
 		nft_elements_end(&elements);

@@ -33,9 +33,10 @@ void nft_sets_add_connections(const struct nft_table *table);
 void nft_sets_put_bypass(const struct nft_table *table, const struct nft_bypass_list *list,
 			 bool flush);
 
-/* Adds connections that came from outside before the table was there. */
+/* Adds connections that came from outside before the table was there: @keys from @first up to the
+ * one in front of @end. */
 void nft_sets_put_inbound(const struct nft_table *table, const struct sidestep_flow_key *keys,
-			  size_t count);
+			  size_t first, size_t end);
 
 /* Adds ports that are not in the set, for as long as the table is there. */
 void nft_sets_put_own(const struct nft_table *table, const struct nft_own *own, size_t count);
