@@ -283,9 +283,10 @@ static int agent_own_socket(struct datapath *base, int fd, const struct sockaddr
 	struct agent_request own = {.type = AGENT_OWN_SOCKET};
 	int error = give(self(base), &own, fd);
 
-	/* Without an agent the socket is unmarked. It still reaches bypassed subnets, such as the
-	 * application's own ports. Other connections go to the gateway. */
-	return destination && error == -ENOTCONN ? 0 : error;
+	/* Without an agent, or with one that hangs, the socket is unmarked. It still reaches
+	 * bypassed subnets, such as the application's own ports. Other connections go to the
+	 * gateway. */
+	return destination && (error == -ENOTCONN || error == -ETIMEDOUT) ? 0 : error;
 }
 
 /* Reports something for people only: dropped where the agent does not keep up. */
