@@ -1346,6 +1346,50 @@ changed_frames_stay() { # START
 	changed_frames_stay nft_sidecar
 }
 
+# The sender changes a query to a neighbour's resolver into ICMP and back. The internet is off.
+changed_queries_stay() { # START
+	queries() { # NAME - prints how many packets of UDP the neighbour got
+		touch "$BED_DIR/$1-end"
+		bed_wait_exit "$1"
+		bed_log "$1" | grep -oE 'to_udp=[0-9]+' | grep -oE '[0-9]+'
+	}
+	listen() { # NAME
+		bed_spawn neighbour "$1" "$PEER" sniff --device eth0 --count-dst "$BED_NEIGHBOUR6" \
+			--until-file "$BED_DIR/$1-end"
+		bed_wait_line "$1" ready
+	}
+	flipping() { # FRAMES - succeeds when some of the frames were let out and others were not
+		local sent
+		sent=$(raw "$BED_NEIGHBOUR6" 53 --gateway "$BED_NEIGHBOUR" --socket ring --flip 58 --count "$1" |
+			grep -oE '[0-9]+$')
+		[ "$sent" -gt 0 ] && [ "$sent" -lt "$1" ]
+	}
+	[ "$(nproc)" -gt 1 ] || skip "two processors are needed"
+	gateway
+	# shellcheck disable=SC2086 # words
+	"$1" $CONTROL
+	listen control
+	raw "$BED_NEIGHBOUR6" 53 --gateway "$BED_NEIGHBOUR" --socket ring --flip 58 --count 20000
+	[ "$(queries control)" -gt 0 ]
+	[ "$(ask host PUT /egress "$BED_APP" -d '{"internet": {"enabled": false}}')" = 204 ]
+	listen attack
+	bed_until 20 flipping 20000
+	[ "$(queries attack)" = 0 ]
+}
+
+@test "7: a query that changes while it is sent does not get past (own programs)" {
+	changed_queries_stay own_sidecar
+}
+
+@test "7: a query that changes while it is sent does not get past (agent)" {
+	changed_queries_stay agent_sidecar
+}
+
+@test "7: a query that changes while it is sent does not get past (nftables)" {
+	bed_needs_linux 5.16 "the egress hook of devices"
+	changed_queries_stay nft_sidecar
+}
+
 # offload_off DEVICE - the host's device computes no checksums, so the kernel does before it sends.
 offload_off() {
 	bed_exec host python3 - "$1" <<-'OFFLOAD'

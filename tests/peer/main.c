@@ -70,8 +70,8 @@ static const struct {
 	{"vlan-type", NUMBER, &options.vlan_type, "N  raw: the tag's type (0x8100)"},
 	{"via", TEXT, &options.via, "IP  lsrr ssrr rh0 rh2 rh4 ipip gre: the outer destination"},
 	{"flip", TEXT, &options.flip,
-	 "IP6  ring: meanwhile change the destination's first half to this one's and back"
-	 ". checksum: the device writes this one's word"},
+	 "IP6|N  ring: meanwhile change the destination's first half to this one's and back, or "
+	 "the protocol. checksum: the device writes this one's word"},
 	{"quoted", TEXT, &options.quoted, "IP  unreachable: the sender of the packet (HOST)"},
 };
 

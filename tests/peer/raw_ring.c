@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,12 +18,13 @@
 
 #define RING_SIZE	4096 /* of the one frame */
 #define XDP_ENTRIES	4
-#define IP6_DESTINATION 24 /* offset in the IPv6 header */
+#define IP6_PROTOCOL	6  /* offset in the IPv6 header */
+#define IP6_DESTINATION 24 /* likewise */
 
-/* Changes the first half of a destination that lies in the ring, back and forth. */
+/* Changes eight bytes that lie in the ring, back and forth. */
 struct flipper {
 	pthread_t thread;
-	volatile uint64_t *half;
+	volatile uint64_t *bytes;
 	uint64_t values[2];
 	atomic_bool stop;
 };
@@ -32,7 +34,7 @@ static void *flip(void *argument)
 	struct flipper *flipper = argument;
 
 	for (unsigned int i = 0; !flipper->stop; i++)
-		*flipper->half = flipper->values[i % 2];
+		*flipper->bytes = flipper->values[i % 2];
 	return NULL;
 }
 
@@ -40,23 +42,31 @@ static void *flip(void *argument)
 static int flip_start(struct flipper *flipper, const struct options *options,
 		      const struct frame *frame, uint8_t *data)
 {
+	uint8_t *header = data + frame->network;
 	struct in6_addr other;
 	int error;
 
-	if (frame->family != AF_INET6 || inet_pton(AF_INET6, options->flip, &other) != 1)
+	if (frame->family != AF_INET6)
 		return -EINVAL;
-	memcpy(&flipper->values[0], frame->outer, 8);
-	memcpy(&flipper->values[1], &other, 8);
-	flipper->half = (void *)(data + frame->network + IP6_DESTINATION);
+	if (inet_pton(AF_INET6, options->flip, &other) == 1) {
+		flipper->bytes = (void *)(header + IP6_DESTINATION);
+		memcpy(&flipper->values[0], frame->outer, 8);
+		memcpy(&flipper->values[1], &other, 8);
+	} else {
+		flipper->bytes = (void *)header;
+		memcpy(&flipper->values[0], header, 8);
+		memcpy(&flipper->values[1], header, 8);
+		((uint8_t *)&flipper->values[1])[IP6_PROTOCOL] = (uint8_t)atoi(options->flip);
+	}
 	error = -pthread_create(&flipper->thread, NULL, flip, flipper);
 	if (error)
-		flipper->half = NULL;
+		flipper->bytes = NULL;
 	return error;
 }
 
 static void flip_stop(struct flipper *flipper)
 {
-	if (!flipper->half)
+	if (!flipper->bytes)
 		return;
 	flipper->stop = true;
 	pthread_join(flipper->thread, NULL);

@@ -35,9 +35,10 @@
 #define IPV4_FRAME FRAME(ETHERTYPE_IP)
 #define IPV6_FRAME FRAME(ETHERTYPE_IPV6)
 
-/* An IPv4 header without options, and one with some. */
-#define IPV4_PLAIN LOAD_NETWORK(0, 1), EQUAL(u8, 0x45)
-#define IPV4_LONG  LOAD_NETWORK(0, 1), MASK(u8, 0x0f), UNEQUAL(u8, 5)
+/* An IPv4 header without options, one with some, and the protocol behind it. */
+#define IPV4_PLAIN		LOAD_NETWORK(0, 1), EQUAL(u8, 0x45)
+#define IPV4_LONG		LOAD_NETWORK(0, 1), MASK(u8, 0x0f), UNEQUAL(u8, 5)
+#define IPV4_PROTOCOL(protocol) LOAD_NETWORK(9, 1), EQUAL(u8, protocol)
 /* The destination in the header is only the first host on the way. */
 #define LOOSE_ROUTE	      LOAD_OPTION(IPOPT_LSRR), EQUAL(u8, IPOPT_LSRR)
 #define STRICT_ROUTE	      LOAD_OPTION(IPOPT_SSRR), EQUAL(u8, IPOPT_SSRR)

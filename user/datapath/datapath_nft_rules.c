@@ -374,6 +374,7 @@ static void add_packet_socket(const struct nft_table *table)
 	static const char chain[] = "packet_socket";
 	static const uint8_t extensions[] = {IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_FRAGMENT,
 					     IPPROTO_DSTOPTS};
+	static const uint8_t with_ports[] = {IPPROTO_UDP, IPPROTO_TCP};
 	size_t i;
 
 	nft_chain_add(table, chain, &(const struct nft_hook) {0});
@@ -390,7 +391,13 @@ static void add_packet_socket(const struct nft_table *table)
 	/* The ports behind the header are copied as well, where they decide. */
 	RULE(chain, IPV4_FRAME, TO4("except4"), LOAD_NETWORK(22, 2), SET_NETWORK(22, 2));
 	RULE(chain, IPV6_FRAME, TO6("except6"), LOAD_NETWORK(42, 2), SET_NETWORK(42, 2));
-	EXCEPTED_DNS(chain, IPV4_FRAME, IPV6_FRAME, COUNT(GUARD_DROPS), DROP);
+	/* The kernel found the transport header before the copy, perhaps elsewhere. */
+	for (i = 0; i < ARRAY_SIZE(with_ports); i++) {
+		RULE(chain, IPV4_FRAME, TO4("except4"), IPV4_PROTOCOL(with_ports[i]),
+		     LOAD_NETWORK(22, 2), PORT_IS(53), COUNT(GUARD_DROPS), DROP);
+		RULE(chain, IPV6_FRAME, TO6("except6"), NEXT_HEADER(with_ports[i]),
+		     LOAD_NETWORK(42, 2), PORT_IS(53), COUNT(GUARD_DROPS), DROP);
+	}
 	RULE(chain, IPV4_FRAME, TO4("link4"), ACCEPT);
 	RULE(chain, IPV6_FRAME, TO6("link6"), ACCEPT);
 	RULE(chain, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
