@@ -585,11 +585,11 @@ guarded_start_fails() { # HOW
 
 # The application takes all ports from which the proxy's sockets could get theirs.
 ports_are_gone() { # HOW
-	bed_exec app sh -c 'echo 40000 40003 >/proc/sys/net/ipv4/ip_local_port_range'
+	bed_exec app sh -c 'echo 65532 65535 >/proc/sys/net/ipv4/ip_local_port_range'
 	bed_spawn app holder setpriv --bounding-set=-all --inh-caps=-all --no-new-privs python3 -c '
 import socket, time
 held = []
-for port in range(40000, 40004):
+for port in range(65532, 65536):
     for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
         held.append(socket.socket(socket.AF_INET6, kind))
         held[-1].bind(("::", port))

@@ -499,6 +499,126 @@ while True:
 	late_answer nft_sidecar
 }
 
+# row 5: footprint
+
+# clients - the application has connections to somebody's port 3000. Those to port 443 have ended, and the server
+# closed them first.
+clients() {
+	bed_spawn app clients python3 -uc '
+import socket, time
+def connect(port):
+    return [socket.create_connection((address, port), 5) for address in ("192.0.2.77", "2001:db8:9::9")]
+live = connect(3000)
+for connection in connect(443):
+    connection.sendall(b"hello")
+    while connection.recv(4096):
+        pass
+    connection.close()
+print("ready")
+time.sleep(60)'
+	bed_wait_line clients ready
+}
+
+# bind_alone WHERE PORT [ADDRESS] - binds it without SO_REUSEADDR, and says what came of it.
+bind_alone() {
+	bed_exec "$1" python3 -c '
+import socket, sys
+try:
+    socket.socket(socket.AF_INET6).bind((sys.argv[2], int(sys.argv[1])))
+    print("bound")
+except OSError as error:
+    print(error.strerror)' "$2" "${3:-::}"
+}
+
+# serve_at PORT - a server of the application's binds it for both families, with SO_REUSEADDR, and listens.
+serve_at() {
+	bed_spawn app "server$1" "$PEER" serve "$1" --mode echo
+	bed_wait_line "server$1" "ready listen=\[::\]:$1 "
+}
+
+own_servers() { # START
+	local port
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode echo --close-first
+	bed_wait_line server ready
+	"$1"
+	clients
+	# The control: the proxy's sockets have these ports.
+	waiting() { [ "$(bed_exec app ss -Htn state time-wait "( sport = :443 )" | wc -l)" = 2 ]; }
+	bed_until 5 waiting
+	[ "$(bind_alone app 3000)$(bind_alone app 443)" = "Address already in useAddress already in use" ]
+	[ "$(bind_alone app 3000 "$BED_APP6")$(bind_alone app 443 "::ffff:$BED_APP")" = boundbound ]
+	port=$(bed_exec app ss -Htn state established "( dport = :8080 )" | awk 'NR == 1 { sub(/.*:/, "", $3); print $3 }')
+	for port in 3000 443 "$port"; do
+		serve_at "$port"
+		bed_exec outside "$PEER" connect "$BED_APP" "$port" --send hello --half-close --read-all --expect hello
+	done
+	# Others' ports of the same number still lead to the gateway.
+	connect 192.0.2.77 3000 --send hello --half-close --read-all --expect hello
+	[ "$(arrived 192.0.2.77:3000)" = 2 ]
+}
+
+@test "row 5: a server binds the port of somebody whom the application talks to (own programs)" {
+	own_servers own_sidecar
+}
+
+@test "row 5: a server binds the port of somebody whom the application talks to (agent)" {
+	own_servers agent_sidecar
+}
+
+@test "row 5: a server binds the port of somebody whom the application talks to (nftables)" {
+	own_servers nft_sidecar
+}
+
+@test "row 5: in bridge mode the application's namespace has none of the proxy's sockets" {
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode echo --close-first
+	bed_wait_line server ready
+	bridge_sidecar
+	clients
+	[ "$(bind_alone app 3000)$(bind_alone app 443)" = boundbound ]
+	[ "$(bind_alone host 3000)$(bind_alone host 443)" = boundbound ]
+}
+
+# held_ports WHERE - prints the ports of both protocols that are bound there by the sidecar.
+held_ports() {
+	bed_exec "$1" ss -Hlntup | grep '"sidestep",pid='"$(bed_pid sidecar)," | awk '{ sub(/.*:/, "", $5); print $5 }'
+}
+
+ports_above() { # START WHERE
+	local high
+	gateway
+	"$1"
+	high=$(bed_exec "$2" cut -f 2 /proc/sys/net/ipv4/ip_local_port_range)
+	held_ports "$2" | awk -v "high=$high" '
+		$1 <= high { print "port", $1; wrong++ }
+		END { print NR, "ports"; exit !NR || wrong }'
+}
+
+@test "row 5: the proxy holds ports that neither clients get nor servers want (own programs)" {
+	ports_above own_sidecar app
+}
+
+@test "row 5: the proxy holds ports that neither clients get nor servers want (agent)" {
+	ports_above agent_sidecar app
+}
+
+@test "row 5: the proxy holds ports that neither clients get nor servers want (nftables)" {
+	ports_above nft_sidecar app
+}
+
+@test "row 5: the proxy holds ports that neither clients get nor servers want (bridge mode)" {
+	ports_above bridge_sidecar host
+}
+
+@test "row 5: where clients may have all ports, the proxy takes some of theirs" {
+	bed_exec app sh -c 'echo 40000 65535 >/proc/sys/net/ipv4/ip_local_port_range'
+	gateway
+	own_sidecar
+	held_ports app | awk '$1 < 40000 { exit 1 } END { exit !NR }'
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+}
+
 # row 7: names that nobody made up
 
 # The resolver's word is the same with and without Sidestep.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Checks that nobody joins the listeners once they are sealed, whatever is bound before, and that
- * somebody who was faster is noticed. */
+ * somebody who was faster is noticed. Accepted connections leave their port to servers. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
@@ -195,13 +195,45 @@ static void test_somebody_was_faster(void **state)
 	}
 }
 
+/* Binds the group's port at any address. Returns 0 or negative errno. */
+static int bind_port(int reuse)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = group.port};
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)), 0);
+	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+}
+
+/* SO_REUSEADDR opens the port of an accepted connection to others, and no listener's. */
+static void test_servers_bind(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	_cleanup_close_ int client = socket(AF_INET, SOCK_STREAM, 0);
+	_cleanup_close_ int accepted = -1;
+
+	(void)state;
+	begin(AF_INET, NULL);
+	address.sin_port = group.port;
+	assert_int_equal(connect(client, (const struct sockaddr *)&address, sizeof(address)), 0);
+	while (accepted < 0) {
+		accepted = accept(members[0], NULL, NULL);
+		if (accepted < 0)
+			accepted = accept(members[1], NULL, NULL);
+	}
+	assert_int_equal(bind_port(1), -EADDRINUSE);
+	finish();
+	assert_int_equal(bind_port(0), -EADDRINUSE);
+	assert_int_equal(bind_port(1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ipv4),
-		cmocka_unit_test(test_ipv4_of_a_device),
-		cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_somebody_was_faster),
+		cmocka_unit_test(test_ipv4),	     cmocka_unit_test(test_ipv4_of_a_device),
+		cmocka_unit_test(test_ipv6),	     cmocka_unit_test(test_somebody_was_faster),
+		cmocka_unit_test(test_servers_bind),
 	};
 
 	return cmocka_run_group_tests(tests, enter_namespace, NULL);

@@ -8,6 +8,7 @@
 /* After time.h, whose struct timespec it uses. */
 #include <linux/errqueue.h>
 
+#include "lib/local_ports.h"
 #include "lib/util.h"
 #include "proto/dns_message.h"
 
@@ -234,12 +235,13 @@ int dns_upstream_open(int family)
 	int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
 	union dns_address any = {.any.sa_family = (sa_family_t)family};
 	_cleanup_close_ int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error;
 
 	if (fd < 0 || (ipv6 && setsockopt(fd, level, IPV6_V6ONLY, &one, sizeof(one)) < 0) ||
-	    setsockopt(fd, level, ipv6 ? IPV6_RECVERR : IP_RECVERR, &one, sizeof(one)) < 0 ||
-	    bind(fd, &any.any, dns_address_size(&any)) < 0)
+	    setsockopt(fd, level, ipv6 ? IPV6_RECVERR : IP_RECVERR, &one, sizeof(one)) < 0)
 		return -errno;
-	return TAKE_FD(fd);
+	error = local_ports_bind_above(fd, &any.any, dns_address_size(&any));
+	return error < 0 ? error : TAKE_FD(fd);
 }
 
 bool dns_upstream_error(int fd, union dns_address *ret_resolver, uint16_t *ret_id, int *ret_errno)

@@ -66,8 +66,8 @@ unsigned int dns_flush(struct dns_io *io, int *ret_error);
  * it room for bursts. Returns 0 or negative errno. */
 int dns_listener_prepare(int fd, int family);
 
-/* Opens a nonblocking socket for queries to any resolver. The kernel picks its port at random, and
- * reports ICMP errors. Returns it or negative errno. */
+/* Opens a nonblocking socket for queries to any resolver. Its port is random
+ * (local_ports_bind_above()), and the kernel reports ICMP errors. Returns it or negative errno. */
 int dns_upstream_open(int family);
 
 /*

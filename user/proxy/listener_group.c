@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/local_ports.h"
 #include "lib/sock_diag.h"
 #include "lib/util.h"
 
@@ -29,11 +30,13 @@ static int bind_loopback(struct listener_group *group, int fd)
 	bool is_ipv6 = group->family == AF_INET6;
 	struct sockaddr *address = is_ipv6 ? (struct sockaddr *)&ipv6 : (struct sockaddr *)&ipv4;
 	socklen_t size = is_ipv6 ? sizeof(ipv6) : sizeof(ipv4);
+	int error;
 
-	if (bind(fd, address, size) < 0 || getsockname(fd, address, &size) < 0)
-		return -errno;
+	if (group->port != 0)
+		return bind(fd, address, size) < 0 ? -errno : 0;
+	error = local_ports_bind_above(fd, address, size);
 	group->port = is_ipv6 ? ipv6.sin6_port : ipv4.sin_port;
-	return 0;
+	return error;
 }
 
 static int set_shared(int fd, int shared)
@@ -41,14 +44,32 @@ static int set_shared(int fd, int shared)
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof(shared)) < 0 ? -errno : 0;
 }
 
+/*
+ * A connection's socket has the port to which its client connected. The application may want that
+ * port for a server of its own, so each such socket takes SO_REUSEADDR over, and keeps it in
+ * TIME_WAIT. A socket that listens shares with none (inet_bind_conflict()), hence not before that.
+ */
+static int let_servers_bind(int listener)
+{
+	static const int one = 1;
+
+	return setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ? -errno : 0;
+}
+
 int listener_group_join(struct listener_group *group, int fd, int backlog)
 {
-	int error = set_shared(fd, 1);
+	/* The first one must find a port that nobody else has. */
+	bool first = group->port == 0;
+	int error = first ? 0 : set_shared(fd, 1);
 
 	if (error == 0)
 		error = bind_loopback(group, fd);
+	if (error == 0 && first)
+		error = set_shared(fd, 1);
 	if (error == 0 && listen(fd, backlog) < 0)
 		error = -errno;
+	if (error == 0)
+		error = let_servers_bind(fd);
 	if (error == 0)
 		group->members++;
 	return error;

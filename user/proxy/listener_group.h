@@ -7,6 +7,8 @@
  * the sidecar's user. So one more socket is bound to the port, and gives up SO_REUSEPORT. It does
  * not listen. From then on a bind to that address fails (inet_csk_bind_conflict(),
  * net/ipv4/inet_connection_sock.c).
+ *
+ * The sockets of accepted connections keep nobody from a port who binds it with SO_REUSEADDR.
  */
 #ifndef SIDESTEP_LISTENER_GROUP_H
 #define SIDESTEP_LISTENER_GROUP_H

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/address.h"
+#include "lib/local_ports.h"
 #include "lib/log.h"
 #include "lib/process.h"
 #include "lib/util.h"
@@ -66,10 +67,10 @@ static int udp_listener(int family)
 	error = dns_listener_prepare(fd, family);
 	if (error < 0)
 		return error;
-	if (family == AF_INET6 ? bind(fd, (const struct sockaddr *)&ipv6, sizeof(ipv6)) < 0
-			       : bind(fd, (const struct sockaddr *)&ipv4, sizeof(ipv4)) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	error = family == AF_INET6
+			? local_ports_bind_above(fd, (struct sockaddr *)&ipv6, sizeof(ipv6))
+			: local_ports_bind_above(fd, (struct sockaddr *)&ipv4, sizeof(ipv4));
+	return error < 0 ? error : TAKE_FD(fd);
 }
 
 static void drain_expired(struct loop_timer *timer)

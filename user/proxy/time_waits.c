@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <linux/sock_diag.h>
 
+#include "lib/local_ports.h"
 #include "lib/log.h"
 #include "lib/sock_diag.h"
 #include "lib/util.h"
@@ -18,7 +18,6 @@
 #define CAPACITY_MAX 8192
 /* TCP_TIMEWAIT_LEN of include/net/tcp.h in the kernel. */
 #define TIME_WAIT_MS 60000
-#define RANGE_PATH   "/proc/sys/net/ipv4/ip_local_port_range"
 
 struct time_wait {
 	struct inet_diag_sockid id;
@@ -31,20 +30,13 @@ struct found {
 	int state;
 };
 
-static unsigned int local_ports(void)
-{
-	_cleanup_fclose_ FILE *file = fopen(RANGE_PATH, "re");
-	unsigned int low, high;
-
-	if (!file || fscanf(file, "%u %u", &low, &high) != 2 || high < low)
-		return 0;
-	return high - low + 1;
-}
-
 static int open_ring(struct time_waits *waits, unsigned int threads)
 {
-	size_t capacity = local_ports() / PORTS_PART / threads;
+	struct local_ports range;
+	size_t capacity = 0;
 
+	if (local_ports_read(&range))
+		capacity = (range.high - range.low + 1U) / PORTS_PART / threads;
 	waits->capacity = capacity < 1 ? 1 : capacity > CAPACITY_MAX ? CAPACITY_MAX : capacity;
 	waits->ring = calloc(waits->capacity, sizeof(*waits->ring));
 	if (!waits->ring)

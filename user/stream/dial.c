@@ -33,6 +33,9 @@ int dial_socket(const struct dial_announcer *announcer, const struct sockaddr *d
 		error = dial_announce(announcer, fd, destination);
 		if (error < 0)
 			return error;
+		/* A server may bind the port that this connection gets. Set any earlier, it lets
+		 * bind(2) choose from half of the range only (inet_csk_find_open_port()). */
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	}
 	return TAKE_FD(fd);
 }

@@ -27,7 +27,7 @@ int dial_announce(const struct dial_announcer *announcer, int fd,
 		  const struct sockaddr *destination);
 
 /* An unconnected, nonblocking stream socket for @destination (AF_INET, AF_INET6, AF_UNIX): with
- * TCP_NODELAY and announced, unless it is a unix socket. Negative errno. */
+ * TCP_NODELAY, SO_REUSEADDR and announced, unless it is a unix socket. Negative errno. */
 int dial_socket(const struct dial_announcer *announcer, const struct sockaddr *destination);
 
 /* Shared by the dials of one thread. */
