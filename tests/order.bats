@@ -169,3 +169,46 @@ follows() { # ARGUMENT...
 	ended() { [ "$(dk inspect -f '{{.State.Running}} {{.State.ExitCode}}' sidecar)" = "false 5" ]; }
 	bed_until 5 ended
 }
+
+# Starts an agent that keeps the container `app` closed.
+guarding_agent() {
+	bed_needs_linux 6.6 "TCX links"
+	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock --guard app
+	bed_wait_line agent "watching for sidecars"
+}
+
+# lines REGEX COUNT - the agent's log has so many such lines.
+lines() {
+	[ "$(bed_log agent | grep -c "$1")" = "$2" ]
+}
+
+CLOSED="warning: app: no sidecar is served in its network namespace .* nothing gets out until one is"
+SERVED="info: sidecar: process .* is served"
+
+@test "row 3: --guard keeps an application closed until its sidecar is served, whichever restarts (agent)" {
+	guarding_agent
+	application bridge
+	bed_until 10 lines "$CLOSED" 1
+	bed_kill sniffer
+	setup
+	sidecar --network container:app --restart on-failure --cap-add NET_ADMIN
+	ready
+	bed_until 10 lines "$SERVED" 1
+	intercepted
+	# A sidecar that is stopped, in the middle of the application's life.
+	dk stop -t 5 sidecar >/dev/null
+	bed_wait_line agent "warning: sidecar: its sidecar is gone; nothing gets out of its network namespace until another"
+	run dk exec app /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 2
+	echo "$output"
+	[ "$status" -ne 0 ]
+	dk start sidecar >/dev/null
+	intercepted
+	dk kill -s KILL sidecar >/dev/null
+	run dk exec app /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 2
+	[ "$status" -ne 0 ]
+	dk rename app other
+	dk start sidecar >/dev/null
+	intercepted
+	dk rm -f sidecar other >/dev/null
+	[ "$(leaks)" = 0 ]
+}

@@ -20,10 +20,11 @@ static struct agent_news last(size_t count)
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		memset(news.sidecars[i].id, 'a', 64);
-		memcpy(news.sidecars[i].name, "app-proxy", 10);
-		news.sidecars[i].pid = 4711;
-		news.sidecars[i].unused_since_ms = NOW_MS;
+		memset(news.seen[i].id, 'a', 64);
+		memcpy(news.seen[i].name, "app-proxy", 10);
+		news.seen[i].pid = 4711;
+		news.seen[i].roles = AGENT_SIDECAR | AGENT_GUARDED;
+		news.seen[i].unused_since_ms = NOW_MS;
 	}
 	return news;
 }
@@ -35,7 +36,7 @@ static bool valid(const struct agent_news *news)
 
 static void test_valid(void **state)
 {
-	struct agent_news news = last(AGENT_NEWS_SIDECARS_MAX);
+	struct agent_news news = last(AGENT_NEWS_SEEN_MAX);
 
 	(void)state;
 	assert_true(valid(&news));
@@ -46,9 +47,9 @@ static void test_valid(void **state)
 	news.type = AGENT_NEWS_REMOVAL_OVER;
 	assert_true(valid(&news));
 	news = last(1);
-	news.sidecars[0].unused_since_ms = 0;
-	(void)snprintf(news.sidecars[0].id, sizeof(news.sidecars[0].id), "0");
-	(void)snprintf(news.sidecars[0].name, sizeof(news.sidecars[0].name), "\\xff ~");
+	news.seen[0].unused_since_ms = 0;
+	(void)snprintf(news.seen[0].id, sizeof(news.seen[0].id), "0");
+	(void)snprintf(news.seen[0].name, sizeof(news.seen[0].name), "\\xff ~");
 	assert_true(valid(&news));
 }
 
@@ -60,7 +61,7 @@ static void test_sizes(void **state)
 	(void)state;
 	for (size = 0; size < sizeof(news) + 2; size++)
 		assert_int_equal(agent_news_valid(&news, size, NOW_MS), size == agent_news_size(2));
-	news.count = AGENT_NEWS_SIDECARS_MAX + 1;
+	news.count = AGENT_NEWS_SEEN_MAX + 1;
 	assert_false(valid(&news));
 	assert_false(agent_news_valid(&news, sizeof(news), NOW_MS));
 	/* This count's size is small because it overflows. */
@@ -90,30 +91,32 @@ static void test_fields(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		news = good;
-		(void)snprintf(news.sidecars[2].id, sizeof(news.sidecars[2].id), "%s", ids[i]);
+		(void)snprintf(news.seen[2].id, sizeof(news.seen[2].id), "%s", ids[i]);
 		assert_false(valid(&news));
 	}
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		news = good;
-		(void)snprintf(news.sidecars[2].name, sizeof(news.sidecars[2].name), "%s",
-			       names[i]);
+		(void)snprintf(news.seen[2].name, sizeof(news.seen[2].name), "%s", names[i]);
 		assert_false(valid(&news));
 	}
 	news = good;
-	news.sidecars[2].id[64] = 'a';
+	news.seen[2].id[64] = 'a';
 	assert_false(valid(&news));
 	news = good;
-	memset(news.sidecars[2].name, 'a', sizeof(news.sidecars[2].name));
+	memset(news.seen[2].name, 'a', sizeof(news.seen[2].name));
 	assert_false(valid(&news));
 	news = good;
-	news.sidecars[2].pid = 0;
+	news.seen[2].pid = 0;
 	assert_false(valid(&news));
-	news.sidecars[2].pid = -1;
+	news.seen[2].pid = -1;
 	assert_false(valid(&news));
 	news = good;
-	news.sidecars[2].unused_since_ms = -1;
+	news.seen[2].roles = AGENT_GUARDED << 1;
 	assert_false(valid(&news));
-	news.sidecars[2].unused_since_ms = NOW_MS + 1;
+	news = good;
+	news.seen[2].unused_since_ms = -1;
+	assert_false(valid(&news));
+	news.seen[2].unused_since_ms = NOW_MS + 1;
 	assert_false(valid(&news));
 }
 

@@ -41,15 +41,18 @@ struct bed {
 	struct docker_sidecars *watch;
 };
 
-/* Records "name:pid name:pid", and whether the first sidecar has a user. */
+/* Records "name:pid name:pid", and whether the first sidecar has a user. '!' stands behind a
+ * guarded container, and '?' before one that is no sidecar. */
 static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
 {
 	size_t used = 0, i;
 	char text[256] = "";
 
 	for (i = 0; i < count; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s:%d", i ? " " : "",
-					 sidecars[i].name, (int)sidecars[i].pid);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s%s:%d%s",
+					 i ? " " : "", sidecars[i].sidecar ? "" : "?",
+					 sidecars[i].name, (int)sidecars[i].pid,
+					 sidecars[i].guarded ? "!" : "");
 	docker_seen_state(context, text, count && sidecars[0].unused_since_ms == 0);
 }
 
@@ -80,19 +83,25 @@ static int bed_teardown(void **state)
 }
 
 /* Starts the engine, unless the test did, and the watcher. */
-static void watch_start(struct bed *bed)
+static void watch_start_guards(struct bed *bed, const char *const *guards, size_t guard_count)
 {
 	static const char *const matches[] = {"by-name-*", "by/image"};
+	const struct docker_patterns patterns = {matches, 2, guards, guard_count};
 	struct docker_engine engine;
 
 	if (bed->fake.listener < 0)
 		docker_fake_listen(&bed->fake);
 	assert_int_equal(docker_engine_init(&engine, bed->fake.path), 0);
-	assert_int_equal(
-		docker_sidecars_new(&engine, matches, 2, &handler, &bed->seen, &bed->watch), 0);
+	assert_int_equal(docker_sidecars_new(&engine, &patterns, &handler, &bed->seen, &bed->watch),
+			 0);
 	WAIT_SEEN(bed, states, 1);
 	assert_int_equal(bed->seen.back, 1);
 	assert_int_equal(bed->seen.lost, 0);
+}
+
+static void watch_start(struct bed *bed)
+{
+	watch_start_guards(bed, NULL, 0);
 }
 
 static void set_list(struct bed *bed, const char *list)
@@ -319,6 +328,28 @@ static void test_without_net_admin(void **state)
 	assert_int_equal(bed->fake.inspections, 3);
 }
 
+/* With a guarded name, all containers that run are reported. A name counts when it is given. */
+static void test_guards(void **state)
+{
+	static const char *const guards[] = {"app*"};
+	struct bed *bed = *state;
+
+	bed->fake.list = "[" SUMMARY("aa") "," USER("bb", "bridge") "," USER("cc", "bridge") "]";
+	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
+	set_container(bed, 1, "bb", INSPECTION_HOST("bb", "app-1", "x", "", "true", "12", ""), 200);
+	set_container(bed, 2, "cc", INSPECTION_HOST("cc", "other", "x", "", "true", "13", ""), 200);
+	watch_start_guards(bed, guards, 1);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-1:12! ?other:13");
+	set_container(bed, 2, "cc", INSPECTION_HOST("cc", "app-2", "x", "", "true", "13", ""), 200);
+	send_event(bed, EVENT_OF("cc", "rename", ""));
+	WAIT_SEEN(bed, states, 2);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-1:12! ?app-2:13!");
+	set_container(bed, 1, "bb", INSPECTION_HOST("bb", "app-1", "x", "", "false", "0", ""), 200);
+	send_event(bed, EVENT_OF("bb", "die", ""));
+	WAIT_SEEN(bed, states, 3);
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-2:13!");
+}
+
 /* A container that cannot be inspected hides no other one. */
 static void test_refused_inspection(void **state)
 {
@@ -448,6 +479,7 @@ int main(void)
 		TEST(test_users),
 		TEST(test_matches),
 		TEST(test_without_net_admin),
+		TEST(test_guards),
 		TEST(test_refused_inspection),
 		TEST(test_malformed_event),
 		TEST(test_malformed_inspection),

@@ -11,6 +11,7 @@
 #include "agent/agent_ends.h"
 #include "agent/agent_namespaces.h"
 #include "agent/agent_reaper.h"
+#include "agent/agent_wards.h"
 #include "agent/agent_watch.h"
 #include "lib/log.h"
 #include "lib/netns.h"
@@ -30,6 +31,7 @@ struct agent {
 	struct agent_namespaces namespaces;
 	struct agent_ends *ends; /* NULL: --clean */
 	struct agent_candidates candidates;
+	struct agent_wards wards;
 	struct agent_reaper *reaper; /* NULL: no --reap-after */
 	struct agent_watch *watch;   /* NULL: --pid */
 };
@@ -38,6 +40,8 @@ static void on_seen(const struct agent_seen *seen, size_t count, void *context)
 {
 	struct agent *agent = context;
 
+	/* A sidecar that is served opens what is closed. */
+	agent_wards_update(&agent->wards, seen, count);
 	agent_candidates_update(&agent->candidates, seen, count);
 	if (agent->reaper)
 		agent_reaper_update(agent->reaper, seen, count);
@@ -118,6 +122,10 @@ static int add_pids(struct agent *agent)
 	int error;
 	size_t i;
 
+	if (agent->options->pids.count > 0 && agent->options->guards.count > 0) {
+		log_error("--guard does not go with --pid, because Docker names the containers");
+		return -EINVAL;
+	}
 	for (i = 0; i < agent->options->pids.count; i++) {
 		const char *text = agent->options->pids.values[i];
 		char *end, name[64];
@@ -138,8 +146,14 @@ static int add_pids(struct agent *agent)
 static int watch(struct agent *agent)
 {
 	const struct agent_options *options = agent->options;
-	int error = agent_watch_new(agent->loop, options->docker_socket, &options->matches, on_seen,
-				    agent, &agent->watch);
+	const struct docker_patterns patterns = {
+		.matches = options->matches.values,
+		.match_count = options->matches.count,
+		.guards = options->guards.values,
+		.guard_count = options->guards.count,
+	};
+	int error = agent_watch_new(agent->loop, options->docker_socket, &patterns, on_seen, agent,
+				    &agent->watch);
 
 	if (error == 0 && options->reap_s > 0)
 		error = agent_reaper_new(agent->loop, agent->watch, options->reap_s,
@@ -157,13 +171,13 @@ static int start(struct agent *agent)
 	    (error = load(agent)) < 0)
 		return error;
 	agent_namespaces_init(&agent->namespaces, agent->loop, agent->programs, agent->options->pin,
-			      agent->home_fd);
+			      agent->home_fd, agent->home);
 	if (agent->options->clean)
 		return 0;
 	if ((error = agent_ends_new(agent->loop, &agent->namespaces, &agent->ends)) < 0)
 		return error;
-	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends,
-			      agent->home);
+	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends);
+	agent_wards_init(&agent->wards, agent->loop, &agent->namespaces, agent->ends);
 	if ((error = agent_namespaces_adopt(&agent->namespaces)) < 0 ||
 	    (error = agent_ends_adopt(agent->ends)) < 0 || (error = add_pids(agent)) < 0)
 		return error;
@@ -174,6 +188,7 @@ static void stop(struct agent *agent)
 {
 	agent_reaper_free(agent->reaper);
 	agent_watch_free(agent->watch);
+	agent_wards_release(&agent->wards);
 	agent_candidates_release(&agent->candidates);
 	agent_ends_free(agent->ends);
 	agent_namespaces_release(&agent->namespaces);

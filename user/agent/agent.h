@@ -13,6 +13,7 @@
 struct agent_options {
 	const char *docker_socket;
 	struct option_strings matches;
+	struct option_strings guards;
 	struct option_strings pids;
 	const char *pin;
 	unsigned int reap_s; /* 0: never */

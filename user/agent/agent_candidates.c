@@ -70,12 +70,17 @@ static void session_ended(void *context, struct agent_session *session, bool det
 		if (candidate->session == session)
 			candidate->session = NULL;
 	}
-	log_info("%s: its sidecar is gone; %s", agent_session_name(session),
-		 detached ? "nothing is attached any more"
-			  : "the attached programs let nothing out, until its network namespace "
-			    "is gone");
+	if (namespace->kept)
+		log_warning("%s: its sidecar is gone; nothing gets out of its network namespace "
+			    "until another one is served (--guard)",
+			    agent_session_name(session));
+	else
+		log_info("%s: its sidecar is gone; %s", agent_session_name(session),
+			 detached ? "nothing is attached any more"
+				  : "the attached programs let nothing out, until its network "
+				    "namespace is gone");
 	namespace->netns_fd = safe_close(namespace->netns_fd);
-	if (detached)
+	if (detached && !namespace->kept)
 		agent_namespaces_drop(candidates->namespaces, namespace);
 	else
 		agent_namespaces_sweep(candidates->namespaces);
@@ -114,20 +119,6 @@ static int check_rights(const struct agent_candidate *candidate, int netns_fd)
 	return rights > 0 ? 0 : rights == 0 ? -EACCES : rights;
 }
 
-/* Returns the number of the namespace @netns_fd, or -EXDEV for the host's own. */
-static int number_namespace(const struct agent_candidates *candidates, int netns_fd,
-			    uint32_t *ret_netns)
-{
-	int error = netns_enter(netns_fd), back;
-
-	if (error == 0)
-		error = programs_netns(ret_netns);
-	back = netns_enter(candidates->namespaces->home_fd);
-	if (error < 0 || back < 0)
-		return error < 0 ? error : back;
-	return *ret_netns == candidates->home ? -EXDEV : 0;
-}
-
 /* Ends the session of a process that holds the namespace and has lost the right to it. Its bypassed
  * prefixes must not stay for the sidecar, which steers by nftables until it is served. */
 static void drop_imposter(const struct agent_candidates *candidates,
@@ -158,7 +149,8 @@ static int open_namespace(const struct agent_candidate *candidate, int *ret_netn
 	/* It also tells that the process still runs, so the namespace is its own. */
 	error = check_rights(candidate, netns_fd);
 	if (error == 0)
-		error = number_namespace(candidate->candidates, netns_fd, ret_netns);
+		error = agent_namespaces_number(candidate->candidates->namespaces, netns_fd,
+						ret_netns);
 	if (error == 0)
 		*ret_netns_fd = TAKE_FD(netns_fd);
 	return error;
@@ -308,14 +300,12 @@ static void process_exited(struct loop_handler *handler, uint32_t events)
 }
 
 void agent_candidates_init(struct agent_candidates *candidates, struct loop *loop,
-			   struct agent_namespaces *namespaces, struct agent_ends *ends,
-			   uint32_t home)
+			   struct agent_namespaces *namespaces, struct agent_ends *ends)
 {
 	*candidates = (struct agent_candidates) {
 		.loop = loop,
 		.namespaces = namespaces,
 		.ends = ends,
-		.home = home,
 		.again.expired = again_expired,
 	};
 	loop_timer_class_init(loop, &candidates->soon_class, SOON_MS);
@@ -401,7 +391,8 @@ void agent_candidates_update(struct agent_candidates *candidates, const struct a
 	for (candidate = candidates->first; candidate; candidate = candidate->next)
 		candidate->listed = candidate->id[0] == '\0';
 	for (i = 0; i < count; i++)
-		if (is_shortage(agent_candidates_add(candidates, seen[i].id, seen[i].name,
+		if ((seen[i].roles & AGENT_SIDECAR) &&
+		    is_shortage(agent_candidates_add(candidates, seen[i].id, seen[i].name,
 						     seen[i].pid)))
 			loop_timer_start(candidates->loop, &candidates->busy_class,
 					 &candidates->again);

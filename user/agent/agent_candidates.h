@@ -25,7 +25,6 @@ struct agent_candidates {
 	struct loop *loop;
 	struct agent_namespaces *namespaces;
 	struct agent_ends *ends;
-	uint32_t home; /* the number of the host's network namespace */
 	struct agent_candidate *first;
 	const struct agent_seen *seen; /* Docker's newest list; the watch's */
 	size_t seen_count;
@@ -37,8 +36,7 @@ struct agent_candidates {
 /* @loop, @namespaces and @ends stay the caller's. All functions are called from the loop's thread.
  */
 void agent_candidates_init(struct agent_candidates *candidates, struct loop *loop,
-			   struct agent_namespaces *namespaces, struct agent_ends *ends,
-			   uint32_t home);
+			   struct agent_namespaces *namespaces, struct agent_ends *ends);
 
 /* Adds the process @pid of the container @id (--pid: "") unless it is known, and contacts it.
  * Returns 0, also if it has ended, or a negative errno, logged. */

@@ -34,6 +34,13 @@ static const struct option_entry entries[] = {
 	 .example = "4711",
 	 .help = "Serve the sidecar with this process, and do not ask Docker for others. May be "
 		 "repeated."},
+	{.name = "guard",
+	 .argument = "NAME",
+	 .type = OPTION_STRINGS,
+	 FIELD(guards),
+	 .example = "app*",
+	 .help = "Keep the network namespace of this container closed whenever no sidecar is served "
+		 "there. * matches any text. May be repeated."},
 	{.name = "reap-after",
 	 .argument = "SECONDS",
 	 .type = OPTION_UNSIGNED,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Closes a network namespace whose sidecar ended in the middle of its start. That process was
- * served. It has neither attached the programs nor said that none are wanted.
+ * Closes a network namespace. It is a guarded container's (--guard), or its sidecar ended in the
+ * middle of its start. That process was served. It has neither attached the programs nor said that
+ * none are wanted.
  */
 #ifndef SIDESTEP_AGENT_GUARD_H
 #define SIDESTEP_AGENT_GUARD_H

@@ -408,6 +408,18 @@ void agent_namespace_remove(struct agent_namespace *namespace)
 	programs_namespace_remove(namespace->programs, namespace->netns);
 }
 
+void agent_namespace_shut(struct agent_namespace *namespace)
+{
+	static const enum programs_program programs[] = {PROGRAM_LO_EGRESS, PROGRAM_LO_INGRESS};
+
+	if (enter(namespace, namespace->netns_fd) == 0) {
+		detach_all(namespace, programs, ARRAY_SIZE(programs), 0);
+		(void)come_back(namespace);
+	}
+	agent_outer_remove(&namespace->outer, namespace->programs, namespace->netns);
+	programs_namespace_remove(namespace->programs, namespace->netns);
+}
+
 int agent_namespace_gone(const struct agent_namespace *namespace)
 {
 	_cleanup_close_ int fd = -1;

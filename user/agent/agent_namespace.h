@@ -28,6 +28,7 @@ struct agent_namespace {
 	bool unsettled; /* agent_namespace_settle() has work to do */
 	struct agent_outer outer;
 	bool guarded;	/* by agent_ends_guard() */
+	bool kept;	/* closed whenever no sidecar is served there (--guard) */
 	int nsid;	/* ->guarded: its number on the host, or a negative errno */
 	bool seeds_out; /* the outer guard is as new as the session, and may learn old flows */
 	/* The work of its sidecars, whichever session it came by. */
@@ -63,6 +64,10 @@ void agent_namespace_settle(struct agent_namespace *namespace);
 /* Detaches everything and deletes the namespace's map entries. Filters can only be detached while a
  * process is in the namespace. */
 void agent_namespace_remove(struct agent_namespace *namespace);
+
+/* Detaches the programs on lo and deletes the namespace's map entries. The guards stay, inside and
+ * outside, and let nothing out then. */
+void agent_namespace_shut(struct agent_namespace *namespace);
 
 /* Returns 1 if the namespace no longer exists, as its links are attached to nothing, or 0. A
  * negative errno: nothing is known, for example because no descriptor is free. */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent_namespaces.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "agent/agent_pins.h"
 #include "lib/log.h"
+#include "lib/netns.h"
 #include "lib/util.h"
 
 #define SWEEP_MS 1000
@@ -60,18 +62,32 @@ static void settle_expired(struct loop_timer *timer)
 }
 
 void agent_namespaces_init(struct agent_namespaces *namespaces, struct loop *loop,
-			   struct programs *programs, const char *pin, int home_fd)
+			   struct programs *programs, const char *pin, int home_fd, uint32_t home)
 {
 	*namespaces = (struct agent_namespaces) {
 		.loop = loop,
 		.programs = programs,
 		.pin = pin,
 		.home_fd = home_fd,
+		.home = home,
 		.sweep.expired = sweep_expired,
 		.settle.expired = settle_expired,
 	};
 	loop_timer_class_init(loop, &namespaces->sweep_class, SWEEP_MS);
 	loop_timer_class_init(loop, &namespaces->settle_class, SETTLE_MS);
+}
+
+int agent_namespaces_number(const struct agent_namespaces *namespaces, int netns_fd,
+			    uint32_t *ret_netns)
+{
+	int error = netns_enter(netns_fd), back;
+
+	if (error == 0)
+		error = programs_netns(ret_netns);
+	back = netns_enter(namespaces->home_fd);
+	if (error < 0 || back < 0)
+		return error < 0 ? error : back;
+	return *ret_netns == namespaces->home ? -EXDEV : 0;
 }
 
 struct agent_namespace *agent_namespaces_get(struct agent_namespaces *namespaces, uint32_t netns)

@@ -15,15 +15,22 @@ struct agent_namespaces {
 	struct programs *programs;
 	const char *pin;
 	int home_fd;
+	uint32_t home; /* the number of the host's network namespace */
 	struct agent_namespace *first;
 	struct loop_timer_class sweep_class, settle_class;
 	struct loop_timer sweep, settle;
 	struct complaint complaint;
 };
 
-/* @loop, @programs, @pin and @home_fd (the host's network namespace) stay the caller's. */
+/* @loop, @programs, @pin and @home_fd (the host's network namespace, whose number is @home) stay
+ * the caller's. */
 void agent_namespaces_init(struct agent_namespaces *namespaces, struct loop *loop,
-			   struct programs *programs, const char *pin, int home_fd);
+			   struct programs *programs, const char *pin, int home_fd, uint32_t home);
+
+/* Returns 0 with the number of the namespace @netns_fd, -EXDEV for the host's own, or another
+ * negative errno. */
+int agent_namespaces_number(const struct agent_namespaces *namespaces, int netns_fd,
+			    uint32_t *ret_netns);
 
 /* Returns the namespace with the number @netns; adds it if it is new. NULL: no memory. */
 struct agent_namespace *agent_namespaces_get(struct agent_namespaces *namespaces, uint32_t netns);

@@ -28,15 +28,16 @@ bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_ms
 	size_t i;
 
 	if (size < agent_news_size(0) || news->type > AGENT_NEWS_REMOVAL_OVER ||
-	    news->count > AGENT_NEWS_SIDECARS_MAX || size != agent_news_size(news->count))
+	    news->count > AGENT_NEWS_SEEN_MAX || size != agent_news_size(news->count))
 		return false;
-	if ((news->type == AGENT_NEWS_PART && news->count < AGENT_NEWS_SIDECARS_MAX) ||
+	if ((news->type == AGENT_NEWS_PART && news->count < AGENT_NEWS_SEEN_MAX) ||
 	    (news->type == AGENT_NEWS_REMOVAL_OVER && news->count > 0))
 		return false;
 	for (i = 0; i < news->count; i++) {
-		const struct agent_seen *seen = &news->sidecars[i];
+		const struct agent_seen *seen = &news->seen[i];
 
 		if (!is_id(seen->id) || !is_name(seen->name) || seen->pid <= 0 ||
+		    (seen->roles & ~(uint32_t)(AGENT_SIDECAR | AGENT_GUARDED)) ||
 		    seen->unused_since_ms < 0 || seen->unused_since_ms > now_ms)
 			return false;
 	}

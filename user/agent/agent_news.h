@@ -20,28 +20,34 @@
 #define AGENT_WATCHER_NEWS_FD 3
 #define AGENT_WATCHER_ASKS_FD 4
 
-/* A sidecar that runs: a copy of struct docker_sidecar. */
+enum agent_role {
+	AGENT_SIDECAR = 1U << 0,
+	AGENT_GUARDED = 1U << 1, /* --guard names it */
+};
+
+/* A container that runs: a copy of struct docker_sidecar. */
 struct agent_seen {
 	char id[65];   /* up to 64 hexadecimal digits */
 	char name[64]; /* printable ASCII, by escape_text() */
 	pid_t pid;
+	uint32_t roles; /* enum agent_role */
 	int64_t unused_since_ms;
 };
 
-/* Sidecars in one message. */
-#define AGENT_NEWS_SIDECARS_MAX 64
+/* Containers in one message. */
+#define AGENT_NEWS_SEEN_MAX 64
 
 enum agent_news_type {
-	AGENT_NEWS_PART, /* AGENT_NEWS_SIDECARS_MAX sidecars of the next list; more follow */
-	AGENT_NEWS_LAST, /* the last sidecars of that list, or none */
+	AGENT_NEWS_PART, /* AGENT_NEWS_SEEN_MAX containers of the next list; more follow */
+	AGENT_NEWS_LAST, /* the last containers of that list, or none */
 	AGENT_NEWS_REMOVAL_OVER,
 };
 
 /* Of variable size: agent_news_size(). */
 struct agent_news {
 	uint32_t type;	/* enum agent_news_type */
-	uint32_t count; /* how many of .sidecars follow */
-	struct agent_seen sidecars[AGENT_NEWS_SIDECARS_MAX];
+	uint32_t count; /* how many of .seen follow */
+	struct agent_seen seen[AGENT_NEWS_SEEN_MAX];
 };
 
 /* Asks the watcher to remove an orphan. */
@@ -55,7 +61,7 @@ struct agent_answer {
 
 static inline size_t agent_news_size(size_t count)
 {
-	return offsetof(struct agent_news, sidecars) + count * sizeof(struct agent_seen);
+	return offsetof(struct agent_news, seen) + count * sizeof(struct agent_seen);
 }
 
 /* Is *@news of @size bytes a message that an honest watcher sends at @now_ms (CLOCK_MONOTONIC)? */

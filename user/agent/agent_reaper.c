@@ -36,7 +36,8 @@ static void expired(struct loop_timer *timer)
 			.unused_since_ms = seen.unused_since_ms,
 		};
 
-		if (!docker_orphans_match(&sidecar, now_ms, reaper->age_ms))
+		if (!(seen.roles & AGENT_SIDECAR) ||
+		    !docker_orphans_match(&sidecar, now_ms, reaper->age_ms))
 			continue;
 		agent_watch_remove(reaper->watch, seen.id);
 		return;

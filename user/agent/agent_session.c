@@ -168,17 +168,23 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 		       : programs_route_set(programs, namespace->netns, prefix, &request->route);
 }
 
-static int detach(struct agent_session *session)
-{
-	agent_namespace_remove(session->namespace);
-	session->detached = true;
-	return 0;
-}
-
 /* Reports an attachment, unless @error. Returns the first error. */
 static int attached(const struct agent_session *session, uint32_t ifindex, int error)
 {
 	return error < 0 ? error : session->told->attached(session->context, session, ifindex);
+}
+
+static int detach(struct agent_session *session)
+{
+	struct agent_namespace *namespace = session->namespace;
+
+	session->detached = true;
+	if (!namespace->kept) {
+		agent_namespace_remove(namespace);
+		return 0;
+	}
+	agent_namespace_shut(namespace);
+	return attached(session, 0, agent_guard_close(namespace));
 }
 
 /* Adds a flow that came from outside before the programs were attached. */

@@ -18,6 +18,9 @@
 /* The watcher's log, news and asks. */
 #define PAIRS 3
 
+/* The program, the command, the log level, the socket, the number of matches, and NULL. */
+#define ARGUMENTS 6
+
 /* Above all of the watcher's descriptors, so that none is overwritten before it is moved. */
 #define HIGH_FD 16
 
@@ -99,16 +102,16 @@ static pid_t clone_process(int *ret_pidfd)
 	return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
 }
 
-int agent_spawn(const char *socket_path, const char *const *matches, size_t match_count,
+int agent_spawn(const char *socket_path, const struct docker_patterns *patterns,
 		struct agent_spawned *ret_spawned)
 {
 	static char program[] = "sidestep", command[] = "agent-watcher";
 	struct pairs pairs = {{-1, -1, -1}, {-1, -1, -1}};
-	_cleanup_free_ char **arguments = calloc(match_count + 5, sizeof(*arguments));
-	char level[] = {(char)('0' + log_level()), '\0'};
+	size_t matches = patterns->match_count, guards = patterns->guard_count;
+	_cleanup_free_ char **arguments = calloc(ARGUMENTS + matches + guards, sizeof(*arguments));
+	char level[] = {(char)('0' + log_level()), '\0'}, count[24];
 	int error = arguments ? pairs_open(&pairs) : -ENOMEM, pidfd = -1;
 	pid_t pid;
-	size_t i;
 
 	if (error < 0) {
 		pairs_close(&pairs);
@@ -119,8 +122,12 @@ int agent_spawn(const char *socket_path, const char *const *matches, size_t matc
 	arguments[2] = level;
 	/* execve(2) does not change them. */
 	memcpy(&arguments[3], &socket_path, sizeof(socket_path));
-	for (i = 0; i < match_count; i++)
-		memcpy(&arguments[4 + i], &matches[i], sizeof(*matches));
+	(void)snprintf(count, sizeof(count), "%zu", matches);
+	arguments[4] = count;
+	if (matches > 0)
+		memcpy(&arguments[5], patterns->matches, matches * sizeof(*arguments));
+	if (guards > 0)
+		memcpy(&arguments[5 + matches], patterns->guards, guards * sizeof(*arguments));
 	pid = clone_process(&pidfd);
 	if (pid == 0)
 		execute(&pairs, arguments);

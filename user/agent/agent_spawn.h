@@ -3,8 +3,9 @@
 #ifndef SIDESTEP_AGENT_SPAWN_H
 #define SIDESTEP_AGENT_SPAWN_H
 
-#include <stddef.h>
 #include <sys/types.h>
+
+#include "docker/docker_sidecars.h"
 
 /* A watcher that runs. The descriptors are nonblocking. */
 struct agent_spawned {
@@ -21,7 +22,7 @@ struct agent_spawned {
  * its rights itself, before it does anything else. The caller has a single thread. Returns 0 with
  * *@ret_spawned, whose descriptors are the caller's, or a negative errno.
  */
-int agent_spawn(const char *socket_path, const char *const *matches, size_t match_count,
+int agent_spawn(const char *socket_path, const struct docker_patterns *patterns,
 		struct agent_spawned *ret_spawned);
 
 #endif

@@ -37,7 +37,7 @@ static const struct agent_allowance lines_allowed = {.burst = 500, .per_minute =
 struct agent_watch {
 	struct loop *loop;
 	struct docker_engine engine;
-	const struct option_strings *matches;
+	struct docker_patterns patterns;
 	void (*seen)(const struct agent_seen *seen, size_t count, void *context);
 	void *context;
 
@@ -86,7 +86,7 @@ static int next_append(struct agent_watch *watch, const struct agent_news *news)
 
 	if (!grown)
 		return -ENOMEM;
-	memcpy(grown + watch->next_count, news->sidecars, news->count * sizeof(*grown));
+	memcpy(grown + watch->next_count, news->seen, news->count * sizeof(*grown));
 	watch->next = grown;
 	watch->next_count = count;
 	return 0;
@@ -113,7 +113,7 @@ static const char *take_news(struct agent_watch *watch, const struct agent_news 
 		return NULL;
 	}
 	if (watch->next_count + news->count > DOCKER_SIDECARS_MAX)
-		return "reported too many sidecars";
+		return "reported too many containers";
 	if (next_append(watch, news) < 0) {
 		log_error("docker: no memory for a list of sidecars");
 		return "cannot be heard";
@@ -257,8 +257,7 @@ static void end_watcher(struct agent_watch *watch)
 static int start(struct agent_watch *watch)
 {
 	struct agent_spawned spawned = {0};
-	int error = agent_spawn(watch->engine.socket_path, watch->matches->values,
-				watch->matches->count, &spawned);
+	int error = agent_spawn(watch->engine.socket_path, &watch->patterns, &spawned);
 
 	if (error == -EPERM)
 		return log_errno(error, "docker: cannot start the watcher; it needs CAP_SYS_ADMIN "
@@ -287,7 +286,7 @@ static void restart_expired(struct loop_timer *timer)
 }
 
 int agent_watch_new(struct loop *loop, const char *docker_socket,
-		    const struct option_strings *matches,
+		    const struct docker_patterns *patterns,
 		    void (*seen)(const struct agent_seen *seen, size_t count, void *context),
 		    void *context, struct agent_watch **ret_watch)
 {
@@ -297,7 +296,7 @@ int agent_watch_new(struct loop *loop, const char *docker_socket,
 	if (!watch)
 		return log_errno(-ENOMEM, "docker: cannot start watching");
 	watch->loop = loop;
-	watch->matches = matches;
+	watch->patterns = *patterns;
 	watch->seen = seen;
 	watch->context = context;
 	watch->exit = (struct loop_handler) {.fd = -1, .ready = exited};

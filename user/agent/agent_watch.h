@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Learns from Docker which sidecars run. A process without rights, the watcher, talks to Docker and
- * parses what it says. This starts it, starts it again when it ends, checks what it reports, and
- * logs for it.
+ * Learns from Docker which containers run. A process without rights, the watcher, talks to Docker
+ * and parses what it says. This starts it, starts it again when it ends, checks what it reports,
+ * and logs for it.
  */
 #ifndef SIDESTEP_AGENT_WATCH_H
 #define SIDESTEP_AGENT_WATCH_H
@@ -10,19 +10,18 @@
 #include <stddef.h>
 
 #include "agent/agent_news.h"
-#include "lib/options.h"
+#include "docker/docker_sidecars.h"
 #include "stream/loop.h"
 
 struct agent_watch;
 
 /*
- * Starts docker_sidecars in a watcher, on @docker_socket with the patterns @matches, which stay the
- * caller's. Calls @seen with each new list in the loop's thread. The list belongs to the watch and
- * lasts until the next call. The process has no other threads. Returns 0 or a negative errno,
- * logged.
+ * Starts docker_sidecars in a watcher, on @docker_socket with @patterns, which stay the caller's.
+ * Calls @seen with each new list in the loop's thread. The list belongs to the watch and lasts
+ * until the next call. The process has no other threads. Returns 0 or a negative errno, logged.
  */
 int agent_watch_new(struct loop *loop, const char *docker_socket,
-		    const struct option_strings *matches,
+		    const struct docker_patterns *patterns,
 		    void (*seen)(const struct agent_seen *seen, size_t count, void *context),
 		    void *context, struct agent_watch **ret_watch);
 

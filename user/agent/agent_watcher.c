@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,8 +21,8 @@
 #include "lib/log.h"
 #include "lib/sandbox.h"
 
-/* The command, the log level, and Docker's socket. */
-#define ARGUMENTS_BEFORE_MATCHES 3
+/* The command, the log level, Docker's socket, and how many matches come before the guards. */
+#define ARGUMENTS_BEFORE_PATTERNS 4
 
 static void send_news(const struct agent_news *news)
 {
@@ -36,15 +37,17 @@ static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, voi
 
 	(void)context;
 	for (i = 0; i < count; i++) {
-		struct agent_seen *seen = &news.sidecars[news.count++];
+		struct agent_seen *seen = &news.seen[news.count++];
 
 		*seen = (struct agent_seen) {
 			.pid = sidecars[i].pid,
+			.roles = (sidecars[i].sidecar ? AGENT_SIDECAR : 0) |
+				 (sidecars[i].guarded ? AGENT_GUARDED : 0),
 			.unused_since_ms = sidecars[i].unused_since_ms,
 		};
 		(void)snprintf(seen->id, sizeof(seen->id), "%s", sidecars[i].id);
 		(void)escape_text(seen->name, sizeof(seen->name), sidecars[i].name);
-		if (news.count < AGENT_NEWS_SIDECARS_MAX)
+		if (news.count < AGENT_NEWS_SEEN_MAX)
 			continue;
 		send_news(&news);
 		news.count = 0;
@@ -117,15 +120,31 @@ static bool started_by_agent(int argc, char **argv)
 	int type = 0;
 	socklen_t size = sizeof(type);
 
-	return argc >= ARGUMENTS_BEFORE_MATCHES && strlen(argv[1]) == 1 &&
+	return argc >= ARGUMENTS_BEFORE_PATTERNS && strlen(argv[1]) == 1 &&
 	       getsockopt(AGENT_WATCHER_ASKS_FD, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
 	       type == SOCK_SEQPACKET;
+}
+
+/* The agent has written the arguments. */
+static struct docker_patterns read_patterns(int argc, char **argv)
+{
+	const char *const *patterns = (const char *const *)argv + ARGUMENTS_BEFORE_PATTERNS;
+	size_t count = (size_t)(argc - ARGUMENTS_BEFORE_PATTERNS);
+	size_t match_count = strtoul(argv[3], NULL, 10);
+
+	return (struct docker_patterns) {
+		.matches = patterns,
+		.match_count = match_count,
+		.guards = patterns + match_count,
+		.guard_count = count - match_count,
+	};
 }
 
 int command_agent_watcher(int argc, char **argv)
 {
 	pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 	struct docker_sidecars *sidecars = NULL;
+	struct docker_patterns patterns;
 	struct docker_engine engine;
 	const struct sandbox sandbox = {.role = SANDBOX_DOCKER};
 
@@ -140,9 +159,8 @@ int command_agent_watcher(int argc, char **argv)
 	engine.ask = ask_agent;
 	engine.context = &turn;
 	sandbox_files(&sandbox);
-	if (docker_sidecars_new(&engine, (const char *const *)argv + ARGUMENTS_BEFORE_MATCHES,
-				(size_t)(argc - ARGUMENTS_BEFORE_MATCHES), &handler, NULL,
-				&sidecars) < 0)
+	patterns = read_patterns(argc, argv);
+	if (docker_sidecars_new(&engine, &patterns, &handler, NULL, &sidecars) < 0)
 		return STATUS_FAILED;
 	/* No thread starts after this. */
 	sandbox_calls(&sandbox);

@@ -16,7 +16,7 @@
  * which are urgent; see also DOCKER_EVENT_CHANGING. */
 #define SETTLE_MS 1000
 
-/* A container that is or may be a running sidecar. */
+/* A container that is or may be reported. */
 struct entry {
 	struct docker_sidecar sidecar; /* .pid 0: not known to run, not reported */
 	bool due;		       /* to be inspected, even if an inspection runs */
@@ -37,8 +37,7 @@ struct docker_sidecars {
 	struct docker_session session;
 	const struct docker_sidecars_handler *handler;
 	void *context;
-	char **matches;
-	size_t match_count;
+	struct docker_patterns patterns;
 
 	struct entry *entries; /* ordered by id */
 	size_t count;
@@ -54,7 +53,13 @@ _Static_assert(DOCKER_INSPECTIONS_MAX + 1 + DOCKER_STATE_PATHS <= DOCKER_REQUEST
 static enum docker_selection selects(const struct docker_sidecars *watcher,
 				     const struct docker_facts *facts)
 {
-	return docker_selects(facts, (const char *const *)watcher->matches, watcher->match_count);
+	return docker_selects(facts, watcher->patterns.matches, watcher->patterns.match_count);
+}
+
+/* Is the container to be inspected? If any name is guarded, all are. */
+static bool concerns(const struct docker_sidecars *watcher, const struct docker_facts *facts)
+{
+	return watcher->patterns.guard_count > 0 || selects(watcher, facts) != DOCKER_NOT_SELECTED;
 }
 
 /* Returns the place where @id is or belongs. */
@@ -128,7 +133,7 @@ static void entry_release(struct entry *entry)
 	free(entry->sidecar.image);
 }
 
-/* Removes the entries that are no running sidecars. */
+/* Removes the entries that are not to be reported. */
 static void entries_prune(struct docker_sidecars *watcher)
 {
 	size_t kept = 0, i;
@@ -175,6 +180,12 @@ static void set_pid(struct docker_sidecars *watcher, struct entry *entry, pid_t 
 	entry->sidecar.pid = pid;
 }
 
+static void set_flag(struct docker_sidecars *watcher, bool *flag, bool value)
+{
+	watcher->changed = watcher->changed || *flag != value;
+	*flag = value;
+}
+
 static void set_in_use(struct docker_sidecars *watcher, struct entry *entry)
 {
 	int64_t *since = &entry->sidecar.unused_since_ms;
@@ -197,7 +208,7 @@ static int sidecars_event(const char *line, size_t size, void *context)
 	/* A container that is no sidecar may use the network namespace of one. */
 	docker_session_read_after(&watcher->session, SETTLE_MS);
 	entry = entry_find(watcher, event.facts->id);
-	if (!entry && selects(watcher, event.facts) != DOCKER_NOT_SELECTED) {
+	if (!entry && concerns(watcher, event.facts)) {
 		entry = entry_add(watcher, event.facts->id);
 		if (!entry)
 			return -ENOMEM;
@@ -221,7 +232,7 @@ static int apply_list(struct docker_sidecars *watcher, const struct docker_docum
 		watcher->entries[i].listed = false;
 	}
 	for (i = 0; i < list->count; i++) {
-		if (selects(watcher, &list->facts[i]) == DOCKER_NOT_SELECTED)
+		if (!concerns(watcher, &list->facts[i]))
 			continue;
 		entry = entry_add(watcher, list->facts[i].id);
 		if (!entry)
@@ -246,13 +257,17 @@ static int apply_list(struct docker_sidecars *watcher, const struct docker_docum
 static int apply_inspection(struct docker_sidecars *watcher, struct entry *entry,
 			    const struct docker_facts *facts)
 {
+	const struct docker_patterns *patterns = &watcher->patterns;
 	bool selected = facts->pid != 0 && selects(watcher, facts) == DOCKER_SELECTED;
 	int error;
 
 	if (selected && !facts->net_admin)
 		log_debug("docker: %s is no sidecar: it was started without --cap-add NET_ADMIN",
 			  facts->name);
-	if (!selected || !facts->net_admin) {
+	set_flag(watcher, &entry->sidecar.sidecar, selected && facts->net_admin);
+	set_flag(watcher, &entry->sidecar.guarded,
+		 docker_name_matches(facts, patterns->guards, patterns->guard_count));
+	if (!entry->sidecar.sidecar && patterns->guard_count == 0) {
 		set_pid(watcher, entry, 0);
 		return 0;
 	}
@@ -429,28 +444,12 @@ static void sidecars_release(struct docker_sidecars *watcher)
 	for (i = 0; i < watcher->count; i++)
 		entry_release(&watcher->entries[i]);
 	free(watcher->entries);
-	for (i = 0; i < watcher->match_count; i++)
-		free(watcher->matches[i]);
-	free(watcher->matches);
 	free(watcher);
 }
 
-static int copy_matches(struct docker_sidecars *watcher, const char *const *matches, size_t count)
-{
-	watcher->matches = calloc(count + 1, sizeof(*watcher->matches));
-	if (!watcher->matches)
-		return -ENOMEM;
-	for (; watcher->match_count < count; watcher->match_count++) {
-		watcher->matches[watcher->match_count] = strdup(matches[watcher->match_count]);
-		if (!watcher->matches[watcher->match_count])
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-int docker_sidecars_new(const struct docker_engine *engine, const char *const *matches,
-			size_t match_count, const struct docker_sidecars_handler *handler,
-			void *context, struct docker_sidecars **ret_sidecars)
+int docker_sidecars_new(const struct docker_engine *engine, const struct docker_patterns *patterns,
+			const struct docker_sidecars_handler *handler, void *context,
+			struct docker_sidecars **ret_sidecars)
 {
 	struct docker_sidecars *watcher = calloc(1, sizeof(*watcher));
 	int error;
@@ -459,12 +458,9 @@ int docker_sidecars_new(const struct docker_engine *engine, const char *const *m
 		return log_errno(-ENOMEM, "docker: cannot start watching");
 	watcher->handler = handler;
 	watcher->context = context;
+	watcher->patterns = *patterns;
 	watcher->changed = true;
-	error = copy_matches(watcher, matches, match_count);
-	if (error < 0)
-		(void)log_errno(error, "docker: cannot start watching");
-	else
-		error = docker_session_start(&watcher->session, engine, &sidecars_watcher, watcher);
+	error = docker_session_start(&watcher->session, engine, &sidecars_watcher, watcher);
 	if (error < 0) {
 		sidecars_release(watcher);
 		return error;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Watches which sidecars run on a Docker engine, and their first processes.
+ * Watches which sidecars run on a Docker engine, and their first processes. With guarded names, it
+ * watches all containers.
  *
  * It works like docker_networks, with a shorter way for urgent news. After an event of a container,
  * only that container is inspected, which takes a few milliseconds from its start to the handler.
@@ -25,13 +26,15 @@
 /* Containers that are inspected at the same time. */
 #define DOCKER_INSPECTIONS_MAX 8
 
-/* A running sidecar. The same id with another pid is another run of the container. */
+/* A running container. The same id with another pid is another run of the container. */
 struct docker_sidecar {
 	char *id; /* 64 hexadecimal digits */
 	char *name;
 	char *image; /* its name when the container was created */
 	pid_t pid;   /* of its first process, in the engine's pid namespace */
 	time_t started;
+	bool sidecar; /* it is one; always true without guarded names */
+	bool guarded; /* its name matches one of the guards */
 	/* Since then no running container is known to share its network namespace
 	 * (CLOCK_MONOTONIC, ms). 0: one shares it. It counts from when the watcher first saw
 	 * this, not from the container's start. It is up to 1 s late, in a storm of events 5 s. */
@@ -39,8 +42,9 @@ struct docker_sidecar {
 };
 
 struct docker_sidecars_handler {
-	/* Gets all running sidecars, ordered by id, after each possible change; two equal lists in
-	 * a row are possible. The array belongs to the watcher and ends with the call. */
+	/* Gets all running sidecars, or all running containers if any name is guarded. They are
+	 * ordered by id. It is called after each possible change; two equal lists in a row are
+	 * possible. The array belongs to the watcher and ends with the call. */
 	void (*sidecars)(const struct docker_sidecar *sidecars, size_t count, void *context);
 	/* As in struct docker_networks_handler; sidecars() follows at once. May be NULL. */
 	void (*connected)(bool connected, const char *reason, void *context);
@@ -48,17 +52,25 @@ struct docker_sidecars_handler {
 
 struct docker_sidecars;
 
+/* Patterns of fnmatch(3) without flags, so '*' also matches '/'. */
+struct docker_patterns {
+	const char *const *matches; /* names and images of sidecars */
+	size_t match_count;
+	const char *const *guards; /* names of guarded containers */
+	size_t guard_count;
+};
+
 /*
  * Starts the watcher; docker_networks_new() explains the thread and the errors. *@engine is
  * copied. A container with the label is a sidecar. So is one whose name or image matches one of
- * @matches (fnmatch(3) without flags, so '*' also matches '/'). The patterns are copied. Either
- * counts only if the container was started with CAP_NET_ADMIN (HostConfig.CapAdd or Privileged), as
- * an application's image can have the label too. It does not matter whether the label is the
- * image's or the container's: an inspection does not tell them apart.
+ * @patterns' matches. The caller keeps the patterns until docker_sidecars_free(). Either counts
+ * only if the container was started with CAP_NET_ADMIN (HostConfig.CapAdd or Privileged), as an
+ * application's image can have the label too. It does not matter whether the label is the image's
+ * or the container's: an inspection does not tell them apart.
  */
-int docker_sidecars_new(const struct docker_engine *engine, const char *const *matches,
-			size_t match_count, const struct docker_sidecars_handler *handler,
-			void *context, struct docker_sidecars **ret_sidecars);
+int docker_sidecars_new(const struct docker_engine *engine, const struct docker_patterns *patterns,
+			const struct docker_sidecars_handler *handler, void *context,
+			struct docker_sidecars **ret_sidecars);
 
 /* Works like docker_networks_free(). */
 void docker_sidecars_free(struct docker_sidecars *sidecars);

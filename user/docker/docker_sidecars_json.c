@@ -209,6 +209,17 @@ int docker_parse_container_event(const char *line, size_t size, struct docker_do
 	return 0;
 }
 
+bool docker_name_matches(const struct docker_facts *facts, const char *const *patterns,
+			 size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (fnmatch(patterns[i], facts->name, 0) == 0)
+			return true;
+	return false;
+}
+
 enum docker_selection docker_selects(const struct docker_facts *facts, const char *const *matches,
 				     size_t match_count)
 {
@@ -216,11 +227,11 @@ enum docker_selection docker_selects(const struct docker_facts *facts, const cha
 
 	if (strcmp(facts->role, DOCKER_SIDECAR_ROLE) == 0)
 		return DOCKER_SELECTED;
-	for (i = 0; i < match_count; i++) {
-		if (fnmatch(matches[i], facts->name, 0) == 0 ||
-		    fnmatch(matches[i], facts->image, 0) == 0)
+	if (docker_name_matches(facts, matches, match_count))
+		return DOCKER_SELECTED;
+	for (i = 0; i < match_count; i++)
+		if (fnmatch(matches[i], facts->image, 0) == 0)
 			return DOCKER_SELECTED;
-	}
 	if (match_count > 0 && strncmp(facts->image, "sha256:", 7) == 0)
 		return DOCKER_PERHAPS_SELECTED;
 	return DOCKER_NOT_SELECTED;

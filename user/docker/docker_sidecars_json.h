@@ -68,6 +68,10 @@ enum docker_selection {
 enum docker_selection docker_selects(const struct docker_facts *facts, const char *const *matches,
 				     size_t match_count);
 
+/* Does one of @patterns match the container's name? */
+bool docker_name_matches(const struct docker_facts *facts, const char *const *patterns,
+			 size_t count);
+
 /* Returns the id of the container whose network namespace @facts' container shares, or NULL. */
 const char *docker_network_owner(const struct docker_facts *facts);
 
