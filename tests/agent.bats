@@ -18,13 +18,10 @@ teardown() {
 	[ -z "${BED_DIR:-}" ] || bed_stop
 }
 
-# unprivileged WHERE NAME [ARGUMENT...] - starts a sidecar in namespace WHERE and returns when it steers.
-unprivileged() {
-	local where=$1 name=$2
-	shift 2
-	bed_spawn "$where" "$name" setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar "$@"
-	bed_wait_line "$name" "interception is live" 10
+# live_sidecar WHERE NAME [ARGUMENT...] - starts a sidecar in namespace WHERE and returns when it steers.
+live_sidecar() {
+	weak_sidecar "$@"
+	bed_wait_line "$2" "interception is live" 10
 }
 
 # agent NAME PID... - starts an agent and returns when its programs are loaded. ATTACH is its --attach.
@@ -41,7 +38,7 @@ agent() {
 # served - starts a gateway, a sidecar in the application's namespace, and an agent that steers for it.
 served() {
 	gateway
-	unprivileged app sidecar --gateway "$BED_HOST:8080"
+	live_sidecar app sidecar --gateway "$BED_HOST:8080"
 	agent agent "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
 }
@@ -154,12 +151,11 @@ no_entries() {
 }
 
 @test "an agent that comes late takes over, and no connection is lost" {
-	bed_spawn world resolver "$PEER" dns-serve 53
+	resolver
 	bed_spawn app server "$PEER" serve 7000 --mode echo
-	bed_wait_line resolver ready
 	bed_wait_line server ready
 	gateway
-	unprivileged app sidecar --gateway "$BED_HOST:8080"
+	live_sidecar app sidecar --gateway "$BED_HOST:8080"
 	[[ $(bed_exec app nft list ruleset) == *"table inet sidestep"* ]]
 	hold
 	bed_spawn outside inbound "$PEER" stall "$BED_APP" 7000 --bytes 10
@@ -299,7 +295,7 @@ agent_killed() {
 
 @test "the agent removes everything of a network namespace that is gone" {
 	gateway
-	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
+	live_sidecar neighbour sidecar --gateway "$BED_HOST:8080"
 	agent agent "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers"
 	settled $LINKS
@@ -318,8 +314,8 @@ agent_killed() {
 	# The bridge would change its address when the port with the lowest address goes.
 	bed_exec host ip link set br0 address 02:00:00:00:00:01
 	gateway
-	unprivileged neighbour sidecar --gateway "$BED_HOST:8080"
-	unprivileged app sidecar2 --gateway "$BED_HOST:8080"
+	live_sidecar neighbour sidecar --gateway "$BED_HOST:8080"
+	live_sidecar app sidecar2 --gateway "$BED_HOST:8080"
 	agent agent "$(bed_pid sidecar)" "$(bed_pid sidecar2)"
 	bed_wait_line sidecar "the host's agent steers"
 	bed_wait_line sidecar2 "the host's agent steers"
@@ -339,11 +335,11 @@ agent_killed() {
 	gateway
 	bed_spawn host gateway2 "$SIDESTEP" gateway --listen "$BED_HOST:8081" --log --server
 	bed_until 5 bed_listening host 8081
-	unprivileged app sidecar --gateway "$BED_HOST:8080"
+	live_sidecar app sidecar --gateway "$BED_HOST:8080"
 	# This process becomes a sidecar later, and the agent waits for it.
 	# shellcheck disable=SC2016 # for the inner shell
-	bed_spawn neighbour sidecar2 sh -c 'read -r _ <"$0"; exec setpriv --bounding-set=-all,+net_admin \
-		--inh-caps=-all "$@"' "$BED_DIR/go" "$SIDESTEP" sidecar --gateway "$BED_HOST:8081"
+	bed_spawn neighbour sidecar2 sh -c 'read -r _ <"$0"; exec "$@"' \
+		"$BED_DIR/go" "${NET_ADMIN[@]}" "$SIDESTEP" sidecar --gateway "$BED_HOST:8081"
 	agent agent "$(bed_pid sidecar)" "$(bed_pid sidecar2)"
 	bed_wait_line sidecar "the host's agent steers"
 	one=$(programs)

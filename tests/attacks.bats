@@ -292,8 +292,7 @@ imposter() {
 # side_spawn - starts a sidecar that needs the agent.
 side_spawn() {
 	gateway
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	weak_sidecar app sidecar --gateway "$BED_HOST:8080"
 	bed_wait_line sidecar "interception is live" 10
 }
 
@@ -415,7 +414,7 @@ steered_still() {
 # allow, and says what. The arguments are setpriv's.
 squat() {
 	bed_spawn app squat setpriv "$@" python3 -c '
-import socket, time
+import signal, socket
 name = socket.socket(socket.AF_UNIX)
 name.bind("\0sidestep.instance")
 name.listen()
@@ -425,7 +424,7 @@ try:
     print("squat: name and groups", flush=True)
 except PermissionError:
     print("squat: name alone", flush=True)
-time.sleep(60)'
+signal.pause()'
 	bed_wait_line squat "squat: "
 }
 
@@ -472,8 +471,7 @@ start_as() {
 	shift
 	if [ "$how" = agent ]; then
 		bed_kill agent
-		bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar \
-			--datapath bpf --agent-wait 10000 --gateway "$BED_HOST:8080" "$@"
+		weak_sidecar app sidecar --datapath bpf --agent-wait 10000 --gateway "$BED_HOST:8080" "$@"
 		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 		return
 	fi
@@ -516,7 +514,6 @@ attempts() {
 
 # nothing_gets_out - no attempt shows on the host's line to the world.
 nothing_gets_out() {
-	rm -f "$BED_DIR/closed-end"
 	watch closed $VICTIM $VICTIM6 1.1.1.1/32
 	attempts
 	[ "$(seen closed)" = 0 ]
@@ -587,7 +584,7 @@ guarded_start_fails() { # HOW
 ports_are_gone() { # HOW
 	bed_exec app sh -c 'echo 65532 65535 >/proc/sys/net/ipv4/ip_local_port_range'
 	bed_spawn app holder setpriv --bounding-set=-all --inh-caps=-all --no-new-privs python3 -c '
-import socket, time
+import signal, socket
 held = []
 for port in range(65532, 65536):
     for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
@@ -596,7 +593,7 @@ for port in range(65532, 65536):
         if kind == socket.SOCK_STREAM:
             held[-1].listen()
 print("all ports", flush=True)
-time.sleep(60)'
+signal.pause()'
 	bed_wait_line holder "all ports"
 	warm
 	fails_as "$1" "another process takes each port" --guard-first
@@ -710,7 +707,7 @@ stop_closes() { # HOW [ARGUMENT...]
 # One connection is older than the sidecar.
 stop_closes_without_tun() { # HOW
 	local rights=()
-	[ "$1" = bpf ] || rights=(setpriv "--bounding-set=-all,+net_admin" --inh-caps=-all)
+	[ "$1" = bpf ] || rights=("${NET_ADMIN[@]}")
 	gateway
 	warm
 	bed_spawn app server "$PEER" serve 7000
@@ -757,8 +754,7 @@ stop_closes_without_tun() { # HOW
 
 # unprivileged [ARGUMENT...] - starts a sidecar that steers by nftables until the agent comes, and does not wait.
 unprivileged() {
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+	weak_sidecar app sidecar --gateway "$BED_HOST:8080" "$@"
 }
 
 @test "4: where the agent comes, a start that fails leaves nothing out" {
@@ -788,7 +784,6 @@ unprivileged() {
 	bed_wait_line sidecar "the host's agent steers" 10
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
-	rm "$BED_DIR/open-end"
 	bed_kill sidecar TERM
 	all_gets_out
 }
@@ -815,7 +810,6 @@ unprivileged() {
 	bed_wait_line sidecar "the host's agent steers" 10
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]
-	rm "$BED_DIR/open-end"
 	bed_kill sidecar TERM
 	all_gets_out
 }
@@ -1067,8 +1061,7 @@ advertised_is_steered() { # START
 not_diverted() { # START
 	local gateway="[2001:db8:1::1]:8080"
 	divert() { # NAME COMMAND... - counts the packets to the gateway that go to the neighbour meanwhile
-		bed_spawn neighbour "$1" "$PEER" sniff --device eth0 --count-dst 2001:db8:1::1 --until-file "$BED_DIR/$1-end"
-		bed_wait_line "$1" ready >&2
+		watch_at neighbour eth0 "$1" 2001:db8:1::1 >&2
 		run "${@:2}"
 		echo "$output" >&2
 		seen "$1"
@@ -1107,8 +1100,7 @@ read_only() {
 	read_only_nft() {
 		export -f read_only
 		bed_spawn app sidecar bash -c 'read_only "$@"' - \
-			setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-			"$SIDESTEP" sidecar --datapath nft "$@"
+			"${NET_ADMIN[@]}" "$SIDESTEP" sidecar --datapath nft "$@"
 		bed_wait_line sidecar "interception is live" 10
 	}
 	not_diverted read_only_nft
@@ -1406,16 +1398,12 @@ checksums_stay() { # START
 	command -v python3 >/dev/null || skip "python3 is not installed"
 	offload_off uplink
 	warm
-	watch_outside() {
-		bed_spawn outside "$1" "$PEER" sniff --device eth0 --count-dst $other --until-file "$BED_DIR/$1-end"
-		bed_wait_line "$1" ready
-	}
-	watch_outside control
+	watch_at outside eth0 control $other
 	raw 2001:db9:1::1 9 --socket checksum --flip $other
 	[ "$(seen control)" = 1 ]
 	gateway
 	"$1" --bypass 2001:db9::/32
-	watch_outside attack
+	watch_at outside eth0 attack $other
 	raw 2001:db9:1::1 9 --socket checksum --flip $other
 	[ "$(seen attack)" = 0 ]
 }
@@ -1423,12 +1411,10 @@ checksums_stay() { # START
 @test "7: no checksum changes a destination behind the guard (agent)" {
 	checksums_stay agent_sidecar
 	# Other frames of packet sockets reach the neighbour, with and without a checksum that is left to the device.
-	bed_spawn neighbour near "$PEER" sniff --device eth0 --count-dst "$BED_NEIGHBOUR6" --until-file "$BED_DIR/near-end"
-	bed_wait_line near ready
+	watch_at neighbour eth0 near "$BED_NEIGHBOUR6"
 	raw "$BED_NEIGHBOUR6" 9 --gateway "$BED_NEIGHBOUR"
 	raw "$BED_NEIGHBOUR6" 9 --gateway "$BED_NEIGHBOUR" --socket checksum
-	touch "$BED_DIR/near-end"
-	bed_wait_exit near
+	seen near
 	bed_log near | grep "to_udp=2 "
 }
 
@@ -1889,8 +1875,7 @@ all_works() {
 
 @test "10: an agent that hangs stalls nothing, and learns of all changes when it continues" {
 	gateway
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
+	resolver
 	bed_spawn app server "$PEER" serve 80 --mode http
 	bed_wait_line server ready
 	agent_sidecar --http-ingress-address 0.0.0.0:39001
@@ -2207,8 +2192,7 @@ thief_start() {
 nothing_is_stolen() {
 	command -v python3 >/dev/null || skip "python3 is not installed"
 	gateway
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
+	resolver
 	"$@" --threads 3
 	thief_start
 	# The control: it joins a socket that lets it. The proxy has some that it sees and does not join.
@@ -2242,23 +2226,18 @@ nothing_is_stolen() {
 
 # 11. Hardening
 
-# weak COMMAND... - runs it as uid 0 with CAP_NET_ADMIN alone, the rights of a running sidecar.
-weak() {
-	setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$@"
-}
-
 @test "11: a process with the sidecar's user and rights reads nothing of its memory and descriptors" {
 	gateway
 	# shellcheck disable=SC2034
 	DATAPATH=nft
 	sidecar
 	# The control: it reads another process of this kind.
-	bed_spawn app control setpriv --bounding-set=-all,+net_admin --inh-caps=-all sleep 60
+	bed_spawn app control "${NET_ADMIN[@]}" sleep infinity
 	readable() { # NAME - prints how many of these files the weak process opens
 		local file count=0
 		for file in maps mem environ "fd/1"; do
 			# shellcheck disable=SC2016 # for the inner shell
-			if weak sh -c 'exec 3<"$0"' "/proc/$(bed_pid "$1")/$file" 2>/dev/null; then
+			if "${NET_ADMIN[@]}" sh -c 'exec 3<"$0"' "/proc/$(bed_pid "$1")/$file" 2>/dev/null; then
 				count=$((count + 1))
 			fi
 		done
@@ -2279,11 +2258,11 @@ weak() {
 		# shellcheck disable=SC2016 # for the inner shell
 		bed_spawn "$1" "$2" sh -c 'cd "$0" && ulimit -c unlimited && exec "$@"' "$BED_DIR/$2.core" "${@:3}"
 	}
-	in_folder app control sleep 60
+	in_folder app control sleep infinity
 	in_folder host gateway "$SIDESTEP" gateway --listen "$BED_HOST:8080"
 	bed_until 5 bed_listening host 8080
-	in_folder app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080" --tls-intercept \
-		--ca-dir "$BED_DIR/ca"
+	in_folder app sidecar "${NET_ADMIN[@]}" "$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080" \
+		--tls-intercept --ca-dir "$BED_DIR/ca"
 	bed_wait_line sidecar "interception is live" 10
 	in_folder host agent "$SIDESTEP" agent --pin "$BED_BPFFS/sidestep/agent" --pid "$(bed_pid control)"
 	bed_wait_line agent "programs loaded" 10
@@ -2414,7 +2393,7 @@ ends_well() {
 
 @test "11: all threads of a live sidecar and of the gateway have a seccomp filter (own programs)" {
 	# The control: a process that has not asked for it.
-	bed_spawn host control sleep 60
+	bed_spawn host control sleep infinity
 	control_runs_sleep() { [ "$(cat "/proc/$(bed_pid control)/comm")" = sleep ]; }
 	bed_until 5 control_runs_sleep
 	[ "$(fields control Seccomp)" = 0 ]

@@ -197,8 +197,7 @@ guard_dropped() {
 
 @test "DNS is relayed to the resolver that was asked, and its answer comes from there" {
 	gateway
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
+	resolver
 	sidecar
 	for resolver in 1.1.1.1 8.8.8.8 2001:db8::1; do
 		run bed_exec app "$PEER" dns example.test A "@$resolver"

@@ -20,11 +20,6 @@ sidecar() {
 	bed_wait_line sidecar "interception is live" 10
 }
 
-resolver() {
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
-}
-
 # ask NAME TYPE RESOLVER - puts the peer's line into $output. Fails without an answer from that resolver.
 ask() {
 	run bed_exec app "$PEER" dns "$1" "$2" "@$3" --timeout 8

@@ -73,16 +73,6 @@ listens() {
 	engine_exec ss -Hltn | grep -q ":8080 "
 }
 
-fail() {
-	printf '%s\n' "$*" >&2
-	return 1
-}
-
-# is TEXT ACTUAL RELATION WANTED - a comparison of test(1) that prints both values when it fails.
-is() {
-	test "$2" "$3" "$4" || fail "$1: is '$2', wanted $3 '$4'"
-}
-
 value() {
 	local word
 	word=$(bed_value "$1" "$2")

@@ -64,7 +64,7 @@ doctor() {
 	[[ $output == *"warning gateway: not checked"* ]]
 	[[ $output == *"failed  CAP_NET_ADMIN: missing; --cap-add NET_ADMIN"* ]]
 	[[ $output == *"failed  nftables: "* ]]
-	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" doctor
+	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" doctor
 	echo "$output"
 	[ "$status" = 0 ]
 	[[ $output == *"CAP_BPF: not held: an nftables table steers"* ]]

@@ -18,12 +18,6 @@ teardown() {
 	bed_stop
 }
 
-# resolver - starts a resolver in the world that logs its queries.
-resolver() {
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
-}
-
 # answer NAME TYPE [ARGUMENT...] - prints rcode and records of the answer to the application's query.
 answer() {
 	local name=$1 type=$2 line
@@ -846,7 +840,7 @@ ports_last() { # START
 	bed_spawn app holder bash -c 'for i in {1..40}; do
 		exec {fd}<>"/dev/tcp/192.0.2.$i/9000"
 	done
-	sleep 60'
+	sleep infinity'
 	bed_wait_line sidecar "cannot connect to the gateway .* no local port is free"
 }
 
@@ -1019,7 +1013,7 @@ without_tun() {
 @test "row 13: after SIGKILL, without a TUN device, everything fails at once (agent)" {
 	bed_needs_linux 6.6 "TCX links"
 	gateway
-	without_tun setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	without_tun "${NET_ADMIN[@]}" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
 	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
 	refused_after_kill
@@ -1265,8 +1259,7 @@ ready_follows() { # START
 	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
 	bed_wait_line server ready
 	# Without an agent this start waits.
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --datapath bpf --agent-wait 60000 --gateway "$BED_HOST:8080"
+	weak_sidecar app sidecar --datapath bpf --agent-wait 60000 --gateway "$BED_HOST:8080"
 	not_live() { [[ $(bed_exec app "$SIDESTEP" ready 2>&1) == *"is starting or stopping" ]]; }
 	bed_until 5 not_live
 	bed_kill sidecar KILL
@@ -1410,7 +1403,7 @@ bare_is_named() { # START
 	echo "$output"
 	[[ $output == *"warning TUN device: "*"--device /dev/net/tun"* ]]
 	# nftables does not need one.
-	run no_tun setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" doctor
+	run no_tun "${NET_ADMIN[@]}" "$SIDESTEP" doctor
 	echo "$output"
 	[[ $output != *"TUN device"* ]]
 }
@@ -1549,14 +1542,14 @@ gateway_is_exempt() { # START [ARGUMENT...]
 @test "row 17: with --exempt-uid no agent takes over, because its outer guard would let nobody out" {
 	inner_gateway app 127.0.0.1 setpriv --reuid 4711 --clear-groups
 	without_rights() {
-		bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar "$@"
+		weak_sidecar app sidecar "$@"
 		bed_wait_line sidecar "interception is live" 10
 		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 	}
 	gateway_is_exempt without_rights --exempt-uid 4711
 	bed_log sidecar | grep "an nftables table steers, without the host's agent"
 	bed_kill sidecar
-	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+	run bed_exec app "${NET_ADMIN[@]}" \
 		"$SIDESTEP" sidecar --gateway 127.0.0.1:8080 --exempt-uid 4711 --datapath bpf
 	echo "$output"
 	[ "$status" -eq 1 ]
@@ -1888,9 +1881,8 @@ engine_bed() {
 	engine_image test "$SIDESTEP:/bin/sidestep" "$PEER:/bin/peer"
 	bed_spawn engine gateway "$SIDESTEP" gateway --server --log --listen 0.0.0.0:8080
 	bed_spawn engine loopback "$PEER" dns-serve 53 --address 127.0.0.53
-	bed_spawn world resolver "$PEER" dns-serve 53
 	bed_wait_line loopback ready
-	bed_wait_line resolver ready
+	resolver
 }
 
 # engine_side NETWORK [DOCKER-ARGUMENT...] - starts a sidecar on this network, and beside it the container `db`.

@@ -28,15 +28,6 @@ teardown() {
 	bed_stop
 }
 
-fail() {
-	printf '%s\n' "$*" >&2
-	return 1
-}
-
-is() {
-	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
-}
-
 # engine_with_image - starts an engine and loads the tar.
 engine_with_image() {
 	engine_start

@@ -55,7 +55,6 @@ cell() {
 		echo "$way: $output"
 		[ "$status" -eq 0 ]
 		[ "${lines[-1]}" -gt 0 ]
-		rm "$BED_DIR/attack-end"
 	done
 }
 

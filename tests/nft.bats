@@ -34,8 +34,7 @@ teardown() {
 
 @test "steered queries do not reach a resolver of the application's own" {
 	gateway
-	bed_spawn world resolver "$PEER" dns-serve 53
-	bed_wait_line resolver ready
+	resolver
 	sidecar
 	bed_spawn app own "$PEER" udp-serve 53
 	bed_wait_line own ready
@@ -86,8 +85,8 @@ teardown() {
 @test "without a TUN device connections are refused at once after SIGKILL" {
 	gateway
 	bed_spawn app sidecar unshare --mount sh -c \
-		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \
-		"$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080"
+		'mount -t tmpfs none /dev/net && exec "$0" "$@"' \
+		"${NET_ADMIN[@]}" "$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080"
 	bed_wait_line sidecar "interception is live" 10
 	grep -q "no TUN device" "$BED_DIR/sidecar.log"
 	connect 192.0.2.77 80 --send hello --half-close --read-all

@@ -25,8 +25,8 @@ need() {
 	command -v "$1" >/dev/null || skip "$1 is not installed"
 }
 
-# seen SNI DESTINATION - prints how many such CONNECTs the gateway has logged. SNI null: without a name.
-seen() {
+# named SNI DESTINATION - prints how many such CONNECTs the gateway has logged. SNI null: without a name.
+named() {
 	local sni=\"$1\"
 	[ "$1" != null ] || sni=null
 	grep "\"destination\":\"$2\"" "$BED_DIR/gateway.log" | grep -c "\"sni\":$sni" || true
@@ -48,8 +48,8 @@ seen() {
 	bed_exec app openssl s_client -connect 192.0.2.7:443 -noservername </dev/null |
 		openssl x509 >"$BED_DIR/leaf.pem"
 	openssl verify -x509_strict -CAfile "$CA" -verify_ip 192.0.2.7 "$BED_DIR/leaf.pem"
-	[ "$(seen www.example.com 192.0.2.7:443)" = 2 ]
-	[ "$(seen null 192.0.2.7:443)" = 1 ]
+	[ "$(named www.example.com 192.0.2.7:443)" = 2 ]
+	[ "$(named null 192.0.2.7:443)" = 1 ]
 }
 
 @test "curl is intercepted by name and by literal address, v4 and v6, on any port" {
@@ -68,9 +68,9 @@ seen() {
 	run bed_exec app curl -sS -m 10 --cacert "$CA" 'https://[2001:db8:9::9]/'
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[ "$(seen a.example 192.0.2.7:8443)" = 1 ]
-	[ "$(seen null 192.0.2.8:443)" = 1 ]
-	[ "$(seen null '\[2001:db8:9::9\]:443')" = 1 ]
+	[ "$(named a.example 192.0.2.7:8443)" = 1 ]
+	[ "$(named null 192.0.2.8:443)" = 1 ]
+	[ "$(named null '\[2001:db8:9::9\]:443')" = 1 ]
 }
 
 @test "node's fetch is intercepted" {
@@ -84,7 +84,7 @@ seen() {
 		' sh "$BED_DIR"
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[ "$(seen node.example 192.0.2.7:443)" = 1 ]
+	[ "$(named node.example 192.0.2.7:443)" = 1 ]
 }
 
 @test "python's ssl verifies strictly and may send its ClientHello in small segments" {
@@ -126,7 +126,7 @@ seen() {
 		[ "$status" -eq 0 ]
 		[[ $output == *192.0.2.7:443* ]]
 	done
-	[ "$(seen py.example 192.0.2.7:443)" = 3 ]
+	[ "$(named py.example 192.0.2.7:443)" = 3 ]
 }
 
 @test "a ClientHello of 16 KiB is intercepted" {
@@ -142,7 +142,7 @@ seen() {
 		-verify_return_error -alpn "$2" -ign_eof' sh "$CA" "$names"
 	[ "$status" -eq 0 ]
 	[[ $output == *"ALPN protocol: http/1.1"* ]]
-	[ "$(seen big.example 192.0.2.7:443)" = 1 ]
+	[ "$(named big.example 192.0.2.7:443)" = 1 ]
 }
 
 @test "Go's ClientHello with a post-quantum key share is intercepted, whole and in segments" {
@@ -154,7 +154,7 @@ seen() {
 		echo "$output"
 		[ "$output" = "ServerHello suite=0x1301 group=0x001d" ]
 	done
-	[ "$(seen go.example 192.0.2.7:443)" = 3 ]
+	[ "$(named go.example 192.0.2.7:443)" = 3 ]
 }
 
 @test "after 202 TLS passes unchanged, and the client sees the origin's certificate" {
@@ -169,7 +169,7 @@ seen() {
 	sidecar
 	bed_exec app curl -sS -m 10 -o /dev/null --cacert "$BED_DIR/origin.crt" \
 		--resolve origin.example:443:192.0.2.7 https://origin.example/
-	[ "$(seen origin.example 192.0.2.7:443)" = 1 ]
+	[ "$(named origin.example 192.0.2.7:443)" = 1 ]
 }
 
 @test "the log names a client that does not trust the authority once, with the remedy" {

@@ -16,11 +16,18 @@ bed_listening() {
 	bed_exec "$1" sh -c 'ss -Hltn "sport = :$0" | grep -q .' "$2"
 }
 
+# The rights of a sidecar that has CAP_NET_ADMIN and nothing else. It steers by nftables until the agent comes.
+NET_ADMIN=(setpriv "--bounding-set=-all,+net_admin" --inh-caps=-all)
+
+# weak_sidecar WHERE NAME [ARGUMENT...] - starts a sidecar with these rights in namespace WHERE.
+weak_sidecar() {
+	bed_spawn "$1" "$2" "${NET_ADMIN[@]}" "$SIDESTEP" sidecar "${@:3}"
+}
+
 # sidecar_spawn [ARGUMENT...] - starts it in the application's namespace with the rights that its datapath needs.
 sidecar_spawn() {
 	if [ "$DATAPATH" = nft ]; then
-		bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-			"$SIDESTEP" sidecar --datapath nft "$@"
+		weak_sidecar app sidecar --datapath nft "$@"
 	else
 		bed_spawn app sidecar "$SIDESTEP" sidecar --pin "$(SIDE_PIN)" "$@"
 	fi
@@ -46,8 +53,7 @@ nft_sidecar() {
 
 agent_sidecar() {
 	bed_needs_linux 6.6 "TCX links"
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+	weak_sidecar app sidecar --gateway "$BED_HOST:8080" "$@"
 	bed_wait_line sidecar "interception is live" 10
 	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
@@ -77,21 +83,14 @@ counter() {
 	fi
 }
 
-# sniff_start - begins to count packets on the host's uplink to addresses of the internet.
+# sniff_start - begins to count packets on the host's uplink to addresses of the internet. leaks ends that and
+# prints their number.
 sniff_start() {
-	bed_spawn host sniff "$PEER" sniff --device uplink --count-dst 192.0.2.0/24 \
-		--count-dst 1.1.1.1/32 --count-dst 203.0.113.0/24 --count-dst 2001:db8::/32 \
-		--until-file "$BED_DIR/sniff-end"
-	bed_wait_line sniff ready
+	watch sniff 192.0.2.0/24 1.1.1.1/32 203.0.113.0/24 2001:db8::/32
 }
 
-# leaks - ends the sniffer and prints how many packets it counted.
 leaks() {
-	touch "$BED_DIR/sniff-end"
-	bed_wait_exit sniff || return
-	bed_log sniff >&2
-	bed_log sniff | grep -oE 'to_(tcp|udp|icmp|fragment|other)=[0-9]+' |
-		awk -F= '{ sum += $2 } END { print sum + 0 }'
+	seen sniff
 }
 
 connect() {

@@ -36,6 +36,8 @@ export BED_UPLINK6=fd98::1 BED_OUTSIDE6=fd98::2
 . "$BED_REPO/tests/lib/process.bash"
 # shellcheck source=tests/lib/engine.bash
 . "$BED_REPO/tests/lib/engine.bash"
+# shellcheck source=tests/lib/checks.bash
+. "$BED_REPO/tests/lib/checks.bash"
 
 bed_fail() {
 	printf 'test bed: %s\n' "$*" >&2

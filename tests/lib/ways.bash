@@ -1,28 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Ways out that an application with rights in its network namespace can make, and the count of the packets that
-# got out. A bats file loads it behind scenarios.bash.
-
-# watch NAME CIDR... - begins to count the packets to these addresses on the host's line to the world.
-watch() {
-	local name=$1 cidr
-	local -a options=()
-	shift
-	for cidr in "$@"; do
-		options+=(--count-dst "$cidr")
-	done
-	bed_spawn host "$name" "$PEER" sniff --device uplink "${options[@]}" --until-file "$BED_DIR/$name-end"
-	bed_wait_line "$name" ready
-}
-
-# seen NAME - ends the watch and prints how many packets it counted.
-seen() {
-	touch "$BED_DIR/$1-end"
-	bed_wait_exit "$1" || return
-	bed_log "$1" >&2
-	bed_log "$1" | grep -oE 'to_(tcp|udp|icmp|fragment|other)=[0-9]+' |
-		awk -F= '{ sum += $2 } END { print sum + 0 }'
-}
+# Ways out that an application with rights in its network namespace can make. A bats file loads it behind
+# scenarios.bash.
 
 # hands COMMAND... - runs it in the application's namespace as root with the capabilities $CAPS, in the form of
 # setpriv; by default it has all.

@@ -98,20 +98,6 @@ box_sidecar() {
 	printf '%s\n' "$name"
 }
 
-fail() {
-	printf '%s\n' "$*" >&2
-	return 1
-}
-
-# is TEXT ACTUAL WANTED - compares, and prints both values when they differ.
-is() {
-	[ "$2" = "$3" ] || fail "$1: is '$2', wanted '$3'"
-}
-
-like() {
-	[[ $2 =~ $3 ]] || fail "$1: is '$2', wanted like '$3'"
-}
-
 # leak_watch - begins to count packets that containers send to the outside by themselves, except DNS.
 leak_watch() {
 	bed_spawn engine sniffer "$PEER" sniff --device docker0 --timeout 600 --count-dst 192.0.2.0/24 \
