@@ -9,6 +9,9 @@
 
 ANSWERS=192.0.2.1 # the world answers, so a leak would work
 
+# The lines that tell which datapath steers.
+OWN="interception is live .* bpf," NFT="interception is live .* nft," AGENT="the host's agent steers"
+
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
 	export BATS_TEST_TIMEOUT=100
@@ -24,8 +27,7 @@ teardown_file() {
 }
 
 setup() {
-	bed_spawn world sniffer "$PEER" sniff --device eth0 --timeout 100 --count-dst 192.0.2.0/24
-	bed_wait_line sniffer ready
+	watch_at world eth0 sniffer 192.0.2.0/24
 }
 
 teardown() {
@@ -71,15 +73,18 @@ intercepted() {
 	bed_until 10 more
 }
 
-# leaks - ends the sniffer and prints how many TCP packets of the application have reached the world.
-leaks() {
-	bed_kill sniffer
-	bed_value to_tcp "$(bed_log sniffer | tail -n 1)"
+# steers LINE COUNT - the log of the sidecar's container has the line of its datapath for each of its starts.
+steers() {
+	steers_now() { [ "$(dk logs sidecar 2>&1 | grep -cE "$1")" = "$2" ]; }
+	bed_until 10 steers_now "$@"
 }
 
-nothing_leaks() { # ARGUMENT...
+nothing_leaks() { # LINE ARGUMENT...
+	local line=$1
+	shift
 	sidecar "$@"
 	ready
+	steers "$line" 1
 	application container:sidecar
 	intercepted
 	# A crash: the application runs on in a namespace that is closed.
@@ -89,21 +94,24 @@ nothing_leaks() { # ARGUMENT...
 	[ "$status" -ne 0 ]
 	dk start sidecar >/dev/null
 	ready
+	steers "$line" 2
 	dk restart -t 0 app >/dev/null
 	intercepted
 	# Restart and new containers.
 	dk stop -t 5 app >/dev/null
 	dk restart -t 5 sidecar >/dev/null
 	ready
+	steers "$line" 3
 	dk start app >/dev/null
 	intercepted
 	dk rm -f app sidecar >/dev/null
 	sidecar "$@"
 	ready
+	steers "$line" 1
 	application container:sidecar
 	intercepted
 	dk rm -f app >/dev/null
-	[ "$(leaks)" = 0 ]
+	[ "$(seen sniffer)" = 0 ]
 }
 
 @test "control: an application that starts before its sidecar reaches the world" {
@@ -112,50 +120,52 @@ nothing_leaks() { # ARGUMENT...
 	ready
 	intercepted
 	dk rm -f app >/dev/null
-	[ "$(leaks)" -gt 0 ]
+	[ "$(seen sniffer)" -gt 0 ]
 }
 
 @test "nothing leaks over start, crash, restart and new containers (own programs)" {
-	nothing_leaks --privileged
+	nothing_leaks "$OWN" --privileged
 }
 
 @test "nothing leaks over start, crash, restart and new containers (nftables)" {
-	nothing_leaks --cap-add NET_ADMIN
+	nothing_leaks "$NFT" --cap-add NET_ADMIN
 }
 
 @test "nothing leaks over start, crash, restart and new containers (agent)" {
 	bed_needs_linux 6.6 "TCX links"
 	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock
-	bed_wait_line agent "docker"
-	nothing_leaks --cap-add NET_ADMIN
+	bed_wait_line agent "watching for sidecars"
+	nothing_leaks "$AGENT" --cap-add NET_ADMIN
 }
 
-follows() { # ARGUMENT...
+follows() { # LINE ARGUMENT...
+	local line=$1
+	shift
 	application bridge
 	sidecar --network container:app --restart on-failure "$@"
 	ready
+	steers "$line" 1
 	intercepted
 	dk restart -t 0 app >/dev/null
 	engine_wait_line sidecar "error: the last network device .eth0. that leads outside is gone"
-	live_again() { [ "$(dk logs sidecar 2>&1 | grep -c "interception is live")" = 2 ]; }
-	bed_until 10 live_again
+	steers "$line" 2
 	[ "$(dk inspect -f '{{.RestartCount}}' sidecar)" = 1 ]
 	intercepted
 }
 
 @test "row 3: beside a restarted application a sidecar ends and is restarted in the new namespace (own programs)" {
-	follows --privileged
+	follows "$OWN" --privileged
 }
 
 @test "row 3: beside a restarted application a sidecar ends and is restarted in the new namespace (nftables)" {
-	follows --cap-add NET_ADMIN
+	follows "$NFT" --cap-add NET_ADMIN
 }
 
 @test "row 3: beside a restarted application a sidecar ends and is restarted in the new namespace (agent)" {
 	bed_needs_linux 6.6 "TCX links"
 	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock
-	bed_wait_line agent "docker"
-	follows --cap-add NET_ADMIN
+	bed_wait_line agent "watching for sidecars"
+	follows "$AGENT" --cap-add NET_ADMIN
 	bed_wait_line agent "warning: sidecar: its network namespace has lost its last device that leads outside"
 	served_again() { [ "$(bed_log agent | grep -c "sidecar: process .* is served")" = 2 ]; }
 	bed_until 10 served_again
