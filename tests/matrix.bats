@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # The matrix of docs/THREAT-MODEL.md: the packets of an application with some capabilities that get past each
-# datapath, counted at the world's line. The application tries all ways that its capabilities open.
+# datapath, counted at the world's line. The application tries the ways of tests/lib/ways.bash.
 
 # shellcheck disable=SC2034 # CAPS is for ways.bash
 
