@@ -151,6 +151,20 @@ serve() {
 	done
 }
 
+@test "bed_stop kills what runs in the bed's control groups, and removes them" {
+	bed_start
+	group=/sys/fs/cgroup/cpu/$BED_ID
+	[ -d /sys/fs/cgroup/cpu ] || group=/sys/fs/cgroup/$BED_ID
+	mkdir -p "$group/inner"
+	# The bed knows this process by its group alone.
+	sleep infinity 3>&- &
+	pid=$!
+	echo $pid >"$group/inner/cgroup.procs"
+	bed_stop
+	[ ! -e "$group" ]
+	[ -z "$(_bed_start_time "$pid")" ]
+}
+
 @test "a bed whose owner was killed is removed by the next" {
 	# Where no other bed is, which would remove it as well.
 	export TMPDIR=$BATS_TEST_TMPDIR

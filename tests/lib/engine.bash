@@ -122,33 +122,8 @@ _engine_quit() {
 }
 
 _engine_quit_step() {
-	_engine_kill_containers
+	_bed_kill_groups
 	_bed_gone dockerd && ! _bed_processes | grep -q containerd
-}
-
-_engine_kill_containers() {
-	local file
-	while read -r file; do
-		# shellcheck disable=SC2046 # a list of words
-		kill -KILL $(cat "$file" 2>/dev/null) 2>/dev/null
-	done < <(find /sys/fs/cgroup -path "*/$BED_ID/*" -name cgroup.procs 2>/dev/null)
-	return 0
-}
-
-# engine_stop - kills the engine with its containers, containerd and shims, and removes its control groups. Its
-# namespaces and mounts end with it. bed_stop calls it. Without an engine it does nothing.
-engine_stop() {
-	[ -d "$BED_DIR/engine" ] || return 0
-	# The engine must not start a container again, so it is killed first.
-	_bed_kill_all || true
-	_bed_until 5 _engine_groups_gone || true
-}
-
-# A group is busy until its last process is gone.
-_engine_groups_gone() {
-	_engine_kill_containers
-	find /sys/fs/cgroup -depth -type d -path "*/$BED_ID*" -exec rmdir {} + 2>/dev/null
-	[ -z "$(find /sys/fs/cgroup -type d -path "*/$BED_ID*" 2>/dev/null)" ]
 }
 
 # engine_image NAME [--change INSTRUCTION]... FILE[:PATH]... - makes an image of these files alone. PATH is

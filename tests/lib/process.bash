@@ -164,6 +164,28 @@ _bed_kill_all() {
 	done
 }
 
+# Prints the control groups of the bed, the inner ones first. A test may mount their file system on $BED_DIR/cgroup.
+_bed_groups() {
+	find /sys/fs/cgroup "$BED_DIR/cgroup/$BED_ID" -depth -type d -path "*/$BED_ID*" 2>/dev/null
+}
+
+# Kills all processes in them, such as an engine's containers.
+_bed_kill_groups() {
+	local group
+	while read -r group; do
+		# shellcheck disable=SC2046 # a list of words
+		kill -KILL $(cat "$group/cgroup.procs" 2>/dev/null) 2>/dev/null
+	done < <(_bed_groups)
+	return 0
+}
+
+# Removes them. A group is busy until its last process is gone.
+_bed_groups_gone() {
+	_bed_kill_groups
+	_bed_groups | xargs -r rmdir 2>/dev/null
+	[ -z "$(_bed_groups)" ]
+}
+
 # Prints "PID COMMAND" of every process with the bed's folder in its arguments, except zombies and our own
 # ancestors.
 _bed_processes() {

@@ -298,8 +298,9 @@ bed_stop() {
 
 _bed_remove() {
 	local path
-	engine_stop
+	# The engine must not start a container again, so it is killed before its containers.
 	_bed_kill_all
+	_bed_until 5 _bed_groups_gone
 	for path in "$BED_DIR"/ns/*; do
 		_bed_unmake_namespace "${path##*/}"
 	done
@@ -323,8 +324,7 @@ bed_leftovers() {
 	found=$(
 		_bed_mounts | sed 's/^/mount /'
 		_bed_processes | sed 's/^/process /'
-		find /sys/fs/cgroup -maxdepth 3 -type d -name "*$BED_ID*" 2>/dev/null |
-			sed 's/^/control group /'
+		_bed_groups | sed 's/^/control group /'
 		for path in "$BED_DIR" "/sys/fs/bpf/sidestep/$BED_ID"; do
 			[ ! -e "$path" ] || printf 'folder %s\n' "$path"
 		done
