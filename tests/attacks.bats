@@ -671,6 +671,31 @@ squatted_after_kill() { # HOW
 	squatted_after_kill agent
 }
 
+@test "4: a start that can add no route says that a killed sidecar's routes keep the namespace closed" {
+	local number
+	command -v strace >/dev/null || skip "strace is not installed"
+	traced() { # [ARGUMENT...] - starts a sidecar that lacks a route of a killed one
+		bed_exec app ip route flush table 9303
+		# shellcheck disable=SC2086
+		bed_exec app strace -qq -o "$BED_DIR/trace" -e trace=sendto "$@" \
+			"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" $CONTROL
+	}
+	gateway
+	warm
+	# shellcheck disable=SC2086
+	live_as bpf $CONTROL
+	bed_kill sidecar KILL
+	hold_port
+	run traced
+	[[ $output == *"another program has the port"* ]]
+	number=$(grep -n -m 1 RTM_NEWROUTE "$BED_DIR/trace" | cut -d : -f 1)
+	run traced -e "inject=sendto:error=ENOBUFS:when=$number+"
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"cannot add the route"*"the start failed: this network namespace stays closed"* ]]
+	nothing_gets_out
+}
+
 stop_closes() { # HOW [ARGUMENT...]
 	local how=$1
 	shift

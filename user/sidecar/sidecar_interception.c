@@ -43,10 +43,9 @@ int sidecar_interception_close(struct sidecar *sidecar)
 
 	if (sidecar->bridge_mode)
 		return 0;
-	sidecar->guarded = sidecar->options->guard_first;
-	closed = steering_close(sidecar->steering, sidecar->guarded);
-	if (closed > 0)
-		sidecar->guarded = true;
+	closed = steering_close(sidecar->steering, sidecar->options->guard_first);
+	/* A predecessor's rules are there, whatever can be added to them. */
+	sidecar->guarded = closed > 0 || steering_inherited(sidecar->steering);
 	return closed < 0 ? closed : 0;
 }
 
