@@ -18,15 +18,16 @@ static const struct option_entry entries[] = {
 	{.section = "Sidecars to serve",
 	 OPTION_ENTRY_DOCKER_SOCKET(struct agent_options, docker_socket),
 	 .default_text = "/var/run/docker.sock",
-	 .help = "Docker's API socket. A container is a sidecar if it or its image has the label " DOCKER_SIDECAR_LABEL
-		 "=" DOCKER_SIDECAR_ROLE " and it was started with CAP_NET_ADMIN."},
+	 .help = "Docker's API socket. A container is a sidecar if it or its image has the "
+		 "label " DOCKER_SIDECAR_LABEL "=" DOCKER_SIDECAR_ROLE
+		 " and it was started with CAP_NET_ADMIN."},
 	{.name = "match",
 	 .argument = "PATTERN",
 	 .type = OPTION_STRINGS,
 	 FIELD(matches),
 	 .example = "*-proxy",
-	 .help = "Containers whose name or image matches are sidecars too, with CAP_NET_ADMIN. * matches any text. May "
-		 "be repeated."},
+	 .help = "Containers whose name or image matches are sidecars too, with CAP_NET_ADMIN. * "
+		 "matches any text. May be repeated."},
 	{.name = "pid",
 	 .argument = "PID",
 	 .type = OPTION_STRINGS,

@@ -16,7 +16,7 @@ int rendezvous_accept(int fd);
 
 /*
  * Finds the meeting of the process behind @pidfd, for the agent, and reads its greeting. Returns
- *the agent's end (the caller's) or negative errno:
+ * the agent's end (the caller's) or negative errno:
  *
  *	-EAGAIN		the process has not opened the rendezvous yet
  *	-ENOTSUP	the process has another descriptor there

@@ -6,9 +6,12 @@
 #include "lib/socket_address.h"
 #include "sidecar/sidecar_options.h"
 
-/* Runs until SIGTERM or SIGINT. Returns 0 then, or negative errno, logged, when the start failed;
- * -EADDRINUSE: another instance is running in this network namespace. @gateway may be NULL: the
- * start closes the network namespace if it is told to, and fails with -EDESTADDRREQ. */
+/*
+ * Runs until SIGTERM or SIGINT, and returns 0 then. Returns -ENONET, logged, when nobody is left to
+ * serve. When the start failed, it returns another negative errno, logged; -EADDRINUSE: another
+ * instance is running in this network namespace. @gateway may be NULL: the start closes the network
+ * namespace if it is told to, and fails with -EDESTADDRREQ.
+ */
 int sidecar_run(const struct sidecar_options *options, const struct socket_address *gateway);
 
 #endif

@@ -269,8 +269,8 @@ const struct option_entry sidecar_entries[] = {
 	 .maximum = 60000,
 	 .default_text = "300",
 	 .help = "The wait for the host's agent with --datapath bpf, where nftables cannot be "
-		 "used, or after a start that failed. Otherwise an nftables table steers at once, and an agent takes over when "
-		 "it comes."},
+		 "used, or after a start that failed. Otherwise an nftables table steers at once, "
+		 "and an agent takes over when it comes."},
 	{OPTION_ENTRY_ATTACH(struct sidecar_options, attach)},
 	{OPTION_ENTRY_LOG_LEVEL(struct sidecar_options, log_level)},
 };
