@@ -777,6 +777,30 @@ stop_closes_without_tun() { # HOW
 	stop_closes_without_tun agent
 }
 
+@test "4: --on-exit closed says where it could not close (own programs)" {
+	bed_needs_linux 6.6 "TCX links"
+	gateway
+	live_as bpf --on-exit closed --attach tcx
+	# An operator's filter is in the place of the one that is to stay.
+	bed_exec app tc qdisc replace dev eth0 clsact
+	bed_exec app tc filter add dev eth0 egress protocol ip prio 9300 bpf bytecode '1,6 0 0 0'
+	bed_kill sidecar TERM
+	bed_log sidecar | grep "cannot leave the BPF program dev_egress attached"
+	bed_log sidecar | grep "stopped: packets may get out of this network namespace"
+	! bed_log sidecar | grep "stays closed" || false
+}
+
+@test "4: --on-exit closed says where it could not close (agent)" {
+	agent_needs
+	gateway
+	live_as agent --on-exit closed --udp pass
+	bed_kill agent KILL
+	bed_kill sidecar TERM
+	bed_log sidecar | grep "cannot tell the host's agent that --udp pass ends"
+	bed_log sidecar | grep "stopped: packets may get out of this network namespace"
+	! bed_log sidecar | grep "stays closed" || false
+}
+
 # unprivileged [ARGUMENT...] - starts a sidecar that steers by nftables until the agent comes, and does not wait.
 unprivileged() {
 	weak_sidecar app sidecar --gateway "$BED_HOST:8080" "$@"

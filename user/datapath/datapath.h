@@ -30,7 +30,7 @@ struct datapath_ops {
 	bool gateway_by_address;
 	bool own_programs; /* this process changes its maps, and attaches its programs */
 	void (*free)(struct datapath *datapath);
-	void (*leave)(struct datapath *datapath);
+	int (*leave)(struct datapath *datapath);
 	void (*succeed)(struct datapath *datapath);
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
 	int (*set_gateway)(struct datapath *datapath, const char *gateway);
@@ -70,12 +70,12 @@ static inline void datapath_free(struct datapath *datapath)
 /*
  * Frees, and leaves the namespace closed. Its programs or tables outlive the process and let
  * out replies to connections from outside alone. The next datapath replaces them,
- * or removes them by datapath_succeed(). Not for bridge mode. NULL is allowed.
+ * or removes them by datapath_succeed(). Not for bridge mode. NULL is allowed. Returns 0, or a
+ * negative errno, logged: something is missing, and packets may get out.
  */
-static inline void datapath_leave(struct datapath *datapath)
+static inline int datapath_leave(struct datapath *datapath)
 {
-	if (datapath)
-		datapath->ops->leave(datapath);
+	return datapath ? datapath->ops->leave(datapath) : 0;
 }
 
 /* Removes what a predecessor of another kind left, which would judge as well. This datapath is in

@@ -343,15 +343,20 @@ static void agent_free(struct datapath *base)
 }
 
 /* A session that ends without AGENT_DETACH leaves its programs. */
-static void agent_leave(struct datapath *base)
+static int agent_leave(struct datapath *base)
 {
 	struct datapath_agent *agent = self(base);
+	bool pass = agent->udp == SIDESTEP_UDP_PASS;
+	int error = 0;
 
-	if (agent->udp == SIDESTEP_UDP_PASS)
+	if (pass)
 		agent->udp = SIDESTEP_UDP_DENY;
 	if (agent->start > 0)
-		(void)agent_set_gateway(base, "");
+		error = agent_set_gateway(base, "");
 	datapath_agent_forget(base);
+	if (error == 0 || !pass)
+		return 0;
+	return log_errno(error, "cannot tell the host's agent that --udp pass ends");
 }
 
 /* A takeover removes the sidecar's own table. This one is a predecessor's. */

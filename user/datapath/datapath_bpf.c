@@ -137,23 +137,36 @@ static void bpf_free(struct datapath *base)
 	free(datapath);
 }
 
+static void leave(const struct datapath_bpf *datapath, struct programs_attachment *attachment,
+		  int *first_error)
+{
+	int error = programs_attach_leave(datapath->programs, attachment);
+
+	if (*first_error == 0)
+		*first_error = error;
+}
+
 /* Filters keep the programs and their maps. `steer` ends with the process, so nobody takes steered
  * connections. */
-static void bpf_leave(struct datapath *base)
+static int bpf_leave(struct datapath *base)
 {
 	struct datapath_bpf *datapath = self(base);
+	bool pass = datapath->config.udp == SIDESTEP_UDP_PASS;
+	int error = 0;
 	unsigned int i;
 
-	if (datapath->config.udp == SIDESTEP_UDP_PASS)
+	if (pass)
 		datapath->config.udp = SIDESTEP_UDP_DENY;
 	if (datapath->start > 0)
-		(void)bpf_set_gateway(base, "");
+		error = bpf_set_gateway(base, "");
+	error = error < 0 && pass ? log_errno(error, "cannot end --udp pass") : 0;
 	for (i = 0; i < datapath->device_count; i++) {
-		(void)programs_attach_leave(datapath->programs, &datapath->devices[i].ingress);
-		(void)programs_attach_leave(datapath->programs, &datapath->devices[i].egress);
+		leave(datapath, &datapath->devices[i].ingress, &error);
+		leave(datapath, &datapath->devices[i].egress, &error);
 	}
-	(void)programs_attach_leave(datapath->programs, &datapath->fixed);
+	leave(datapath, &datapath->fixed, &error);
 	bpf_free(base);
+	return error;
 }
 
 static void bpf_succeed(struct datapath *base)

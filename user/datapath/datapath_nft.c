@@ -18,9 +18,6 @@
 #include "lib/util.h"
 #include "programs/programs_attach.h"
 
-/* Ports of sockets that live long: 16 for each of at most 64 threads, and the listeners. */
-#define MAX_KEPT_PORTS 2048
-
 #define MAX_DEVICES 256
 
 /* Mark of packets that may leave (plan_input.out_mark). */
@@ -46,8 +43,7 @@ struct datapath_nft {
 	struct sidestep_flow_key *inbound;
 	size_t inbound_count, inbound_room;
 	size_t inbound_put; /* the table has so many of them, the first ones */
-	struct nft_own kept[MAX_KEPT_PORTS];
-	size_t kept_count;
+	struct nft_own_list kept;
 	uint32_t devices[MAX_DEVICES]; /* ifindex */
 	size_t device_count;
 	bool devices_changed;
@@ -99,7 +95,7 @@ static int apply(struct datapath_nft *datapath, bool update)
 	nft_batch_open(&batch);
 	if (!update) {
 		nft_rules_add(&batch, &datapath->rules);
-		nft_sets_put_own(&judge, datapath->kept, datapath->kept_count);
+		nft_sets_put_own(&judge, datapath->kept.items, datapath->kept.count);
 	}
 	if (!update || datapath->bypass_changed)
 		nft_sets_put_bypass(&judge, &datapath->bypass, update);
@@ -223,16 +219,18 @@ static int nft_attach(struct datapath *base)
 
 /* The tables outlive the process. They are installed first if they are not there, or let UDP pass.
  * Before it knows what to bypass, it leaves the namespace as it is. */
-static void nft_leave(struct datapath *base)
+static int nft_leave(struct datapath *base)
 {
 	struct datapath_nft *datapath = self(base);
+	int error = 0;
 
 	if (datapath->bypass.count > 0 &&
 	    (!datapath->attached || datapath->rules.udp == SIDESTEP_UDP_PASS)) {
 		datapath->rules.udp = SIDESTEP_UDP_DENY;
-		(void)nft_attach(base);
+		error = nft_attach(base);
 	}
 	release(datapath);
+	return error;
 }
 
 /* Filters that run programs outlive their process. */
@@ -366,22 +364,6 @@ static int nft_commit(struct datapath *base)
 			 : 0;
 }
 
-/* Remembers the port of a socket that lives as long as the process. Returns 0, 1 where it is known
- * already, or -ENOSPC. */
-static int keep(struct datapath_nft *datapath, const struct nft_own *own)
-{
-	size_t i;
-
-	for (i = 0; i < datapath->kept_count; i++)
-		if (datapath->kept[i].port == own->port &&
-		    datapath->kept[i].protocol == own->protocol)
-			return 1;
-	if (datapath->kept_count == MAX_KEPT_PORTS)
-		return -ENOSPC;
-	datapath->kept[datapath->kept_count++] = *own;
-	return 0;
-}
-
 /*
  * The port is the proxy's alone while the socket holds it. A raw socket may send from the same
  * port, so the packets also need a secret mark. It is known here, and to processes that may list
@@ -409,7 +391,7 @@ static int own_socket(struct datapath *base, int fd, const struct sockaddr *dest
 				     sizeof(datapath->rules.own_mark)) < 0)
 		error = -errno;
 	if (error == 0 && !destination)
-		error = keep(datapath, &own);
+		error = nft_own_keep(&datapath->kept, &own);
 	if (error != 0 || !datapath->attached)
 		return error < 0 ? error : 0;
 	nft_batch_open(&batch);

@@ -52,6 +52,19 @@ int nft_own_claim(int fd, struct nft_own *ret_own)
 	return -EADDRINUSE;
 }
 
+int nft_own_keep(struct nft_own_list *list, const struct nft_own *own)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (list->items[i].port == own->port && list->items[i].protocol == own->protocol)
+			return 1;
+	if (list->count == NFT_OWN_KEPT_MAX)
+		return -ENOSPC;
+	list->items[list->count++] = *own;
+	return 0;
+}
+
 uint32_t nft_own_mark(uint32_t taken)
 {
 	uint32_t mark;

@@ -245,13 +245,16 @@ void sidecar_datapath_close(struct sidecar_datapath *datapath)
 	close_descriptors(datapath);
 }
 
-void sidecar_datapath_leave(struct sidecar_datapath *datapath)
+int sidecar_datapath_leave(struct sidecar_datapath *datapath)
 {
+	int error;
+
 	/* An agent that came in place of the present one adopts its programs. */
 	if (!datapath->agent)
 		decline_agent(datapath);
-	datapath_leave(datapath->current);
+	error = datapath_leave(datapath->current);
 	close_descriptors(datapath);
+	return error;
 }
 
 struct steering_way sidecar_datapath_way(const struct sidecar_datapath *datapath)

@@ -41,9 +41,10 @@ int sidecar_datapath_open(struct sidecar_datapath *datapath);
  * it. */
 bool sidecar_datapath_agent_serves(const struct sidecar_datapath *datapath);
 
-/* Removes what the datapath installed, or leaves it so that nothing gets out. Idempotent. */
+/* Removes what the datapath installed, or leaves it so that nothing gets out. Idempotent. Leaving
+ * returns as datapath_leave() does. */
 void sidecar_datapath_close(struct sidecar_datapath *datapath);
-void sidecar_datapath_leave(struct sidecar_datapath *datapath);
+int sidecar_datapath_leave(struct sidecar_datapath *datapath);
 
 /* Accepts the host's agent at the rendezvous and makes its datapath. Returns 0 or negative errno.
  */

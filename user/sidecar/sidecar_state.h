@@ -27,6 +27,7 @@ struct sidecar {
 	bool live;	      /* every step succeeded */
 	bool guarded;	      /* a start that fails leaves the namespace closed */
 	bool deserted;	      /* nobody is left to serve */
+	bool ajar;	      /* packets may get out of the namespace that was to stay closed */
 	bool bpf_dropped;     /* CAP_BPF is not needed any more */
 	int signal_fd;
 	int lock_fd;

@@ -163,7 +163,7 @@ static int open_datapath(struct sidecar *sidecar)
 static void close_datapath(struct sidecar *sidecar)
 {
 	if (sidecar_interception_stays_closed(sidecar))
-		sidecar_datapath_leave(&sidecar->datapath);
+		sidecar->ajar = sidecar_datapath_leave(&sidecar->datapath) < 0;
 	else
 		sidecar_datapath_close(&sidecar->datapath);
 }
@@ -442,7 +442,10 @@ void sidecar_steps_stop(struct sidecar *sidecar)
 		if (steps[sidecar->steps_begun].stop)
 			steps[sidecar->steps_begun].stop(sidecar);
 	}
-	if (closed && sidecar->live)
+	if (sidecar->ajar)
+		log_error("stopped: packets may get out of this network namespace, which could not "
+			  "be left closed. Start sidestep in it again");
+	else if (closed && sidecar->live)
 		log_info(
 			"stopped: this network namespace stays closed until sidestep runs in it again");
 	else if (closed)
