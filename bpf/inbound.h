@@ -220,13 +220,13 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 
 /* Returns 1 for an incoming packet that needs no record, check for spoofing or smaller MSS. Returns
  * 0 for one that must be parsed first. */
-static __always_inline int inbound_ignores(struct __sk_buff *skb, __u32 netns)
+static __always_inline int inbound_ignores(struct __sk_buff *skb, __u32 netns, __u32 link)
 {
 	const struct recalled *known;
 	struct plain_transport plain;
 	struct address_pair pair, answer;
 
-	if (!packet_plain(skb, &pair))
+	if (!packet_plain(skb, &pair, link))
 		return 0;
 	/* The pair of the packets that go back: it is cached already, or soon needed. */
 	answer = (struct address_pair) {
@@ -239,8 +239,8 @@ static __always_inline int inbound_ignores(struct __sk_buff *skb, __u32 netns)
 		return 0;
 	if (known->destination_bypass)
 		return 1;
-	return packet_plain_transport(skb, pair.ipv4, &plain) && plain.protocol == IPPROTO_TCP &&
-	       !plain.syn;
+	return packet_plain_transport(skb, pair.ipv4, &plain, link) &&
+	       plain.protocol == IPPROTO_TCP && !plain.syn;
 }
 
 #endif

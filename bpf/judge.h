@@ -142,16 +142,17 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 /*
  * The verdict on most outgoing packets, at little cost; judge() would give the same. Returns
  * ASK_FURTHER where neither the addresses nor a plain TCP header suffice, and for the first reply
- * that a socket sends. A guard also does so where the map `inbound` decides.
+ * that a socket sends. A guard also does so where the map `inbound` decides. @link: as in plain.h.
  */
-static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enum judge_place place)
+static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enum judge_place place,
+					 __u32 link)
 {
 	struct decision_input in = {};
 	const struct recalled *known;
 	struct plain_transport plain;
 	struct address_pair pair;
 
-	if (!packet_plain(skb, &pair))
+	if (!packet_plain(skb, &pair, link))
 		return ASK_FURTHER;
 	known = recall(&pair, netns);
 	if (!known)
@@ -160,7 +161,7 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	in.destination_bypass = known->destination_bypass;
 	if (sidestep_addresses_decide(&in))
 		return sidestep_decide(&in);
-	if (!packet_plain_transport(skb, pair.ipv4, &plain) || plain.fragment)
+	if (!packet_plain_transport(skb, pair.ipv4, &plain, link) || plain.fragment)
 		return ASK_FURTHER;
 	/* The internet is off, but this is no DNS. */
 	if (plain.destination_port != SIDESTEP_DNS_PORT) {
@@ -196,6 +197,22 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	return sidestep_decide(&in);
 }
 
+/* The verdict on a frame that packet_read() took for one of this kind. */
+static __always_inline __u32 judge_kind(struct __sk_buff *skb, int kind, __u32 netns,
+					enum judge_place place)
+{
+	switch (kind) {
+	case PACKET_IP:
+		return (__u32)judge(skb, netns, place);
+	case PACKET_ARP:
+		return SIDESTEP_LINK;
+	case PACKET_OTHER:
+		return SIDESTEP_DENY_PROTOCOL;
+	default:
+		return SIDESTEP_DENY_MALFORMED;
+	}
+}
+
 /*
  * The verdict on any outgoing frame of a device. At a bridge, a tag beside the frame leads to a
  * network that is not intercepted. At a device, it was a VLAN device of this namespace that set the
@@ -215,19 +232,17 @@ static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enu
 	/* Without it, the compiler keeps addresses of the context's fields, which the verifier
 	 * rejects. */
 	barrier_var(skb);
-	verdict = judge_plain(skb, netns, place);
-	if (verdict != ASK_FURTHER)
-		return verdict;
-	switch (packet_read(skb)) {
-	case PACKET_IP:
-		return (__u32)judge(skb, netns, place);
-	case PACKET_ARP:
-		return SIDESTEP_LINK;
-	case PACKET_OTHER:
-		return SIDESTEP_DENY_PROTOCOL;
-	default:
-		return SIDESTEP_DENY_MALFORMED;
-	}
+	verdict = judge_plain(skb, netns, place, ETHERNET_SIZE);
+	return verdict == ASK_FURTHER ? judge_kind(skb, packet_read(skb), netns, place) : verdict;
+}
+
+/* Does likewise for an L3 device. */
+static __always_inline __u32 judge_l3(struct __sk_buff *skb, __u32 netns)
+{
+	__u32 verdict = judge_plain(skb, netns, AT_DEVICE, 0);
+
+	return verdict == ASK_FURTHER ? judge_kind(skb, packet_read_l3(skb), netns, AT_DEVICE)
+				      : verdict;
 }
 
 #endif

@@ -2,6 +2,7 @@
 /*
  * Parses a frame for the TC programs. Everything is read with bpf_skb_load_bytes() or at fixed
  * offsets: variable arithmetic on packet pointers would require CAP_PERFMON.
+ * @link is explained in plain.h.
  */
 #ifndef SIDESTEP_PACKET_H
 #define SIDESTEP_PACKET_H
@@ -12,23 +13,12 @@
 #include <bpf/bpf_helpers.h>
 
 #include "decide.h"
-
-#define ETHERTYPE_IPV4	 0x0800
-#define ETHERTYPE_ARP	 0x0806
-#define ETHERTYPE_IPV6	 0x86dd
-#define ETHERNET_SIZE	 14
-#define ETHERTYPE_OFFSET 12 /* its offset in the frame */
+#include "plain.h"
 
 /* All headers are in the first bytes of a frame. One whose headers are longer counts as malformed.
  */
 #define HEADERS_SIZE 256
 
-#define IPPROTO_HOPOPTS	 0
-#define IPPROTO_ICMP	 1
-#define IPPROTO_ROUTING	 43
-#define IPPROTO_FRAGMENT 44
-#define IPPROTO_ICMPV6	 58
-#define IPPROTO_DSTOPTS	 60
 /* RFC 8200 sets no limit; hosts send one or two. A packet with more counts as malformed. */
 #define EXTENSIONS_MAX 4
 /* The same for options of IPv4. */
@@ -41,10 +31,6 @@
 #define OPTION_STRICT_ROUTE 137
 
 #define UDP_CHECKSUM_OFFSET 6
-#define TCP_FLAGS_OFFSET    13
-#define TCP_SYN		    0x02
-#define TCP_RST		    0x04
-#define TCP_ACK		    0x10
 
 /* Key of the map `fragments`: a datagram. */
 struct fragment_key {
@@ -190,17 +176,6 @@ static __always_inline int packet_check_options(struct __sk_buff *skb, __u32 off
 	return offset < end ? -1 : 0;
 }
 
-/*
- * Is it ::ffff:a.b.c.d? No IPv6 packet may carry such an address (RFC 4038 section 4.2), and here
- * it stands for IPv4. So frames with one are malformed, and share no key with an IPv4 frame.
- */
-static __always_inline int address_is_mapped(const struct in6_addr *address)
-{
-	const __be32 *words = address->in6_u.u6_addr32;
-
-	return words[2] == bpf_htonl(0xffff) && !words[1] && !words[0];
-}
-
 /* Parses the fixed header only. */
 static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct packet *packet,
 						   __u32 offset)
@@ -219,143 +194,6 @@ static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct
 	packet->protocol = header.nexthdr;
 	packet->transport = offset + sizeof(header);
 	return 0;
-}
-
-static __always_inline int is_extension(__u8 protocol)
-{
-	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
-	       protocol == IPPROTO_FRAGMENT || protocol == IPPROTO_DSTOPTS;
-}
-
-/* Two addresses in network byte order, IPv4 as ::ffff:a.b.c.d. */
-struct address_pair {
-	__u64 source[2];
-	__u64 destination[2];
-	__u32 ipv4;
-};
-
-/* Returns the second half of ::ffff:a.b.c.d. */
-static __always_inline __u64 pair_mapped4(__be32 address)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return (__u64)address << 32 | 0xffff0000;
-#else
-	return 0xffffULL << 32 | address;
-#endif
-}
-
-static __always_inline __be32 pair_address4(const __u64 mapped[2])
-{
-	return ((const __be32 *)mapped)[3];
-}
-
-/*
- * The transport header of a plain frame: one without options and extension headers, and with enough
- * bytes for packet_parse_transport(), which would read the same. It is read at fixed offsets
- * without a copy. The addresses are read first and suffice for most packets.
- */
-struct plain_transport {
-	__u8 protocol;
-	__u8 fragment;	   /* the first one or a later one */
-	__u8 syn;	   /* TCP only: SYN, also with ACK */
-	__u8 opening;	   /* TCP only: SYN without ACK */
-	__u16 source_port; /* TCP and UDP; host byte order */
-	__u16 destination_port;
-};
-
-#define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
-
-/*
- * Does the frame say of itself what the kernel says of it? The receiver goes by the frame, and for
- * a packet socket skb->protocol is what the sender says. @network: behind a checked Ethernet
- * header.
- */
-static __always_inline int packet_says(const __u8 *network, __u16 ethertype)
-{
-	return ((const __be16 *)network)[-1] == bpf_htons(ethertype);
-}
-
-/* Fills @pair and returns 1 for a plain frame. Returns 0 for another one, which needs
- * packet_parse(). */
-static __always_inline int packet_plain(struct __sk_buff *skb, struct address_pair *pair)
-{
-	const __u8 *network = (const __u8 *)(long)skb->data + ETHERNET_SIZE;
-	const __u8 *end = (const __u8 *)(long)skb->data_end;
-
-	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4)) {
-		const struct iphdr *ipv4 = (const void *)network;
-
-		if (network + sizeof(*ipv4) + PLAIN_TRANSPORT_SIZE > end ||
-		    !packet_says(network, ETHERTYPE_IPV4) || *network != 0x45)
-			return 0;
-		pair->source[0] = pair->destination[0] = 0;
-		pair->source[1] = pair_mapped4(ipv4->saddr);
-		pair->destination[1] = pair_mapped4(ipv4->daddr);
-		pair->ipv4 = 1;
-		/* Without it, the compiler reads both families through one computed pointer. */
-		barrier();
-		return 1;
-	}
-	if (skb->protocol == bpf_htons(ETHERTYPE_IPV6)) {
-		const struct ipv6hdr *ipv6 = (const void *)network;
-		const __u64 *addresses = (const void *)&ipv6->saddr;
-
-		if (network + sizeof(*ipv6) + PLAIN_TRANSPORT_SIZE > end ||
-		    !packet_says(network, ETHERTYPE_IPV6) || *network >> 4 != 6 ||
-		    is_extension(ipv6->nexthdr) || address_is_mapped(&ipv6->saddr) ||
-		    address_is_mapped(&ipv6->daddr))
-			return 0;
-		pair->source[0] = addresses[0];
-		pair->source[1] = addresses[1];
-		pair->destination[0] = addresses[2];
-		pair->destination[1] = addresses[3];
-		pair->ipv4 = 0;
-		barrier();
-		return 1;
-	}
-	return 0;
-}
-
-/* Fills @plain for a frame that packet_plain() accepted. It never returns 0, but the verifier
- * cannot know that. */
-static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 is_ipv4,
-						  struct plain_transport *plain)
-{
-	const __u8 *network = (const __u8 *)(long)skb->data + ETHERNET_SIZE;
-	const __u8 *end = (const __u8 *)(long)skb->data_end;
-	__be16 source_port, destination_port;
-	__u8 flags;
-
-	if (is_ipv4) {
-		const struct iphdr *ipv4 = (const void *)network;
-		const __u8 *transport = network + sizeof(*ipv4);
-
-		if (transport + PLAIN_TRANSPORT_SIZE > end)
-			return 0;
-		plain->protocol = ipv4->protocol;
-		plain->fragment = (ipv4->frag_off & bpf_htons(0x3fff)) != 0;
-		source_port = ((const __be16 *)transport)[0];
-		destination_port = ((const __be16 *)transport)[1];
-		flags = transport[TCP_FLAGS_OFFSET];
-		barrier();
-	} else {
-		const struct ipv6hdr *ipv6 = (const void *)network;
-		const __u8 *transport = network + sizeof(*ipv6);
-
-		if (transport + PLAIN_TRANSPORT_SIZE > end)
-			return 0;
-		plain->protocol = ipv6->nexthdr;
-		plain->fragment = 0;
-		source_port = ((const __be16 *)transport)[0];
-		destination_port = ((const __be16 *)transport)[1];
-		flags = transport[TCP_FLAGS_OFFSET];
-		barrier();
-	}
-	plain->syn = plain->protocol == IPPROTO_TCP && !plain->fragment && (flags & TCP_SYN);
-	plain->opening = plain->syn && !(flags & TCP_ACK);
-	plain->source_port = plain->fragment ? 0 : bpf_ntohs(source_port);
-	plain->destination_port = plain->fragment ? 0 : bpf_ntohs(destination_port);
-	return 1;
 }
 
 /* Skips extension headers (RFC 8200 section 4) up to the transport header, or stops at a later
@@ -446,27 +284,38 @@ static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct 
 	return 0;
 }
 
+/* The type of the frame by its own link-layer header, or without one the kernel's. Negative: the
+ * frame ends too early. */
+static __always_inline int packet_type(struct __sk_buff *skb, __be16 *ret_type, __u32 link)
+{
+	if (link)
+		return packet_load(skb, ETHERTYPE_OFFSET, ret_type, sizeof(*ret_type));
+	*ret_type = (__be16)skb->protocol;
+	return 0;
+}
+
 /* Fills @packet when it returns PACKET_IP. */
-static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet)
+static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, struct packet *packet,
+						     __u32 link)
 {
 	int error;
 	__be16 type;
 
-	if (!packet || packet_load(skb, ETHERTYPE_OFFSET, &type, sizeof(type)) < 0)
+	if (!packet || packet_type(skb, &type, link) < 0)
 		return PACKET_MALFORMED;
 	if (type != bpf_htons(ETHERTYPE_IPV4) && type != bpf_htons(ETHERTYPE_IPV6) &&
-	    type != bpf_htons(ETHERTYPE_ARP))
+	    (!link || type != bpf_htons(ETHERTYPE_ARP)))
 		return PACKET_OTHER;
 	if (type != skb->protocol)
 		return PACKET_MALFORMED;
 	if (type == bpf_htons(ETHERTYPE_ARP))
 		return PACKET_ARP;
 	if (type == bpf_htons(ETHERTYPE_IPV6)) {
-		error = packet_parse_ipv6(skb, packet, ETHERNET_SIZE);
+		error = packet_parse_ipv6(skb, packet, link);
 	} else {
-		error = packet_parse_ipv4(skb, packet, ETHERNET_SIZE);
+		error = packet_parse_ipv4(skb, packet, link);
 		if (error == 0)
-			error = packet_check_options(skb, ETHERNET_SIZE + sizeof(struct iphdr),
+			error = packet_check_options(skb, link + sizeof(struct iphdr),
 						     packet->transport);
 	}
 	if (error < 0 || packet_parse_transport(skb, packet) < 0)
@@ -478,11 +327,11 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
  * Copies the headers out of memory that the sender shares (PACKET_TX_RING). Otherwise it could
  * change them after the verdict. Headers of plain frames are copies already. Negative: no memory.
  */
-static __always_inline int packet_settle(struct __sk_buff *skb)
+static __always_inline int packet_settle(struct __sk_buff *skb, __u32 link)
 {
 	struct address_pair pair;
 
-	if (packet_plain(skb, &pair))
+	if (packet_plain(skb, &pair, link))
 		return 0;
 	return (int)bpf_skb_pull_data(skb, skb->len < HEADERS_SIZE ? skb->len : HEADERS_SIZE);
 }
@@ -493,8 +342,21 @@ static __always_inline int packet_settle(struct __sk_buff *skb)
  */
 __noinline int packet_read(struct __sk_buff *skb)
 {
-	return packet_settle(skb) < 0 ? PACKET_MALFORMED
-				      : packet_parse(skb, packet_scratch(PACKET_FRAME));
+	return packet_settle(skb, ETHERNET_SIZE) < 0
+		       ? PACKET_MALFORMED
+		       : packet_parse(skb, packet_scratch(PACKET_FRAME), ETHERNET_SIZE);
+}
+
+/* Does likewise with a frame of an L3 device. */
+__noinline int packet_read_l3(struct __sk_buff *skb)
+{
+	return packet_settle(skb, 0) < 0 ? PACKET_MALFORMED
+					 : packet_parse(skb, packet_scratch(PACKET_FRAME), 0);
+}
+
+static __always_inline int packet_read_at(struct __sk_buff *skb, __u32 link)
+{
+	return link ? packet_read(skb) : packet_read_l3(skb);
 }
 
 #endif

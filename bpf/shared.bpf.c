@@ -65,7 +65,7 @@ int host_egress(struct __sk_buff *skb)
 	__u32 number = outer_number(skb);
 	struct packet *packet;
 
-	if (inbound_ignores(skb, number) || packet_read(skb) != PACKET_IP)
+	if (inbound_ignores(skb, number, ETHERNET_SIZE) || packet_read(skb) != PACKET_IP)
 		return TC_NEXT;
 	packet = packet_scratch(PACKET_FRAME);
 	if (packet)

@@ -9,6 +9,8 @@
  *     packets.
  *   - dev_ingress (TC, ingress of ethN) records inbound flows.
  *   - dev_egress (TC, egress of ethN) is the guard: it drops packets that avoided the steering.
+ *   - l3_ingress and l3_egress do the same on devices whose frames have no link-layer header, such
+ *     as tun, WireGuard and ppp.
  *   - lo_ingress (TC, ingress of lo) tells steer the namespace of the packet. It runs where one
  *     load serves several namespaces (the agent).
  *
@@ -27,11 +29,11 @@
 #include "judge.h"
 #include "listener.h"
 #include "maps.h"
-#include "mss.h"
 #include "netns.h"
 #include "owner.h"
 #include "packet.h"
 #include "refuse.h"
+#include "route.h"
 
 /* Bridge mode: the host's end of the veth. The loader sets it before the load. */
 const volatile __u32 config_veth_ifindex = 0;
@@ -41,53 +43,6 @@ const volatile __u32 config_veth_ifindex = 0;
  * load. */
 const volatile __u32 config_lookup_has_ifindex = 0;
 #endif
-
-/* Finds the route of the main table to @address, which is one of @packet's. */
-static __noinline struct sidestep_route *route_lookup(__u32 netns, const struct packet *packet,
-						      const __u8 address[16])
-{
-	if (packet->ipv4) {
-		struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32,
-					       .netns = netns};
-
-		__builtin_memcpy(key.address, address + 12, sizeof(key.address));
-		return bpf_map_lookup_elem(&route4, &key);
-	} else {
-		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
-					       .netns = netns};
-
-		__builtin_memcpy(key.address, address, sizeof(key.address));
-		return bpf_map_lookup_elem(&route6, &key);
-	}
-}
-
-/* Sends a packet out of lo, where policy routing brought it, along the route of the main table. */
-static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
-{
-	struct bpf_redir_neigh neighbour = {};
-	struct sidestep_route *route = route_lookup(netns, packet, packet->destination);
-
-	if (!route)
-		return TC_ACT_SHOT;
-	/* The device would drop it, and count it among its own. */
-	if (route->mtu && !skb->gso_size && skb->len > ETHERNET_SIZE + route->mtu) {
-		count(netns, SIDESTEP_TOO_BIG);
-		return TC_ACT_SHOT;
-	}
-	mss_clamp(skb, packet, route->mtu);
-	if (packet->ipv4) {
-		neighbour.nh_family = AF_INET;
-		__builtin_memcpy(&neighbour.ipv4_nh,
-				 route->has_gateway ? route->gateway : packet->destination + 12,
-				 sizeof(neighbour.ipv4_nh));
-	} else {
-		neighbour.nh_family = AF_INET6;
-		__builtin_memcpy(neighbour.ipv6_nh,
-				 route->has_gateway ? route->gateway : packet->destination,
-				 sizeof(neighbour.ipv6_nh));
-	}
-	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
-}
 
 /* Rewrites the source port of a DNS answer. The proxy sends it from its listener's port, but the
  * client expects the resolver's. */
@@ -248,7 +203,7 @@ int lo_egress(struct __sk_buff *skb)
 
 	/* The proxy's DNS answers are local too, but their source port must be rewritten. */
 	if (owner != SIDESTEP_OWNER_PROXY && owner != SIDESTEP_OWNER_ANSWERS) {
-		verdict = judge_plain(skb, netns, AT_LO);
+		verdict = judge_plain(skb, netns, AT_LO, ETHERNET_SIZE);
 		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
 			return TC_NEXT;
 	}
@@ -342,8 +297,7 @@ static __always_inline void arrival_forget(void)
 }
 #endif
 
-SEC("tc")
-int dev_ingress(struct __sk_buff *skb)
+static __always_inline int record_arrival(struct __sk_buff *skb, __u32 link)
 {
 	const struct sidestep_bypass *source;
 	const struct sidestep_route *route;
@@ -351,9 +305,9 @@ int dev_ingress(struct __sk_buff *skb)
 	struct packet *packet;
 
 	arrival_forget();
-	if (inbound_ignores(skb, netns))
+	if (inbound_ignores(skb, netns, link))
 		return TC_NEXT;
-	if (packet_read(skb) != PACKET_IP)
+	if (packet_read_at(skb, link) != PACKET_IP)
 		return TC_NEXT;
 	packet = packet_scratch(PACKET_FRAME);
 	if (!packet)
@@ -375,29 +329,55 @@ int dev_ingress(struct __sk_buff *skb)
 }
 
 SEC("tc")
-int dev_egress(struct __sk_buff *skb)
+int dev_ingress(struct __sk_buff *skb)
 {
-	__u32 netns = netns_of(skb), verdict;
+	return record_arrival(skb, ETHERNET_SIZE);
+}
 
-	verdict = judge_frame(skb, netns, AT_DEVICE);
+SEC("tc")
+int l3_ingress(struct __sk_buff *skb)
+{
+	return record_arrival(skb, 0);
+}
+
+/* Does the guard let a packet of this verdict go? Counts it either way. */
+static __always_inline int guard_passes(__u32 netns, __u32 verdict)
+{
 	switch (verdict) {
 	case SIDESTEP_BRIDGE:
 		COUNT_INLINE(netns, SIDESTEP_BRIDGE);
-		return TC_NEXT;
+		return 1;
 	case SIDESTEP_LINK:
 		count(netns, verdict);
-		return TC_NEXT;
+		return 1;
 	case SIDESTEP_REPLY:
 	case SIDESTEP_OWN:
 	case SIDESTEP_PASS_UDP:
 		/* lo_egress has counted it. */
-		return TC_NEXT;
+		return 1;
 	}
 	/* Among them is SIDESTEP_LOCAL: the kernel sends nothing for an own address here. A
 	 * neighbour that advertises a prefix chooses half of such an address, and a router beyond
 	 * the device may know another host by it. */
 	count(netns, SIDESTEP_GUARD_DROPS);
-	return deny(skb, netns, verdict, AT_DEVICE);
+	return 0;
+}
+
+SEC("tc")
+int dev_egress(struct __sk_buff *skb)
+{
+	__u32 netns = netns_of(skb), verdict = judge_frame(skb, netns, AT_DEVICE);
+
+	return guard_passes(netns, verdict) ? TC_NEXT : deny(skb, netns, verdict, AT_DEVICE);
+}
+
+/* Answers nobody: refuse() turns Ethernet frames around. */
+SEC("tc")
+int l3_egress(struct __sk_buff *skb)
+{
+	__u32 netns = netns_of(skb);
+
+	return guard_passes(netns, judge_l3(skb, netns)) ? TC_NEXT : TC_ACT_SHOT;
 }
 
 SEC("tc")

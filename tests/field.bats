@@ -2008,3 +2008,102 @@ engine_layouts() {
 @test "row 19: off, in four layouts of an engine (nftables)" {
 	RIGHTS="--cap-add NET_ADMIN" engine_layouts
 }
+
+# row 16: tunnels and policy routing
+
+# tunnel DEVICE - joins the application to the world by a tunnel with MTU 1400: 10.8.0.2 and fd08::2 here. The
+# world's 203.0.113.1 and 2001:db8:1::1 are beyond it.
+tunnel() {
+	[ -c /dev/net/tun ] || skip "CONFIG_TUN is needed: a TUN device"
+	bed_spawn app tunnel "$PEER" tunnel "$1" "$(bed_netns world)" "$1"
+	bed_wait_line tunnel ready
+	_bed_ip app <<-COMMANDS
+		address add 10.8.0.2/24 dev $1
+		address add fd08::2/64 dev $1 nodad
+		link set $1 mtu 1400 up
+	COMMANDS
+	_bed_ip world <<-COMMANDS
+		address add 10.8.0.1/24 dev $1
+		address add fd08::1/64 dev $1 nodad
+		link set $1 mtu 1400 up
+	COMMANDS
+}
+
+# tunnel_routes DEVICE - the main table leads there by the tunnel.
+tunnel_routes() {
+	_bed_ip app <<-COMMANDS
+		route add 203.0.113.0/24 dev $1
+		route add 2001:db8:1::/48 dev $1
+	COMMANDS
+}
+
+# pinged SOURCE DESTINATION - prints how many of 3 echo requests from the world were answered.
+pinged() {
+	bed_exec world python3 -c '
+import socket, sys
+source, destination = sys.argv[1:]
+ipv6 = ":" in source
+family, protocol, kind = (socket.AF_INET6, 58, 128) if ipv6 else (socket.AF_INET, 1, 8)
+client = socket.socket(family, socket.SOCK_RAW, protocol)
+client.bind((source, 0))
+client.settimeout(1)
+answered = 0
+for number in range(3):
+    request = bytes([kind, 0, 0, 0, 7, 7, 0, number])
+    total = sum(request[0::2]) * 256 + sum(request[1::2])
+    if not ipv6:
+        request = request[:2] + (65535 - total % 65535).to_bytes(2, "big") + request[4:]
+    client.sendto(request, (destination, 0))
+    try:
+        while True:
+            answer = client.recv(2048)[0 if ipv6 else 20:]
+            if answer[0] == (129 if ipv6 else 0) and answer[4:8] == request[4:8]:
+                answered += 1
+                break
+    except socket.timeout:
+        pass
+print(answered)' "$1" "$2"
+}
+
+# in_answers SOURCE DESTINATION - a client of the world gets 3 answers of 3 by TCP, UDP and ICMP.
+in_answers() {
+	local i
+	for i in 1 2 3; do
+		bed_exec world "$PEER" connect "$2" 7000 --source "$1" --send hello --expect hello --timeout 1 &&
+			bed_exec world "$PEER" udp "$2" 7001 --source "$1" --send hello --expect hello --timeout 1 ||
+			return
+	done
+	[ "$(pinged "$1" "$2")" = 3 ]
+}
+
+tunnel_is_answered() { # START
+	tunnel tun0
+	tunnel_routes tun0
+	serve_sizes
+	in_answers 203.0.113.1 10.8.0.2
+	in_answers 2001:db8:1::1 fd08::2
+	gateway
+	"$1"
+	in_answers 203.0.113.1 10.8.0.2
+	in_answers 2001:db8:1::1 fd08::2
+	in_answers 10.8.0.1 10.8.0.2
+	# A tunnel that comes later is another one.
+	bed_kill tunnel TERM
+	bed_wait_exit tunnel || true
+	tunnel tun1
+	tunnel_routes tun1
+	bed_until 5 in_answers 203.0.113.1 10.8.0.2
+	bed_until 5 in_answers 2001:db8:1::1 fd08::2
+}
+
+@test "row 16: what comes in by a tunnel is answered (own programs)" {
+	tunnel_is_answered own_sidecar
+}
+
+@test "row 16: what comes in by a tunnel is answered (agent)" {
+	tunnel_is_answered agent_sidecar
+}
+
+@test "row 16: what comes in by a tunnel is answered (nftables)" {
+	tunnel_is_answered nft_sidecar
+}

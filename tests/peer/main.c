@@ -93,6 +93,8 @@ static const struct {
 	{"dns", command_dns, "NAME TYPE @IP[:PORT]  one query"},
 	{"dns-serve", command_dns_serve,
 	 "PORT  a made-up resolver over UDP and TCP, until SIGTERM"},
+	{"tunnel", command_tunnel,
+	 "DEVICE NETNS DEVICE  TUN devices here and there, joined until SIGTERM"},
 	{"udp", command_udp, "HOST PORT  one datagram, --send, and its answer"},
 	{"udp-serve", command_udp_serve, "PORT  echo of datagrams, until SIGTERM"},
 	{"raw-send", command_raw_send, "HOST PORT  an IPv4 packet through a raw socket"},

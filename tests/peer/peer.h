@@ -89,6 +89,7 @@ int command_sniff(const struct options *options);
 int command_stall(const struct options *options);
 int command_transfer(const struct options *options);
 int command_turn(const struct options *options);
+int command_tunnel(const struct options *options);
 int command_udp(const struct options *options);
 int command_udp_serve(const struct options *options);
 

@@ -73,7 +73,7 @@ static void begin_anew(enum programs_way way)
 
 static void attach(void)
 {
-	assert_int_equal(agent_namespace_attach_device(&namespace, device), 0);
+	assert_int_equal(agent_namespace_attach_device(&namespace, device, false), 0);
 	assert_int_equal(agent_namespace_attach(&namespace), 0);
 }
 
@@ -301,11 +301,11 @@ static void test_device_goes(void **state)
 	agent_namespace_detach_device(&namespace, device);
 	assert_int_equal(filters(), 2);
 	assert_int_equal(files(true), 2);
-	assert_int_equal(agent_namespace_attach_device(&namespace, 4711), -ENODEV);
+	assert_int_equal(agent_namespace_attach_device(&namespace, 4711, false), -ENODEV);
 	assert_int_equal(files(true), 2);
 	settle_all();
 	assert_int_equal(files(false), 3);
-	assert_int_equal(agent_namespace_attach_device(&namespace, device), 0);
+	assert_int_equal(agent_namespace_attach_device(&namespace, device, false), 0);
 	settle_all();
 	assert_settled();
 }

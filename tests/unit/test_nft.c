@@ -242,9 +242,9 @@ static void test_devices(void **state)
 	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 
 	(void)state;
-	assert_int_equal(datapath_attach_device(datapath, 4711), -ENODEV);
-	assert_int_equal(datapath_attach_device(datapath, 1), 0);
-	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_attach_device(datapath, 4711, false), -ENODEV);
+	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	nft_bed_assert_listed("device \"lo\"", true);
 	datapath_detach_device(datapath, 1);
@@ -268,7 +268,7 @@ static void test_a_device_of_any_name_is_guarded(void **state)
 	assert_int_equal(ioctl(fd, SIOCSIFNAME, &request), 0);
 	close(fd);
 	datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
-	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	nft_bed_assert_listed("device \"a\"b*\\\"", true);
 	datapath_free(datapath);
@@ -313,7 +313,7 @@ static void test_install_is_one_transaction(void **state)
 	assert_int_equal(address_parse("2001:db8::1", key.local_address), 0);
 	assert_int_equal(address_parse("2001:db8::2", key.remote_address), 0);
 	assert_int_equal(datapath_inbound_add(datapath, &key), 0);
-	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_int_equal(generation(), before);
 	assert_int_equal(datapath_attach(datapath), 0);
@@ -383,7 +383,7 @@ static void test_full_sets_fit(void **state)
 		assert_int_equal(datapath_inbound_add(datapath, &key), 0);
 	}
 	assert_int_equal(datapath_inbound_add(datapath, &key), -ENOSPC);
-	assert_int_equal(datapath_attach_device(datapath, 1), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
 	assert_int_equal(datapath_attach(datapath), 0);
 	datapath_free(datapath);
 }

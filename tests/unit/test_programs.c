@@ -378,16 +378,20 @@ static struct bpf_map_info map_info(const struct programs *programs, enum progra
 	return info;
 }
 
-/* Programs that two processors verified share their maps. */
+/* Programs that several processors verified share their maps. */
 static void test_programs_loaded_beside_each_other_share_their_maps(void **state)
 {
 	static const struct {
 		enum programs_kind kind;
-		enum programs_program programs[4];
+		size_t count;
+		enum programs_program programs[6];
 	} kinds[] = {
 		{PROGRAMS_SIDECAR,
-		 {PROGRAM_STEER, PROGRAM_LO_EGRESS, PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS}},
+		 6,
+		 {PROGRAM_STEER, PROGRAM_LO_EGRESS, PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS,
+		  PROGRAM_L3_INGRESS, PROGRAM_L3_EGRESS}},
 		{PROGRAMS_BRIDGE,
+		 4,
 		 {PROGRAM_STEER, PROGRAM_BRIDGE_INGRESS, PROGRAM_BRIDGE_EGRESS,
 		  PROGRAM_VETH_INGRESS}},
 	};
@@ -402,8 +406,8 @@ static void test_programs_loaded_beside_each_other_share_their_maps(void **state
 		assert_int_equal(programs_load(&config, false, &programs), 0);
 		for (j = 0; j < PROGRAMS; j++)
 			loaded += programs->programs[j] >= 0;
-		assert_int_equal(loaded, 4);
-		for (j = 0; j < 4; j++) {
+		assert_int_equal(loaded, kinds[i].count);
+		for (j = 0; j < kinds[i].count; j++) {
 			int fd = programs->programs[kinds[i].programs[j]];
 
 			assert_true(fd >= 0);

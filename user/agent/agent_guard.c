@@ -12,11 +12,11 @@
 
 static int add_device(void *context, const struct netlink_link *link)
 {
-	return link->ethernet ? array_append(context, &link->ifindex) : 0;
+	return link->ethernet || link->l3 ? array_append(context, link) : 0;
 }
 
-/* Fills @devices with the indices of the namespace's Ethernet devices. Returns 0 or a negative
- * errno. */
+/* Fills @devices with the namespace's devices that can be guarded. Returns 0 or a negative errno.
+ */
 static int list_devices(const struct agent_namespace *namespace, struct array *devices)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
@@ -32,7 +32,7 @@ static int list_devices(const struct agent_namespace *namespace, struct array *d
 
 int agent_guard_close(struct agent_namespace *namespace)
 {
-	struct array devices = {.size = sizeof(uint32_t)};
+	struct array devices = {.size = sizeof(struct netlink_link)};
 	int first_error = agent_namespace_attach_steer(namespace), error;
 	size_t i;
 
@@ -43,7 +43,9 @@ int agent_guard_close(struct agent_namespace *namespace)
 	if (first_error == 0)
 		first_error = error;
 	for (i = 0; i < devices.count; i++) {
-		error = agent_namespace_attach_device(namespace, ((uint32_t *)devices.items)[i]);
+		const struct netlink_link *link = (const struct netlink_link *)devices.items + i;
+
+		error = agent_namespace_attach_device(namespace, link->ifindex, link->l3);
 		/* -ENODEV: the device is gone. */
 		if (first_error == 0 && error != -ENODEV)
 			first_error = error;

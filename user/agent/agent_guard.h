@@ -10,7 +10,7 @@
 #include "agent/agent_namespace.h"
 
 /*
- * Guards all Ethernet devices of the namespace, which must have its descriptor. The guard judges by
+ * Guards all devices of the namespace, which must have its descriptor. The guard judges by
  * the maps as they are. If the sidecar has not filled them, nothing gets out at all. The next
  * session fills them. Returns 0 or the first failure as a negative errno, logged.
  */

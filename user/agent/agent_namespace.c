@@ -184,12 +184,16 @@ int agent_namespace_attach_steer(struct agent_namespace *namespace)
 	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), 0);
 }
 
-int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex)
+int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex, bool l3)
 {
 	/* Inbound flows must be recorded before outgoing packets are judged. */
-	static const enum programs_program programs[] = {PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS};
+	static const enum programs_program programs[][2] = {
+		{PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS},
+		{PROGRAM_L3_INGRESS, PROGRAM_L3_EGRESS},
+	};
 
-	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), ifindex);
+	return attach_all(namespace, namespace->netns_fd, programs[l3], ARRAY_SIZE(programs[l3]),
+			  ifindex);
 }
 
 int agent_namespace_attach_outer(struct agent_namespace *namespace, uint32_t ifindex)
@@ -217,7 +221,8 @@ static void detach_all(const struct agent_namespace *namespace,
 
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex)
 {
-	static const enum programs_program programs[] = {PROGRAM_DEV_EGRESS, PROGRAM_DEV_INGRESS};
+	static const enum programs_program programs[] = {PROGRAM_DEV_EGRESS, PROGRAM_DEV_INGRESS,
+							 PROGRAM_L3_EGRESS, PROGRAM_L3_INGRESS};
 
 	if (enter(namespace, namespace->netns_fd) < 0)
 		return;

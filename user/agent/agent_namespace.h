@@ -46,7 +46,7 @@ int agent_namespace_attach(struct agent_namespace *namespace);
 int agent_namespace_attach_steer(struct agent_namespace *namespace);
 
 /* Do the same for a device, and the opposite. -ENODEV: the device is gone. */
-int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex);
+int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex, bool l3);
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex);
 
 /* Do the same for the host's device @ifindex, which leads into the namespace: the outer guard. */

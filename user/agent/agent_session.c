@@ -237,8 +237,10 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 	case AGENT_ROUTE_REMOVE:
 		return change_prefix(session, request);
 	case AGENT_DEVICE_ATTACH:
+	case AGENT_L3_ATTACH:
 		return attached(session, request->ifindex,
-				agent_namespace_attach_device(namespace, request->ifindex));
+				agent_namespace_attach_device(namespace, request->ifindex,
+							      request->type == AGENT_L3_ATTACH));
 	case AGENT_DEVICE_DETACH:
 		agent_namespace_detach_device(namespace, request->ifindex);
 		return 0;

@@ -23,7 +23,7 @@
 #include "sidestep.h"
 
 #define AGENT_WIRE_MAGIC   0x53535450u
-#define AGENT_WIRE_VERSION 2
+#define AGENT_WIRE_VERSION 3
 
 /* The descriptor in the sidecar at which the agent finds its end. */
 #define AGENT_RENDEZVOUS_FD 1001
@@ -44,6 +44,7 @@ enum agent_request_type {
 	AGENT_ROUTE_SET, /* .prefix, .route */
 	AGENT_ROUTE_REMOVE,
 	AGENT_DEVICE_ATTACH, /* .ifindex */
+	AGENT_L3_ATTACH,     /* likewise; its frames have no link-layer header */
 	AGENT_DEVICE_DETACH,
 	AGENT_ATTACH,	   /* lo and sk_lookup */
 	AGENT_DETACH,	   /* everything: a clean end */

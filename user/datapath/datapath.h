@@ -35,7 +35,7 @@ struct datapath_ops {
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
 	int (*set_gateway)(struct datapath *datapath, const char *gateway);
 	int (*attach)(struct datapath *datapath);
-	int (*attach_device)(struct datapath *datapath, uint32_t ifindex);
+	int (*attach_device)(struct datapath *datapath, uint32_t ifindex, bool l3);
 	void (*detach_device)(struct datapath *datapath, uint32_t ifindex);
 	int (*bypass_set)(struct datapath *datapath, const struct prefix *prefix,
 			  const struct sidestep_bypass *value);
@@ -113,11 +113,12 @@ static inline int datapath_attach(struct datapath *datapath)
 /*
  * Guards a device; in bridge mode steers the packets from it. Outbound packets that walked around
  * the steering are dropped. Connections from outside the bypassed subnets are remembered, so that
- * their replies pass. Attaching twice does nothing. -ENODEV: the device is gone.
+ * their replies pass. Attaching twice does nothing. @l3: the device's frames have no link-layer
+ * header. -ENODEV: the device is gone.
  */
-static inline int datapath_attach_device(struct datapath *datapath, uint32_t ifindex)
+static inline int datapath_attach_device(struct datapath *datapath, uint32_t ifindex, bool l3)
 {
-	return datapath->ops->attach_device(datapath, ifindex);
+	return datapath->ops->attach_device(datapath, ifindex, l3);
 }
 
 static inline void datapath_detach_device(struct datapath *datapath, uint32_t ifindex)

@@ -221,9 +221,12 @@ static int agent_attach(struct datapath *base)
 	return 0;
 }
 
-static int agent_attach_device(struct datapath *base, uint32_t ifindex)
+static int agent_attach_device(struct datapath *base, uint32_t ifindex, bool l3)
 {
-	struct agent_request attach = {.type = AGENT_DEVICE_ATTACH, .ifindex = ifindex};
+	struct agent_request attach = {
+		.type = l3 ? AGENT_L3_ATTACH : AGENT_DEVICE_ATTACH,
+		.ifindex = ifindex,
+	};
 	int error = request(self(base), &attach, -1, true);
 
 	if (error < 0 && error != -ENODEV)

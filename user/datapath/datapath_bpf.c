@@ -84,10 +84,16 @@ static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifinde
 	return NULL;
 }
 
-static int bpf_attach_device(struct datapath *base, uint32_t ifindex)
+static int bpf_attach_device(struct datapath *base, uint32_t ifindex, bool l3)
 {
 	struct datapath_bpf *datapath = self(base);
 	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
+	enum programs_program ingress = bridge ? PROGRAM_BRIDGE_EGRESS
+					: l3   ? PROGRAM_L3_INGRESS
+					       : PROGRAM_DEV_INGRESS;
+	enum programs_program egress = bridge ? PROGRAM_BRIDGE_INGRESS
+				       : l3   ? PROGRAM_L3_EGRESS
+					      : PROGRAM_DEV_EGRESS;
 	struct device device = {.ifindex = ifindex};
 	int error;
 
@@ -97,14 +103,10 @@ static int bpf_attach_device(struct datapath *base, uint32_t ifindex)
 		return log_errno(-ENOSPC, "cannot attach to another device: %d is the limit",
 				 MAX_DEVICES);
 	/* Inbound connections are remembered before any outbound packet is judged. */
-	error = programs_attach_tc(datapath->programs,
-				   bridge ? PROGRAM_BRIDGE_EGRESS : PROGRAM_DEV_INGRESS, ifindex,
-				   &device.ingress);
+	error = programs_attach_tc(datapath->programs, ingress, ifindex, &device.ingress);
 	if (error < 0)
 		return error;
-	error = programs_attach_tc(datapath->programs,
-				   bridge ? PROGRAM_BRIDGE_INGRESS : PROGRAM_DEV_EGRESS, ifindex,
-				   &device.egress);
+	error = programs_attach_tc(datapath->programs, egress, ifindex, &device.egress);
 	if (error < 0) {
 		programs_attach_release(&device.ingress);
 		return error;

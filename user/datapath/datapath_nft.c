@@ -247,12 +247,14 @@ static void nft_succeed(struct datapath *base)
 	}
 }
 
-static int nft_attach_device(struct datapath *base, uint32_t ifindex)
+static int nft_attach_device(struct datapath *base, uint32_t ifindex, bool l3)
 {
 	struct datapath_nft *datapath = self(base);
 	char name[IFNAMSIZ];
 	size_t i;
 
+	/* The rules find the IP header by themselves. */
+	(void)l3;
 	LOCK(datapath);
 	if (!if_indextoname(ifindex, name))
 		return -ENODEV;

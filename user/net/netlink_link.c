@@ -62,6 +62,20 @@ static void link_kind(struct netlink_link *link, const struct nlattr *informatio
 	}
 }
 
+bool netlink_type_is_l3(unsigned int type)
+{
+	switch (type) {
+	case ARPHRD_NONE: /* tun, WireGuard, xfrm */
+	case ARPHRD_PPP:
+	case ARPHRD_RAWIP: /* modems */
+	case ARPHRD_TUNNEL:
+	case ARPHRD_TUNNEL6:
+	case ARPHRD_SIT:
+		return true;
+	}
+	return false;
+}
+
 static int on_link(const struct nlmsghdr *header, void *data)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(header);
@@ -71,6 +85,7 @@ static int on_link(const struct nlmsghdr *header, void *data)
 		.up = info->ifi_flags & IFF_UP,
 		.loopback = info->ifi_flags & IFF_LOOPBACK,
 		.ethernet = info->ifi_type == ARPHRD_ETHER,
+		.l3 = netlink_type_is_l3(info->ifi_type),
 		.peer_nsid = -1,
 	};
 	const struct nlattr *attribute;

@@ -25,6 +25,7 @@ struct netlink_link {
 	bool up;
 	bool loopback;
 	bool ethernet;	 /* ARPHRD_ETHER: its frames have that header */
+	bool l3;	 /* its frames have no link-layer header: tun, WireGuard, ppp */
 	bool bridge;	 /* IFLA_INFO_KIND is "bridge" */
 	bool veth;	 /* IFLA_INFO_KIND is "veth" */
 	bool tun;	 /* IFLA_INFO_KIND is "tun": a TUN or TAP device */
@@ -56,6 +57,9 @@ struct netlink_address {
 	 * the kernel or a daemon acts on it (RFC 4862 section 5.5.3). */
 	bool configured;
 };
+
+/* Do frames of a device of this type (ARPHRD_*) begin with the IP header? */
+bool netlink_type_is_l3(unsigned int type);
 
 /* Call @visit for every object. A visitor's negative return ends the dump and is returned. -EINTR
  * means that the kernel's tables changed meanwhile: dump again. */

@@ -48,17 +48,19 @@ _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 static const struct {
 	const char *name;
 	unsigned int kinds; /* bits, 1 << enum programs_kind: the kinds that load it */
-	bool beside;	    /* verified on the second processor: about half of all work */
+	int share; /* each is verified on a processor of its own, and takes about as long */
 } program_table[PROGRAMS] = {
 #define SIDECAR (1 << PROGRAMS_SIDECAR)
 #define BRIDGE	(1 << PROGRAMS_BRIDGE)
 #define SHARED	(1 << PROGRAMS_SHARED)
-	[PROGRAM_STEER] = {"steer", SIDECAR | BRIDGE | SHARED, .beside = true},
-	[PROGRAM_LO_EGRESS] = {"lo_egress", SIDECAR | SHARED, .beside = true},
+	[PROGRAM_STEER] = {"steer", SIDECAR | BRIDGE | SHARED, .share = 1},
+	[PROGRAM_LO_EGRESS] = {"lo_egress", SIDECAR | SHARED, .share = 1},
 	[PROGRAM_LO_INGRESS] = {"lo_ingress", SHARED},
 	[PROGRAM_DEV_INGRESS] = {"dev_ingress", SIDECAR | SHARED},
 	[PROGRAM_DEV_EGRESS] = {"dev_egress", SIDECAR | SHARED},
-	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE, .beside = true},
+	[PROGRAM_L3_INGRESS] = {"l3_ingress", SIDECAR | SHARED, .share = 2},
+	[PROGRAM_L3_EGRESS] = {"l3_egress", SIDECAR | SHARED, .share = 2},
+	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE, .share = 1},
 	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE},
 	[PROGRAM_VETH_INGRESS] = {"veth_ingress", BRIDGE},
 	[PROGRAM_HOST_INGRESS] = {"host_ingress", SHARED},
@@ -263,11 +265,6 @@ static int take_programs(struct programs *programs, const struct bpf_object *obj
 	return 0;
 }
 
-static void close_object(struct bpf_object **object)
-{
-	bpf_object__close(*object);
-}
-
 static bool kernel_is(unsigned int major, unsigned int minor)
 {
 	unsigned int running_major, running_minor;
@@ -324,8 +321,8 @@ struct bpf_object *programs_open(const struct programs_config *config)
 	return object;
 }
 
-/* Has @object load only the programs for the second processor, or only the others. */
-static void choose_programs(struct bpf_object *object, enum programs_kind kind, bool beside)
+/* Has @object load only the programs of a share. */
+static void choose_programs(struct bpf_object *object, enum programs_kind kind, int share)
 {
 	int i;
 
@@ -336,39 +333,65 @@ static void choose_programs(struct bpf_object *object, enum programs_kind kind, 
 		if (program)
 			(void)bpf_program__set_autoload(program,
 							program_table[i].kinds & 1U << kind &&
-								program_table[i].beside == beside);
+								program_table[i].share == share);
 	}
+}
+
+static int share_count(enum programs_kind kind)
+{
+	int last = 0, i;
+
+	for (i = 0; i < PROGRAMS; i++)
+		if (program_table[i].kinds & 1U << kind && program_table[i].share > last)
+			last = program_table[i].share;
+	return last + 1;
+}
+
+static void close_objects(struct bpf_object *(*objects)[PROGRAMS_SHARES_MAX])
+{
+	int i;
+
+	for (i = 0; i < PROGRAMS_SHARES_MAX; i++)
+		bpf_object__close((*objects)[i]);
+}
+
+/* Loads the programs in shares, whose objects it opens. The agent is in no hurry, and its maps may
+ * exist already. */
+static int load_objects(const struct programs_config *config,
+			struct bpf_object *objects[PROGRAMS_SHARES_MAX])
+{
+	int count = share_count(config->kind), i;
+
+	if (config->kind == PROGRAMS_SHARED)
+		return bpf_object__load(objects[0]);
+	for (i = 0; i < count; i++) {
+		if (i > 0)
+			objects[i] = programs_open(config);
+		if (!objects[i])
+			return -errno;
+		choose_programs(objects[i], config->kind, i);
+	}
+	return programs_load_shares(objects, count);
 }
 
 static int load(struct programs *programs, bool quiet)
 {
 	const struct programs_config *config = &programs->config;
-	_cleanup_(close_object) struct bpf_object *object = programs_open(config);
-	_cleanup_(close_object) struct bpf_object *second = NULL;
-	int error;
+	_cleanup_(close_objects) struct bpf_object *objects[PROGRAMS_SHARES_MAX] = {0};
+	int error, i;
 
-	if (!object)
+	objects[0] = programs_open(config);
+	if (!objects[0])
 		return log_errno(-errno, "cannot open the BPF programs inside this binary");
-	error = choose_pins(programs, object);
+	error = choose_pins(programs, objects[0]);
 	if (error < 0)
 		return error;
-	/* The agent is in no hurry, and its maps may exist already. */
-	if (config->kind != PROGRAMS_SHARED)
-		second = programs_open(config);
-	if (second) {
-		choose_programs(object, config->kind, false);
-		choose_programs(second, config->kind, true);
-		error = programs_load_both(object, second);
-	} else {
-		error = bpf_object__load(object);
-	}
+	error = load_objects(config, objects);
 	if (error < 0)
 		return complain(error, config, quiet);
-	error = take_maps(programs, object);
-	if (error == 0)
-		error = take_programs(programs, object);
-	if (error == 0 && second)
-		error = take_programs(programs, second);
+	error = take_maps(programs, objects[0]);
+	for (i = 0; i < PROGRAMS_SHARES_MAX && objects[i] && error == 0; i++)
+		error = take_programs(programs, objects[i]);
 	return error;
 }
 

@@ -21,7 +21,8 @@
 static bool is_egress(enum programs_program program)
 {
 	return program == PROGRAM_LO_EGRESS || program == PROGRAM_DEV_EGRESS ||
-	       program == PROGRAM_BRIDGE_EGRESS || program == PROGRAM_HOST_EGRESS;
+	       program == PROGRAM_L3_EGRESS || program == PROGRAM_BRIDGE_EGRESS ||
+	       program == PROGRAM_HOST_EGRESS;
 }
 
 static enum bpf_tc_attach_point attach_point(const struct programs_attachment *attachment)

@@ -147,7 +147,7 @@ static bool is_steered_bridge(const struct plan_input *input, const char *name)
 	return false;
 }
 
-/* The guard reads Ethernet frames. Routing alone steers on other devices, such as tunnels. */
+/* The guard reads frames of Ethernet, and frames without a link-layer header. */
 int plan_maps_devices(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
@@ -158,7 +158,8 @@ int plan_maps_devices(const struct plan_input *input, struct plan *plan)
 		const struct netlink_link *link = &input->links[i];
 		bool wanted = input->mode == SIDESTEP_MODE_BRIDGE
 				      ? is_steered_bridge(input, link->name)
-				      : link->ethernet && plan_input_outside(input, link);
+				      : (link->ethernet || link->l3) &&
+						plan_input_outside(input, link);
 
 		if (wanted)
 			*(uint32_t *)plan_append(plan, PLAN_DEVICE) = link->ifindex;

@@ -63,7 +63,7 @@ static int add_device(const struct steering_change *change, const void *item)
 {
 	uint32_t ifindex = *(const uint32_t *)item;
 	const struct netlink_link *link = snapshot_link(change->snapshot, ifindex);
-	int error = datapath_attach_device(change->datapath, ifindex);
+	int error = datapath_attach_device(change->datapath, ifindex, link && link->l3);
 
 	if (error == 0 && change->mode == SIDESTEP_MODE_SIDECAR && link) {
 		error = device_settings_relax(change->settings, change->netlink, link,

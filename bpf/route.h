@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Sends a packet out of lo by the route that it would have without sidestep. */
+#ifndef SIDESTEP_ROUTE_H
+#define SIDESTEP_ROUTE_H
+
+#include "vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+
+#include "maps.h"
+#include "mss.h"
+#include "packet.h"
+#include "refuse.h"
+
+#define AF_INET	 2
+#define AF_INET6 10
+
+/* Finds the route of the main table to @address, which is one of @packet's. */
+static __noinline struct sidestep_route *route_lookup(__u32 netns, const struct packet *packet,
+						      const __u8 address[16])
+{
+	if (packet->ipv4) {
+		struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32,
+					       .netns = netns};
+
+		__builtin_memcpy(key.address, address + 12, sizeof(key.address));
+		return bpf_map_lookup_elem(&route4, &key);
+	} else {
+		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
+					       .netns = netns};
+
+		__builtin_memcpy(key.address, address, sizeof(key.address));
+		return bpf_map_lookup_elem(&route6, &key);
+	}
+}
+
+/* Sends a packet out of lo, where policy routing brought it, along the route of the main table. */
+static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
+{
+	struct bpf_redir_neigh neighbour = {};
+	struct sidestep_route *route = route_lookup(netns, packet, packet->destination);
+
+	if (!route)
+		return TC_ACT_SHOT;
+	/* The device would drop it, and count it among its own. */
+	if (route->mtu && !skb->gso_size && skb->len > ETHERNET_SIZE + route->mtu) {
+		count(netns, SIDESTEP_TOO_BIG);
+		return TC_ACT_SHOT;
+	}
+	mss_clamp(skb, packet, route->mtu);
+	if (packet->ipv4) {
+		neighbour.nh_family = AF_INET;
+		__builtin_memcpy(&neighbour.ipv4_nh,
+				 route->has_gateway ? route->gateway : packet->destination + 12,
+				 sizeof(neighbour.ipv4_nh));
+	} else {
+		neighbour.nh_family = AF_INET6;
+		__builtin_memcpy(neighbour.ipv6_nh,
+				 route->has_gateway ? route->gateway : packet->destination,
+				 sizeof(neighbour.ipv6_nh));
+	}
+	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+#endif
