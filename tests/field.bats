@@ -500,7 +500,7 @@ while True:
 # closed them first.
 clients() {
 	bed_spawn app clients python3 -uc '
-import socket, time
+import signal, socket
 def connect(port):
     return [socket.create_connection((address, port), 5) for address in ("192.0.2.77", "2001:db8:9::9")]
 live = connect(3000)
@@ -510,7 +510,7 @@ for connection in connect(443):
         pass
     connection.close()
 print("ready")
-time.sleep(60)'
+signal.pause()'
 	bed_wait_line clients ready
 }
 

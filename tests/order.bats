@@ -220,5 +220,5 @@ SERVED="info: sidecar: process .* is served"
 	dk start sidecar >/dev/null
 	intercepted
 	dk rm -f sidecar other >/dev/null
-	[ "$(leaks)" = 0 ]
+	[ "$(seen sniffer)" = 0 ]
 }
