@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The proxy's listeners, its limits (connections, descriptors), and the drain. */
+#include <dirent.h>
 #include <errno.h>
 #include <net/if.h>
 #include <poll.h>
@@ -69,6 +70,95 @@ static void test_no_descriptors(void **state)
 	say(tunnel, "HTTP/1.1 200 OK\r\n\r\n");
 	exchange(client, tunnel);
 	proxy_bed_free(bed, 2);
+}
+
+static int count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	int count = 0;
+
+	assert_non_null(directory);
+	while (readdir(directory))
+		count++;
+	assert_int_equal(closedir(directory), 0);
+	return count;
+}
+
+static void *send_bulk(void *context)
+{
+	static char block[1 << 20];
+	int i;
+
+	for (i = 0; i < 16; i++)
+		put(*(int *)context, block, sizeof(block));
+	return NULL;
+}
+
+/* Bulk leaves idle pipes behind, until a connection finds no descriptor. */
+static void test_idle_pipes_give_way(void **state)
+{
+	struct proxy_config config = proxy_bed_defaults;
+	static char block[1 << 16];
+	struct proxy_bed *bed;
+	int client, tunnel, idle;
+	struct proxy_counters counters;
+	struct rlimit limit, low;
+	pthread_t sender;
+	size_t left = 16 << 20;
+
+	(void)state;
+	config.threads = 1;
+	bed = proxy_bed_new(&config);
+	client = dial(bed);
+	tunnel = tunnel_accept(bed, client, "");
+	say(tunnel, "HTTP/1.1 200 OK\r\n\r\n");
+	assert_int_equal(pthread_create(&sender, NULL, send_bulk, &tunnel), 0);
+	while (left > 0) {
+		ssize_t size = recv(client, block, sizeof(block), 0);
+
+		assert_true(size > 0);
+		left -= (size_t)size;
+	}
+	assert_int_equal(pthread_join(sender, NULL), 0);
+	exchange(client, tunnel);
+	do
+		proxy_counters(bed->proxy, &counters);
+	while (counters.connections > 0);
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	idle = count_descriptors();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)client + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&bed->listener.address,
+				 sizeof(struct sockaddr_in)),
+			 0);
+	expect_reset(client);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* The client's and a pipe's have gone. */
+	assert_true(count_descriptors() <= idle - 1 - 2);
+	proxy_bed_free(bed, 2);
+}
+
+/* The one that is missing comes with the first connection that closes first. */
+static void test_descriptors_of_a_thread(void **state)
+{
+	struct proxy_config config = proxy_bed_defaults;
+	int i, count[2];
+
+	(void)state;
+	config.dns = config.ipv6 = true;
+	for (i = 0; i < 2; i++) {
+		struct proxy *proxy;
+		int before = count_descriptors();
+
+		config.threads = i ? 3 : 1;
+		assert_int_equal(proxy_new(&config, &proxy), 0);
+		assert_int_equal(proxy_open_resolvers(proxy), 0);
+		count[i] = count_descriptors() - before;
+		proxy_free(proxy);
+	}
+	assert_int_equal(count[1] - count[0], 2 * (PROXY_THREAD_DESCRIPTORS - 1));
 }
 
 static void *stop_thread(void *context)
@@ -161,8 +251,12 @@ static void test_listeners(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_listeners),      cmocka_unit_test(test_limit),
-		cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_no_descriptors),
+		cmocka_unit_test(test_idle_pipes_give_way),
+		cmocka_unit_test(test_descriptors_of_a_thread),
+		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_drain_ends),
 	};
 

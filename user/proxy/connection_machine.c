@@ -122,7 +122,7 @@ static void no_socket(struct connection *connection, int error)
 
 	if (error == -EMFILE || error == -ENFILE) {
 		counter_add(&worker->counters.refused_limit, 1);
-		worker_complain_descriptors(worker);
+		worker_lack_descriptors(worker);
 		connection_handle(connection, CONNECTION_FAILED);
 		return;
 	}
@@ -420,11 +420,11 @@ void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockad
 {
 	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
 
-	if (fd >= 0) {
-		counter_add(&worker->counters.refused_limit, 1);
-		connection_refuse(worker, fd, source);
-	}
-	worker_complain_descriptors(worker);
+	worker_lack_descriptors(worker);
+	if (fd < 0)
+		return;
+	counter_add(&worker->counters.refused_limit, 1);
+	connection_refuse(worker, fd, source);
 }
 
 void connection_reset_all(struct worker *worker)

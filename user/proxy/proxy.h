@@ -17,8 +17,9 @@ struct ipv6_verdict;
 struct proxy;
 
 /* File descriptors that a thread holds without connections. These are an event loop and its wakeup,
- * a reserve, three TCP listeners, two UDP listeners, and 16 sockets for DNS queries. */
-#define PROXY_THREAD_DESCRIPTORS 24
+ * a reserve, three TCP listeners, two UDP listeners, and 16 sockets for DNS queries. One more ends
+ * TIME_WAIT. Idle pipes are not among them, because they are closed where descriptors end. */
+#define PROXY_THREAD_DESCRIPTORS 25
 
 /*
  * Creates the listeners in the calling thread's network namespace: transparent TCP sockets, and UDP

@@ -36,10 +36,11 @@ void worker_complain(struct worker *worker, enum worker_complaint complaint,
 			    why, remedy, suffix);
 }
 
-void worker_complain_descriptors(struct worker *worker)
+void worker_lack_descriptors(struct worker *worker)
 {
 	char suffix[COMPLAINT_SUFFIX_MAX];
 
+	relay_pipes_free(&worker->pool->pipes);
 	if (complaint_due(&worker->shared->complaints[COMPLAINT_DESCRIPTORS], suffix))
 		log_warning("connection reset: no file descriptors left; raise the limit "
 			    "(ulimit -n) or lower the connection limit%s",

@@ -123,7 +123,7 @@ void worker_complain(struct worker *worker, enum worker_complaint complaint,
 		     const struct socket_address *gateway, const struct flow *flow,
 		     const char *what, const char *why, const char *remedy);
 
-/* Logs that a connection was reset because no file descriptor was left. */
-void worker_complain_descriptors(struct worker *worker);
+/* Closes idle pipes, and logs that a connection is reset because no file descriptor is left. */
+void worker_lack_descriptors(struct worker *worker);
 
 #endif
