@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Ends of connections in TIME_WAIT give their ports back. */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +20,8 @@
 #include "proxy/time_waits.h"
 #include "support/two_netns.h"
 
-#define PORTS 100
+#define PORTS	   100
+#define RANGE_PATH "/proc/sys/net/ipv4/ip_local_port_range"
 
 static struct endpoint server;
 
@@ -133,12 +136,29 @@ static void test_unix(void **state)
 	assert_null(waits.ring);
 }
 
+/* Without /proc/sys the kernel's default range counts, 32768 to 60999. */
+static void test_unknown_range(void **state)
+{
+	struct time_waits waits = {0};
+	int listener = listen_far(FAR_IPV4 ":0");
+
+	(void)state;
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount("/dev/null", RANGE_PATH, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(run(listener, &waits, 1), 1);
+	assert_int_equal(waits.capacity, 28232 / 4 / 2);
+	assert_int_equal(umount(RANGE_PATH), 0);
+	time_waits_clear(&waits);
+	close(listener);
+}
+
 static int setup(void **state)
 {
 	FILE *file;
 
 	make_namespaces(state);
-	file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "we");
+	file = fopen(RANGE_PATH, "we");
 	assert_non_null(file);
 	assert_true(fprintf(file, "40000 %d", 40000 + PORTS - 1) > 0);
 	assert_int_equal(fclose(file), 0);
@@ -151,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_alive),
 		cmocka_unit_test(test_unix),
+		cmocka_unit_test(test_unknown_range),
 	};
 
 	if (geteuid() != 0) {

@@ -32,11 +32,14 @@ struct found {
 
 static int open_ring(struct time_waits *waits, unsigned int threads)
 {
+	/* The kernel's default (inet_init_net() of net/ipv4/af_inet.c). */
+	static const struct local_ports usual = {32768, 60999};
 	struct local_ports range;
-	size_t capacity = 0;
+	size_t capacity;
 
-	if (local_ports_read(&range))
-		capacity = (range.high - range.low + 1U) / PORTS_PART / threads;
+	if (!local_ports_read(&range))
+		range = usual;
+	capacity = (range.high - range.low + 1U) / PORTS_PART / threads;
 	waits->capacity = capacity < 1 ? 1 : capacity > CAPACITY_MAX ? CAPACITY_MAX : capacity;
 	waits->ring = calloc(waits->capacity, sizeof(*waits->ring));
 	if (!waits->ring)
