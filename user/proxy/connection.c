@@ -16,7 +16,7 @@ static void choose_address(struct connection *connection)
 	const struct sockaddr_storage *destination = &connection->flow.destination;
 
 	handshake->gateway = *worker_gateway(connection->worker);
-	handshake->generation = connection->worker->generation;
+	connection->generation = connection->worker->generation;
 	if (!connection->direct)
 		return;
 	handshake->gateway.address = *destination;
@@ -100,6 +100,9 @@ static void first_bytes(struct connection *connection)
 	const uint64_t *moved = connection->relay.moved;
 
 	connection->unheard = false;
+	/* The answer may be the proxy's. */
+	if (connection->dns && dns_stream_is_dns(connection->dns))
+		return;
 	if (moved[0] == 0)
 		connection_first_speaker(connection, FIRST_SPEAKER_SERVER);
 	else if (moved[1] == 0 && connection_expects(connection) == FIRST_SPEAKER_UNKNOWN)
@@ -156,25 +159,28 @@ void connection_handshake_free(struct connection *connection)
 	free(handshake);
 }
 
+int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *ret_flow)
+{
+	socklen_t size = sizeof(ret_flow->destination);
+
+	*ret_flow = (struct flow) {.source = *source};
+	return getsockname(fd, (struct sockaddr *)&ret_flow->destination, &size) < 0 ? -errno : 0;
+}
+
 /* Takes @fd, unless it returns NULL: then the connection is to be refused. */
-static struct connection *connection_new(struct worker *worker, int fd,
-					 const struct sockaddr_storage *source)
+static struct connection *connection_new(struct worker *worker, int fd, const struct flow *flow)
 {
 	_cleanup_free_ struct connection *connection = calloc(1, sizeof(*connection));
 	const struct proxy_config *config = &worker->shared->config;
-	socklen_t size = sizeof(connection->flow.destination);
 	int error = 0;
 
-	if (!connection)
-		return NULL;
-	if (getsockname(fd, (struct sockaddr *)&connection->flow.destination, &size) < 0 ||
-	    (config->refuse_direct && is_loopback(&connection->flow.destination)))
+	if (!connection || (config->refuse_direct && is_loopback(&flow->destination)))
 		return NULL;
 	connection->handshake = handshake_new(connection);
 	if (!connection->handshake)
 		return NULL;
 	connection->worker = worker;
-	connection->flow.source = *source;
+	connection->flow = *flow;
 	connection->flow.start = loop_now(worker->loop) * 1000000;
 	connection->flow_timer.expired = flow_expired;
 	relay_init(&connection->relay, worker->pool);
@@ -202,28 +208,25 @@ bool connection_exempt(const struct worker *worker, const struct flow *flow)
 	return exemption->owns && exemption->owns(exemption->context, flow);
 }
 
-void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source)
+void connection_refuse(struct worker *worker, int fd, const struct flow *flow)
 {
 	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
-	struct flow flow = {.source = *source};
-	socklen_t size = sizeof(flow.destination);
 
-	(void)getsockname(fd, (struct sockaddr *)&flow.destination, &size);
 	relay_reset_on_close(fd);
 	(void)close(fd);
 	if (hooks->flow_close)
-		hooks->flow_close(hooks->context, &flow);
+		hooks->flow_close(hooks->context, flow);
 }
 
-struct connection *connection_open(struct worker *worker, int fd,
-				   const struct sockaddr_storage *source, int *ret_error)
+struct connection *connection_open(struct worker *worker, int fd, const struct flow *flow,
+				   int *ret_error)
 {
-	struct connection *connection = connection_new(worker, fd, source);
+	struct connection *connection = connection_new(worker, fd, flow);
 
 	counter_add(&worker->counters.accepted, 1);
 	if (!connection) {
 		(void)atomic_fetch_sub(&worker->shared->live, 1);
-		connection_refuse(worker, fd, source);
+		connection_refuse(worker, fd, flow);
 		return NULL;
 	}
 	list_append(&worker->connections, &connection->link);
@@ -261,7 +264,9 @@ void connection_end(struct connection *connection, enum connection_action action
 		relay_reset_on_close(client);
 	else if (client >= 0 && action == CONNECTION_CLOSE && atomic_load(&shared->draining))
 		linger_on_close(client);
-	if (action == CONNECTION_CLOSE && connection->relay.led[1] && !connection->direct)
+	/* A connection to an earlier gateway keeps no port from the present one. */
+	if (action == CONNECTION_CLOSE && connection->relay.led[1] && !connection->direct &&
+	    connection->generation == worker->generation)
 		time_waits_add(&worker->waits, connection->relay.side[1].fd,
 			       (const struct sockaddr *)&worker->gateway.address,
 			       shared->config.threads, loop_now(worker->loop));

@@ -24,7 +24,6 @@ struct connection_handshake {
 	struct connection *connection;
 	struct dial dial;
 	struct socket_address gateway; /* the one that was dialed */
-	unsigned int generation;       /* of it */
 	bool has_socket;	       /* the dial got one */
 	struct loop_task redial;
 	struct peek peek;
@@ -40,21 +39,25 @@ struct connection {
 	struct dns_stream *dns;			/* NULL: it is no DNS */
 	struct relay relay;			/* side 0: application, 1: gateway */
 	struct flow flow;
-	bool direct;  /* side 1 leads straight to the destination */
-	bool unheard; /* nobody has spoken, and it is of interest who does first */
+	unsigned int generation; /* of the gateway that was dialed */
+	bool direct;		 /* side 1 leads straight to the destination */
+	bool unheard;		 /* nobody has spoken, and it is of interest who does first */
 	struct loop_timer flow_timer;
 	struct peer_watch watch;
 	struct loop_release release;
 };
 
+/* Makes the flow of an accepted @fd, whose getsockname() is the original destination. Returns 0 or
+ * negative errno, with a flow that has none. */
+int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *ret_flow);
+
 /*
- * Opens a connection for an accepted @fd, whose getsockname() is the original destination, and
- * dials the gateway, unless the connection is answered without it. It was counted in shared->live
- * already. NULL: it was refused. *@ret_error is the dial's, as of connection_dial(). The callbacks
- * of the parts are still to be set.
+ * Opens a connection for an accepted @fd, and dials the gateway, unless the connection is answered
+ * without it. It was counted in shared->live already. NULL: it was refused. *@ret_error is the
+ * dial's, as of connection_dial(). The callbacks of the parts are still to be set.
  */
-struct connection *connection_open(struct worker *worker, int fd,
-				   const struct sockaddr_storage *source, int *ret_error);
+struct connection *connection_open(struct worker *worker, int fd, const struct flow *flow,
+				   int *ret_error);
 
 /* Dials the current gateway. Returns 0 or negative errno; handshake->has_socket tells whether it
  * was the socket that could not be made. */
@@ -71,7 +74,7 @@ void connection_first_speaker(struct connection *connection, enum first_speaker 
 bool connection_exempt(const struct worker *worker, const struct flow *flow);
 
 /* Resets an accepted socket that there is no room for. It was not counted in shared->live. */
-void connection_refuse(struct worker *worker, int fd, const struct sockaddr_storage *source);
+void connection_refuse(struct worker *worker, int fd, const struct flow *flow);
 
 /* Frees the state before RELAY, if the connection still has it. */
 void connection_handshake_free(struct connection *connection);

@@ -90,8 +90,7 @@ static void state_log(const struct connection *connection, enum connection_state
 /* Tells whether the proxy has another gateway than the one that was dialed. */
 static bool gateway_changed(const struct connection *connection)
 {
-	return atomic_load(&connection->worker->shared->generation) !=
-	       connection->handshake->generation;
+	return atomic_load(&connection->worker->shared->generation) != connection->generation;
 }
 
 static void connection_handle(struct connection *connection, enum connection_event event);
@@ -339,12 +338,12 @@ static void redial(struct loop_task *task)
 }
 
 /* Opens a connection that is counted in shared->live already, and starts its peek and its dial. */
-static void connection_start(struct worker *worker, int fd, const struct sockaddr_storage *source)
+static void connection_start(struct worker *worker, int fd, const struct flow *flow)
 {
 	const struct proxy_config *config = &worker->shared->config;
 	bool tls, http;
 	int error = 0;
-	struct connection *connection = connection_open(worker, fd, source, &error);
+	struct connection *connection = connection_open(worker, fd, flow, &error);
 	struct connection_handshake *handshake;
 	uint16_t port;
 
@@ -377,17 +376,14 @@ static void connection_start(struct worker *worker, int fd, const struct sockadd
 
 /* Tells whether the connection is the awaited echo, or the gateway's connections come back. Those
  * of somebody exempt do not. */
-static bool is_looping(struct worker *worker, int fd, const struct sockaddr_storage *source)
+static bool is_looping(struct worker *worker, const struct flow *flow)
 {
 	struct echo *echo = &worker->shared->echo;
-	struct flow flow = {.source = *source};
-	socklen_t size = sizeof(flow.destination);
 
-	if (!echo_has_come(echo, fd))
+	if (!echo_has_come(echo, &flow->destination))
 		return atomic_load_explicit(&echo->is_looping, memory_order_relaxed);
-	if (getsockname(fd, (struct sockaddr *)&flow.destination, &size) < 0 ||
-	    !connection_exempt(worker, &flow))
-		echo_report(echo);
+	if (!connection_exempt(worker, flow))
+		echo_report(echo, &flow->destination);
 	return true;
 }
 
@@ -397,19 +393,21 @@ void connection_accepted(struct acceptor *acceptor, int fd, const struct sockadd
 	struct worker_shared *shared = worker->shared;
 	unsigned int limit = shared->config.max_connections;
 	char suffix[COMPLAINT_SUFFIX_MAX];
+	struct flow flow;
 
-	if (atomic_load(&shared->draining) || is_looping(worker, fd, source)) {
-		connection_refuse(worker, fd, source);
+	if (connection_flow(fd, source, &flow) < 0 || atomic_load(&shared->draining) ||
+	    is_looping(worker, &flow)) {
+		connection_refuse(worker, fd, &flow);
 		return;
 	}
 	if (atomic_fetch_add(&shared->live, 1) < limit) {
-		connection_start(worker, fd, source);
+		connection_start(worker, fd, &flow);
 		return;
 	}
 	(void)atomic_fetch_sub(&shared->live, 1);
 	/* Counted before the client can know of it. */
 	counter_add(&worker->counters.refused_limit, 1);
-	connection_refuse(worker, fd, source);
+	connection_refuse(worker, fd, &flow);
 	if (complaint_due(&shared->complaints[COMPLAINT_LIMIT], suffix))
 		log_warning("connection reset: the limit of %u connections is reached; raise it or "
 			    "find who keeps them open%s",
@@ -420,11 +418,14 @@ void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockad
 {
 	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
 
+	struct flow flow;
+
 	worker_lack_descriptors(worker);
 	if (fd < 0)
 		return;
 	counter_add(&worker->counters.refused_limit, 1);
-	connection_refuse(worker, fd, source);
+	(void)connection_flow(fd, source, &flow);
+	connection_refuse(worker, fd, &flow);
 }
 
 void connection_reset_all(struct worker *worker)

@@ -54,6 +54,11 @@ bool dns_stream_is_alone(const struct dns_stream *stream)
 	return stream->alone;
 }
 
+bool dns_stream_is_dns(const struct dns_stream *stream)
+{
+	return stream->decided;
+}
+
 static size_t frame_size(const uint8_t *frame)
 {
 	return FRAME_HEAD + ((size_t)frame[0] << 8 | frame[1]);

@@ -26,6 +26,9 @@ struct dns_stream *dns_stream_new(const struct proxy_config *config, struct rela
 /* Tells whether it answers alone, because the internet was off when it was made. */
 bool dns_stream_is_alone(const struct dns_stream *stream);
 
+/* Tells whether it is DNS indeed. Some answers are made here then. */
+bool dns_stream_is_dns(const struct dns_stream *stream);
+
 /* Starts with the bytes that the relay keeps. The relay's sides are registered, but no side 1 if it
  * is alone. relay->finish tells the end, perhaps before it returns. */
 void dns_stream_start(struct dns_stream *stream);

@@ -11,28 +11,38 @@
 #define SIDESTEP_ECHO_H
 
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 /* Shared by the threads of a proxy. */
 struct echo {
+	pthread_mutex_t lock;	/* of awaiting and reporting */
 	int fd;			/* an eventfd, written when the echo arrives */
 	atomic_ullong awaited;	/* the destination; 0: none */
 	atomic_bool is_looping; /* all connections are refused */
 };
 
-/* Zero-initialised with fd = -1 it is closed. Returns 0 or negative errno. */
-int echo_open(struct echo *echo);
-void echo_close(struct echo *echo);
+/* Awaits nothing yet. */
+void echo_init(struct echo *echo);
 
-/* Awaits a connection to this destination, in place of the last one. Thread safe. */
+/* Returns 0 or negative errno. */
+int echo_open(struct echo *echo);
+
+/* Behind echo_init(), whether it was opened or not. */
+void echo_free(struct echo *echo);
+
+/* Awaits a connection to this destination, in place of the last one. It stays awaited, because an
+ * echo that comes late would run in circles, too. Thread safe. */
 void echo_await(struct echo *echo, const struct sockaddr_in *destination);
 
-/* Tells whether an accepted connection is the echo. */
-bool echo_has_come(const struct echo *echo, int fd);
+/* Tells whether a connection to this destination is the echo. */
+bool echo_has_come(const struct echo *echo, const struct sockaddr_storage *destination);
 
-/* Reports it. */
-void echo_report(const struct echo *echo);
+/* Reports the echo that came to this destination, unless another one is awaited by now. Thread
+ * safe. */
+void echo_report(struct echo *echo, const struct sockaddr_storage *destination);
 
 #endif

@@ -81,7 +81,7 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	proxy->threads = config->threads;
 	proxy->shared.config = *config;
 	proxy->shared.gateway = config->gateway;
-	proxy->shared.echo.fd = -1;
+	echo_init(&proxy->shared.echo);
 	proxy->shared.ipv6.fd = -1;
 	(void)pthread_mutex_init(&proxy->shared.gateway_lock, NULL);
 	proxy->shared.drained = proxy_drained;
@@ -247,7 +247,7 @@ void proxy_free(struct proxy *proxy)
 	if (i < proxy->threads)
 		proxy_stop(proxy, 0);
 	close_workers(proxy);
-	echo_close(&proxy->shared.echo);
+	echo_free(&proxy->shared.echo);
 	ipv6_verdict_close(&proxy->shared.ipv6);
 	(void)pthread_mutex_destroy(&proxy->shared.gateway_lock);
 	free(proxy);

@@ -41,15 +41,16 @@ struct proxy_config {
 	unsigned int answer_ms;	      /* limit for the gateway's answer to CONNECT, 0: none */
 	unsigned int peer_ms;	      /* limit for a peer's sign of life, 0: none */
 	bool ipv6;		      /* also listen on IPv6 */
-	bool sni_hint;		      /* look for a ClientHello and send X-Tls-Sni */
+	/* Look for a ClientHello and send X-Tls-Sni, and take from DNS answers what hides names. */
+	bool sni_hint;
 	/* Peek as workerd's contract has it: for peek_ms of silence on every port, and for an HTTP
 	 * Host on port 80 alone. */
 	bool workerd_peek;
-	bool dns;		       /* relay UDP port 53 */
+	bool dns;		       /* relay UDP port 53, and judge messages to TCP port 53 */
 	bool refuse_direct;	       /* reset connections to a listener's own address */
 	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
-	/* The names that may be resolved. The caller's; outlives the proxy. NULL: all names, and
-	 * DNS is only relayed. */
+	/* Judges names (dns_policy.h). The caller's; outlives the proxy. NULL: all are asked of the
+	 * resolver. */
 	const struct policy *policy;
 	enum tunnel_protocol gateway_protocol;
 	/* Terminates TLS where the gateway takes plaintext. The caller's; outlives the proxy. NULL:
@@ -64,11 +65,11 @@ struct proxy_config {
 
 /* Sums over all threads since the start, except @connections. */
 struct proxy_counters {
-	uint64_t connections; /* live now */
-	uint64_t accepted;
+	uint64_t connections;	   /* live now */
+	uint64_t accepted;	   /* within the limit of connections */
 	uint64_t relayed;	   /* reached the relay phase */
 	uint64_t refused_limit;	   /* reset at the connection limit, or without a free fd */
-	uint64_t gateway_errors;   /* could not connect, timed out, answered nonsense */
+	uint64_t gateway_errors;   /* could not connect, timed out, answered nonsense, vanished */
 	uint64_t gateway_refusals; /* answered 300 or above */
 	uint64_t bytes_sent;
 	uint64_t bytes_received;
