@@ -1300,6 +1300,38 @@ lies_stay() { # START [xdp|no-queue]
 	lies_stay bridge_sidecar xdp
 }
 
+# The qdisc `ingress` takes filters for egress, and runs them on ingress. It is there by now.
+ingress_is_guarded() { # START
+	"$1"
+	watch attack $VICTIM
+	raw $VICTIM 9
+	[ "$(seen attack)" = 0 ]
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+}
+
+@test "7: a frame stays where a device has the qdisc ingress (own programs)" {
+	bed_exec app tc qdisc add dev eth0 ingress
+	warm
+	watch control $VICTIM
+	raw $VICTIM 9
+	[ "$(seen control)" = 1 ]
+	gateway
+	# shellcheck disable=SC2034
+	DATAPATH=bpf
+	sidecar_spawn --gateway "$BED_HOST:8080" --attach clsact
+	run bed_wait_exit sidecar 10
+	[ "$status" = 1 ]
+	bed_log sidecar | grep "cannot attach .* eth0, whose qdisc ingress is in the place of clsact"
+	bed_needs_linux 6.6 "TCX links"
+	ingress_is_guarded own_sidecar
+}
+
+@test "7: a frame stays where a device has the qdisc ingress (agent)" {
+	bed_exec app tc qdisc add dev eth0 ingress
+	gateway
+	ingress_is_guarded agent_sidecar
+}
+
 # source_routes - sends packets to the host that ask it to send them on to the world.
 source_routes() {
 	raw $VICTIM 9 --mode lsrr --via "$BED_HOST"

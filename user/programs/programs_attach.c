@@ -30,6 +30,28 @@ static enum bpf_tc_attach_point attach_point(const struct programs_attachment *a
 	return attachment->egress ? BPF_TC_EGRESS : BPF_TC_INGRESS;
 }
 
+static void clsact_detach(const struct programs_attachment *attachment)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
+		    .attach_point = attach_point(attachment));
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+
+	/* The qdisc stays, because other filters may be on it by now. */
+	(void)bpf_tc_detach(&hook, &options);
+}
+
+/* The qdisc `ingress` stands where clsact would. It takes filters for egress too, and runs them on
+ * ingress (ingress_find(), net/sched/sch_ingress.c). */
+static bool is_both_ways(const struct programs_attachment *attachment, uint32_t program_id)
+{
+	LIBBPF_OPTS(bpf_tc_hook, opposite, .ifindex = (int)attachment->ifindex,
+		    .attach_point = attachment->egress ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, found, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+
+	return bpf_tc_query(&opposite, &found) == 0 && found.prog_id == program_id;
+}
+
+/* Returns 0 or a negative errno; -EEXIST: there is a qdisc `ingress`. */
 static int clsact_attach(const struct programs_attachment *attachment, int program_fd)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
@@ -41,17 +63,11 @@ static int clsact_attach(const struct programs_attachment *attachment, int progr
 	error = bpf_tc_hook_create(&hook);
 	if (error < 0 && error != -EEXIST)
 		return error;
-	return bpf_tc_attach(&hook, &options);
-}
-
-static void clsact_detach(const struct programs_attachment *attachment)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)attachment->ifindex,
-		    .attach_point = attach_point(attachment));
-	LIBBPF_OPTS(bpf_tc_opts, options, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
-
-	/* The qdisc stays, because other filters may be on it by now. */
-	(void)bpf_tc_detach(&hook, &options);
+	error = bpf_tc_attach(&hook, &options);
+	if (error < 0 || !is_both_ways(attachment, options.prog_id))
+		return error;
+	clsact_detach(attachment);
+	return -EEXIST;
 }
 
 int programs_attach_steer(const struct programs *programs, int netns_fd,
@@ -106,12 +122,18 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
 
 	error = programs->config.way == PROGRAMS_WAY_TCX ? tcx_attach(&result, fd)
 							 : clsact_attach(&result, fd);
+	if (error == -EEXIST && programs->config.way == PROGRAMS_WAY_AUTO &&
+	    tcx_attach(&result, fd) == 0)
+		error = 0;
 	(void)if_indextoname(ifindex, name);
 	if (error == -ENODEV)
 		return error;
 	if (error < 0)
-		return log_errno(error, "cannot attach the BPF program %s to %s",
-				 programs_name(program), name);
+		return log_errno(error, "cannot attach the BPF program %s to %s%s",
+				 programs_name(program), name,
+				 error == -EEXIST
+					 ? ", whose qdisc ingress is in the place of clsact"
+					 : "");
 	log_debug("%s attached to %s (%s)", programs_name(program), name,
 		  result.kind == PROGRAMS_ATTACHMENT_LINK ? "TCX" : "clsact");
 	*ret_attachment = result;
