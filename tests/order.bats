@@ -195,30 +195,78 @@ lines() {
 CLOSED="warning: app: no sidecar is served in its network namespace .* nothing gets out until one is"
 SERVED="info: sidecar: process .* is served"
 
-@test "row 3: --guard keeps an application closed until its sidecar is served, whichever restarts (agent)" {
+@test "row 3: --guard keeps an application closed from its first instruction on, whichever restarts (agent)" {
 	guarding_agent
 	application bridge
 	bed_until 10 lines "$CLOSED" 1
-	bed_kill sniffer
-	setup
 	sidecar --network container:app --restart on-failure --cap-add NET_ADMIN
 	ready
 	bed_until 10 lines "$SERVED" 1
 	intercepted
-	# A sidecar that is stopped, in the middle of the application's life.
-	dk stop -t 5 sidecar >/dev/null
-	bed_wait_line agent "warning: sidecar: its sidecar is gone; nothing gets out of its network namespace until another"
-	run dk exec app /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 2
-	echo "$output"
-	[ "$status" -ne 0 ]
-	dk start sidecar >/dev/null
+	# The sidecar ends with the application's old namespace, and comes back in the new one.
+	dk restart -t 0 app >/dev/null
+	bed_until 10 lines "$CLOSED" 2
+	bed_until 10 lines "$SERVED" 2
 	intercepted
-	dk kill -s KILL sidecar >/dev/null
-	run dk exec app /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 2
-	[ "$status" -ne 0 ]
+	# The sidecar ends by itself, cleanly and not.
+	for signal in TERM KILL; do
+		dk kill -s $signal sidecar >/dev/null
+		dk wait sidecar >/dev/null
+		run dk exec app /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 2
+		echo "$output"
+		[ "$status" -ne 0 ]
+		dk start sidecar >/dev/null
+		intercepted
+	done
+	# It goes by its id: a new name does not open it, and another container gets the old name.
 	dk rename app other
-	dk start sidecar >/dev/null
-	intercepted
-	dk rm -f sidecar other >/dev/null
+	dk rm -f sidecar >/dev/null
+	dk restart -t 0 other >/dev/null
+	bed_until 10 lines "other: no sidecar is served in its network namespace" 1
+	application bridge
+	bed_until 10 lines "$CLOSED" 3
+	dk rm -f other app >/dev/null
 	[ "$(seen sniffer)" = 0 ]
+}
+
+# held - the device `strange` lets nothing out.
+held() {
+	engine_exec tc filter show dev strange ingress | grep -q host_ingress
+}
+
+free() {
+	! held
+}
+
+@test "row 3: --guard delays no container that is not guarded, and holds what Docker has not named (agent)" {
+	guarding_agent
+	dk create --name free test /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 5 >/dev/null
+	run dk start -a free
+	echo "$output"
+	[ "$status" = 0 ]
+	# A SYN that is lost is repeated after a second.
+	[ "$(bed_value connect_us "$output")" -lt 900000 ]
+	# No process is there that could tell whose it is. A new agent goes on with what is held.
+	engine_exec ip netns add strange
+	engine_exec ip link add strange type veth peer name eth0 netns strange
+	engine_exec ip link set strange master docker0 up
+	bed_until 5 held
+	bed_kill agent
+	held
+	guarding_agent
+	held
+	# Its process is of no container.
+	bed_spawn engine stranger ip netns exec strange "$PEER" serve 7000
+	bed_until 5 free
+	bed_kill stranger
+	engine_exec ip link del strange
+	# An agent that guards nothing holds nothing.
+	engine_exec ip link add strange type veth peer name eth1 netns strange
+	engine_exec ip link set strange master docker0 up
+	bed_kill agent
+	bed_spawn engine agent "$SIDESTEP" agent --docker-socket /run/docker.sock
+	bed_wait_line agent "docker"
+	bed_until 5 free
+	engine_exec ip link del strange
+	[ "$(seen sniffer)" -gt 0 ]
 }

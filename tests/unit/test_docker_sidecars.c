@@ -27,13 +27,21 @@
 	"\",\"Labels\":{\"dev.sidestep.role\":\"" role "\"}},\"HostConfig\":{" host "}}"
 #define INSPECTION_OF(id, name, image, role, running, pid)                                         \
 	INSPECTION_HOST(id, name, image, role, running, pid, "\"CapAdd\":[\"NET_ADMIN\"]")
-#define RUNS(id, pid) INSPECTION_OF(id, id "-proxy", "img", "sidecar", "true", pid)
-#define ENDED(id)     INSPECTION_OF(id, id "-proxy", "img", "sidecar", "false", "0")
-#define EVENT_OF(id, action, role)                                                                 \
+#define RUNS(id, pid)		   INSPECTION_OF(id, id "-proxy", "img", "sidecar", "true", pid)
+#define ENDED(id)		   INSPECTION_OF(id, id "-proxy", "img", "sidecar", "false", "0")
+#define EVENT_OF(id, action, role) EVENT_NAMED(id, action, role, id)
+#define EVENT_NAMED(id, action, role, name)                                                        \
 	"{\"Type\":\"container\",\"Action\":\"" action "\",\"Actor\":{\"ID\":\"" id                \
-	"\",\"Attributes\":{\"name\":\"" id "\",\"image\":\"img\",\"dev.sidestep.role\":\"" role   \
+	"\",\"Attributes\":{\"name\":\"" name "\",\"image\":\"img\",\"dev.sidestep.role\":\"" role \
 	"\"}}}\n"
 #define EVENT(id, action) EVENT_OF(id, action, "sidecar")
+
+/* Waits for the state with this number, and compares it. */
+#define EXPECT_SEEN(bed, number, text)                                                             \
+	do {                                                                                       \
+		WAIT_SEEN(bed, states, number);                                                    \
+		docker_seen_assert_text(&(bed)->seen, text);                                       \
+	} while (0)
 
 struct bed {
 	struct docker_fake fake;
@@ -171,23 +179,19 @@ static void test_start_and_end(void **state)
 	docker_seen_assert_text(&bed->seen, "");
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
+	EXPECT_SEEN(bed, 2, "aa-proxy:11");
 	assert_int_equal(bed->fake.lists, 1);
 	assert_int_equal(bed->fake.inspections, 1);
 	/* An event of its end need not have the label. */
 	set_container(bed, 0, "aa", ENDED("aa"), 200);
 	send_event(bed, EVENT_OF("aa", "die", ""));
-	WAIT_SEEN(bed, states, 3);
-	docker_seen_assert_text(&bed->seen, "");
+	EXPECT_SEEN(bed, 3, "");
 	set_container(bed, 0, "aa", RUNS("aa", "12"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_SEEN(bed, states, 4);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:12");
+	EXPECT_SEEN(bed, 4, "aa-proxy:12");
 	set_container(bed, 0, "aa", "{\"message\":\"No such container\"}", 404);
 	send_event(bed, EVENT("aa", "destroy"));
-	WAIT_SEEN(bed, states, 5);
-	docker_seen_assert_text(&bed->seen, "");
+	EXPECT_SEEN(bed, 5, "");
 	assert_int_equal(bed->seen.lost, 0);
 }
 
@@ -201,8 +205,7 @@ static void test_restart(void **state)
 	watch_start(bed);
 	set_container(bed, 0, "aa", RUNS("aa", "12"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:12");
+	EXPECT_SEEN(bed, 2, "aa-proxy:12");
 }
 
 /* It ends and starts again while the first inspection's answer is on the way. Another inspection
@@ -226,8 +229,7 @@ static void test_answer_older_than_event(void **state)
 	WAIT_ASKED(bed, inspections, 2);
 	docker_fake_let_go(&bed->fake);
 	WAIT_ASKED(bed, inspections, 3);
-	WAIT_SEEN(bed, states, 4);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:12 bb-proxy:13");
+	EXPECT_SEEN(bed, 4, "aa-proxy:12 bb-proxy:13");
 }
 
 /* A list that lags behind the events neither removes a running sidecar nor revives an ended one. */
@@ -249,8 +251,7 @@ static void test_list_lags(void **state)
 	WAIT_ASKED(bed, inspections, 5);
 	set_container(bed, 0, "aa", RUNS("aa", "21"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_SEEN(bed, states, 4);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:21");
+	EXPECT_SEEN(bed, 4, "aa-proxy:21");
 }
 
 /* The list makes up for a missed event. */
@@ -262,8 +263,7 @@ static void test_missed_event(void **state)
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_list(bed, "[" SUMMARY("aa") "," USER("cc", "bridge") "]");
 	send_event(bed, EVENT_OF("cc", "start", ""));
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
+	EXPECT_SEEN(bed, 2, "aa-proxy:11");
 	assert_int_equal(bed->fake.inspections, 1);
 }
 
@@ -304,8 +304,7 @@ static void test_matches(void **state)
 	/* Its new name does not match. */
 	set_container(bed, 0, "a1", INSPECTION_OF("a1", "other", "x", "", "true", "1"), 200);
 	send_event(bed, EVENT_OF("a1", "rename", ""));
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "two:2 three:3");
+	EXPECT_SEEN(bed, 2, "two:2 three:3");
 }
 
 /* A label or a name counts only with CAP_NET_ADMIN. An application's image may have the label, too.
@@ -328,26 +327,33 @@ static void test_without_net_admin(void **state)
 	assert_int_equal(bed->fake.inspections, 3);
 }
 
-/* With a guarded name, all containers that run are reported. A name counts when it is given. */
+/* With a guarded name, all known containers are reported. Their names come before they run. */
 static void test_guards(void **state)
 {
 	static const char *const guards[] = {"app*"};
 	struct bed *bed = *state;
 
-	bed->fake.list = "[" SUMMARY("aa") "," USER("bb", "bridge") "," USER("cc", "bridge") "]";
+	bed->fake.list = "[" SUMMARY("aa") "," USER("bb", "bridge") "]";
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_container(bed, 1, "bb", INSPECTION_HOST("bb", "app-1", "x", "", "true", "12", ""), 200);
-	set_container(bed, 2, "cc", INSPECTION_HOST("cc", "other", "x", "", "true", "13", ""), 200);
 	watch_start_guards(bed, guards, 1);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-1:12! ?other:13");
-	set_container(bed, 2, "cc", INSPECTION_HOST("cc", "app-2", "x", "", "true", "13", ""), 200);
-	send_event(bed, EVENT_OF("cc", "rename", ""));
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-1:12! ?app-2:13!");
+	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-1:12!");
+	/* The engine answers no inspection while a container starts. */
+	bed->fake.hold = true;
+	set_container(bed, 2, "cc", INSPECTION_HOST("cc", "other", "x", "", "true", "13", ""), 200);
+	send_event(bed, EVENT_NAMED("cc", "create", "", "app-2"));
+	EXPECT_SEEN(bed, 2, "aa-proxy:11 ?app-1:12! ?app-2:0!");
+	send_event(bed, EVENT_NAMED("cc", "rename", "", "other"));
+	EXPECT_SEEN(bed, 3, "aa-proxy:11 ?app-1:12! ?other:0");
+	docker_fake_let_go(&bed->fake);
+	EXPECT_SEEN(bed, 4, "aa-proxy:11 ?app-1:12! ?other:13");
+	/* One that has ended may start again, until it is removed. */
 	set_container(bed, 1, "bb", INSPECTION_HOST("bb", "app-1", "x", "", "false", "0", ""), 200);
-	send_event(bed, EVENT_OF("bb", "die", ""));
-	WAIT_SEEN(bed, states, 3);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11 ?app-2:13!");
+	send_event(bed, EVENT_NAMED("bb", "die", "", "app-1"));
+	EXPECT_SEEN(bed, 5, "aa-proxy:11 ?app-1:0! ?other:13");
+	set_container(bed, 1, "bb", "{\"message\":\"No such container\"}", 404);
+	send_event(bed, EVENT_NAMED("bb", "destroy", "", "app-1"));
+	EXPECT_SEEN(bed, 6, "aa-proxy:11 ?other:13");
 }
 
 /* A container that cannot be inspected hides no other one. */
@@ -366,8 +372,7 @@ static void test_refused_inspection(void **state)
 	WAIT_ASKED(bed, inspections, 3);
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	send_event(bed, EVENT("aa", "start"));
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11 bb-proxy:12");
+	EXPECT_SEEN(bed, 2, "aa-proxy:11 bb-proxy:12");
 	assert_int_equal(bed->seen.lost, 0);
 }
 
@@ -393,8 +398,7 @@ static void test_malformed_inspection(void **state)
 	check_loss(bed, EVENT("aa", "start"), "GET /containers/ID/json: Expected object");
 	set_container(bed, 0, "aa", RUNS("aa", "11"), 200);
 	set_list(bed, "[" SUMMARY("aa") "]");
-	WAIT_SEEN(bed, states, 2);
-	docker_seen_assert_text(&bed->seen, "aa-proxy:11");
+	EXPECT_SEEN(bed, 2, "aa-proxy:11");
 }
 
 /* While the engine is away, one sidecar ends, one gets another process, and one is new. */

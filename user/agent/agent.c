@@ -9,6 +9,7 @@
 
 #include "agent/agent_candidates.h"
 #include "agent/agent_ends.h"
+#include "agent/agent_holds.h"
 #include "agent/agent_namespaces.h"
 #include "agent/agent_reaper.h"
 #include "agent/agent_wards.h"
@@ -32,6 +33,7 @@ struct agent {
 	struct agent_ends *ends; /* NULL: --clean */
 	struct agent_candidates candidates;
 	struct agent_wards wards;
+	struct agent_holds *holds;   /* NULL: no --guard */
 	struct agent_reaper *reaper; /* NULL: no --reap-after */
 	struct agent_watch *watch;   /* NULL: --pid */
 };
@@ -43,6 +45,8 @@ static void on_seen(const struct agent_seen *seen, size_t count, void *context)
 	/* A sidecar that is served opens what is closed. */
 	agent_wards_update(&agent->wards, seen, count);
 	agent_candidates_update(&agent->candidates, seen, count);
+	if (agent->holds)
+		agent_holds_update(agent->holds, seen, count);
 	if (agent->reaper)
 		agent_reaper_update(agent->reaper, seen, count);
 }
@@ -161,6 +165,16 @@ static int watch(struct agent *agent)
 	return error;
 }
 
+/* Without guarded containers, nothing that an earlier agent holds stays so. */
+static int start_holds(struct agent *agent)
+{
+	if (agent->options->guards.count > 0)
+		return agent_holds_new(agent->loop, &agent->namespaces, &agent->wards,
+				       &agent->holds);
+	agent_holds_drop(&agent->namespaces);
+	return 0;
+}
+
 static int start(struct agent *agent)
 {
 	int error;
@@ -179,7 +193,8 @@ static int start(struct agent *agent)
 	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends);
 	agent_wards_init(&agent->wards, agent->loop, &agent->namespaces, agent->ends);
 	if ((error = agent_namespaces_adopt(&agent->namespaces)) < 0 ||
-	    (error = agent_ends_adopt(agent->ends)) < 0 || (error = add_pids(agent)) < 0)
+	    (error = agent_ends_adopt(agent->ends)) < 0 || (error = add_pids(agent)) < 0 ||
+	    (error = start_holds(agent)) < 0)
 		return error;
 	return agent->options->pids.count > 0 ? 0 : watch(agent);
 }
@@ -188,6 +203,7 @@ static void stop(struct agent *agent)
 {
 	agent_reaper_free(agent->reaper);
 	agent_watch_free(agent->watch);
+	agent_holds_free(agent->holds);
 	agent_wards_release(&agent->wards);
 	agent_candidates_release(&agent->candidates);
 	agent_ends_free(agent->ends);
@@ -212,6 +228,7 @@ int agent_run(const struct agent_options *options)
 	log_set_patience(LOG_BOUND_MS);
 	error = start(&agent);
 	if (error == 0 && options->clean) {
+		agent_holds_drop(&agent.namespaces);
 		agent_namespaces_remove_all(&agent.namespaces);
 	} else if (error == 0) {
 		log_info("agent %s: programs loaded, pinned below %s", SIDESTEP_VERSION,

@@ -203,6 +203,37 @@ int agent_namespace_attach_outer(struct agent_namespace *namespace, uint32_t ifi
 	return attach_all(namespace, namespace->home_fd, programs, ARRAY_SIZE(programs), ifindex);
 }
 
+int agent_namespace_hold(struct agent_namespace *namespace, uint32_t ifindex)
+{
+	static const enum programs_program programs[] = {PROGRAM_HOST_INGRESS};
+
+	return attach_all(namespace, namespace->home_fd, programs, ARRAY_SIZE(programs), ifindex);
+}
+
+void agent_namespace_forget_outer(const struct agent_namespace *namespace, uint32_t ifindex)
+{
+	const struct agent_pin pin = {.program = PROGRAM_HOST_INGRESS, .ifindex = ifindex};
+	char path[AGENT_PIN_PATH_MAX];
+
+	pin_path(namespace, &pin, false, path);
+	(void)unlink(path);
+	pin_path(namespace, &pin, true, path);
+	(void)unlink(path);
+}
+
+bool agent_namespace_has_outer(const struct agent_namespace *namespace, uint32_t ifindex)
+{
+	const struct agent_pin pin = {.program = PROGRAM_HOST_INGRESS, .ifindex = ifindex};
+	char path[AGENT_PIN_PATH_MAX];
+	struct stat status;
+
+	pin_path(namespace, &pin, false, path);
+	if (lstat(path, &status) == 0)
+		return true;
+	pin_path(namespace, &pin, true, path);
+	return lstat(path, &status) == 0;
+}
+
 /* Detaches the programs from a device of the namespace in which the thread is. */
 static void detach_all(const struct agent_namespace *namespace,
 		       const enum programs_program *programs, size_t count, uint32_t ifindex)

@@ -53,6 +53,17 @@ void agent_namespace_detach_device(const struct agent_namespace *namespace, uint
 int agent_namespace_attach_outer(struct agent_namespace *namespace, uint32_t ifindex);
 void agent_namespace_detach_outer(const struct agent_namespace *namespace, uint32_t ifindex);
 
+/* Lets nothing out of the host's device @ifindex, as long as `outer` has no entry for it. The
+ * namespace of the holds (agent/agent_holds.h) records this. -ENODEV: the device is gone. */
+int agent_namespace_hold(struct agent_namespace *namespace, uint32_t ifindex);
+
+/* Forgets what is recorded for the host's device @ifindex. Its filters stay, because another
+ * namespace has recorded them, or they are gone with it. */
+void agent_namespace_forget_outer(const struct agent_namespace *namespace, uint32_t ifindex);
+
+/* Is the outer guard recorded for the host's device @ifindex? */
+bool agent_namespace_has_outer(const struct agent_namespace *namespace, uint32_t ifindex);
+
 /* Calls @visit with each of the host's devices that the outer guard is recorded for. */
 void agent_namespace_each_outer(const struct agent_namespace *namespace,
 				void (*visit)(void *context, uint32_t ifindex), void *context);

@@ -36,7 +36,7 @@ bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_ms
 	for (i = 0; i < news->count; i++) {
 		const struct agent_seen *seen = &news->seen[i];
 
-		if (!is_id(seen->id) || !is_name(seen->name) || seen->pid <= 0 ||
+		if (!is_id(seen->id) || !is_name(seen->name) || seen->pid < 0 ||
 		    (seen->roles & ~(uint32_t)(AGENT_SIDECAR | AGENT_GUARDED)) ||
 		    seen->unused_since_ms < 0 || seen->unused_since_ms > now_ms)
 			return false;

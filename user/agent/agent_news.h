@@ -25,11 +25,11 @@ enum agent_role {
 	AGENT_GUARDED = 1U << 1, /* --guard names it */
 };
 
-/* A container that runs: a copy of struct docker_sidecar. */
+/* A container: a copy of struct docker_sidecar. */
 struct agent_seen {
-	char id[65];   /* up to 64 hexadecimal digits */
-	char name[64]; /* printable ASCII, by escape_text() */
-	pid_t pid;
+	char id[65];	/* up to 64 hexadecimal digits */
+	char name[64];	/* printable ASCII, by escape_text() */
+	pid_t pid;	/* 0: it does not run */
 	uint32_t roles; /* enum agent_role */
 	int64_t unused_since_ms;
 };

@@ -165,10 +165,17 @@ void agent_wards_update(struct agent_wards *wards, const struct agent_seen *seen
 			ward = add(wards, &seen[i]);
 		if (!ward)
 			continue;
-		ward->running = true;
-		if (ward->pid != seen[i].pid)
+		ward->running = seen[i].pid != 0;
+		if (!ward->running)
+			ward->pid = 0;
+		else if (ward->pid != seen[i].pid)
 			look(wards, ward, &seen[i]);
 	}
+}
+
+bool agent_wards_has(const struct agent_wards *wards, const char *id)
+{
+	return find(wards, id) != NULL;
 }
 
 void agent_wards_release(struct agent_wards *wards)

@@ -7,6 +7,7 @@
 #ifndef SIDESTEP_AGENT_WARDS_H
 #define SIDESTEP_AGENT_WARDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/agent_ends.h"
@@ -35,6 +36,9 @@ void agent_wards_init(struct agent_wards *wards, struct loop *loop,
 /* Closes the namespaces of guarded containers in Docker's newest list that run in new ones. One
  * that cannot be closed is tried again. @seen lasts until the next call. */
 void agent_wards_update(struct agent_wards *wards, const struct agent_seen *seen, size_t count);
+
+/* Is the container @id guarded, whatever its name is now? */
+bool agent_wards_has(const struct agent_wards *wards, const char *id);
 
 /* Frees the memory. The namespaces stay as they are. */
 void agent_wards_release(struct agent_wards *wards);

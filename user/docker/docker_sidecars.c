@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "docker/docker_entries.h"
 #include "docker/docker_session.h"
 #include "docker/docker_sidecars_json.h"
 #include "lib/clock.h"
@@ -15,15 +16,6 @@
 /* The list is read this long after the last event. An earlier read would delay the inspections,
  * which are urgent; see also DOCKER_EVENT_CHANGING. */
 #define SETTLE_MS 1000
-
-/* A container that is or may be reported. */
-struct entry {
-	struct docker_sidecar sidecar; /* .pid 0: not known to run, not reported */
-	bool due;		       /* to be inspected, even if an inspection runs */
-	bool inspecting;
-	bool listed; /* in the list that is being applied */
-	bool in_use; /* another container of that list shares its network namespace */
-};
 
 struct inspection {
 	struct docker_request request; /* idle: free */
@@ -39,8 +31,7 @@ struct docker_sidecars {
 	void *context;
 	struct docker_patterns patterns;
 
-	struct entry *entries; /* ordered by id */
-	size_t count;
+	struct docker_entries entries;
 	struct inspection inspections[DOCKER_INSPECTIONS_MAX];
 	bool settling; /* the list is applied, but its inspections are not done */
 	bool changed;  /* since the handler was called */
@@ -59,104 +50,7 @@ static enum docker_selection selects(const struct docker_sidecars *watcher,
 /* Is the container to be inspected? If any name is guarded, all are. */
 static bool concerns(const struct docker_sidecars *watcher, const struct docker_facts *facts)
 {
-	return watcher->patterns.guard_count > 0 || selects(watcher, facts) != DOCKER_NOT_SELECTED;
-}
-
-/* Returns the place where @id is or belongs. */
-static size_t entry_place(const struct docker_sidecars *watcher, const char *id, bool *ret_found)
-{
-	size_t low = 0, high = watcher->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(watcher->entries[middle].sidecar.id, id);
-
-		if (order == 0) {
-			*ret_found = true;
-			return middle;
-		}
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	*ret_found = false;
-	return low;
-}
-
-static struct entry *entry_find(struct docker_sidecars *watcher, const char *id)
-{
-	bool found;
-	size_t place = entry_place(watcher, id, &found);
-
-	return found ? &watcher->entries[place] : NULL;
-}
-
-/* Finds the entry of @id or adds one that is to be inspected. Returns NULL with session.reason.
- * Entries move in memory. */
-static struct entry *entry_add(struct docker_sidecars *watcher, const char *id)
-{
-	_cleanup_free_ char *copy = NULL;
-	struct entry *entries;
-	bool found;
-	size_t place = entry_place(watcher, id, &found);
-
-	if (found)
-		return &watcher->entries[place];
-	if (watcher->count >= DOCKER_SIDECARS_MAX) {
-		(void)docker_refuse(-E2BIG, watcher->session.reason,
-				    "the limit of %d sidecars is passed", DOCKER_SIDECARS_MAX);
-		return NULL;
-	}
-	copy = strdup(id);
-	entries = copy ? reallocarray(watcher->entries, watcher->count + 1, sizeof(*entries))
-		       : NULL;
-	if (!entries) {
-		(void)docker_refuse(-ENOMEM, watcher->session.reason, "out of memory");
-		return NULL;
-	}
-	watcher->entries = entries;
-	memmove(entries + place + 1, entries + place, (watcher->count - place) * sizeof(*entries));
-	watcher->count++;
-	entries[place] = (struct entry) {
-		.sidecar.id = TAKE_PTR(copy),
-		.sidecar.unused_since_ms = (int64_t)clock_ms(),
-		.due = true,
-	};
-	return &entries[place];
-}
-
-static void entry_release(struct entry *entry)
-{
-	free(entry->sidecar.id);
-	free(entry->sidecar.name);
-	free(entry->sidecar.image);
-}
-
-/* Removes the entries that are not to be reported. */
-static void entries_prune(struct docker_sidecars *watcher)
-{
-	size_t kept = 0, i;
-
-	for (i = 0; i < watcher->count; i++) {
-		struct entry *entry = &watcher->entries[i];
-
-		if (entry->sidecar.pid == 0 && !entry->due && !entry->inspecting)
-			entry_release(entry);
-		else
-			watcher->entries[kept++] = *entry;
-	}
-	watcher->count = kept;
-}
-
-static bool entries_unsettled(const struct docker_sidecars *watcher)
-{
-	size_t i;
-
-	for (i = 0; i < watcher->count; i++)
-		if (watcher->entries[i].due || watcher->entries[i].inspecting)
-			return true;
-	return false;
+	return watcher->entries.all || selects(watcher, facts) != DOCKER_NOT_SELECTED;
 }
 
 static int set_text(struct docker_sidecars *watcher, char **text, const char *value)
@@ -174,7 +68,7 @@ static int set_text(struct docker_sidecars *watcher, char **text, const char *va
 	return 0;
 }
 
-static void set_pid(struct docker_sidecars *watcher, struct entry *entry, pid_t pid)
+static void set_pid(struct docker_sidecars *watcher, struct docker_entry *entry, pid_t pid)
 {
 	watcher->changed = watcher->changed || entry->sidecar.pid != pid;
 	entry->sidecar.pid = pid;
@@ -186,7 +80,7 @@ static void set_flag(struct docker_sidecars *watcher, bool *flag, bool value)
 	*flag = value;
 }
 
-static void set_in_use(struct docker_sidecars *watcher, struct entry *entry)
+static void set_in_use(struct docker_sidecars *watcher, struct docker_entry *entry)
 {
 	int64_t *since = &entry->sidecar.unused_since_ms;
 
@@ -196,26 +90,40 @@ static void set_in_use(struct docker_sidecars *watcher, struct entry *entry)
 	watcher->changed = true;
 }
 
+/* An event's name is the engine's, which writes it over a label "name". It comes before the
+ * container runs. */
+static int take_name(struct docker_sidecars *watcher, struct docker_entry *entry,
+		     const struct docker_facts *facts)
+{
+	const struct docker_patterns *patterns = &watcher->patterns;
+
+	set_flag(watcher, &entry->sidecar.guarded,
+		 docker_name_matches(facts, patterns->guards, patterns->guard_count));
+	return set_text(watcher, &entry->sidecar.name, facts->name);
+}
+
 static int sidecars_event(const char *line, size_t size, void *context)
 {
 	struct docker_sidecars *watcher = context;
 	_cleanup_document_ struct docker_document event = {0};
-	struct entry *entry;
+	struct docker_entry *entry;
 	int error = docker_parse_container_event(line, size, &event, watcher->session.reason);
 
 	if (error < 0 || event.count == 0)
 		return error;
 	/* A container that is no sidecar may use the network namespace of one. */
 	docker_session_read_after(&watcher->session, SETTLE_MS);
-	entry = entry_find(watcher, event.facts->id);
+	entry = docker_entries_find(&watcher->entries, event.facts->id);
 	if (!entry && concerns(watcher, event.facts)) {
-		entry = entry_add(watcher, event.facts->id);
+		entry = docker_entries_add(&watcher->entries, event.facts->id,
+					   watcher->session.reason);
 		if (!entry)
 			return -ENOMEM;
 	}
-	if (entry)
-		entry->due = true;
-	return 0;
+	if (!entry)
+		return 0;
+	entry->due = true;
+	return watcher->entries.all ? take_name(watcher, entry, event.facts) : 0;
 }
 
 /* Applies the list, and leaves to an inspection what the list cannot prove. It lags behind (see
@@ -224,17 +132,18 @@ static int sidecars_event(const char *line, size_t size, void *context)
 static int apply_list(struct docker_sidecars *watcher, const struct docker_document *list)
 {
 	bool missed = !docker_session_connected(&watcher->session);
-	struct entry *entry;
+	struct docker_entry *entry;
 	size_t i;
 
-	for (i = 0; i < watcher->count; i++) {
-		watcher->entries[i].in_use = false;
-		watcher->entries[i].listed = false;
+	for (i = 0; i < watcher->entries.count; i++) {
+		watcher->entries.items[i].in_use = false;
+		watcher->entries.items[i].listed = false;
 	}
 	for (i = 0; i < list->count; i++) {
 		if (!concerns(watcher, &list->facts[i]))
 			continue;
-		entry = entry_add(watcher, list->facts[i].id);
+		entry = docker_entries_add(&watcher->entries, list->facts[i].id,
+					   watcher->session.reason);
 		if (!entry)
 			return -ENOMEM;
 		entry->listed = true;
@@ -242,36 +151,34 @@ static int apply_list(struct docker_sidecars *watcher, const struct docker_docum
 	for (i = 0; i < list->count; i++) {
 		const char *owner = docker_network_owner(&list->facts[i]);
 
-		entry = owner ? entry_find(watcher, owner) : NULL;
+		entry = owner ? docker_entries_find(&watcher->entries, owner) : NULL;
 		if (entry)
 			entry->in_use = true;
 	}
-	for (i = 0; i < watcher->count; i++) {
-		entry = &watcher->entries[i];
-		entry->due = entry->due || missed || !entry->listed;
+	for (i = 0; i < watcher->entries.count; i++) {
+		entry = &watcher->entries.items[i];
+		entry->due = entry->due || missed || entry->listed != (entry->sidecar.pid != 0);
 		set_in_use(watcher, entry);
 	}
 	return 0;
 }
 
-static int apply_inspection(struct docker_sidecars *watcher, struct entry *entry,
+static int apply_inspection(struct docker_sidecars *watcher, struct docker_entry *entry,
 			    const struct docker_facts *facts)
 {
-	const struct docker_patterns *patterns = &watcher->patterns;
 	bool selected = facts->pid != 0 && selects(watcher, facts) == DOCKER_SELECTED;
 	int error;
 
 	if (selected && !facts->net_admin)
 		log_debug("docker: %s is no sidecar: it was started without --cap-add NET_ADMIN",
 			  facts->name);
+	entry->gone = false;
 	set_flag(watcher, &entry->sidecar.sidecar, selected && facts->net_admin);
-	set_flag(watcher, &entry->sidecar.guarded,
-		 docker_name_matches(facts, patterns->guards, patterns->guard_count));
-	if (!entry->sidecar.sidecar && patterns->guard_count == 0) {
+	if (!entry->sidecar.sidecar && !watcher->entries.all) {
 		set_pid(watcher, entry, 0);
 		return 0;
 	}
-	error = set_text(watcher, &entry->sidecar.name, facts->name);
+	error = take_name(watcher, entry, facts);
 	if (error == 0)
 		error = set_text(watcher, &entry->sidecar.image, facts->image);
 	if (error == 0) {
@@ -286,7 +193,7 @@ static int inspection_answered(struct docker_sidecars *watcher, struct inspectio
 {
 	_cleanup_document_ struct docker_document document = {0};
 	struct docker_buffer *body = &inspection->request.body;
-	struct entry *entry = entry_find(watcher, inspection->id);
+	struct docker_entry *entry = docker_entries_find(&watcher->entries, inspection->id);
 
 	entry->inspecting = false;
 	if (result == 0)
@@ -295,6 +202,8 @@ static int inspection_answered(struct docker_sidecars *watcher, struct inspectio
 	if (result == 0) {
 		result = apply_inspection(watcher, entry, document.facts);
 	} else if (result == -ENOENT) {
+		/* One that is only pruned for that is a change, too. */
+		set_flag(watcher, &entry->gone, watcher->entries.all);
 		set_pid(watcher, entry, 0);
 		result = 0;
 	} else if (result == -EPROTO || result == -ETIMEDOUT) {
@@ -310,18 +219,21 @@ static int inspection_answered(struct docker_sidecars *watcher, struct inspectio
 
 static void report(struct docker_sidecars *watcher)
 {
-	_cleanup_free_ struct docker_sidecar *sidecars = calloc(watcher->count + 1,
+	_cleanup_free_ struct docker_sidecar *sidecars = calloc(watcher->entries.count + 1,
 								sizeof(*sidecars));
 	size_t count = 0, i;
 
 	if (!sidecars) {
 		/* .changed stays, so the next round tries again. */
-		log_error("docker: no memory for %zu sidecars", watcher->count);
+		log_error("docker: no memory for %zu sidecars", watcher->entries.count);
 		return;
 	}
-	for (i = 0; i < watcher->count; i++)
-		if (watcher->entries[i].sidecar.pid != 0)
-			sidecars[count++] = watcher->entries[i].sidecar;
+	for (i = 0; i < watcher->entries.count; i++) {
+		const struct docker_sidecar *sidecar = &watcher->entries.items[i].sidecar;
+
+		if (sidecar->pid != 0 || (watcher->entries.all && sidecar->name))
+			sidecars[count++] = *sidecar;
+	}
 	watcher->changed = false;
 	watcher->handler->sidecars(sidecars, count, watcher->context);
 }
@@ -329,8 +241,8 @@ static void report(struct docker_sidecars *watcher)
 /* An answer was applied. Reports the end of a read of the state, and changes. */
 static void answer_applied(struct docker_sidecars *watcher)
 {
-	entries_prune(watcher);
-	if (watcher->settling && !entries_unsettled(watcher)) {
+	docker_entries_prune(&watcher->entries);
+	if (watcher->settling && !docker_entries_unsettled(&watcher->entries)) {
 		watcher->settling = false;
 		docker_session_read_finished(&watcher->session);
 	}
@@ -366,7 +278,7 @@ static int sidecars_answered(struct docker_request *request, int result, void *c
 }
 
 static int inspect(struct docker_sidecars *watcher, struct inspection *inspection,
-		   struct entry *entry)
+		   struct docker_entry *entry)
 {
 	const char *id = entry->sidecar.id;
 
@@ -384,17 +296,20 @@ static int sidecars_work(void *context)
 	size_t slot = 0, i;
 	int error = 0;
 
-	for (i = 0; i < watcher->count && error == 0; i++) {
+	/* Names have come in events. */
+	if (watcher->changed && watcher->entries.all && docker_session_connected(&watcher->session))
+		report(watcher);
+	for (i = 0; i < watcher->entries.count && error == 0; i++) {
 		/* If an inspection runs, its answer may be older than the event: another one
 		 * follows. */
-		if (!watcher->entries[i].due || watcher->entries[i].inspecting)
+		if (!watcher->entries.items[i].due || watcher->entries.items[i].inspecting)
 			continue;
 		while (slot < DOCKER_INSPECTIONS_MAX &&
 		       watcher->inspections[slot].request.state != DOCKER_REQUEST_IDLE)
 			slot++;
 		if (slot == DOCKER_INSPECTIONS_MAX)
 			break;
-		error = inspect(watcher, &watcher->inspections[slot], &watcher->entries[i]);
+		error = inspect(watcher, &watcher->inspections[slot], &watcher->entries.items[i]);
 	}
 	return error;
 }
@@ -406,11 +321,11 @@ static void sidecars_closed(void *context)
 
 	for (i = 0; i < DOCKER_INSPECTIONS_MAX; i++)
 		docker_request_remove(&watcher->inspections[i].request);
-	for (i = 0; i < watcher->count; i++) {
-		watcher->entries[i].due = false;
-		watcher->entries[i].inspecting = false;
+	for (i = 0; i < watcher->entries.count; i++) {
+		watcher->entries.items[i].due = false;
+		watcher->entries.items[i].inspecting = false;
 	}
-	entries_prune(watcher);
+	docker_entries_prune(&watcher->entries);
 	watcher->settling = false;
 	/* The first state of a session is always reported. */
 	watcher->changed = true;
@@ -439,11 +354,7 @@ static const struct docker_session_watcher sidecars_watcher = {
 
 static void sidecars_release(struct docker_sidecars *watcher)
 {
-	size_t i;
-
-	for (i = 0; i < watcher->count; i++)
-		entry_release(&watcher->entries[i]);
-	free(watcher->entries);
+	docker_entries_release(&watcher->entries);
 	free(watcher);
 }
 
@@ -459,6 +370,7 @@ int docker_sidecars_new(const struct docker_engine *engine, const struct docker_
 	watcher->handler = handler;
 	watcher->context = context;
 	watcher->patterns = *patterns;
+	watcher->entries.all = patterns->guard_count > 0;
 	watcher->changed = true;
 	error = docker_session_start(&watcher->session, engine, &sidecars_watcher, watcher);
 	if (error < 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Watches which sidecars run on a Docker engine, and their first processes. With guarded names, it
- * watches all containers.
+ * watches all containers, also those that do not run yet.
  *
  * It works like docker_networks, with a shorter way for urgent news. After an event of a container,
  * only that container is inspected, which takes a few milliseconds from its start to the handler.
@@ -12,37 +12,17 @@
 #ifndef SIDESTEP_DOCKER_SIDECARS_H
 #define SIDESTEP_DOCKER_SIDECARS_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include "docker/docker_engine.h"
 #include "docker/docker_label.h"
+#include "docker/docker_sidecar.h"
 
-/* An answer beyond this limit counts as malformed. */
-#define DOCKER_SIDECARS_MAX 4096
 /* Containers that are inspected at the same time. */
 #define DOCKER_INSPECTIONS_MAX 8
 
-/* A running container. The same id with another pid is another run of the container. */
-struct docker_sidecar {
-	char *id; /* 64 hexadecimal digits */
-	char *name;
-	char *image; /* its name when the container was created */
-	pid_t pid;   /* of its first process, in the engine's pid namespace */
-	time_t started;
-	bool sidecar; /* it is one; always true without guarded names */
-	bool guarded; /* its name matches one of the guards */
-	/* Since then no running container is known to share its network namespace
-	 * (CLOCK_MONOTONIC, ms). 0: one shares it. It counts from when the watcher first saw
-	 * this, not from the container's start. It is up to 1 s late, in a storm of events 5 s. */
-	int64_t unused_since_ms;
-};
-
 struct docker_sidecars_handler {
-	/* Gets all running sidecars, or all running containers if any name is guarded. They are
+	/* Gets all running sidecars, or all known containers if any name is guarded. They are
 	 * ordered by id. It is called after each possible change; two equal lists in a row are
 	 * possible. The array belongs to the watcher and ends with the call. */
 	void (*sidecars)(const struct docker_sidecar *sidecars, size_t count, void *context);

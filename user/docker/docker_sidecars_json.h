@@ -18,7 +18,7 @@ bool docker_is_id(const char *text);
 
 /* GET /events' parameter "filters" for the events that docker_parse_container_event() reads. */
 #define DOCKER_SIDECARS_EVENT_FILTERS                                                              \
-	"{\"type\":[\"container\"],\"event\":[\"start\",\"die\",\"destroy\",\"rename\"]}"
+	"{\"type\":[\"container\"],\"event\":[\"create\",\"start\",\"die\",\"destroy\",\"rename\"]}"
 
 /* The facts about a container. The strings belong to the document. */
 struct docker_facts {

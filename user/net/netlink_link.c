@@ -140,6 +140,53 @@ int netlink_dump_links(struct netlink *netlink, int (*visit)(void *, const struc
 	return netlink_dump(netlink, RTM_GETLINK, AF_UNSPEC, on_link, &visitor);
 }
 
+/* The monitor is read so often at once. The rest keeps it readable. */
+#define NOTICES_MAX 1024
+
+struct notices {
+	struct netlink_visitor visitor;
+	void (*gone)(void *context, uint32_t ifindex);
+};
+
+static int on_notice(const struct nlmsghdr *header, void *data)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(header);
+	struct notices *notices = data;
+
+	/* A bridge tells of its ports in messages of its own, without the kind of the device. */
+	if (mnl_nlmsg_get_payload_len(header) < sizeof(*info) || info->ifi_family != AF_UNSPEC)
+		return MNL_CB_OK;
+	if (header->nlmsg_type == RTM_NEWLINK)
+		return on_link(header, &notices->visitor);
+	if (header->nlmsg_type == RTM_DELLINK)
+		notices->gone(notices->visitor.context, (uint32_t)info->ifi_index);
+	return MNL_CB_OK;
+}
+
+int netlink_monitor_links(int fd, int (*changed)(void *, const struct netlink_link *),
+			  void (*gone)(void *, uint32_t ifindex), void *context)
+{
+	struct notices notices = {
+		.visitor = {.visit.link = changed, .context = context},
+		.gone = gone,
+	};
+	char buffer[16384];
+	bool lost = false;
+	int i;
+
+	for (i = 0; i < NOTICES_MAX; i++) {
+		ssize_t size = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT | MSG_TRUNC);
+
+		if (size < 0 && errno != ENOBUFS && errno != EINTR)
+			break;
+		if (size < 0 || (size_t)size > sizeof(buffer))
+			lost |= size >= 0 || errno == ENOBUFS;
+		else
+			(void)mnl_cb_run(buffer, (size_t)size, 0, 0, on_notice, &notices);
+	}
+	return lost ? -ENOBUFS : notices.visitor.error;
+}
+
 static void address_attribute(struct netlink_address *address, const struct ifaddrmsg *info,
 			      const struct nlattr *attribute, bool *found)
 {

@@ -68,6 +68,14 @@ int netlink_dump_links(struct netlink *netlink, int (*visit)(void *, const struc
 int netlink_dump_addresses(struct netlink *netlink,
 			   int (*visit)(void *, const struct netlink_address *), void *context);
 
+/*
+ * Reads the notices of the monitor @fd, unless there are very many. Calls @changed with each link
+ * that has come or changed, and @gone with the index of each that is gone. Returns 0, the last
+ * negative return of @changed, or -ENOBUFS: notices are lost, so dump.
+ */
+int netlink_monitor_links(int fd, int (*changed)(void *, const struct netlink_link *),
+			  void (*gone)(void *, uint32_t ifindex), void *context);
+
 /* Adds an address without duplicate address detection. @length is its subnet's prefix length, as
  * the family counts it. */
 int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t address[16],
