@@ -80,13 +80,24 @@ static uint32_t default_setting(const char *name)
 	return setting_read("ipv4", "default", name);
 }
 
+static bool is_recorded(const struct device_settings *settings, uint32_t ifindex)
+{
+	unsigned int i;
+
+	for (i = 0; i < settings->count; i++)
+		if (settings->validation[i].ifindex == ifindex)
+			return true;
+	return false;
+}
+
 int device_settings_relax(struct device_settings *settings, struct netlink *netlink,
 			  const struct netlink_link *link, bool inherited)
 {
 	/* A killed predecessor took the device's original settings with it. */
 	bool ours = inherited && link->accept_local;
 
-	if (settings->count < DEVICE_SETTINGS_MAX) {
+	/* Each datapath that takes over has the device attached anew. */
+	if (settings->count < DEVICE_SETTINGS_MAX && !is_recorded(settings, link->ifindex)) {
 		settings->validation[settings->count].ifindex = link->ifindex;
 		settings->validation[settings->count].accept_local =
 			ours ? default_setting("accept_local") : link->accept_local;
