@@ -114,9 +114,10 @@ LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^)
 $(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries
 	$(LINK) -pie @$(BUILD)/libraries -o $@
 
-# Libraries of single unit tests: the oracles for the DNS codec and for the nftables table.
+# Libraries of single unit tests: the oracles for the DNS codec and for nftables.
 LIBS_test_dns_message := -lldns
 LIBS_test_dns_ech := -lldns
+LIBS_test_destination := -lnftables
 LIBS_test_nft := -lnftables
 LIBS_test_nft_rules := -lnftables
 

@@ -1,15 +1,19 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # A sidecar in the application's network namespace, on a container network without Docker: the tests that
-# hold for each datapath. The file runs twice. Under its own name BPF steers. As datapath_nft.bats, which
-# is a link to it, nftables steers, and the sidecar has CAP_NET_ADMIN and nothing else.
+# hold for each datapath. The file runs under three names, of which two are links to it. Under its own name BPF
+# steers. As datapath_nft.bats nftables steers, and the sidecar has CAP_NET_ADMIN and nothing else. As
+# datapath_nft_redirect.bats nftables does without tproxy.
 
 load lib/testbed.bash
 load lib/scenarios.bash
 
 setup() {
 	DATAPATH=bpf
-	[[ $BATS_TEST_FILENAME != *_nft.bats ]] || DATAPATH=nft
+	case $BATS_TEST_FILENAME in
+	*_nft.bats) DATAPATH=nft ;;
+	*_nft_redirect.bats) DATAPATH=nft-redirect ;;
+	esac
 	bed_start
 	mkdir -p "$BED_BPFFS/sidestep"
 }
@@ -231,7 +235,7 @@ guard_dropped() {
 	bed_wait_line sidecar "interception is live" 10
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	connect 192.0.2.1 8080 --send hello --half-close --read-all
-	if [ "$DATAPATH" = nft ]; then
+	if [[ $DATAPATH == nft* ]]; then
 		# This datapath bypasses the gateway's address for the application as well.
 		[ "$(arrived 192.0.2.1:8080)" = 0 ]
 		return

@@ -1105,7 +1105,7 @@ traces() {
 	bed_programs bed_exec app
 }
 
-# killed WAY - a sidecar of this way (own, agent, nft) steered, and was killed. So was its agent.
+# killed WAY - a sidecar of this way (own, agent, nft, redirect) steered, and was killed. So was its agent.
 killed() {
 	"$1_sidecar"
 	connect 192.0.2.1 7000 --send hello --half-close --read-all
@@ -1186,6 +1186,23 @@ follows() { # FIRST SECOND
 
 @test "row n2: nftables after nftables: it steers, and leaves nothing" {
 	follows nft nft
+}
+
+@test "row n2: the agent takes over from nftables, and its sidecar leaves nothing" {
+	gateway
+	traces >"$BED_DIR/before"
+	agent_sidecar
+	bed_kill sidecar
+	traces_gone() { traces | diff "$BED_DIR/before" -; }
+	bed_until 5 traces_gone
+}
+
+@test "row n2: nftables without tproxy after own programs: it steers, and leaves nothing" {
+	follows own redirect
+}
+
+@test "row n2: own programs after nftables without tproxy: it steers, and leaves nothing" {
+	follows redirect own
 }
 
 # row n4: the machine's own network namespace
@@ -2106,4 +2123,314 @@ tunnel_is_answered() { # START
 
 @test "row 16: what comes in by a tunnel is answered (nftables)" {
 	tunnel_is_answered nft_sidecar
+}
+
+# row 8: nftables without tproxy
+
+# lacks EXPRESSION... - the kernel knows none of these expressions of nftables from here on. Their names are
+# misspelled in a copy of sidestep. The kernel refuses them with the errno that it has for a missing module.
+lacks() {
+	local expression data=$BED_DIR/lacks.rodata copy=$BED_DIR/lacks
+	objcopy --dump-section ".rodata=$data" "$SIDESTEP" "$copy"
+	for expression; do
+		LC_ALL=C sed -i "s/$expression\x00/${expression%?}Z\x00/g" "$data"
+	done
+	objcopy --update-section ".rodata=$data" "$copy"
+	SIDESTEP=$copy
+}
+
+# poor_sidecar [ARGUMENT...] - starts one that has no rights for BPF and may choose.
+poor_sidecar() {
+	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+	bed_wait_line sidecar "interception is live" 10
+	DATAPATH=nft-redirect
+}
+
+# doctor_says TEXT... - the doctor says each of these to somebody who has CAP_NET_ADMIN alone.
+doctor_says() {
+	local text
+	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" doctor
+	echo "$output"
+	for text; do
+		[[ $output == *"$text"* ]]
+	done
+}
+
+@test "row 8: without tproxy connections are redirected, the live line says so, and nothing leaves" {
+	doctor_says "ok      nftables: the kernel takes the sidecar's table"
+	[[ $output != *"missing"* ]]
+	lacks tproxy
+	doctor_says "ok      nftables: the kernel takes the sidecar's table" "nft_tproxy, CONFIG_NFT_TPROXY" \
+		"connections are redirected"
+	resolver
+	gateway
+	poor_sidecar --made-up "*.mine.test"
+	grep -q "this network namespace, nft-redirect, gateway" "$BED_DIR/sidecar.log"
+	sniff_start
+	for address in 192.0.2.77 203.0.113.9 2001:db8:9::9; do
+		run connect "$address" 443 --send hello --half-close --read-all
+		echo "$output"
+		[[ $output == *"peer=$address:443"* || $output == *"peer=[$address]:443"* ]]
+	done
+	[ "$(arrived 192.0.2.77:443)$(arrived 203.0.113.9:443)$(arrived '\[2001:db8:9::9\]:443')" = 111 ]
+	run bed_exec app "$PEER" udp 192.0.2.1 7000 --send hello
+	[ "$status" -ne 0 ]
+	[ "$(leaks)" = 0 ]
+	[ "$(answer nx.mine.test A @8.8.8.8)" = "noerror 11.0.0.1" ]
+	[ "$(answer nx.mine.test A @2001:db8::1 --bind-device eth0)" = "noerror 11.0.0.1" ]
+	[ "$(answer good.test A)" = "noerror 192.0.2.7" ]
+	answer good.test A --tcp
+	[ "$(arrived 1.1.1.1:53)" = 1 ]
+	bed_kill sidecar
+	[ -z "$(bed_exec app nft list tables)" ]
+}
+
+@test "row 8: without tproxy and redirect the start is refused, and the modules are named" {
+	lacks tproxy redir
+	doctor_says "failed  nftables: the kernel refuses the expression" "nft_redir, nf_nat (CONFIG_NFT_REDIR"
+	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
+		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"which needs nft_redir, nf_nat (CONFIG_NFT_REDIR, CONFIG_NF_NAT)"* ]]
+}
+
+# ports - prints the ports of the proxy that redirects: TCP of IPv4 and IPv6, and likewise those for queries.
+ports() {
+	bed_exec app nft list table inet sidestep | awk '
+		/redirect to/ { sub(/.*redirect to :/, ""); tcp = tcp $1 " " }
+		/udp dport set/ { sub(/.*udp dport set /, ""); udp = udp $1 " " }
+		END { print tcp udp }'
+}
+
+# redirect_bare [ARGUMENT...] - starts a sidecar that redirects, where there is no TUN device.
+redirect_bare() {
+	bed_spawn app sidecar unshare --mount sh -c \
+		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \
+		"$SIDESTEP" sidecar --datapath nft-redirect --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+# ports - prints the ports of the proxy that redirects: TCP of IPv4 and IPv6, and likewise those for queries.
+ports() {
+	bed_exec app nft list table inet sidestep | awk '
+		/redirect to/ { sub(/.*redirect to :/, ""); tcp = tcp $1 " " }
+		/udp dport set/ { sub(/.*udp dport set /, ""); udp = udp $1 " " }
+		END { print tcp udp }'
+}
+
+# redirect_bare [ARGUMENT...] - starts a sidecar that redirects, where there is no TUN device.
+redirect_bare() {
+	bed_spawn app sidecar unshare --mount sh -c \
+		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \
+		"$SIDESTEP" sidecar --datapath nft-redirect --gateway "$BED_HOST:8080"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+# closing_early START - both ends of conntrack's patience with a closed end are a second.
+closing_early() {
+	local name
+	for name in fin_wait close_wait; do
+		bed_exec app sysctl -qw "net.netfilter.nf_conntrack_tcp_timeout_$name=1"
+	done
+	"$1"
+}
+
+# usurp - another process takes the ports of the killed sidecar, and prints what it gets.
+usurp() {
+	local tcp4 tcp6 udp4 udp6
+	read -r tcp4 tcp6 udp4 udp6 <"$BED_DIR/ports"
+	bed_spawn app usurper python3 -uc '
+import select, socket, sys
+sockets = [socket.create_server(("127.0.0.1", int(sys.argv[1]))),
+           socket.create_server(("::1", int(sys.argv[2])), family=socket.AF_INET6),
+           socket.socket(socket.AF_INET, socket.SOCK_DGRAM)]
+sockets[2].bind(("", int(sys.argv[3])))
+print("ready")
+while True:
+    for ready in select.select(sockets, [], [])[0]:
+        print("got", ready.accept() if ready.type == socket.SOCK_STREAM else ready.recvfrom(512))' \
+		"$tcp4" "$tcp6" "$udp4"
+	bed_wait_line usurper ready
+}
+
+# kill_redirecting - kills the sidecar. Its ports are in the file "ports" then.
+kill_redirecting() {
+	ports >"$BED_DIR/ports"
+	bed_kill sidecar KILL
+}
+
+# ask_all - connects by IPv4 and IPv6 and sends a query.
+ask_all() {
+	local address
+	for address in 192.0.2.1 2001:db8::1; do
+		run connect "$address" 7000 --send hello --read-all --timeout 2
+		echo "$output"
+		[ "$status" -ne 0 ]
+	done
+	run answer good.test A @1.1.1.1
+}
+
+@test "row 8: after a kill everything fails at once, nothing leaves, and nobody takes the sidecar's place" {
+	resolver
+	gateway
+	bed_spawn world server "$PEER" serve 7000
+	bed_wait_line server ready
+	connect 192.0.2.1 7000 --send hello --expect hello
+	redirect_bare
+	sniff_start
+	kill_redirecting
+	for address in 192.0.2.1 2001:db8::1; do
+		run connect "$address" 7000 --send hello --read-all --timeout 2
+		echo "$output"
+		[[ $output == *refused* ]]
+	done
+	usurp
+	ask_all
+	[ "$(bed_log usurper)" = ready ]
+	[ "$(leaks)" = 0 ]
+	bed_kill usurper
+	# Where the kernel cannot tell sockets apart, somebody can. The log has said so.
+	lacks socket
+	redirect_bare
+	grep -q "cannot tell the proxy's sockets from others" "$BED_DIR/sidecar.log"
+	kill_redirecting
+	usurp
+	ask_all
+	[ "$(bed_log usurper | grep -c got)" -ge 3 ]
+}
+
+@test "row 8: the proxy's ports answer nobody but redirected connections and queries" {
+	resolver
+	gateway
+	redirect_sidecar --made-up "*"
+	read -r tcp4 tcp6 udp4 udp6 < <(ports)
+	query=$(printf 'ab\001\000\000\001\000\000\000\000\000\000\001x\004test\000\000\001\000\001' | base64)
+	ask() { # WHERE ADDRESS PORT [SECONDS] - whether a query to it is answered
+		bed_exec "$1" python3 -c '
+import base64, socket, sys
+socket_ = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+socket_.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+socket_.settimeout(float(sys.argv[4]))
+socket_.sendto(base64.b64decode(sys.argv[3]), (sys.argv[1], int(sys.argv[2])))
+socket_.recv(512)' "$2" "$3" "$query" "${4:-0.3}"
+	}
+	ask app 1.1.1.1 53 5
+	ask app 2001:db8::1 53 5
+	for address in "$BED_APP" 172.30.255.255; do
+		run ask neighbour "$address" "$udp4"
+		[ "$status" -ne 0 ]
+	done
+	run ask neighbour "$BED_APP6" "$udp6"
+	[ "$status" -ne 0 ]
+	for address in "$BED_APP" 127.0.0.1 127.9.9.9; do
+		run ask app "$address" "$udp4"
+		[ "$status" -ne 0 ]
+	done
+	run connect 127.0.0.1 "$tcp4" --send hello --read-all --timeout 2
+	[[ $output == *reset* ]]
+	run connect ::1 "$tcp6" --send hello --read-all --timeout 2
+	[[ $output == *reset* ]]
+	[ "$(arrived '.*')" = 0 ]
+}
+
+@test "row 8: redirected connections share a source port, and go on when conntrack has forgotten them" {
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	redirect_sidecar
+	mkfifo "$BED_DIR/more"
+	bed_spawn app pair python3 -uc '
+import socket, sys
+def opened(address, port):
+    connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    connection.settimeout(5)
+    connection.bind(("", port))
+    connection.connect((address, 80))
+    return connection
+def echo(connections):
+    for i, connection in enumerate(connections):
+        connection.sendall(b"%d" % i)
+    for i, connection in enumerate(connections):
+        assert connection.recv(10) == b"%d" % i
+echo([opened(address, 4002) for address in sys.argv[2:]])
+connections = [opened(address, 0) for address in sys.argv[2:]]
+echo(connections)
+print("ready")
+open(sys.argv[1]).read()
+echo(connections)' "$BED_DIR/more" 192.0.2.77 203.0.113.9 2001:db8::77 2001:db8:9::9
+	bed_wait_line pair ready
+	for address in 192.0.2.77 203.0.113.9 '\[2001:db8::77\]' '\[2001:db8:9::9\]'; do
+		[ "$(arrived "$address:80")" = 2 ]
+	done
+	forget
+	: >"$BED_DIR/more"
+	bed_wait_exit pair
+}
+
+# Its servers close first. The client closes after conntrack's timeouts, which are a second in this namespace.
+@test "row 8: a redirected connection may stay half closed" {
+	local name
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode echo --close-first
+	bed_wait_line server ready
+	for name in fin_wait close_wait; do
+		bed_exec app sysctl -qw "net.netfilter.nf_conntrack_tcp_timeout_$name=1"
+	done
+	redirect_sidecar
+	bed_exec app python3 -c '
+import socket, time
+connections = [socket.create_connection((address, 80), 5) for address in ("192.0.2.77", "2001:db8:9::9")]
+for connection in connections:
+    connection.sendall(b"hello")
+    while connection.recv(4096):
+        pass
+time.sleep(3)'
+	gone() { [ -z "$(bed_exec app ss -Htn state fin-wait-1 state fin-wait-2 state close-wait state last-ack)" ]; }
+	bed_until 5 gone
+}
+
+@test "row 8: an agent takes over, redirected connections go on, and the end leaves nothing" {
+	bed_needs_linux 6.6 "TCX links"
+	resolver
+	gateway --map-all "$BED_NEIGHBOUR:7000"
+	bed_spawn neighbour server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
+	lacks tproxy
+	traces >"$BED_DIR/before"
+	poor_sidecar
+	mkfifo "$BED_DIR/more"
+	bed_spawn app pair python3 -uc '
+import socket, sys
+connections = [socket.create_connection((address, 80), 5) for address in ("192.0.2.77", "2001:db8::77")]
+def echo():
+    for connection in connections:
+        connection.sendall(b"hello")
+    for connection in connections:
+        assert connection.recv(10) == b"hello"
+echo()
+print("ready")
+open(sys.argv[1]).read()
+echo()' "$BED_DIR/more"
+	bed_wait_line pair ready
+	read -r _ _ udp4 _ < <(ports)
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+	DATAPATH=bpf
+	connect 203.0.113.9 443 --send hello --half-close --read-all
+	connect 2001:db8:9::9 443 --send hello --half-close --read-all
+	[ "$(arrived 203.0.113.9:443)$(arrived '\[2001:db8:9::9\]:443')" = 11 ]
+	[ "$(counter steer_tcp)" = 2 ]
+	[ "$(answer good.test A @8.8.8.8)" = "noerror 192.0.2.7" ]
+	run bed_exec neighbour "$PEER" dns good.test A "@$BED_APP:$udp4" --timeout 1
+	echo "$output"
+	[[ $output == *result=timeout* ]]
+	: >"$BED_DIR/more"
+	bed_wait_exit pair
+	bed_kill sidecar
+	bed_kill agent
+	bed_exec host "$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+	diff "$BED_DIR/before" <(traces)
 }

@@ -113,7 +113,7 @@ teardown() {
 	[ "$output" = "" ]
 }
 
-@test "one transaction installs the table, without libnftables" {
+@test "one transaction installs the table after one that tries tproxy, without libnftables" {
 	gateway
 	bed_spawn app monitor stdbuf -oL nft monitor
 	announced() {
@@ -123,7 +123,7 @@ teardown() {
 	bed_until 5 announced
 	sidecar
 	bed_until 5 grep -q "^# new generation [0-9]* by process [0-9]* (sidestep)" "$BED_DIR/monitor.log"
-	[ "$(grep -c "^# new generation .*(sidestep)" "$BED_DIR/monitor.log")" = 1 ]
+	[ "$(grep -c "^# new generation .*(sidestep)" "$BED_DIR/monitor.log")" = 2 ]
 	run grep -E "libnft(ables|nl)" "/proc/$(bed_pid sidecar)/maps"
 	[[ $output != *libnftables* ]]
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2154 # bats sets status and output
 # Starts and observes a sidecar in a bed of namespaces (testbed.bash), whichever way it steers. The .bats file
-# sets DATAPATH to bpf or nft. Functions that begin with scenario_ are tests that the agent passes as well.
+# sets DATAPATH to bpf, nft or nft-redirect. Functions that begin with scenario_ are tests that the agent passes as well.
 
 SIDE_PIN() { echo "$BED_BPFFS/sidestep/app"; }
 
@@ -26,8 +26,8 @@ weak_sidecar() {
 
 # sidecar_spawn [ARGUMENT...] - starts it in the application's namespace with the rights that its datapath needs.
 sidecar_spawn() {
-	if [ "$DATAPATH" = nft ]; then
-		weak_sidecar app sidecar --datapath nft "$@"
+	if [[ $DATAPATH == nft* ]]; then
+		weak_sidecar app sidecar --datapath "$DATAPATH" "$@"
 	else
 		bed_spawn app sidecar "$SIDESTEP" sidecar --pin "$(SIDE_PIN)" "$@"
 	fi
@@ -39,7 +39,7 @@ sidecar() {
 	bed_wait_line sidecar "interception is live" 10
 }
 
-# own_sidecar, nft_sidecar, agent_sidecar, bridge_sidecar [ARGUMENT...] - start a sidecar of that datapath, or
+# own_sidecar, nft_sidecar, redirect_sidecar, agent_sidecar, bridge_sidecar [ARGUMENT...] - start a sidecar of that datapath, or
 # bridge mode on the host. They return when interception is live and, with the agent, when it steers.
 own_sidecar() {
 	DATAPATH=bpf
@@ -48,6 +48,11 @@ own_sidecar() {
 
 nft_sidecar() {
 	DATAPATH=nft
+	sidecar "$@"
+}
+
+redirect_sidecar() {
+	DATAPATH=nft-redirect
 	sidecar "$@"
 }
 
@@ -71,7 +76,7 @@ arrived() {
 
 # counter NAME - prints a counter of enum sidestep_verdict, named in small letters, without the outer guard's.
 counter() {
-	if [ "$DATAPATH" = nft ]; then
+	if [[ $DATAPATH == nft* ]]; then
 		bed_exec app nft list ruleset | awk -v "name=${1^^}" '
 			$1 == "counter" { inside = $2 == name }
 			$1 == "packets" && inside { sum += $2 }
@@ -99,12 +104,21 @@ connect() {
 
 # A SYN from outside with the endpoints of a steered connection lets no packet of that connection out, not
 # even its FIN. Gateway and sidecar run already.
+# With redirected connections NAT has these endpoints, and gives the SYN another source port. So a closed port
+# resets it, and that answer leaves.
 scenario_same_endpoints() {
+	local resets=0
 	challenged() { # COUNT - the kernel has answered so many SYNs with a challenge ACK (RFC 5961 section 4)
 		bed_exec app nstat -asz TcpExtTCPSYNChallenge | grep -qE "TCPSYNChallenge +$1 "
 	}
+	if [ "$DATAPATH" = nft-redirect ]; then
+		resets=2
+		challenged() {
+			[ "$(counter reply)" = "$1" ]
+		}
+	fi
 	steered() { # COUNT - connections that the proxy has
-		[ "$(bed_exec app ss -Htn state established '( sport = :4001 )' | wc -l)" = "$1" ]
+		[ "$(bed_exec app ss -Htn state established '( dport = :4002 )' | wc -l)" = "$1" ]
 	}
 	sniff_start
 	for round in 1 2; do
@@ -116,7 +130,7 @@ scenario_same_endpoints() {
 		bed_until 5 steered 0
 	done
 	[ "$(arrived 192.0.2.77:4001)" = 2 ]
-	[ "$(leaks)" = 0 ]
+	[ "$(leaks)" = "$resets" ]
 }
 
 # An accepted socket that is disconnected and connected to the outside is steered like any other.

@@ -302,12 +302,13 @@ static void test_install_is_one_transaction(void **state)
 {
 	struct datapath_nft_config config = {0};
 	struct sidestep_flow_key key = {.local_port = 80, .remote_port = 4000};
-	uint32_t before = generation();
 	struct datapath *datapath;
+	uint32_t before;
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
 	(void)state;
 	assert_int_equal(datapath_nft_new(&config, &datapath), 0);
+	before = generation();
 	nft_bed_bypass(datapath, "172.30.0.0/24", SIDESTEP_FROM_CONNECTED);
 	assert_int_equal(datapath_own_socket(datapath, fd, NULL), 0);
 	assert_int_equal(address_parse("2001:db8::1", key.local_address), 0);
@@ -354,6 +355,49 @@ static void test_a_refusal_names_the_object(void **state)
 	assert_non_null(strstr(failure.needs, "CONFIG_NFT_REJECT_INET"));
 	nft_bed_assert_listed("table", false);
 	nft_socket_close(socket);
+}
+
+/* A part of the table is left out only where the kernel lacks this part. */
+static void test_what_is_lacking(void **state)
+{
+	struct nft_failure failure = {.error = -ENOENT, .part = NFT_PART_TPROXY};
+	static const struct nft_expr socket_rule[] = {LOAD_TRANSPARENT, {0}};
+	_cleanup_batch_ struct nft_batch batch;
+	const struct nft_table table = {&batch, NFT_JUDGE_FAMILY};
+	struct mnl_socket *socket;
+
+	(void)state;
+	assert_true(nft_failure_lacks(&failure, NFT_PART_TPROXY));
+	assert_false(nft_failure_lacks(&failure, NFT_PART_SOCKET));
+	failure.error = -EOPNOTSUPP;
+	assert_true(nft_failure_lacks(&failure, NFT_PART_TPROXY));
+	failure.error = -EPERM;
+	assert_false(nft_failure_lacks(&failure, NFT_PART_TPROXY));
+	failure = (struct nft_failure) {0};
+	assert_false(nft_failure_lacks(&failure, NFT_PART_TPROXY));
+	assert_int_equal(nft_socket_open(&socket), 0);
+	nft_batch_open(&batch);
+	nft_table_add(&table, NULL);
+	nft_rule_add(&table, "nowhere", NULL, socket_rule);
+	assert_int_equal(nft_batch_commit(socket, &batch, &failure), -ENOENT);
+	assert_int_equal(failure.part, NFT_PART_SOCKET);
+	nft_socket_close(socket);
+}
+
+/* The doctor's trial needs no listener, and nothing of it stays. */
+static void test_trial_changes_nothing(void **state)
+{
+	struct datapath_nft_finding finding;
+	uint32_t before;
+
+	(void)state;
+	assert_int_equal(datapath_nft_try(&finding), 0);
+	assert_false(finding.redirect || finding.no_reject || finding.no_socket);
+	/* Creating and removing the rule of the first trial is the only transaction. */
+	before = generation();
+	assert_int_equal(datapath_nft_try(&finding), 0);
+	assert_int_equal(generation(), before + 1);
+	nft_bed_assert_listed("table", false);
 }
 
 /* The largest state that the datapath accepts goes into one transaction. */
@@ -421,6 +465,8 @@ int main(void)
 		cmocka_unit_test_setup(test_prefixes_are_listed_as_prefixes, nft_bed_enter),
 		cmocka_unit_test_setup(test_install_is_one_transaction, nft_bed_enter),
 		cmocka_unit_test_setup(test_a_refusal_names_the_object, nft_bed_enter),
+		cmocka_unit_test_setup(test_what_is_lacking, nft_bed_enter),
+		cmocka_unit_test_setup(test_trial_changes_nothing, nft_bed_enter),
 		cmocka_unit_test_setup(test_full_sets_fit, nft_bed_enter),
 		cmocka_unit_test_setup(test_a_batch_has_a_limit, nft_bed_enter),
 	};

@@ -12,6 +12,7 @@
 
 #include "datapath/datapath_nft_batch.h"
 #include "datapath/datapath_nft_rules.h"
+#include "datapath/datapath_nft_steer.h"
 #include "support/nft_bed.h"
 
 /* The proxy's answers have its mark, and its listener's port becomes 53. Where the address is not
@@ -72,7 +73,7 @@ static void test_forgotten_connections(void **state)
 
 	(void)state;
 	forgotten = strstr(text, "goto forgotten");
-	listener = strstr(text, "comment \"nobody listens\"");
+	listener = strstr(text, "goto nobody");
 	assert_non_null(forgotten);
 	assert_non_null(listener);
 	assert_true(forgotten < listener);
@@ -81,10 +82,68 @@ static void test_forgotten_connections(void **state)
 	datapath_free(datapath);
 }
 
+/* Installs these rules alone. */
+static void install(const struct nft_rules *rules)
+{
+	struct mnl_socket *socket;
+	struct nft_failure failure;
+	_cleanup_batch_ struct nft_batch batch;
+
+	nft_batch_open(&batch);
+	assert_int_equal(nft_socket_open(&socket), 0);
+	nft_rules_add(&batch, rules);
+	assert_int_equal(nft_batch_commit(socket, &batch, &failure), 0);
+	nft_socket_close(socket);
+}
+
 /* A kernel without CONFIG_NF_CONNTRACK_TIMEOUT gets the table without them. */
 static void test_table_without_timeouts(void **state)
 {
 	const struct nft_rules rules = {.gateway = "", .own_mark = 1};
+
+	(void)state;
+	install(&rules);
+	nft_bed_assert_listed("its replies pass", true);
+	nft_bed_assert_listed("half_closed", false);
+}
+
+/* Without tproxy connections are redirected, and the port of queries is rewritten. */
+static void test_redirect(void **state)
+{
+	struct nft_rules rules = {.gateway = "",
+				  .own_mark = 1,
+				  .redirect = true,
+				  .listeners = {[SIDESTEP_LISTENER_TCP4] = 4001,
+						[SIDESTEP_LISTENER_TCP6] = 4002,
+						[SIDESTEP_LISTENER_DNS4] = 4003,
+						[SIDESTEP_LISTENER_DNS6] = 4004}};
+
+	(void)state;
+	install(&rules);
+	nft_bed_assert_listed("tproxy", false);
+	nft_bed_assert_listed("meta nfproto ipv4 redirect to :4001", true);
+	nft_bed_assert_listed("meta nfproto ipv6 redirect to :4002", true);
+	nft_bed_assert_listed("udp dport 53 udp dport set 4003 accept", true);
+	nft_bed_assert_listed("udp dport 53 udp dport set 4004 accept", true);
+	nft_bed_assert_listed("tcp sport 4001 ip saddr 127.0.0.1 ct state ! established drop",
+			      true);
+	nft_bed_assert_listed("udp dport 4003 ip daddr @local4 drop", true);
+	nft_bed_assert_listed("udp dport 4003 socket transparent 0 drop", true);
+	nft_bed_assert_listed("tcp dport 4001", true);
+	nft_bed_assert_listed("reject with tcp reset", true);
+	rules.no_socket = rules.no_reject = true;
+	install(&rules);
+	nft_bed_assert_listed("meta nfproto ipv4 redirect to :4001", true);
+	nft_bed_assert_listed("transparent", false);
+	nft_bed_assert_listed("reject", false);
+}
+
+/* A table is left for redirected connections when an agent has taken over. */
+static void test_retired(void **state)
+{
+	const struct nft_rules rules = {
+		.gateway = "",
+		.listeners = {[SIDESTEP_LISTENER_TCP4] = 4001, [SIDESTEP_LISTENER_DNS4] = 4003}};
 	struct mnl_socket *socket;
 	struct nft_failure failure;
 	_cleanup_batch_ struct nft_batch batch;
@@ -92,11 +151,14 @@ static void test_table_without_timeouts(void **state)
 	(void)state;
 	nft_batch_open(&batch);
 	assert_int_equal(nft_socket_open(&socket), 0);
-	nft_rules_add(&batch, &rules);
+	nft_steer_add_retired(&batch, &rules);
 	assert_int_equal(nft_batch_commit(socket, &batch, &failure), 0);
 	nft_socket_close(socket);
-	nft_bed_assert_listed("its replies pass", true);
-	nft_bed_assert_listed("half_closed", false);
+	nft_bed_assert_listed("type nat hook output priority -100", true);
+	nft_bed_assert_listed("ct state", true);
+	nft_bed_assert_listed("udp dport 4003 drop", true);
+	nft_bed_assert_listed("redirect to", false);
+	nft_bed_assert_listed("chain judge", false);
 }
 
 int main(void)
@@ -107,6 +169,8 @@ int main(void)
 		cmocka_unit_test_setup(test_segments_fit_the_device, nft_bed_enter),
 		cmocka_unit_test_setup(test_forgotten_connections, nft_bed_enter),
 		cmocka_unit_test_setup(test_table_without_timeouts, nft_bed_enter),
+		cmocka_unit_test_setup(test_redirect, nft_bed_enter),
+		cmocka_unit_test_setup(test_retired, nft_bed_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

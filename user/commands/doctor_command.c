@@ -180,16 +180,48 @@ static void check_kernel(struct doctor *doctor)
 		     strerror(errno));
 }
 
-/* Own programs do not need nftables. */
+/* The parts that the table does without. Own programs do not need it. */
+static void check_nftables_parts(struct doctor *doctor, const struct datapath_nft_finding *found)
+{
+	enum finding finding = doctor->bpf ? FINDING_OK : FINDING_WARNING;
+
+	if (found->redirect)
+		tell(doctor, finding, "nftables tproxy",
+		     "missing (nft_tproxy, CONFIG_NFT_TPROXY): connections are redirected, and "
+		     "break if conntrack forgets them; load or build it on the host");
+	if (found->no_timeouts)
+		tell(doctor, finding, "nftables timeouts",
+		     "missing (CONFIG_NF_CONNTRACK_TIMEOUT): conntrack forgets a connection a "
+		     "minute after one end has closed it");
+	if (found->no_reject)
+		tell(doctor, finding, "nftables reject",
+		     "missing (nft_reject_inet, CONFIG_NFT_REJECT_INET): after a kill connections "
+		     "can time out instead of failing at once");
+	if (found->no_socket)
+		tell(doctor, finding, "nftables socket",
+		     "missing (nft_socket, CONFIG_NFT_SOCKET): after a kill another process can "
+		     "take the sidecar's port, and get the connections");
+	if (found->no_egress)
+		tell(doctor, finding, "nftables egress",
+		     "missing (Linux 5.16, CONFIG_NETFILTER_EGRESS): packet sockets get past; "
+		     "--cap-drop NET_RAW for the application");
+}
+
 static void check_nftables(struct doctor *doctor)
 {
-	if (datapath_nft_probe() == 0) {
-		tell(doctor, FINDING_OK, "nftables", "usable");
+	struct datapath_nft_finding found;
+	int error = datapath_nft_try(&found);
+	const struct nft_failure *failure = &found.failure;
+
+	if (error == 0) {
+		tell(doctor, FINDING_OK, "nftables", "the kernel takes the sidecar's table");
+		check_nftables_parts(doctor, &found);
 		return;
 	}
 	tell(doctor, doctor->bpf ? FINDING_WARNING : FINDING_FAILED, "nftables",
-	     "the kernel refuses it; it needs CAP_NET_ADMIN and nf_tables on the host (modprobe "
-	     "nf_tables)%s",
+	     "the kernel refuses %s: %s; it needs CAP_NET_ADMIN and %s on the host%s",
+	     *failure->object ? failure->object : "a socket", strerror(-error),
+	     failure->needs ? failure->needs : "nf_tables (modprobe nf_tables)",
 	     doctor->bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
 }
 

@@ -28,8 +28,11 @@ struct datapath_ops {
 	/* It cannot mark the proxy's connections to the gateway cheaply: the gateway's address
 	 * must be bypassed. */
 	bool gateway_by_address;
+	/* DNS queries reach the listener's port at any address, and not the listener's socket. */
+	bool dns_by_port;
 	bool own_programs; /* this process changes its maps, and attaches its programs */
 	void (*free)(struct datapath *datapath);
+	void (*retire)(struct datapath *datapath); /* NULL: it is freed at once */
 	int (*leave)(struct datapath *datapath);
 	void (*succeed)(struct datapath *datapath);
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
@@ -65,6 +68,18 @@ static inline void datapath_free(struct datapath *datapath)
 {
 	if (datapath)
 		datapath->ops->free(datapath);
+}
+
+/* Ends a datapath that another one has replaced. Connections that depend on it go on until the
+ * caller frees what is returned. NULL: none do, and it is freed. */
+static inline struct datapath *datapath_retire(struct datapath *datapath)
+{
+	if (datapath->ops->retire) {
+		datapath->ops->retire(datapath);
+		return datapath;
+	}
+	datapath->ops->free(datapath);
+	return NULL;
 }
 
 /*

@@ -14,10 +14,24 @@
 #ifndef SIDESTEP_DATAPATH_NFT_H
 #define SIDESTEP_DATAPATH_NFT_H
 
+#include <stdbool.h>
+
 #include "datapath/datapath.h"
+#include "datapath/datapath_nft_failure.h"
 
 struct datapath_nft_config {
 	enum sidestep_udp udp;
+	bool redirect; /* also where the kernel has tproxy */
+};
+
+/* Parts that the kernel lacks. */
+struct datapath_nft_finding {
+	bool redirect;		    /* tproxy: connections are redirected */
+	bool no_timeouts;	    /* timeouts of single connections */
+	bool no_reject;		    /* connections cannot be reset */
+	bool no_socket;		    /* the proxy's sockets cannot be told from others */
+	bool no_egress;		    /* devices cannot be guarded */
+	struct nft_failure failure; /* why the tables are refused */
 };
 
 /* Makes the datapath. datapath_attach() installs the tables, in place of those that a killed
@@ -27,8 +41,8 @@ int datapath_nft_new(const struct datapath_nft_config *config, struct datapath *
 /* Removes the tables that a predecessor left in the network namespace, if there are any. */
 void datapath_nft_clear(void);
 
-/* Asks whether nf_tables is there and may be used by this process. Returns 0 or negative errno, not
- * logged. */
-int datapath_nft_probe(void);
+/* Has the kernel check the tables that this process would install, and do nothing of it. Returns 0
+ * or negative errno, not logged. */
+int datapath_nft_try(struct datapath_nft_finding *ret_finding);
 
 #endif

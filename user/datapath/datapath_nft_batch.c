@@ -103,25 +103,6 @@ void nft_socket_close(struct mnl_socket *socket)
 		(void)mnl_socket_close(socket);
 }
 
-int nft_socket_probe(struct mnl_socket *socket)
-{
-	_Alignas(struct nlmsghdr) char buffer[8192];
-	const struct nlmsghdr *request = nftnl_nlmsg_build_hdr(buffer, NFT_MSG_GETGEN,
-							       NFPROTO_UNSPEC, NLM_F_ACK, 0);
-	ssize_t got;
-	int more;
-
-	if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0)
-		return -errno;
-	do {
-		got = mnl_socket_recvfrom(socket, buffer, sizeof(buffer));
-		if (got < 0)
-			return -errno;
-		more = mnl_cb_run(buffer, (size_t)got, 0, 0, NULL, NULL);
-	} while (more > 0);
-	return more < 0 ? -errno : 0;
-}
-
 static const struct nlmsghdr *find(const struct nft_batch *batch, uint32_t sequence)
 {
 	const struct nlmsghdr *message = (const struct nlmsghdr *)batch->messages;
@@ -174,21 +155,37 @@ static void read_answers(struct mnl_socket *socket, const struct nft_batch *batc
 		nft_failure_describe(NULL, -EIO, failure);
 }
 
-int nft_batch_commit(struct mnl_socket *socket, struct nft_batch *batch,
+/* Sends the batch, and reads the kernel's answers. */
+static int carry_out(struct mnl_socket *socket, struct nft_batch *batch,
 		     struct nft_failure *ret_failure)
 {
-	char *end = next(batch);
-
 	*ret_failure = (struct nft_failure) {0};
-	if (end) {
-		batch->last->nlmsg_flags |= NLM_F_ACK;
-		batch->length += nftnl_batch_end(end, batch->sequence + 1)->nlmsg_len;
-		if (mnl_socket_sendto(socket, batch->messages, batch->length) < 0)
-			nft_batch_fail(batch, -errno);
-	}
+	if (batch->error == 0 && mnl_socket_sendto(socket, batch->messages, batch->length) < 0)
+		nft_batch_fail(batch, -errno);
 	if (batch->error < 0)
 		nft_failure_describe(NULL, batch->error, ret_failure);
 	else
 		read_answers(socket, batch, ret_failure);
 	return ret_failure->error;
+}
+
+int nft_batch_check(struct mnl_socket *socket, struct nft_batch *batch,
+		    struct nft_failure *ret_failure)
+{
+	/* The kernel undoes a batch without an end (nfnetlink_rcv_batch(), net/netfilter). */
+	if (batch->last)
+		batch->last->nlmsg_flags |= NLM_F_ACK;
+	return carry_out(socket, batch, ret_failure);
+}
+
+int nft_batch_commit(struct mnl_socket *socket, struct nft_batch *batch,
+		     struct nft_failure *ret_failure)
+{
+	char *end = next(batch);
+
+	if (end) {
+		batch->last->nlmsg_flags |= NLM_F_ACK;
+		batch->length += nftnl_batch_end(end, batch->sequence + 1)->nlmsg_len;
+	}
+	return carry_out(socket, batch, ret_failure);
 }

@@ -57,8 +57,9 @@ int nft_socket_open(struct mnl_socket **ret_socket);
 /* Closes it. NULL is fine. */
 void nft_socket_close(struct mnl_socket *socket);
 
-/* Asks nf_tables for the number of its last transaction. Returns 0 or negative errno. */
-int nft_socket_probe(struct mnl_socket *socket);
+/* Has the kernel check the batch, and do nothing of it. Returns as nft_batch_commit(). */
+int nft_batch_check(struct mnl_socket *socket, struct nft_batch *batch,
+		    struct nft_failure *ret_failure);
 
 /* Ends the batch and has the kernel do it. Returns 0, or a negative errno with @ret_failure
  * filled. */

@@ -144,6 +144,17 @@ static void build_tproxy(struct nftnl_expr *out, const struct nft_expr *expr)
 	nftnl_expr_set_u32(out, NFTNL_EXPR_TPROXY_REG_PORT, reg(expr->at + 4));
 }
 
+static void build_socket(struct nftnl_expr *out, const struct nft_expr *expr)
+{
+	nftnl_expr_set_u32(out, NFTNL_EXPR_SOCKET_KEY, expr->key);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_SOCKET_DREG, reg(expr->at));
+}
+
+static void build_redirect(struct nftnl_expr *out, const struct nft_expr *expr)
+{
+	nftnl_expr_set_u32(out, NFTNL_EXPR_REDIR_REG_PROTO_MIN, reg(expr->at));
+}
+
 static void build_reject(struct nftnl_expr *out, const struct nft_expr *expr)
 {
 	(void)expr;
@@ -172,7 +183,9 @@ static const struct {
 	[NFT_EXPR_LOOKUP] = {"lookup", build_lookup},
 	[NFT_EXPR_OBJECT] = {"objref", build_object},
 	[NFT_EXPR_VERDICT] = {"immediate", build_verdict},
+	[NFT_EXPR_SOCKET_LOAD] = {"socket", build_socket},
 	[NFT_EXPR_TPROXY] = {"tproxy", build_tproxy},
+	[NFT_EXPR_REDIRECT] = {"redir", build_redirect},
 	[NFT_EXPR_REJECT] = {"reject", build_reject},
 };
 

@@ -33,7 +33,9 @@ enum nft_expr_kind {
 	NFT_EXPR_LOOKUP,
 	NFT_EXPR_OBJECT,
 	NFT_EXPR_VERDICT,
+	NFT_EXPR_SOCKET_LOAD,
 	NFT_EXPR_TPROXY,
+	NFT_EXPR_REDIRECT,
 	NFT_EXPR_REJECT,
 	NFT_EXPR_KINDS,
 };
@@ -52,8 +54,8 @@ struct nft_expr {
 	/* The first of the 32-bit registers (0..15) that it reads or writes. */
 	uint32_t at;
 	uint32_t length; /* of @value or what is loaded, bytes */
-	/* META, CT, ROUTE: the field; PAYLOAD: the header; EXTHDR, OPTION, TCP_OPTION: its type;
-	 * LOOKUP: a set's id; OBJECT: NFT_OBJECT_* */
+	/* META, CT, ROUTE, SOCKET: the field; PAYLOAD: the header; EXTHDR, OPTION, TCP_OPTION: its
+	 * type; LOOKUP: a set's id; OBJECT: NFT_OBJECT_* */
 	uint32_t key;
 	uint32_t offset; /* PAYLOAD, EXTHDR, TCP_OPTION: bytes from the header's begin */
 	uint32_t op;	 /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family */
@@ -102,6 +104,12 @@ struct nft_expr {
 #define LOAD_ROUTE_MSS                                                                             \
 	{                                                                                          \
 		.kind = NFT_EXPR_ROUTE_LOAD, .key = NFT_RT_TCPMSS                                  \
+	}
+/* 1 where the socket that will get the packet is transparent (IP_TRANSPARENT), else 0. Without a
+ * socket the rule ends. */
+#define LOAD_TRANSPARENT                                                                           \
+	{                                                                                          \
+		.kind = NFT_EXPR_SOCKET_LOAD, .key = NFT_SOCKET_TRANSPARENT                        \
 	}
 #define LOAD_VALUE_AT(at_, member_, value_)                                                        \
 	{                                                                                          \
@@ -200,6 +208,11 @@ struct nft_expr {
 	{                                                                                          \
 		.kind = NFT_EXPR_TPROXY, .op = (family_)                                           \
 	}
+/* To the listener at a loopback address and the port in register 0. */
+#define REDIRECT                                                                                   \
+	{                                                                                          \
+		.kind = NFT_EXPR_REDIRECT                                                          \
+	}
 #define RESET                                                                                      \
 	{                                                                                          \
 		.kind = NFT_EXPR_REJECT                                                            \
@@ -211,5 +224,10 @@ struct nft_expr {
 /* Appends a rule to a chain. @expressions ends with NFT_EXPR_END; @comment: NULL: none. */
 void nft_rule_add(const struct nft_table *table, const char *chain, const char *comment,
 		  const struct nft_expr *expressions);
+
+/* A rule of a chain, with and without a comment. @table is the function's. */
+#define COMMENTED_RULE(chain, comment, ...)                                                        \
+	nft_rule_add(table, chain, comment, (const struct nft_expr[]) {__VA_ARGS__, {0}})
+#define RULE(chain, ...) COMMENTED_RULE(chain, NULL, __VA_ARGS__)
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "datapath/datapath_nft_failure.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <linux/netfilter.h>
@@ -17,11 +17,16 @@
 /* Expressions that modules of their own provide. */
 static const struct {
 	const char *name, *needs;
+	enum nft_part part;
 } modules[] = {
-	{"ct", "nft_ct, nf_conntrack (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)"},
-	{"tproxy", "nft_tproxy, nf_tproxy_ipv4, nf_tproxy_ipv6 (CONFIG_NFT_TPROXY)"},
-	{"reject", "nft_reject_inet (CONFIG_NFT_REJECT_INET)"},
-	{"objref", "nft_objref (CONFIG_NFT_OBJREF)"},
+	{"ct", "nft_ct, nf_conntrack (CONFIG_NFT_CT, CONFIG_NF_CONNTRACK_MARK)", NFT_PART_NEEDED},
+	{"socket", "nft_socket, nf_socket_ipv4, nf_socket_ipv6 (CONFIG_NFT_SOCKET)",
+	 NFT_PART_SOCKET},
+	{"tproxy", "nft_tproxy, nf_tproxy_ipv4, nf_tproxy_ipv6 (CONFIG_NFT_TPROXY)",
+	 NFT_PART_TPROXY},
+	{"redir", "nft_redir, nf_nat (CONFIG_NFT_REDIR, CONFIG_NF_NAT)", NFT_PART_NEEDED},
+	{"reject", "nft_reject_inet (CONFIG_NFT_REJECT_INET)", NFT_PART_REJECT},
+	{"objref", "nft_objref (CONFIG_NFT_OBJREF)", NFT_PART_NEEDED},
 };
 
 /* Objects by the type of their message. */
@@ -37,8 +42,7 @@ static const struct {
 	{"set", NULL, NFTA_SET_NAME, NFT_MSG_NEWSET},
 	{"elements of set", NULL, NFTA_SET_ELEM_LIST_SET, NFT_MSG_NEWSETELEM},
 	{"the removal of elements of set", NULL, NFTA_SET_ELEM_LIST_SET, NFT_MSG_DELSETELEM},
-	{"object", "nft_counter, nft_ct (CONFIG_NFT_COUNTER, CONFIG_NF_CONNTRACK_TIMEOUT)",
-	 NFTA_OBJ_NAME, NFT_MSG_NEWOBJ},
+	{"object", "nft_counter (CONFIG_NFT_COUNTER)", NFTA_OBJ_NAME, NFT_MSG_NEWOBJ},
 };
 
 static const struct nlattr *find(const struct nlmsghdr *message, uint16_t type)
@@ -68,11 +72,31 @@ static void describe_rule(const struct nlmsghdr *message, const char *chain,
 			if (strcmp(mnl_attr_get_str(name), modules[i].name) != 0)
 				continue;
 			failure->needs = modules[i].needs;
+			failure->part = modules[i].part;
 			(void)snprintf(failure->object, sizeof(failure->object),
 				       "the expression %s in chain %s", modules[i].name, chain);
 			return;
 		}
 	}
+}
+
+/* A hook's type may have a module of its own. */
+static void describe_chain(const struct nlmsghdr *message, struct nft_failure *failure)
+{
+	const struct nlattr *type = find(message, NFTA_CHAIN_TYPE);
+
+	if (type && strcmp(mnl_attr_get_str(type), "nat") == 0)
+		failure->needs = "nft_chain_nat, nf_nat (CONFIG_NFT_NAT, CONFIG_NF_NAT)";
+}
+
+static void describe_object(const struct nlmsghdr *message, struct nft_failure *failure)
+{
+	const struct nlattr *type = find(message, NFTA_OBJ_TYPE);
+
+	if (!type || ntohl(mnl_attr_get_u32(type)) != NFT_OBJECT_CT_TIMEOUT)
+		return;
+	failure->needs = "nft_ct (CONFIG_NF_CONNTRACK_TIMEOUT)";
+	failure->part = NFT_PART_TIMEOUTS;
 }
 
 void nft_failure_describe(const struct nlmsghdr *message, int error,
@@ -103,6 +127,10 @@ void nft_failure_describe(const struct nlmsghdr *message, int error,
 			       kinds[i].name, *name ? " " : "", name);
 		if (kinds[i].type == NFT_MSG_NEWRULE)
 			describe_rule(message, name, ret_failure);
+		if (kinds[i].type == NFT_MSG_NEWCHAIN)
+			describe_chain(message, ret_failure);
+		if (kinds[i].type == NFT_MSG_NEWOBJ)
+			describe_object(message, ret_failure);
 		return;
 	}
 }
@@ -112,6 +140,11 @@ static bool is_missing(int error)
 {
 	return error == -ENOENT || error == -EOPNOTSUPP || error == -EAFNOSUPPORT ||
 	       error == -EPROTONOSUPPORT;
+}
+
+bool nft_failure_lacks(const struct nft_failure *failure, enum nft_part part)
+{
+	return failure->part == part && is_missing(failure->error);
 }
 
 int nft_failure_log(const struct nft_failure *failure, const char *action)

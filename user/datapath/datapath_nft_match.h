@@ -21,6 +21,7 @@
 /* Bits of conntrack's states, in host byte order (include/net/netfilter/nf_conntrack.h). */
 #define CT_INVALID     1u
 #define CT_STATE(info) (1u << ((info) + 1))
+#define CT_ESTABLISHED CT_STATE(IP_CT_ESTABLISHED)
 #define CT_RELATED     CT_STATE(IP_CT_RELATED)
 #define CT_NEW	       CT_STATE(IP_CT_NEW)
 
@@ -46,8 +47,15 @@
 #define NEXT_HEADER(protocol) LOAD_NETWORK(6, 1), EQUAL(u8, protocol)
 
 /* Addresses that are in a set. The family has been compared before. */
-#define FROM4(set) LOAD_NETWORK(12, 4), IN_SET(set)
-#define TO4(set)   LOAD_NETWORK(16, 4), IN_SET(set)
+#define FROM4(set)     LOAD_NETWORK(12, 4), IN_SET(set)
+#define TO4(set)       LOAD_NETWORK(16, 4), IN_SET(set)
+#define FROM_LOOPBACK4 LOAD_NETWORK(12, 4), EQUAL(u32, htonl(INADDR_LOOPBACK))
+#define FROM_LOOPBACK6                                                                             \
+	LOAD_NETWORK(8, 16)                                                                        \
+	,                                                                                          \
+	{                                                                                          \
+		.kind = NFT_EXPR_COMPARE, .op = NFT_CMP_EQ, .length = 16, .value.bytes[15] = 1     \
+	}
 #define FROM6(set) LOAD_NETWORK(8, 16), IN_SET(set)
 #define TO6(set)   LOAD_NETWORK(24, 16), IN_SET(set)
 
@@ -75,14 +83,30 @@
 #define MARK_ADD(bit)	     LOAD_CT(NFT_CT_MARK), MASK_XOR(u32, ~(bit), bit), SET_CT(NFT_CT_MARK)
 #define MARK_REMOVE(bit)     LOAD_CT(NFT_CT_MARK), MASK(u32, ~(bit)), SET_CT(NFT_CT_MARK)
 #define DIRECTION(direction) LOAD_CT(NFT_CT_DIRECTION), EQUAL(u8, direction)
+#define REDIRECTED	     LOAD_CT(NFT_CT_STATUS), MASK(u32, IPS_DST_NAT), UNEQUAL(u32, 0)
 #define STATE(bit)	     LOAD_CT(NFT_CT_STATE), MASK(u32, bit), UNEQUAL(u32, 0)
+#define NOT_STATE(bit)	     LOAD_CT(NFT_CT_STATE), MASK(u32, bit), EQUAL(u32, 0)
 
 /* Devices and the packet's mark. */
 #define OUT_OF_LO	   LOAD_META(NFT_META_OIF), EQUAL(u32, LOOPBACK_IFINDEX)
 #define NOT_INTO_LO	   LOAD_META(NFT_META_IIF), UNEQUAL(u32, LOOPBACK_IFINDEX)
+#define NOT_TRANSPARENT	   LOAD_TRANSPARENT, EQUAL(u8, 0)
 #define HAS_MARK(mark)	   LOAD_META(NFT_META_MARK), EQUAL(u32, mark)
 #define HAS_NOT_MARK(mark) LOAD_META(NFT_META_MARK), UNEQUAL(u32, mark)
 #define SET_MARK(mark)	   LOAD_VALUE(u32, mark), SET_META(NFT_META_MARK)
+
+/* Rules for DNS to bypassed subnets while the internet is off. */
+#define EXCEPTED_DNS(chain, ipv4, ipv6, ...)                                                       \
+	do {                                                                                       \
+		RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), ipv4, TO4("except4"),              \
+		     __VA_ARGS__);                                                                 \
+		RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), ipv6, TO6("except6"),              \
+		     __VA_ARGS__);                                                                 \
+		RULE(chain, TCP, DESTINATION_PORT, PORT_IS(53), ipv4, TO4("except4"),              \
+		     __VA_ARGS__);                                                                 \
+		RULE(chain, TCP, DESTINATION_PORT, PORT_IS(53), ipv6, TO6("except6"),              \
+		     __VA_ARGS__);                                                                 \
+	} while (0)
 
 /* Loopback addresses, into register 0 and behind it. */
 #define LOAD_LOOPBACK4 LOAD_VALUE(u32, htonl(INADDR_LOOPBACK))

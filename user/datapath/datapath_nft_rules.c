@@ -15,31 +15,11 @@
 #include "datapath/datapath_nft_expr.h"
 #include "datapath/datapath_nft_match.h"
 #include "datapath/datapath_nft_sets.h"
+#include "datapath/datapath_nft_steer.h"
 #include "lib/util.h"
-
-/* A port of loopback at which no transparent socket listens. */
-#define NO_LISTENER 1
 
 /* The id of the only anonymous set. */
 #define ICMP_SET 1
-
-/* A rule of a chain, with and without a comment. @table is the function's. */
-#define COMMENTED_RULE(chain, comment, ...)                                                        \
-	nft_rule_add(table, chain, comment, (const struct nft_expr[]) {__VA_ARGS__, {0}})
-#define RULE(chain, ...) COMMENTED_RULE(chain, NULL, __VA_ARGS__)
-
-/* Rules for DNS to bypassed subnets while the internet is off. */
-#define EXCEPTED_DNS(chain, ipv4, ipv6, ...)                                                       \
-	do {                                                                                       \
-		RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), ipv4, TO4("except4"),              \
-		     __VA_ARGS__);                                                                 \
-		RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), ipv6, TO6("except6"),              \
-		     __VA_ARGS__);                                                                 \
-		RULE(chain, TCP, DESTINATION_PORT, PORT_IS(53), ipv4, TO4("except4"),              \
-		     __VA_ARGS__);                                                                 \
-		RULE(chain, TCP, DESTINATION_PORT, PORT_IS(53), ipv6, TO6("except6"),              \
-		     __VA_ARGS__);                                                                 \
-	} while (0)
 
 /* In the order of enum sidestep_verdict and the counters that follow it there. */
 static const struct {
@@ -71,7 +51,7 @@ static void add_counter(const struct nft_table *table, size_t index)
 }
 
 /* Adds all chains before the first rule, because a rule can only go to an existing chain. */
-static void add_chains(const struct nft_table *table)
+static void add_chains(const struct nft_table *table, const struct nft_rules *rules)
 {
 	static const struct {
 		const char *name;
@@ -90,12 +70,11 @@ static void add_chains(const struct nft_table *table)
 		{"guard", {"filter", NF_INET_POST_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 		{"from_outside", {0}},
 		{"inbound", {0}},
-		{"to_proxy", {0}},
-		{"forgotten", {0}},
 		{"arrive", {"filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT, NULL}},
 	};
 	size_t i;
 
+	nft_steer_add_chains(table, rules);
 	for (i = 0; i < ARRAY_SIZE(chains); i++)
 		nft_chain_add(table, chains[i].name, &chains[i].hook);
 }
@@ -265,45 +244,6 @@ static void add_from_outside(const struct nft_table *table, const struct nft_rul
 	COMMENTED_RULE("inbound", "its replies pass", MARK_ADD(NFT_CT_INBOUND), ACCEPT);
 }
 
-#define TO_LISTENER4(port)                                                                         \
-	LOAD_LOOPBACK4, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV4), ACCEPT
-#define TO_LISTENER6(port)                                                                         \
-	LOAD_LOOPBACK6, LOAD_VALUE_AT(4, u16, htons(port)), TPROXY(NFPROTO_IPV6), ACCEPT
-
-/*
- * Packets of connections that conntrack does not know. It forgets one a minute after one end has
- * closed it, and the other end may close much later. If the connection was steered, the proxy has
- * its socket. tproxy finds that, and no listener.
- */
-static void add_forgotten(const struct nft_table *table)
-{
-	static const char chain[] = "forgotten";
-
-	RULE("to_proxy", TCP, STATE(CT_INVALID), NOT_OPENING, GOTO(chain));
-	RULE(chain, IPV4, TO_LISTENER4(NO_LISTENER));
-	RULE(chain, IPV6, TO_LISTENER6(NO_LISTENER));
-	COMMENTED_RULE(chain, "perhaps an inbound connection's: must not be reset",
-		       COUNT(DENY_MALFORMED), DROP);
-}
-
-/* tproxy takes the connection's socket, or the listener. Without either it does not match. */
-static void add_tproxy(const struct nft_table *table, const struct nft_rules *rules)
-{
-	static const char chain[] = "to_proxy";
-	const uint16_t *ports = rules->listeners;
-
-	if (ports[SIDESTEP_LISTENER_TCP4])
-		RULE(chain, IPV4, TCP, TO_LISTENER4(ports[SIDESTEP_LISTENER_TCP4]));
-	if (ports[SIDESTEP_LISTENER_TCP6])
-		RULE(chain, IPV6, TCP, TO_LISTENER6(ports[SIDESTEP_LISTENER_TCP6]));
-	if (ports[SIDESTEP_LISTENER_DNS4])
-		RULE(chain, IPV4, UDP, DESTINATION_PORT, PORT_IS(53),
-		     TO_LISTENER4(ports[SIDESTEP_LISTENER_DNS4]));
-	if (ports[SIDESTEP_LISTENER_DNS6])
-		RULE(chain, IPV6, UDP, DESTINATION_PORT, PORT_IS(53),
-		     TO_LISTENER6(ports[SIDESTEP_LISTENER_DNS6]));
-}
-
 static void add_arrivals(const struct nft_table *table, const struct nft_rules *rules)
 {
 	static const char chain[] = "arrive";
@@ -318,15 +258,7 @@ static void add_arrivals(const struct nft_table *table, const struct nft_rules *
 	RULE(chain, IPV4, TO4("bypass4"), ACCEPT);
 	RULE(chain, IPV6, TO6("bypass6"), ACCEPT);
 	RULE(chain, GOTO("to_proxy"));
-	RULE("to_proxy", TCP, BARE_SYN, COUNT(STEER_TCP));
-	add_forgotten(table);
-	add_tproxy(table, rules);
-	if (rules->udp == SIDESTEP_UDP_DROP)
-		COMMENTED_RULE("to_proxy", "denied, and the sender hears nothing", UDP,
-			       DESTINATION_PORT, PORT_IS_NOT(53), DROP);
-	RULE("to_proxy", COUNT(ASSIGN_ERRORS));
-	COMMENTED_RULE("to_proxy", "nobody listens", TCP, RESET);
-	RULE("to_proxy", DROP);
+	nft_steer_add_rules(table, rules);
 }
 
 /* Makes the table's comment, in characters that nft(8) can read back. */
@@ -355,7 +287,7 @@ void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules)
 		nft_timeouts_add(table, "half_closed", rules->half_closed_s);
 	nft_sets_add_bypass(table);
 	nft_sets_add_connections(table);
-	add_chains(table);
+	add_chains(table, rules);
 	add_answers(table, rules);
 	add_outcomes(table, rules);
 	add_judge(table, rules);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/util.h"
+#include "proxy/destination.h"
 
 /* Chooses the address that is dialed: the current gateway's, or the destination's. */
 static void choose_address(struct connection *connection)
@@ -122,17 +123,6 @@ static void relay_progress(struct relay *relay)
 		loop_timer_start(worker->loop, &worker->flow_class, &connection->flow_timer);
 }
 
-/* Steered packets never went to a loopback address: such a client has connected to the listener. */
-static bool is_loopback(const struct sockaddr_storage *address)
-{
-	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)address;
-	const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)address;
-
-	if (address->ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&ipv6->sin6_addr);
-	return ntohl(ipv4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-}
-
 /* Allocates without zeroing the exchange's buffers. */
 static struct connection_handshake *handshake_new(struct connection *connection)
 {
@@ -161,10 +151,8 @@ void connection_handshake_free(struct connection *connection)
 
 int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *ret_flow)
 {
-	socklen_t size = sizeof(ret_flow->destination);
-
 	*ret_flow = (struct flow) {.source = *source};
-	return getsockname(fd, (struct sockaddr *)&ret_flow->destination, &size) < 0 ? -errno : 0;
+	return destination_get(fd, &ret_flow->destination);
 }
 
 /* Takes @fd, unless it returns NULL: then the connection is to be refused. */
@@ -174,7 +162,7 @@ static struct connection *connection_new(struct worker *worker, int fd, const st
 	const struct proxy_config *config = &worker->shared->config;
 	int error = 0;
 
-	if (!connection || (config->refuse_direct && is_loopback(&flow->destination)))
+	if (!connection || (config->refuse_direct && destination_is_loopback(&flow->destination)))
 		return NULL;
 	connection->handshake = handshake_new(connection);
 	if (!connection->handshake)

@@ -21,6 +21,8 @@
 /* How often a send is tried: an ICMP error about an earlier query fails the next call, once. */
 #define DNS_SENDS 3
 
+#define DNS_PORT 53
+
 struct dns_listener {
 	struct loop_handler handler;
 	struct dns_relay *relay;
@@ -216,17 +218,32 @@ static void query_take(struct dns_relay *relay, const struct dns_datagram *datag
 		answer(relay, message, (size_t)size, &datagram->to, &datagram->from);
 }
 
+static in_port_t *port_of(union dns_address *address)
+{
+	return is_ipv6(address) ? &address->v6.sin6_port : &address->v4.sin_port;
+}
+
+/* A query that was led here by its port was sent to port 53. */
+static void restore_port(struct dns_listener *listener, union dns_address *to)
+{
+	if (config_of(listener->relay)->dns_by_port && *port_of(to) == *port_of(&listener->address))
+		*port_of(to) = htons(DNS_PORT);
+}
+
 static void listener_ready(struct loop_handler *handler, uint32_t events)
 {
-	struct dns_relay *relay = container_of(handler, struct dns_listener, handler)->relay;
+	struct dns_listener *listener = container_of(handler, struct dns_listener, handler);
+	struct dns_relay *relay = listener->relay;
 	struct dns_datagram *datagrams;
 	int burst, count = DNS_BATCH, i;
 
 	(void)events;
 	for (burst = 0; burst < DNS_BURST && count == DNS_BATCH; burst++) {
 		count = dns_receive(relay->io, handler->fd, &datagrams);
-		for (i = 0; i < count; i++)
+		for (i = 0; i < count; i++) {
+			restore_port(listener, &datagrams[i].to);
 			query_take(relay, &datagrams[i]);
+		}
 		flush(relay);
 	}
 }

@@ -46,8 +46,11 @@ struct proxy_config {
 	/* Peek as workerd's contract has it: for peek_ms of silence on every port, and for an HTTP
 	 * Host on port 80 alone. */
 	bool workerd_peek;
-	bool dns;		       /* relay UDP port 53, and judge messages to TCP port 53 */
-	bool refuse_direct;	       /* reset connections to a listener's own address */
+	bool dns;	    /* relay UDP port 53, and judge messages to TCP port 53 */
+	bool refuse_direct; /* reset connections to a listener's own address */
+	/* The kernel side leads queries to the port of a listener, and leaves their address as it
+	 * is. So the listeners have the wildcard address. */
+	bool dns_by_port;
 	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
 	/* Judges names (dns_policy.h). The caller's; outlives the proxy. NULL: all are asked of the
 	 * resolver. */

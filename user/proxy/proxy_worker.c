@@ -53,12 +53,14 @@ static int tcp_listener(struct listener_group *group, const char *device)
 	return error < 0 ? error : TAKE_FD(fd);
 }
 
-/* Opens the socket for DNS of all workers. It shares its port with none, so none can take part. */
-static int udp_listener(int family)
+/* Opens the socket for DNS of all workers. It shares its port with none, so none can take part.
+ * @any: it receives what goes to any address. */
+static int udp_listener(int family, bool any)
 {
 	struct sockaddr_in ipv4 = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+				   .sin_addr.s_addr = htonl(any ? INADDR_ANY : INADDR_LOOPBACK)};
+	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6,
+				    .sin6_addr = any ? in6addr_any : in6addr_loopback};
 	_cleanup_close_ int fd = transparent_socket(family, SOCK_DGRAM, NULL);
 	int error;
 
@@ -125,7 +127,8 @@ static int worker_listen_udp(struct worker *worker, struct worker_listening *lis
 		worker->udp[i] = fcntl(listening->udp[i], F_DUPFD_CLOEXEC, 0);
 		return worker->udp[i] < 0 ? -errno : 0;
 	}
-	worker->udp[i] = listening->udp[i] = udp_listener(families[i]);
+	worker->udp[i] = listening->udp[i] = udp_listener(families[i],
+							  worker->shared->config.dns_by_port);
 	if (worker->udp[i] < 0)
 		return worker->udp[i];
 	return dial_announce(&worker->shared->config.announcer, worker->udp[i], NULL);

@@ -40,7 +40,7 @@ static int check_bridge_mode(const struct sidecar_options *options)
 			  "network namespace is not closed");
 		return -EINVAL;
 	}
-	if (options->datapath == SIDECAR_MECHANISM_NFT) {
+	if (sidecar_options_nft(options)) {
 		log_error("--datapath nft does not go with --bridge: bridge mode needs BPF");
 		return -EINVAL;
 	}

@@ -90,7 +90,9 @@ static int open_bpf(struct sidecar_datapath *datapath)
 static int open_nft(struct sidecar_datapath *datapath)
 {
 	const struct datapath_nft_config config = {
-		.udp = (enum sidestep_udp)datapath->options->udp};
+		.udp = (enum sidestep_udp)datapath->options->udp,
+		.redirect = datapath->options->datapath == SIDECAR_MECHANISM_NFT_REDIRECT,
+	};
 
 	return datapath_nft_new(&config, &datapath->current);
 }
@@ -168,7 +170,7 @@ static int open_any(struct sidecar_datapath *datapath)
 {
 	int error;
 
-	if (datapath->options->datapath == SIDECAR_MECHANISM_NFT)
+	if (sidecar_options_nft(datapath->options))
 		return open_nft(datapath);
 	if (!datapath->bridge && !privileges_have_bpf())
 		return open_without_rights(datapath);
@@ -231,8 +233,10 @@ static void decline_agent(struct sidecar_datapath *datapath)
 		datapath_free(agent);
 }
 
-static void close_descriptors(struct sidecar_datapath *datapath)
+static void close_rest(struct sidecar_datapath *datapath)
 {
+	datapath_free(datapath->retired);
+	datapath->retired = NULL;
 	datapath->current = NULL;
 	datapath->rendezvous_fd = safe_close(datapath->rendezvous_fd);
 	datapath->netns_fd = safe_close(datapath->netns_fd);
@@ -242,7 +246,7 @@ void sidecar_datapath_close(struct sidecar_datapath *datapath)
 {
 	decline_agent(datapath);
 	datapath_free(datapath->current);
-	close_descriptors(datapath);
+	close_rest(datapath);
 }
 
 int sidecar_datapath_leave(struct sidecar_datapath *datapath)
@@ -253,7 +257,7 @@ int sidecar_datapath_leave(struct sidecar_datapath *datapath)
 	if (!datapath->agent)
 		decline_agent(datapath);
 	error = datapath_leave(datapath->current);
-	close_descriptors(datapath);
+	close_rest(datapath);
 	return error;
 }
 

@@ -19,8 +19,9 @@ struct sidecar_datapath {
 	const struct bridge_netns *bridge; /* NULL: sidecar mode */
 	struct socket_address gateway;	   /* the first one */
 	struct datapath *current;
-	bool agent;	       /* @current is a session with the host's agent */
-	bool gateway_bypassed; /* by its address; constant from the open on */
+	struct datapath *retired; /* by the host's agent; connections depend on it; or NULL */
+	bool agent;		  /* @current is a session with the host's agent */
+	bool gateway_bypassed;	  /* by its address; constant from the open on */
 	int netns_fd;
 	int rendezvous_fd;     /* the host's agent arrives there; -1: it is not wanted */
 	pthread_rwlock_t lock; /* held to change @current, and while it is used by others */

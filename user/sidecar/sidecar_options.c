@@ -19,7 +19,7 @@
 static const char *const udp_choices[] = {"deny", "pass", "drop", NULL};
 static const char *const protocol_choices[] = {"auto", "workerd", "connect", NULL};
 static const char *const exit_choices[] = {"open", "closed", NULL};
-static const char *const datapath_choices[] = {"auto", "bpf", "nft", NULL};
+static const char *const datapath_choices[] = {"auto", "bpf", "nft", "nft-redirect", NULL};
 
 const struct option_entry sidecar_entries[] = {
 	/* The first SIDECAR_GATEWAY_ENTRIES describe the gateway. */
@@ -253,13 +253,14 @@ const struct option_entry sidecar_entries[] = {
 	 .help = "Pin the maps in this directory of a bpffs, for bpftool and \"sidestep "
 		 "status\"."},
 	{.name = "datapath",
-	 .argument = "auto|bpf|nft",
+	 .argument = "auto|bpf|nft|nft-redirect",
 	 .type = OPTION_CHOICE,
 	 .choices = datapath_choices,
 	 FIELD(datapath),
 	 .default_text = "auto",
 	 .help = "The mechanism that steers. bpf: own programs, or those of the host's agent "
-		 "where the rights for own ones are missing. nft: an nftables table. auto: own "
+		 "where the rights for own ones are missing. nft: an nftables table. nft-redirect: "
+		 "the same without tproxy, which nft does where the kernel has none. auto: own "
 		 "programs, or else a table until the host's agent comes."},
 	{.name = "agent-wait",
 	 .argument = "MS",
@@ -403,6 +404,12 @@ bool sidecar_options_controlled(const struct sidecar_options *options)
 bool sidecar_options_exempt(const struct sidecar_options *options)
 {
 	return options->exempt_uids.count + options->exempt_cgroups.count > 0;
+}
+
+bool sidecar_options_nft(const struct sidecar_options *options)
+{
+	return options->datapath == SIDECAR_MECHANISM_NFT ||
+	       options->datapath == SIDECAR_MECHANISM_NFT_REDIRECT;
 }
 
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options)

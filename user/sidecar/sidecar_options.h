@@ -12,6 +12,7 @@ enum sidecar_mechanism {
 	SIDECAR_MECHANISM_AUTO, /* own programs, or else nftables until the agent comes */
 	SIDECAR_MECHANISM_BPF,	/* own programs, or else the agent's */
 	SIDECAR_MECHANISM_NFT,
+	SIDECAR_MECHANISM_NFT_REDIRECT, /* as nft where the kernel has no tproxy */
 };
 
 /* The values of --gateway-protocol. */
@@ -76,6 +77,9 @@ bool sidecar_options_controlled(const struct sidecar_options *options);
 
 /* Tells whether somebody's connections do not go to the gateway. */
 bool sidecar_options_exempt(const struct sidecar_options *options);
+
+/* Tells whether --datapath asks for an nftables table. */
+bool sidecar_options_nft(const struct sidecar_options *options);
 
 /* Returns the protocol that the options name or imply. */
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options);

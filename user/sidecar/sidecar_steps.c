@@ -194,6 +194,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.workerd_peek = sidecar_options_controlled(options),
 		.dns = options->dns,
 		.refuse_direct = true,
+		.dns_by_port = sidecar->datapath.current->ops->dns_by_port,
 		.gateway = *sidecar->gateway,
 		.gateway_protocol = sidecar_options_protocol(options),
 		.policy = sidecar->policy,

@@ -49,7 +49,7 @@ static void retire(struct sidecar_takeover *takeover, struct datapath *former, b
 	if (was_agent)
 		datapath_agent_forget(former);
 	else
-		datapath_free(former);
+		takeover->datapath->retired = datapath_retire(former);
 	steering_set_datapath(takeover->steering, takeover->datapath->current, &way);
 	(void)steering_sync(takeover->steering);
 }
