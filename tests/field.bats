@@ -1128,7 +1128,7 @@ steers() {
 	bed_kill sidecar
 }
 
-# An agent's programs are the host's. A sidecar of another way cannot remove them.
+# Links of an agent are the host's. A sidecar of another way removes filters only, so something of them stays.
 cleaned() {
 	run connect 192.0.2.1 7000 --send hello --read-all --timeout 2
 	echo "$output"
@@ -1136,20 +1136,44 @@ cleaned() {
 	bed_exec host "$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
 }
 
-follows() { # FIRST SECOND
+traces_gone() { traces | diff "$BED_DIR/before" -; }
+
+# servers - a gateway, and a server on either side. Nothing is left of any sidecar yet.
+servers() {
 	gateway
 	bed_spawn world server "$PEER" serve 7000
 	bed_spawn app inner "$PEER" serve 7001
 	bed_wait_line server ready
 	bed_wait_line inner ready
 	traces >"$BED_DIR/before"
+}
+
+follows() { # FIRST SECOND
+	servers
 	killed "$1"
 	steers "$2"
 	[ "$1" != agent ] || [ "$2" = agent ] || cleaned
-	traces_gone() { traces | diff "$BED_DIR/before" -; }
 	bed_until 5 traces_gone
 	connect 192.0.2.1 7000 --send hello --expect hello
 	connect 2001:db8::1 7000 --send hello --expect hello
+}
+
+# follows_links WAY - an agent's links let nothing out until the host removes them, whatever sidecar follows.
+follows_links() {
+	servers
+	ATTACH=tcx killed agent
+	"$1_sidecar"
+	run connect 192.0.2.77 7000 --send hello --read-all --timeout 2
+	echo "$output"
+	[[ $output == *result=refused* ]]
+	[ "$(arrived 192.0.2.77:7000)" = 0 ]
+	bed_exec host "$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+	connect 192.0.2.77 7000 --send hello --half-close --read-all
+	connect 2001:db8::77 7000 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:7000)$(arrived '\[2001:db8::77\]:7000')" = 11 ]
+	bed_kill sidecar
+	bed_until 5 traces_gone
+	connect 192.0.2.1 7000 --send hello --expect hello
 }
 
 @test "row n2: own programs after own programs: it steers, and leaves nothing" {
@@ -1164,16 +1188,24 @@ follows() { # FIRST SECOND
 	follows own nft
 }
 
-@test "row n2: own programs after the agent: it steers, and leaves nothing" {
-	follows agent own
+@test "row n2: own programs after the agent's filters: it steers, and leaves nothing" {
+	ATTACH=clsact follows agent own
 }
 
 @test "row n2: the agent after the agent: it steers, and leaves nothing" {
 	follows agent agent
 }
 
-@test "row n2: nftables after the agent: it steers, and leaves nothing" {
-	follows agent nft
+@test "row n2: nftables after the agent's filters: it steers, and leaves nothing" {
+	ATTACH=clsact follows agent nft
+}
+
+@test "row n2: own programs after the agent's links: it steers once the host has removed them" {
+	follows_links own
+}
+
+@test "row n2: nftables after the agent's links: it steers once the host has removed them" {
+	follows_links nft
 }
 
 @test "row n2: own programs after nftables: it steers, and leaves nothing" {
@@ -1805,13 +1837,22 @@ netlink.send(struct.pack("=IHHIIBBH", 20, 10 << 8 | 16, 1, 1, 0, 0, 0, 0))
 print(struct.unpack_from(">I", netlink.recv(4096), 24)[0])'
 }
 
+# ports_of_sockets - prints the ports of the sidecar's UDP sockets. One of each family can have the same port.
+ports_of_sockets() {
+	bed_exec app ss -Hlnup | awk -v "owner=\"sidestep\",pid=$(bed_pid sidecar)," '
+		index($0, owner) { sub(/.*:/, "", $4); print "udp . " $4 }'
+}
+
 @test "row 18: 64 threads take one transaction and each start succeeds (nftables)" {
 	gateway
 	for _ in 1 2 3 4 5; do
 		before=$(generation)
 		nft_sidecar --threads 64
 		[ "$(generation)" = $((before + 1)) ]
-		[ "$(bed_exec app nft list set inet sidestep own | grep -o '\(tcp\|udp\) \. ' | wc -l)" -gt 1000 ]
+		ports_of_sockets >"$BED_DIR/sockets"
+		[ "$(wc -l <"$BED_DIR/sockets")" -gt 1000 ]
+		bed_exec app nft list set inet sidestep own | grep -o 'udp \. [0-9]*' | sort >"$BED_DIR/elements"
+		sort -u "$BED_DIR/sockets" | diff - "$BED_DIR/elements"
 		connect 192.0.2.77 80 --send hello --half-close --read-all
 		bed_kill sidecar
 	done
