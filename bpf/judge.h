@@ -94,6 +94,13 @@ static __always_inline __u32 udp_policy(__u32 netns)
 	return namespace ? namespace->udp_pass : SIDESTEP_UDP_DENY;
 }
 
+/* Does UDP pass? The programs outlive a killed sidecar, and --udp pass does not. */
+static __always_inline int udp_passes(__u32 netns)
+{
+	return udp_policy(netns) == SIDESTEP_UDP_PASS &&
+	       !nobody_listens(netns & ~(__u32)SIDESTEP_OUTER, SIDESTEP_LISTENER_TCP4);
+}
+
 /* The verdict on the outgoing frame that packet_read() parsed. Expensive lookups are made only when
  * they are needed. @place: enum judge_place. */
 __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
@@ -122,7 +129,7 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 		if (!in.opening && in.owner == SIDESTEP_OWNER_NONE)
 			in.inbound = inbound_known(skb, netns) != 0;
 		if (in.protocol == IPPROTO_UDP)
-			in.udp_pass = udp_policy(netns) == SIDESTEP_UDP_PASS;
+			in.udp_pass = udp_passes(netns);
 	}
 	if (place != AT_BRIDGE && !at_host(place))
 		mark_sender(skb, &in);

@@ -728,9 +728,9 @@ stop_closes() { # HOW [ARGUMENT...]
 	stop_closes agent
 }
 
-# Most containers have no TUN device. Then the datapath alone keeps packets in, and lets out a published port's replies.
+# The datapath alone keeps packets in, and lets out a published port's replies.
 # One connection is older than the sidecar.
-stop_closes_without_tun() { # HOW
+stop_closes_after_pass() { # HOW [SIGNAL]
 	local rights=()
 	[ "$1" = bpf ] || rights=("${NET_ADMIN[@]}")
 	gateway
@@ -746,35 +746,41 @@ stop_closes_without_tun() { # HOW
 		older "$BED_APP" "$BED_DIR/say"
 	echo one >"$BED_DIR/say"
 	bed_wait_line older "heard one"
-	# shellcheck disable=SC2016 # for the inner shell
-	bed_spawn app sidecar unshare --mount sh -c 'mount --bind /dev/null /dev/net/tun && exec "$@"' sh \
-		"${rights[@]}" "$SIDESTEP" sidecar --datapath "${1/agent/bpf}" --agent-wait 10000 \
+	bed_spawn app sidecar "${rights[@]}" "$SIDESTEP" sidecar --datapath "${1/agent/bpf}" --agent-wait 10000 \
 		--gateway "$BED_HOST:8080" --udp pass --on-exit closed
 	[ "$1" != agent ] ||
 		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 	bed_wait_line sidecar "interception is live" 15
-	bed_log sidecar | grep "no TUN device"
 	watch open $VICTIM
 	run plain udp $VICTIM 7777 --send direct --timeout 1
 	[ "$(seen open)" = 1 ]
-	bed_kill sidecar TERM
+	bed_kill sidecar "${2:-TERM}"
 	nothing_gets_out
 	bed_exec outside "$PEER" connect "$BED_APP" 7000 --send hello --half-close --read-all
 	echo two >"$BED_DIR/say"
 	bed_wait_line older "heard two"
 }
 
-@test "4: --on-exit closed without a TUN device, and after --udp pass (own programs)" {
-	stop_closes_without_tun bpf
+@test "4: after SIGKILL and --udp pass, which ends, nothing leaves (own programs)" {
+	stop_closes_after_pass bpf KILL
 }
 
-@test "4: --on-exit closed without a TUN device, and after --udp pass (nftables)" {
-	stop_closes_without_tun nft
-}
-
-@test "4: --on-exit closed without a TUN device, and after --udp pass (agent)" {
+@test "4: after SIGKILL and --udp pass, which ends, nothing leaves (agent)" {
 	agent_needs
-	stop_closes_without_tun agent
+	stop_closes_after_pass agent KILL
+}
+
+@test "4: --on-exit closed after --udp pass, which ends (own programs)" {
+	stop_closes_after_pass bpf
+}
+
+@test "4: --on-exit closed after --udp pass, which ends (nftables)" {
+	stop_closes_after_pass nft
+}
+
+@test "4: --on-exit closed after --udp pass, which ends (agent)" {
+	agent_needs
+	stop_closes_after_pass agent
 }
 
 @test "4: --on-exit closed says where it could not close (own programs)" {
@@ -912,11 +918,11 @@ closed_by_another() { # FIRST NEXT
 	closed_by_another nft agent
 }
 
-@test "4: after SIGKILL nothing gets out, packet sockets included, with --attach clsact (own programs)" {
+@test "4: after SIGKILL nothing gets out, packet sockets included (own programs)" {
 	gateway
 	warm
 	all_gets_out
-	live_as bpf --attach clsact
+	live_as bpf
 	bed_kill sidecar KILL
 	nothing_gets_out
 }

@@ -82,22 +82,6 @@ teardown() {
 	! grep -E "error|warning" "$BED_DIR/sidecar.log" || false
 }
 
-@test "without a TUN device connections are refused at once after SIGKILL" {
-	gateway
-	bed_spawn app sidecar unshare --mount sh -c \
-		'mount -t tmpfs none /dev/net && exec "$0" "$@"' \
-		"${NET_ADMIN[@]}" "$SIDESTEP" sidecar --datapath nft --gateway "$BED_HOST:8080"
-	bed_wait_line sidecar "interception is live" 10
-	grep -q "no TUN device" "$BED_DIR/sidecar.log"
-	connect 192.0.2.77 80 --send hello --half-close --read-all
-	bed_kill sidecar KILL
-	for target in 192.0.2.77 2001:db8:9::9; do
-		run connect $target 80 --send hello --read-all --timeout 3
-		echo "$output"
-		[[ $output == *refused* ]]
-	done
-}
-
 @test "SIGTERM leaves nothing" {
 	state() {
 		bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2

@@ -10,7 +10,7 @@ ORDER = 6
 
 # These are Sidestep's routes (docs/ARCHITECTURE.md), including the route of replies.
 RULES = """rule add priority 101 iif lo lookup main suppress_prefixlength 0
-    rule add priority 104 iif lo ipproto tcp lookup 9301
+    rule add priority 103 iif lo ipproto tcp lookup 9301
     route add local default dev lo src 172.30.0.2 table 9301
     route add local 172.30.0.2 dev lo src 172.30.0.2 metric 1 table local"""
 

@@ -10,7 +10,6 @@
 #include "datapath/datapath_nft.h"
 #include "lib/log.h"
 #include "load.h"
-#include "net/anchor.h"
 #include "net/netlink.h"
 #include "sink.h"
 #include "steering/bridge_netns.h"
@@ -21,7 +20,6 @@ struct steer {
 	struct bridge_netns bridge;
 	struct datapath *datapath;
 	struct steering *steering;
-	unsigned int anchor_ifindex;
 	int monitor_fd;
 };
 
@@ -47,9 +45,6 @@ struct steer *steer_new(const char *how, const char *pin)
 	} else if (strcmp(how, "bpf") == 0 || nft) {
 		config.mode = SIDESTEP_MODE_SIDECAR;
 		config.netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-		/* It is held to the end of the process. */
-		if (anchor_open(&steer->anchor_ifindex) < 0)
-			steer->anchor_ifindex = 1;
 	} else {
 		die("no such datapath: %s", how);
 	}
@@ -79,7 +74,6 @@ void steer_start(struct steer *steer, int listener, int lo_listener, const char 
 		.mode = steer->bridge_name ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
 		.options = bypass,
 		.option_count = prefix_count,
-		.anchor_ifindex = steer->anchor_ifindex,
 	};
 	const struct steering_way way = {.out_mark = steer->datapath->ops->out_mark};
 	unsigned int i;

@@ -14,8 +14,6 @@
 #include "steering/plan.h"
 #include "steering/plan_routes.h"
 
-#define ANCHOR 9
-
 static struct prefix prefix(const char *text)
 {
 	struct prefix result;
@@ -53,11 +51,10 @@ static struct netlink_address address(const char *text, uint32_t ifindex)
 	return result;
 }
 
-/* A container's links: lo, eth0 on a bridge, and the anchor. */
+/* A container's links: lo, and eth0 on a bridge. */
 static const struct netlink_link links[] = {
 	{.ifindex = 1, .up = true, .loopback = true, .name = "lo"},
 	{.ifindex = 2, .up = true, .ethernet = true, .name = "eth0"},
-	{.ifindex = ANCHOR, .up = true, .name = "sidestep0"},
 };
 
 static struct plan_input container(const struct netlink_route *routes, size_t route_count,
@@ -66,12 +63,11 @@ static struct plan_input container(const struct netlink_route *routes, size_t ro
 	return (struct plan_input) {
 		.mode = SIDESTEP_MODE_SIDECAR,
 		.links = links,
-		.link_count = 3,
+		.link_count = 2,
 		.addresses = addresses,
 		.address_count = address_count,
 		.routes = routes,
 		.route_count = route_count,
-		.anchor_ifindex = ANCHOR,
 	};
 }
 
@@ -120,7 +116,7 @@ static void test_container(void **state)
 	};
 	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
-	const struct netlink_route *steer, *bound, *alive, *answer;
+	const struct netlink_route *steer, *bound, *answer;
 	const struct plan_route *egress;
 	struct plan plan;
 	uint8_t source[16];
@@ -136,15 +132,6 @@ static void test_container(void **state)
 	assert_int_equal(steer->ifindex, 1);
 	assert_int_equal(address_parse("172.17.0.2", source), 0);
 	assert_memory_equal(steer->source, source, 16);
-	/* The alive table comes before it and leaves bypassed prefixes alone. */
-	alive = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNICAST);
-	assert_non_null(alive);
-	assert_int_equal(alive->ifindex, ANCHOR);
-	assert_true(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric >
-		    alive->metric);
-	assert_non_null(find_route(&plan, "172.17.0.0/16", PLAN_TABLE_ALIVE, RTN_THROW));
-	assert_true(has_rule(&plan, AF_INET, PLAN_RULE_ALIVE));
-	assert_false(has_rule(&plan, AF_INET6, PLAN_RULE_ALIVE));
 	bound = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL);
 	assert_non_null(bound);
 	assert_int_equal(bound->ifindex, 2);
@@ -306,7 +293,6 @@ static void test_bridge_mode(void **state)
 		.route_count = 3,
 		.bridges = bridges,
 		.bridge_count = 2,
-		.anchor_ifindex = 1,
 	};
 	const struct plan_bypass *bypass;
 	struct plan plan;
@@ -363,8 +349,8 @@ static void test_difference(void **state)
 	assert_int_equal(count(plan_added(&two, &one, PLAN_BYPASS)), 1);
 	assert_int_equal(count(plan_removed(&two, &one, PLAN_BYPASS)), 1);
 	/* A throw in each table. */
-	assert_int_equal(count(plan_added(&two, &one, PLAN_ROUTE)), 5);
-	assert_int_equal(count(plan_removed(&two, &one, PLAN_ROUTE)), 5);
+	assert_int_equal(count(plan_added(&two, &one, PLAN_ROUTE)), 4);
+	assert_int_equal(count(plan_removed(&two, &one, PLAN_ROUTE)), 4);
 	plan_release(&one);
 	plan_release(&two);
 }
@@ -421,10 +407,8 @@ static void test_closed(void **state)
 	assert_int_equal(plan_make(&input, &plan), 0);
 	assert_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_LOCAL));
 	assert_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_DATAGRAMS, RTN_LOCAL));
-	assert_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNICAST));
 	assert_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_LOCAL));
 	assert_non_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_UNREACHABLE));
-	assert_non_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_ALIVE, RTN_UNREACHABLE));
 	assert_non_null(find_route(&plan, "10.0.0.0/8", PLAN_TABLE_CAPTURE, RTN_UNREACHABLE));
 	/* It matches no socket that is bound to a device, which this one must keep in. */
 	assert_non_null(find_route(&plan, "0.0.0.0/0", PLAN_TABLE_BOUND, RTN_LOCAL));

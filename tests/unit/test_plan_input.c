@@ -94,7 +94,6 @@ static void connected_subnets(void **state)
 		.address_count = 4,
 		.routes = routes,
 		.route_count = 5,
-		.anchor_ifindex = LOOPBACK_IFINDEX,
 	};
 	struct plan plan;
 

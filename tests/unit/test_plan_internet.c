@@ -52,7 +52,6 @@ static struct plan plan_with(bool internet_off, bool ipv6_refused)
 		.address_count = 2,
 		.routes = routes,
 		.route_count = 2,
-		.anchor_ifindex = LOOPBACK_IFINDEX,
 		.internet_off = internet_off,
 		.ipv6_refused = ipv6_refused,
 	};

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -126,15 +128,24 @@ static void test_udp_passes_where_it_may(void **state)
 {
 	struct sidestep_namespace value = {.mode = SIDESTEP_MODE_OUTER,
 					   .udp_pass = SIDESTEP_UDP_PASS};
+	const struct sidestep_listener_key key = {.netns = NUMBER & ~SIDESTEP_OUTER,
+						  .listener = SIDESTEP_LISTENER_TCP4};
 	uint32_t number = NUMBER;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	uint64_t fd = (uint64_t)listener;
 
 	(void)state;
 	assert_int_equal(bpf_map_update_elem(run_map_fd("namespaces"), &number, &value, BPF_ANY),
 			 0);
+	/* Not while the sidecar is gone. */
+	assert_int_equal(leave("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_SHOT);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("listeners"), &key, &fd, BPF_ANY), 0);
 	assert_int_equal(leave("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_NEXT);
 	assert_int_equal(leave("172.17.0.2", "192.0.2.1", UDP(1, 53)), VERDICT_SHOT);
 	assert_int_equal(bpf_map_delete_elem(run_map_fd("namespaces"), &number), 0);
 	assert_int_equal(leave("172.17.0.2", "192.0.2.1", UDP(1, 443)), VERDICT_SHOT);
+	close(listener);
 }
 
 static void test_frames_of_other_protocols(void **state)

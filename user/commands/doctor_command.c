@@ -14,7 +14,6 @@
 #include "lib/privileges.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
-#include "net/anchor.h"
 #include "net/instance_lock.h"
 #include "sidecar/preflight.h"
 #include "sidecar/sidecar_options.h"
@@ -225,22 +224,6 @@ static void check_nftables(struct doctor *doctor)
 	     doctor->bpf ? "; BPF steers" : ", or the host's agent (sidestep agent)");
 }
 
-/* The sidecar makes a node of its own where it may. nftables refuses without a TUN device, too. */
-static void check_tun(struct doctor *doctor)
-{
-	int error = doctor->bpf ? anchor_probe() : 0;
-
-	if (!doctor->bpf)
-		return;
-	if (error == 0)
-		tell(doctor, FINDING_OK, "TUN device", "usable");
-	else
-		tell(doctor, FINDING_WARNING, "TUN device",
-		     "%s: if the sidecar is killed, IPv4 connections time out instead of failing "
-		     "at once; --device /dev/net/tun",
-		     strerror(-error));
-}
-
 /* Returns a number from /proc/sys/net, or -1. */
 static int read_setting(const char *name)
 {
@@ -283,8 +266,7 @@ static void check_namespace(struct doctor *doctor)
 }
 
 static void (*const checks[])(struct doctor *doctor) = {
-	check_namespace, check_rights, check_bpf,     check_kernel,
-	check_nftables,	 check_tun,    check_network,
+	check_namespace, check_rights, check_bpf, check_kernel, check_nftables, check_network,
 };
 
 int command_doctor(int argc, char **argv)

@@ -68,10 +68,12 @@ static int bpf_attach(struct datapath *base)
 				      &datapath->steer);
 	if (error < 0)
 		return error;
-	return programs_attach_tc(datapath->programs,
-				  bridge ? PROGRAM_VETH_INGRESS : PROGRAM_LO_EGRESS,
-				  bridge ? datapath->config.veth_ifindex : LOOPBACK_IFINDEX,
-				  &datapath->fixed);
+	if (bridge)
+		return programs_attach_tc(datapath->programs, PROGRAM_VETH_INGRESS,
+					  datapath->config.veth_ifindex, &datapath->fixed);
+	/* After a kill the routes still lead to lo. There it refuses what they bring. */
+	return programs_attach_filter(datapath->programs, PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX,
+				      &datapath->fixed);
 }
 
 static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifindex)
@@ -211,11 +213,15 @@ static int bpf_commit(struct datapath *base)
 	return 0;
 }
 
+/* After a kill the host's network must go on. In a container, filters keep closed what they guard.
+ */
 static void bpf_settle(struct datapath *base)
 {
 	struct datapath_bpf *datapath = self(base);
 	unsigned int i;
 
+	if (datapath->config.mode != SIDESTEP_MODE_BRIDGE)
+		return;
 	programs_attach_settle(datapath->programs, &datapath->fixed);
 	for (i = 0; i < datapath->device_count; i++) {
 		programs_attach_settle(datapath->programs, &datapath->devices[i].ingress);

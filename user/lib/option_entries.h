@@ -25,8 +25,8 @@
 	.name = "attach", .argument = "auto|tcx|clsact", .type = OPTION_CHOICE,                    \
 	.choices = (const char *const[]) {"auto", "tcx", "clsact", NULL},                          \
 	.offset = offsetof(target, member), .default_text = "auto",                                \
-	.help = "How TC programs are attached. auto: by clsact at once, then by TCX where the "    \
-		"kernel has it (Linux 6.6)."
+	.help = "How TC programs are attached. auto: by clsact at once. Bridge mode and the "      \
+		"agent then go over to TCX where the kernel has it (Linux 6.6)."
 
 /* [const char *] The command adds help and a default. */
 #define OPTION_ENTRY_PIN(target, member)                                                           \

@@ -283,24 +283,6 @@ int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp)
 	return netlink_send(netlink, header);
 }
 
-int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu)
-{
-	union netlink_request request;
-	struct nlmsghdr *header = link_change(&request, ifindex);
-
-	mnl_attr_put_u32(header, IFLA_MTU, mtu);
-	return netlink_send(netlink, header);
-}
-
-int netlink_link_set_group(struct netlink *netlink, uint32_t ifindex, uint32_t group)
-{
-	union netlink_request request;
-	struct nlmsghdr *header = link_change(&request, ifindex);
-
-	mnl_attr_put_u32(header, IFLA_GROUP, group);
-	return netlink_send(netlink, header);
-}
-
 int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso)
 {
 	union netlink_request request;

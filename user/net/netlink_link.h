@@ -10,9 +10,6 @@
 #include "lib/address.h"
 #include "net/netlink.h"
 
-/* Link group of the anchor (net/anchor.h), as `ip link` prints it. Other links have group 0. */
-#define NETLINK_GROUP_ANCHOR 9300
-
 /* Limits of a packet that a device receives whole and cuts into TCP segments (GSO). */
 struct netlink_gso {
 	uint32_t size;	    /* bytes, headers included */
@@ -83,8 +80,6 @@ int netlink_address_add(struct netlink *netlink, uint32_t ifindex, const uint8_t
 
 /* Sets the link up. @no_arp also switches address resolution off (IFF_NOARP). */
 int netlink_link_up(struct netlink *netlink, uint32_t ifindex, bool no_arp);
-int netlink_link_set_mtu(struct netlink *netlink, uint32_t ifindex, uint32_t mtu);
-int netlink_link_set_group(struct netlink *netlink, uint32_t ifindex, uint32_t group);
 int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct netlink_gso *gso);
 
 /* Sets two of the link's IPv4 sysctls (IFLA_INET_CONF). /proc/sys need not be writable for it. */

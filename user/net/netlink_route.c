@@ -149,9 +149,6 @@ static int on_rule(const struct nlmsghdr *header, void *data)
 		case FRA_SUPPRESS_PREFIXLEN:
 			rule.suppress_default = mnl_attr_get_u32(attribute) == 0;
 			break;
-		case FRA_SUPPRESS_IFGROUP:
-			rule.suppress_group = mnl_attr_get_u32(attribute);
-			break;
 		case FRA_IP_PROTO:
 			rule.ip_protocol = mnl_attr_get_u8(attribute);
 			break;
@@ -257,8 +254,6 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 	}
 	if (rule->suppress_default)
 		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, 0);
-	if (rule->suppress_group)
-		mnl_attr_put_u32(header, FRA_SUPPRESS_IFGROUP, rule->suppress_group);
 	return netlink_send(netlink, header);
 }
 

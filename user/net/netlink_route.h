@@ -33,7 +33,6 @@ struct netlink_rule {
 	char input_name[IFNAMSIZ];  /* "": any; "lo": generated in this namespace */
 	char output_name[IFNAMSIZ]; /* "": any; the device that the socket is bound to */
 	bool suppress_default;	    /* suppress_prefixlength 0 */
-	uint32_t suppress_group;    /* ignores routes by devices of this group; 0: none */
 	uint16_t port;		    /* of the destination, host byte order; 0: any */
 	uint32_t mark;		    /* the packet's, all bits; 0: any */
 	uint8_t ip_protocol;	    /* IPPROTO_* of the packet; 0: any. Linux 4.17 */

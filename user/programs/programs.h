@@ -20,8 +20,9 @@ enum programs_kind {
 
 /* The mechanism that attaches TC programs. */
 enum programs_way {
-	/* clsact first, which does not wait, then TCX where the kernel has it (Linux 6.6). Each TCX
-	 * attachment waits for an RCU grace period, about 10 ms (tcx_entry_sync()). */
+	/* clsact first, which does not wait, then TCX where the kernel has it (Linux 6.6) and links
+	 * are wanted. Each TCX attachment waits for an RCU grace period, about 10 ms
+	 * (tcx_entry_sync()). */
 	PROGRAMS_WAY_AUTO,
 	PROGRAMS_WAY_TCX,
 	PROGRAMS_WAY_CLSACT,

@@ -108,8 +108,9 @@ static int tcx_attach(struct programs_attachment *attachment, int program_fd)
 	return error;
 }
 
-int programs_attach_tc(const struct programs *programs, enum programs_program program,
-		       uint32_t ifindex, struct programs_attachment *ret_attachment)
+static int attach_tc(const struct programs *programs, enum programs_program program,
+		     uint32_t ifindex, enum programs_way way,
+		     struct programs_attachment *ret_attachment)
 {
 	struct programs_attachment result = {
 		.kind = PROGRAMS_ATTACHMENT_CLSACT,
@@ -120,10 +121,8 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
 	int fd = programs->programs[program], error;
 	char name[IF_NAMESIZE] = "?";
 
-	error = programs->config.way == PROGRAMS_WAY_TCX ? tcx_attach(&result, fd)
-							 : clsact_attach(&result, fd);
-	if (error == -EEXIST && programs->config.way == PROGRAMS_WAY_AUTO &&
-	    tcx_attach(&result, fd) == 0)
+	error = way == PROGRAMS_WAY_TCX ? tcx_attach(&result, fd) : clsact_attach(&result, fd);
+	if (error == -EEXIST && way == PROGRAMS_WAY_AUTO && tcx_attach(&result, fd) == 0)
 		error = 0;
 	(void)if_indextoname(ifindex, name);
 	if (error == -ENODEV)
@@ -138,6 +137,18 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
 		  result.kind == PROGRAMS_ATTACHMENT_LINK ? "TCX" : "clsact");
 	*ret_attachment = result;
 	return 0;
+}
+
+int programs_attach_tc(const struct programs *programs, enum programs_program program,
+		       uint32_t ifindex, struct programs_attachment *ret_attachment)
+{
+	return attach_tc(programs, program, ifindex, programs->config.way, ret_attachment);
+}
+
+int programs_attach_filter(const struct programs *programs, enum programs_program program,
+			   uint32_t ifindex, struct programs_attachment *ret_attachment)
+{
+	return attach_tc(programs, program, ifindex, PROGRAMS_WAY_AUTO, ret_attachment);
 }
 
 void programs_attach_settle(const struct programs *programs, struct programs_attachment *attachment)

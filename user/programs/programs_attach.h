@@ -30,6 +30,11 @@ int programs_attach_steer(const struct programs *programs, int netns_fd,
 int programs_attach_tc(const struct programs *programs, enum programs_program program,
 		       uint32_t ifindex, struct programs_attachment *ret_attachment);
 
+/* Does likewise by a clsact filter, which outlives the process, whatever the way is. Where a qdisc
+ * `ingress` keeps clsact out, by a TCX link. */
+int programs_attach_filter(const struct programs *programs, enum programs_program program,
+			   uint32_t ifindex, struct programs_attachment *ret_attachment);
+
 /* PROGRAMS_WAY_AUTO: replaces the filter by a link, which does not survive a kill. Both run for a
  * moment. Where the kernel has no TCX, the filter stays. */
 void programs_attach_settle(const struct programs *programs,

@@ -16,7 +16,6 @@ int sidecar_interception_new(struct sidecar *sidecar)
 	struct steering_config config = {
 		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
 		.ipv6_refused = options->disable_ipv6,
-		.anchor_ifindex = sidecar->anchor_ifindex,
 	};
 	_cleanup_free_ struct prefix *prefixes = NULL;
 	int error;

@@ -33,8 +33,6 @@ struct sidecar {
 	int lock_fd;
 	int live_fd; /* the mark for `sidestep ready` */
 	int monitor_fd;
-	int anchor_fd;
-	uint32_t anchor_ifindex;
 	struct sidecar_internet internet;
 	int gateway_fd;	      /* eventfd: the control API has changed the gateway */
 	bool bridges_known;   /* Docker's networks are known, or nobody asks for them */

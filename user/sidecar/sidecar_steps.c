@@ -13,7 +13,6 @@
 #include "lib/process.h"
 #include "lib/sandbox.h"
 #include "lib/util.h"
-#include "net/anchor.h"
 #include "net/instance_lock.h"
 #include "net/netlink.h"
 #include "proxy/policy.h"
@@ -77,30 +76,12 @@ static void close_bridge(struct sidecar *sidecar)
 		bridge_netns_close(&sidecar->bridge);
 }
 
-static int open_anchor(struct sidecar *sidecar)
-{
-	if (sidecar->bridge_mode)
-		return 0;
-	sidecar->anchor_fd = anchor_open(&sidecar->anchor_ifindex);
-	if (sidecar->anchor_fd < 0)
-		log_warning("no TUN device (%s): if this process is killed, IPv4 connections "
-			    "will time out instead of failing at once (docker run --device "
-			    "/dev/net/tun)",
-			    strerror(-sidecar->anchor_fd));
-	return 0;
-}
-
-static void close_anchor(struct sidecar *sidecar)
-{
-	sidecar->anchor_fd = safe_close(sidecar->anchor_fd);
-}
-
 /* The machine's own namespace is nobody's container. */
 static int watch_way_out(struct sidecar *sidecar)
 {
 	if (sidecar->bridge_mode || sidecar->options->host)
 		return 0;
-	return way_out_open(&sidecar->way_out, sidecar->anchor_ifindex);
+	return way_out_open(&sidecar->way_out);
 }
 
 static void unwatch_way_out(struct sidecar *sidecar)
@@ -349,7 +330,6 @@ static const struct {
 	{"instance lock", take_lock, release_lock},
 	{"monitor", open_monitor, close_monitor},
 	{"bridge namespace", open_bridge, close_bridge},
-	{"anchor", open_anchor, close_anchor},
 	{"way out", watch_way_out, unwatch_way_out},
 	{"steering", sidecar_interception_new, free_steering},
 	{"guard", sidecar_interception_close, NULL},
@@ -381,8 +361,6 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.live_fd = -1,
 		.bridges_found = SIZE_MAX,
 		.monitor_fd = -1,
-		.anchor_fd = -1,
-		.anchor_ifindex = LOOPBACK_IFINDEX,
 		.gateway_fd = -1,
 		.ipv6.timer_fd = -1,
 		.internet = {.fd = -1},

@@ -14,9 +14,9 @@
  * the socket of a tunnel. The kernel names that namespace (rtnl_fill_link_netnsid, net/core). A
  * bridge, a dummy and the kernel's fallback tunnels have nothing of their own beneath.
  */
-bool way_out_leads(const struct netlink_link *link, uint32_t anchor_ifindex)
+bool way_out_leads(const struct netlink_link *link)
 {
-	if (link->loopback || link->ifindex == anchor_ifindex)
+	if (link->loopback)
 		return false;
 	return !link->software || link->tun || link->peer_nsid >= 0;
 }
@@ -26,7 +26,7 @@ static int visit(void *context, const struct netlink_link *link)
 {
 	struct way_out *way_out = context;
 
-	if (!way_out_leads(link, way_out->anchor_ifindex))
+	if (!way_out_leads(link))
 		return 0;
 	way_out->gone = false;
 	if (link->up || way_out->name[0] == '\0')
@@ -59,11 +59,10 @@ static int look(struct way_out *way_out)
 	return 0;
 }
 
-int way_out_open(struct way_out *way_out, uint32_t anchor_ifindex)
+int way_out_open(struct way_out *way_out)
 {
 	int error;
 
-	way_out->anchor_ifindex = anchor_ifindex;
 	error = netlink_open(&way_out->netlink);
 	if (error < 0)
 		return log_errno(error, "cannot open a netlink socket");

@@ -19,18 +19,17 @@
 /* Belongs to the main thread. Zero-initialised with timer_fd = -1 it watches nothing. */
 struct way_out {
 	struct netlink *netlink;
-	uint32_t anchor_ifindex;
 	int timer_fd;	     /* readable when the grace is over */
 	bool gone;	     /* the grace has begun */
 	char name[IFNAMSIZ]; /* the last device that was up; "": there was none yet */
 };
 
 /* Whether packets leave the namespace by this link, and not only by another one of its links. */
-bool way_out_leads(const struct netlink_link *link, uint32_t anchor_ifindex);
+bool way_out_leads(const struct netlink_link *link);
 
-/* Looks for the first time. @anchor_ifindex: our own device, which leads nowhere. Returns 0 or
+/* Looks for the first time. Returns 0 or
  * negative errno, logged. */
-int way_out_open(struct way_out *way_out, uint32_t anchor_ifindex);
+int way_out_open(struct way_out *way_out);
 void way_out_close(struct way_out *way_out);
 
 /* Looks again, after a change in the namespace. */

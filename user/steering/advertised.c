@@ -7,9 +7,9 @@
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
 
-static bool is_guarded(const struct plan_input *input, const struct netlink_link *link)
+static bool is_guarded(const struct netlink_link *link)
 {
-	return link && link->ethernet && plan_input_outside(input, link);
+	return link && link->ethernet && !link->loopback;
 }
 
 static bool remove_route(struct netlink *netlink, const struct netlink_route *route)
@@ -31,14 +31,14 @@ void advertised_refuse(struct netlink *netlink, struct device_settings *settings
 	for (i = 0; i < input->link_count; i++) {
 		const struct netlink_link *link = &input->links[i];
 
-		if (is_guarded(input, link))
+		if (is_guarded(link))
 			device_settings_ignore(settings, link,
 					       plan_input_needs_no_router(input, link), inherited);
 	}
 	for (i = 0; i < snapshot->routes.count; i++) {
 		const struct netlink_link *link = plan_input_link(input, routes[i].ifindex);
 
-		if (plan_input_advertised(input, &routes[i]) && is_guarded(input, link) &&
+		if (plan_input_advertised(input, &routes[i]) && is_guarded(link) &&
 		    plan_input_needs_no_router(input, link) && remove_route(netlink, &routes[i]))
 			routes[i].type = RTN_UNSPEC; /* no plan has a use for it */
 	}

@@ -14,11 +14,6 @@ const struct netlink_link *plan_input_link(const struct plan_input *input, uint3
 	return NULL;
 }
 
-bool plan_input_outside(const struct plan_input *input, const struct netlink_link *link)
-{
-	return !link->loopback && link->ifindex != input->anchor_ifindex;
-}
-
 bool plan_is_main(const struct netlink_route *route)
 {
 	return route->table == RT_TABLE_MAIN && route->type == RTN_UNICAST;
@@ -89,8 +84,8 @@ bool plan_input_device_source(const struct plan_input *input, int family, uint32
 		const struct netlink_address *address = &input->addresses[i];
 		const struct netlink_link *link = plan_input_link(input, address->ifindex);
 
-		if (address->link_local || address->tentative || !link ||
-		    !plan_input_outside(input, link) || (ifindex && address->ifindex != ifindex) ||
+		if (address->link_local || address->tentative || !link || link->loopback ||
+		    (ifindex && address->ifindex != ifindex) ||
 		    address_is_ipv4(address->address) != (family == AF_INET))
 			continue;
 		memcpy(source, address->address, 16);

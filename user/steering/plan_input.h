@@ -27,7 +27,6 @@ struct plan_input {
 	size_t docker_count;
 	const char *const *bridges; /* bridge mode: interfaces to steer */
 	size_t bridge_count;
-	uint32_t anchor_ifindex;      /* the anchor (net/anchor.h), or lo where there is none */
 	bool closed;		      /* nobody steers yet: unreachable instead of steered */
 	bool ipv6_refused;	      /* unreachable, unless a device is asked for */
 	uint32_t out_mark;	      /* packets with it use the main table; 0: no such rule */
@@ -37,9 +36,6 @@ struct plan_input {
 
 /* Returns NULL when there is no such link. */
 const struct netlink_link *plan_input_link(const struct plan_input *input, uint32_t ifindex);
-
-/* Whether a link carries traffic of the outside: all but loopback and the anchor do. */
-bool plan_input_outside(const struct plan_input *input, const struct netlink_link *link);
 
 /* Finds the source address for connections that leave by a device; 0: by any. Returns false when
  * there is none. */

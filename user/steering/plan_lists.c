@@ -97,8 +97,6 @@ static int compare_rule(const void *a, const void *b)
 	if (order == 0)
 		order = compare_numbers(left->suppress_default, right->suppress_default);
 	if (order == 0)
-		order = compare_numbers(left->suppress_group, right->suppress_group);
-	if (order == 0)
 		order = compare_numbers(left->mark, right->mark);
 	if (order == 0)
 		order = compare_numbers(left->ip_protocol, right->ip_protocol);

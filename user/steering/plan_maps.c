@@ -42,8 +42,7 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 		const struct netlink_route *route = &input->routes[i];
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
 
-		if (!plan_input_connected(input, route) || !link ||
-		    !plan_input_outside(input, link))
+		if (!plan_input_connected(input, route) || !link || link->loopback)
 			continue;
 		/* Containers are behind the host's bridges. Its other subnets are the outside. */
 		if (bridge_mode && !link->bridge)
@@ -158,8 +157,7 @@ int plan_maps_devices(const struct plan_input *input, struct plan *plan)
 		const struct netlink_link *link = &input->links[i];
 		bool wanted = input->mode == SIDESTEP_MODE_BRIDGE
 				      ? is_steered_bridge(input, link->name)
-				      : (link->ethernet || link->l3) &&
-						plan_input_outside(input, link);
+				      : (link->ethernet || link->l3) && !link->loopback;
 
 		if (wanted)
 			*(uint32_t *)plan_append(plan, PLAN_DEVICE) = link->ifindex;

@@ -51,18 +51,11 @@ static bool is_bypassed(const struct plan *plan, const struct prefix *prefix)
 	return false;
 }
 
-static bool has_anchor(const struct plan_input *input, int family)
-{
-	return family == AF_INET && input->anchor_ifindex != LOOPBACK_IFINDEX;
-}
-
 /* Bypassed prefixes leave our tables for the main one. */
-static void routes_throw(const struct plan_input *input, struct plan *plan, int family)
+static void routes_throw(struct plan *plan, int family)
 {
 	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER,
-					  PLAN_TABLE_DATAGRAMS, PLAN_TABLE_BOUND, PLAN_TABLE_ALIVE};
-	size_t table_count = has_anchor(input, family) ? ARRAY_SIZE(tables)
-						       : ARRAY_SIZE(tables) - 1;
+					  PLAN_TABLE_DATAGRAMS, PLAN_TABLE_BOUND};
 	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
 	size_t i, j;
 
@@ -71,7 +64,7 @@ static void routes_throw(const struct plan_input *input, struct plan *plan, int 
 		if (address_is_ipv4(bypass->prefix.address) != (family == AF_INET) ||
 		    (bypass->value.sources & SIDESTEP_FROM_LOCAL))
 			continue;
-		for (j = 0; j < table_count; j++)
+		for (j = 0; j < ARRAY_SIZE(tables); j++)
 			(void)route_put(plan, &bypass->prefix, tables[j], RTN_THROW);
 	}
 }
@@ -79,7 +72,7 @@ static void routes_throw(const struct plan_input *input, struct plan *plan, int 
 /* Captures the routes of the main table that lead outside: all but its default route and those to
  * connected subnets. */
 static void routes_capture(const struct plan_input *input, struct plan *plan, int family,
-			   uint32_t anchor, const uint8_t source[16])
+			   const uint8_t source[16])
 {
 	size_t i;
 
@@ -88,33 +81,18 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
 
 		if (!plan_is_main(route) || plan_input_connected(input, route) || !link ||
-		    !plan_input_outside(input, link) || prefix_is_default(&route->destination) ||
+		    link->loopback || prefix_is_default(&route->destination) ||
 		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
 		    is_bypassed(plan, &route->destination))
 			continue;
 		if (!input->closed)
-			route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, anchor, source)
+			route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, LOOPBACK_IFINDEX,
+				    source)
 				->mtu = plan_input_mtu(input, route);
-		/* Once the anchor is gone, the main table must not take over. */
+		/* While nobody steers, the main table must not take over. */
 		route_put(plan, &route->destination, PLAN_TABLE_CAPTURE, RTN_UNREACHABLE)->metric =
 			2;
 	}
-}
-
-/*
- * The anchor's route disappears with the anchor, and the unreachable route behind it takes effect.
- * While the anchor exists, the rule ignores its route (suppress_ifgroup). So the routes that steer
- * can be lo's. For local routes by another device the kernel caches no result (do_cache in
- * __mkroute_output, net/ipv4/route.c), and each connection would pay for the lookup.
- */
-static void routes_alive(const struct plan_input *input, struct plan *plan)
-{
-	struct prefix any = prefix_default(AF_INET);
-
-	if (!input->closed)
-		route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNICAST)->ifindex =
-			input->anchor_ifindex;
-	route_put(plan, &any, PLAN_TABLE_ALIVE, RTN_UNREACHABLE)->metric = 2;
 }
 
 /*
@@ -131,7 +109,7 @@ static void routes_reply(const struct plan_input *input, struct plan *plan)
 		const struct netlink_link *link = plan_input_link(input, address->ifindex);
 		struct prefix prefix = {.length = 128};
 
-		if (!address_is_ipv4(address->address) || !link || !plan_input_outside(input, link))
+		if (!address_is_ipv4(address->address) || !link || link->loopback)
 			continue;
 		memcpy(prefix.address, address->address, sizeof(prefix.address));
 		(void)route_local(plan, &prefix, RT_TABLE_LOCAL, LOOPBACK_IFINDEX,
@@ -152,7 +130,7 @@ static void routes_bound(const struct plan_input *input, struct plan *plan, int 
 		struct netlink_route *route;
 		bool own;
 
-		if (!plan_input_outside(input, link) || !link->up)
+		if (link->loopback || !link->up)
 			continue;
 		own = plan_input_device_source(input, family, link->ifindex, device_source);
 		route = route_local(plan, &any, table, link->ifindex, own ? device_source : source);
@@ -166,15 +144,12 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 	struct prefix any = prefix_default(family);
 	uint8_t source[16];
 	bool has_source = plan_input_source(input, family, source);
-	uint32_t anchor = family == AF_INET ? input->anchor_ifindex : LOOPBACK_IFINDEX;
 
-	routes_throw(input, plan, family);
+	routes_throw(plan, family);
 	if (input->out_mark)
 		(void)route_put(plan, &any, PLAN_TABLE_NO_WAY, RTN_UNREACHABLE);
 	if (family == AF_INET)
 		routes_reply(input, plan);
-	if (has_anchor(input, family))
-		routes_alive(input, plan);
 	/* Where steering is impossible, an error at once is better than a leak. */
 	route_put(plan, &any, PLAN_TABLE_STEER, RTN_UNREACHABLE)->metric = 2;
 	route_put(plan, &any, PLAN_TABLE_DATAGRAMS, RTN_UNREACHABLE)->metric = 2;
@@ -194,7 +169,7 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 		route_local(plan, &any, PLAN_TABLE_DATAGRAMS, LOOPBACK_IFINDEX, source)->mtu =
 			plan_input_default_mtu(input, family);
 	}
-	routes_capture(input, plan, family, anchor, source);
+	routes_capture(input, plan, family, source);
 	routes_bound(input, plan, family, PLAN_TABLE_BOUND, source);
 	if (!input->internet_off)
 		return;
@@ -205,10 +180,10 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 
 int plan_routes_make(const struct plan_input *input, struct plan *plan)
 {
-	/* Five throws for a bypassed prefix, two captures for a route, a reply for an address. Of
-	 * each family: two bound routes for a link, and nine for everything. */
-	size_t room = 5 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
-		      2 * (2 * input->link_count + 9) + input->address_count;
+	/* Four throws for a bypassed prefix, two captures for a route, a reply for an address. Of
+	 * each family: two bound routes for a link, and seven for everything. */
+	size_t room = 4 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
+		      2 * (2 * input->link_count + 7) + input->address_count;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
@@ -276,14 +251,11 @@ static void rules_of_family(const struct plan_input *input, struct plan *plan, i
 	for (i = 0; i < input->link_count; i++) {
 		struct netlink_rule *rule;
 
-		if (!plan_input_outside(input, &input->links[i]))
+		if (input->links[i].loopback)
 			continue;
 		rule = rule_put(plan, family, PLAN_RULE_BOUND, PLAN_TABLE_BOUND);
 		memcpy(rule->output_name, input->links[i].name, sizeof(rule->output_name));
 	}
-	if (has_anchor(input, family))
-		rule_put(plan, family, PLAN_RULE_ALIVE, PLAN_TABLE_ALIVE)->suppress_group =
-			NETLINK_GROUP_ANCHOR;
 	/* TCP keeps lo's MTU, and with it large segments. Its MSS is clamped where it leaves. */
 	rule_put(plan, family, PLAN_RULE_STEER, PLAN_TABLE_STEER)->ip_protocol = IPPROTO_TCP;
 	(void)rule_put(plan, family, PLAN_RULE_DATAGRAMS, PLAN_TABLE_DATAGRAMS);
@@ -293,7 +265,7 @@ int plan_routes_rules(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
 
-	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 9)) < 0)
+	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 8)) < 0)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(families); i++)
 		rules_of_family(input, plan, families[i]);

@@ -14,8 +14,6 @@ enum plan_table {
 	PLAN_TABLE_STEER,
 	/* Does the same for sockets that are bound to a device (SO_BINDTODEVICE). */
 	PLAN_TABLE_BOUND,
-	/* IPv4 only: no effect while the anchor exists. Once it is gone, all is unreachable. */
-	PLAN_TABLE_ALIVE,
 	/* All is unreachable: for packets that may leave where the main table has no route. */
 	PLAN_TABLE_NO_WAY,
 	/* Does the same as PLAN_TABLE_STEER for other protocols than TCP, with the MTU of the
@@ -33,7 +31,6 @@ enum plan_rule_priority {
 	PLAN_RULE_CAPTURE,
 	PLAN_RULE_CONNECTED, /* the main table without its default route */
 	PLAN_RULE_BOUND,
-	PLAN_RULE_ALIVE,
 	PLAN_RULE_STEER,
 	PLAN_RULE_DATAGRAMS,
 };

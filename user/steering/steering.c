@@ -193,7 +193,6 @@ static struct plan_input input_of(const struct steering *steering, const struct 
 		.docker_count = steering->docker_count,
 		.bridges = (const char *const *)steering->bridges,
 		.bridge_count = steering->bridge_count,
-		.anchor_ifindex = steering->config.anchor_ifindex,
 		.ipv6_refused = steering->config.ipv6_refused,
 		.internet_off = steering->internet_off,
 		.out_mark = steering->way.out_mark,

@@ -20,7 +20,6 @@ struct steering_config {
 	const struct prefix *options; /* --bypass and --docker-gateway-cidr; copied */
 	size_t option_count;
 	bool ipv6_refused;
-	unsigned int anchor_ifindex; /* see struct plan_input */
 };
 
 /* Changes nothing in the namespace, and has no datapath yet. Returns 0 or negative errno, logged.
