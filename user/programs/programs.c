@@ -13,13 +13,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <sys/vfs.h>
-#include <linux/magic.h>
 
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/privileges.h"
 #include "lib/util.h"
+#include "programs/bpffs.h"
 #include "programs/programs_load.h"
 #include "programs/programs_private.h"
 #include "shared.skel.h"
@@ -96,35 +95,6 @@ void programs_silence(void)
 		(void)libbpf_set_print(print_nothing);
 }
 
-static int make_pin_directory(const char *path)
-{
-	_cleanup_free_ char *parent = strdup(path);
-	struct statfs filesystem;
-	char *slash;
-
-	if (!parent)
-		return -ENOMEM;
-	slash = strrchr(parent, '/');
-	if (!slash || slash == parent)
-		return log_errno(-EINVAL,
-				 "cannot pin maps in \"%s\": give a directory below a "
-				 "mounted bpffs, such as /sys/fs/bpf/sidestep/NAME",
-				 path);
-	*slash = '\0';
-	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) ||
-	    (mkdir(path, 0755) < 0 && errno != EEXIST))
-		return log_errno(-errno, "cannot make the directory %s to pin maps in", path);
-	if (statfs(path, &filesystem) < 0)
-		return log_errno(-errno, "cannot inspect %s", path);
-	if (filesystem.f_type == BPF_FS_MAGIC)
-		return 0;
-	(void)rmdir(path);
-	return log_errno(-EMEDIUMTYPE,
-			 "cannot pin maps in %s, which is not on a bpffs (mount -t bpf bpf "
-			 "/sys/fs/bpf, and for a container: -v /sys/fs/bpf:/sys/fs/bpf)",
-			 path);
-}
-
 static void pin_path(const char *directory, enum programs_map map, char path[4096])
 {
 	(void)snprintf(path, 4096, "%s/%s", directory, map_names[map]);
@@ -158,7 +128,7 @@ static int choose_pins(struct programs *programs, struct bpf_object *object)
 
 	if (!programs->config.pin)
 		return 0;
-	error = make_pin_directory(programs->config.pin);
+	error = bpffs_make_directory(programs->config.pin);
 	if (error < 0)
 		return error;
 	programs->pin = strdup(programs->config.pin);
