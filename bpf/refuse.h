@@ -363,12 +363,12 @@ static __always_inline int reset6(struct __sk_buff *skb, const struct packet *pa
 }
 
 /*
- * Turns the SYN that packet_read() parsed on lo into an RST, because nobody listens for it. The
- * kernel would drop it in silence: it sends no RST from an IPv4 address that is not its own. It
+ * Turns the SYN that packet_read() parsed into an RST, because nobody listens for it. The kernel
+ * would drop it in silence: it sends no RST from an IPv4 address that is not its own. On lo it
  * finds the socket by the SYN's route, also one that is bound to a device. Returns the program's
- * result.
+ * result. @place: AT_LO or AT_BRIDGE.
  */
-static __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns)
+static __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns, __u32 place)
 {
 	const struct packet *packet = packet_scratch(PACKET_FRAME);
 	__u32 zero = 0;
@@ -381,7 +381,9 @@ static __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns)
 			  : reset6(skb, packet, &answer->reset6)) < 0)
 		return TC_ACT_SHOT;
 	count(netns, SIDESTEP_REFUSED);
-	return TC_NEXT;
+	if (place == AT_LO)
+		return TC_NEXT;
+	return frame_turn(skb) < 0 ? TC_ACT_SHOT : (int)bpf_redirect(skb->ifindex, 0);
 }
 
 /* Ends a packet with this verdict, which does not let it pass. Returns the program's result. */

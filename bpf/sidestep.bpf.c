@@ -13,6 +13,8 @@
  *     as tun, WireGuard and ppp.
  *   - lo_ingress (TC, ingress of lo) tells steer the namespace of the packet. It runs where one
  *     load serves several namespaces (the agent).
+ *   - bridge_ingress and bridge_egress (TC, on inner devices) do for containers inside what they do
+ *     in bridge mode. They hand steered packets to lo.
  *
  * In bridge mode they run on the host. The proxy's listeners are in a namespace of their own behind
  * a veth.
@@ -26,6 +28,7 @@
  */
 #include "bypass.h"
 #include "inbound.h"
+#include "inner.h"
 #include "judge.h"
 #include "listener.h"
 #include "maps.h"
@@ -35,7 +38,7 @@
 #include "refuse.h"
 #include "route.h"
 
-/* Bridge mode: the host's end of the veth. The loader sets it before the load. */
+/* Bridge mode: the host's end of the veth. Sidecar mode: 0. The loader sets it before the load. */
 const volatile __u32 config_veth_ifindex = 0;
 
 #ifndef SIDESTEP_SHARED
@@ -43,19 +46,6 @@ const volatile __u32 config_veth_ifindex = 0;
  * load. */
 const volatile __u32 config_lookup_has_ifindex = 0;
 #endif
-
-/* Rewrites the source port of a DNS answer. The proxy sends it from its listener's port, but the
- * client expects the resolver's. */
-static __always_inline int answer_from_dns_port(struct __sk_buff *skb, const struct packet *packet)
-{
-	__be16 old = bpf_htons(packet->source_port), new = bpf_htons(SIDESTEP_DNS_PORT);
-
-	if (bpf_l4_csum_replace(skb, packet->transport + UDP_CHECKSUM_OFFSET, old, new,
-				BPF_F_MARK_MANGLED_0 | sizeof(new)) < 0 ||
-	    bpf_skb_store_bytes(skb, packet->transport, &new, sizeof(new), 0) < 0)
-		return -1;
-	return 0;
-}
 
 #ifdef SIDESTEP_SHARED
 /* Both addresses are in network byte order. */
@@ -99,15 +89,17 @@ static __always_inline __u32 netns_of_lookup(const __u32 source[4], const __u32 
 
 /*
  * Did the packet reach lo by lo's own route? A socket that is bound to a device uses that device's
- * route (table 9302), and the kernel then reports the device as the input interface.
+ * route (table 9302), and the kernel then reports the device as the input interface. bridge_ingress
+ * hands over packets of inner containers, whose addresses are not this namespace's.
  */
-static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx)
+static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx, __u32 netns)
 {
 #ifndef SIDESTEP_SHARED
 	if (!config_lookup_has_ifindex)
 		return 0;
 #endif
-	return ctx->ingress_ifindex == LOOPBACK_IFINDEX;
+	return ctx->ingress_ifindex == LOOPBACK_IFINDEX &&
+	       (bypass_sources(bypass_lookup4(netns, ctx->remote_ip4)) & SIDESTEP_FROM_LOCAL);
 }
 
 /* Returns a socket that the caller releases, or NULL. */
@@ -117,7 +109,7 @@ static __always_inline struct bpf_sock *listener_find(const struct bpf_sk_lookup
 	__u64 key = listener_key(netns, SIDESTEP_LISTENER_TCP4_LO);
 	struct bpf_sock *found;
 
-	if (listener == SIDESTEP_LISTENER_TCP4 && came_by_lo(ctx)) {
+	if (listener == SIDESTEP_LISTENER_TCP4 && came_by_lo(ctx, netns)) {
 		found = bpf_map_lookup_elem(&listeners, &key);
 		if (found)
 			return found;
@@ -224,7 +216,7 @@ int lo_egress(struct __sk_buff *skb)
 	case SIDESTEP_STEER_TCP:
 		if (packet->opening && nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_TCP4
 									  : SIDESTEP_LISTENER_TCP6))
-			return refuse_syn(skb, netns);
+			return refuse_syn(skb, netns, AT_LO);
 		return TC_NEXT; /* steer counts it */
 	case SIDESTEP_STEER_DNS:
 		if (nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_DNS4
@@ -385,18 +377,26 @@ int bridge_ingress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb), verdict;
 
+	arrival_forget();
 	verdict = judge_frame(skb, netns, AT_BRIDGE);
 	switch (verdict) {
 	case SIDESTEP_STEER_TCP:
 	case SIDESTEP_STEER_DNS:
 		/* steer counts it. The host's routes, netfilter and rp_filter do not see the packet
 		 * on its way to the proxy. */
-		return bpf_redirect_peer(config_veth_ifindex, 0);
+		if (config_veth_ifindex)
+			return bpf_redirect_peer(config_veth_ifindex, 0);
+		return hand_to_lo(skb, netns);
+	case SIDESTEP_REPLY:
+	case SIDESTEP_PASS_UDP:
+		/* The routing rules of an inner device let no other packet out. */
+		if (!config_veth_ifindex)
+			skb->mark = SIDESTEP_OUT_MARK;
+		count(netns, verdict);
+		return TC_NEXT;
 	case SIDESTEP_LOCAL:
 	case SIDESTEP_BRIDGE:
 	case SIDESTEP_LINK:
-	case SIDESTEP_REPLY:
-	case SIDESTEP_PASS_UDP:
 		count(netns, verdict);
 		return TC_NEXT;
 	}
@@ -408,10 +408,14 @@ SEC("tc")
 int bridge_egress(struct __sk_buff *skb)
 {
 	__u32 netns = netns_of(skb);
-	struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct packet *packet;
 
-	/* The proxy's answers open no inbound flow. */
-	if (skb->ingress_ifindex != config_veth_ifindex && packet && packet_read(skb) == PACKET_IP)
+	/* The proxy's answers open no inbound flow. Packets of this namespace come from no device.
+	 */
+	if (skb->ingress_ifindex == config_veth_ifindex)
+		return config_veth_ifindex ? TC_NEXT : leave_as_answer(skb);
+	packet = packet_scratch(PACKET_FRAME);
+	if (packet && packet_read(skb) == PACKET_IP)
 		inbound_record(skb, netns, packet, bypass_lookup(netns, packet, packet->source), 0);
 	return TC_NEXT;
 }

@@ -27,6 +27,13 @@
 /* The index of the loopback device in every network namespace (Linux, include/net/flow.h). */
 #define LOOPBACK_IFINDEX 1
 
+/* The mark of packets that a datapath lets out, for routing rules of ours
+ * (user/steering/plan_routes.h).
+ */
+#define SIDESTEP_OUT_MARK 0x51de57e9
+/* Likewise, of packets from inner devices that nftables steers. */
+#define SIDESTEP_STEER_MARK 0x51de57ea
+
 /*
  * A network namespace is identified by its cookie (SO_NETNS_COOKIE, Linux 5.14; older kernels:
  * always 1). The kernel never reuses one. Cookies count up from 1, so 31 bits cover two billion

@@ -2471,3 +2471,308 @@ echo()' "$BED_DIR/more"
 	bed_exec host "$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
 	diff "$BED_DIR/before" <(traces)
 }
+
+# row 6: forwarded traffic
+
+INNER=172.20.0.2 INNER_GATEWAY=172.20.0.1 INNER6=fd20::2 INNER_GATEWAY6=fd20::1
+INNER2=172.21.0.2 INNER_GATEWAY2=172.21.0.1
+
+# inner_container NAME BRIDGE ADDRESS GATEWAY - makes a container inside the application's, as an inner engine does:
+# the namespace NAME behind a bridge of the application's namespace.
+inner_container() {
+	_bed_namespace "$1" || return
+	_bed_ip app <<-COMMANDS || return
+		link add $2 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+		address add $4/24 dev $2
+		link set $2 up
+		link add $2-port type veth peer name eth0 netns $BED_DIR/ns/$1
+		link set $2-port master $2 up
+	COMMANDS
+	_bed_ip "$1" <<-COMMANDS
+		address add $3/24 dev eth0
+		link set eth0 up
+		route add default via $4
+	COMMANDS
+}
+
+# inner_engine - the application's namespace forwards, masquerades, and publishes the port 8000 of `inner` as an
+# inner engine does.
+inner_engine() {
+	bed_exec app sh -c '
+		echo 1 >/proc/sys/net/ipv4/ip_forward
+		echo 1 >/proc/sys/net/ipv6/conf/all/forwarding' || return
+	bed_exec app nft -f - <<-RULES
+		table inet engine {
+			chain publish {
+				type nat hook prerouting priority dstnat
+				meta nfproto ipv4 fib daddr type local tcp dport 8000 dnat ip to $INNER:80
+				meta nfproto ipv4 fib daddr type local udp dport 8000 dnat ip to $INNER:80
+			}
+			chain outgoing {
+				type nat hook postrouting priority srcnat
+				ip saddr $INNER_GATEWAY/24 oifname != inner0 masquerade
+				ip saddr $INNER_GATEWAY2/24 oifname != inner2 masquerade
+				ip6 saddr $INNER_GATEWAY6/64 oifname != inner0 masquerade
+			}
+		}
+	RULES
+}
+
+# inner_make - both, with the containers inner and inner2 on bridges of their own. inner has IPv6, too.
+inner_make() {
+	inner_engine && inner_container inner inner0 $INNER $INNER_GATEWAY &&
+		inner_container inner2 inner2 $INNER2 $INNER_GATEWAY2 || return
+	bed_exec app ip address add $INNER_GATEWAY6/64 dev inner0 nodad || return
+	_bed_ip inner <<-COMMANDS
+		address add $INNER6/64 dev eth0 nodad
+		route add default via $INNER_GATEWAY6
+	COMMANDS
+}
+
+inner_connect() { # HOST PORT [ARGUMENT...]
+	bed_exec inner "$PEER" connect "$@" --send hello --half-close --read-all
+}
+
+# inner_servers - servers in the world, in the containers inside, in the application and in its neighbour.
+inner_servers() {
+	bed_spawn world server "$PEER" serve 443
+	bed_spawn world udp_server "$PEER" udp-serve 7000
+	bed_spawn inner published "$PEER" serve 80
+	bed_spawn inner udp_published "$PEER" udp-serve 80
+	bed_spawn inner2 beside "$PEER" serve 5432
+	bed_spawn app own "$PEER" serve 7001
+	bed_spawn neighbour near "$PEER" serve 7002
+	for name in server udp_server published udp_published beside own near; do
+		bed_wait_line "$name" ready
+	done
+	resolver
+}
+
+# Everything that needs no interception, from inside and to the inside.
+inner_untouched() {
+	inner_connect $INNER2 5432
+	inner_connect $INNER_GATEWAY 7001
+	inner_connect "$BED_APP" 7001
+	inner_connect "$BED_NEIGHBOUR" 7002
+	bed_exec app "$PEER" connect $INNER 80 --send hello --half-close --read-all
+	bed_exec outside "$PEER" connect "$BED_APP" 8000 --send hello --half-close --read-all
+	bed_exec outside "$PEER" udp "$BED_APP" 8000
+	bed_exec neighbour "$PEER" connect "$BED_APP" 8000 --send hello --half-close --read-all
+}
+
+# inner_denied HOST - a datagram from inside gets an error at once.
+inner_denied() {
+	local line
+	line=$(bed_exec inner "$PEER" udp "$1" 7000 --timeout 3) || true
+	echo "udp $1: $line"
+	[[ $(bed_value result "$line") =~ ^(unreachable|EACCES)$ ]]
+	[ "$(bed_value us "$line")" -lt 100000 ]
+}
+
+inner_answer() { # NAME [ARGUMENT...]
+	local line
+	line=$(bed_exec inner "$PEER" dns "$1" A @1.1.1.1 "${@:2}") || true
+	echo "dns $*: $line" >&2
+	echo "$(bed_value rcode "$line") $(bed_value data "$line")"
+}
+
+forwarded() { # START
+	inner_make
+	inner_servers
+	# Without Sidestep the containers inside reach the world directly.
+	inner_connect "$BED_WORLD" 443
+	bed_exec inner "$PEER" udp "$BED_WORLD" 7000
+	[ "$(inner_answer good.test)" = "noerror 192.0.2.7" ]
+	inner_untouched
+	bed_kill server
+	bed_kill resolver
+	gateway
+	resolver
+	sniff_start
+	"$1" --made-up "*.mine.test"
+	[ "$(grep -c "inner device inner[02]: what containers behind it send is steered" "$BED_DIR/sidecar.log")" -ge 2 ]
+	inner_connect "$BED_WORLD" 443
+	inner_connect "$BED_WORLD6" 443
+	bed_exec inner2 "$PEER" connect 203.0.113.1 80 --send hello --half-close --read-all
+	for destination in "$BED_WORLD:443" "\[$BED_WORLD6\]:443" 203.0.113.1:80; do
+		[ "$(arrived "$destination")" = 1 ]
+	done
+	grep -q "\"source\":\"$INNER2:" "$BED_DIR/gateway.log"
+	inner_untouched
+	inner_denied "$BED_WORLD"
+	inner_denied "$BED_WORLD6"
+	bed_exec inner "$PEER" raw "$BED_WORLD" 9 --mode echo --socket inet --device eth0
+	[ "$(leaks)" = 0 ]
+	# The relay asks the resolver in the world.
+	[ "$(inner_answer good.test)" = "noerror 192.0.2.7" ]
+	[ "$(inner_answer nx.mine.test)" = "noerror 11.0.0.1" ]
+	[ "$(counter deny_udp)" -ge 2 ]
+	[ "$(counter deny_protocol)" -ge 1 ]
+	[ "$(grep -c destination "$BED_DIR/gateway.log")" = 3 ]
+}
+
+@test "row 6: containers inside are intercepted, and their published ports answer (own programs)" {
+	forwarded own_sidecar
+}
+
+@test "row 6: containers inside are intercepted, and their published ports answer (agent)" {
+	forwarded agent_sidecar
+	# The outer guard is not missed at inner devices.
+	run grep "no guard stands outside" "$BED_DIR/agent.log"
+	[ "$status" -ne 0 ]
+}
+
+@test "row 6: containers inside are intercepted, and their published ports answer (nftables)" {
+	forwarded nft_sidecar
+}
+
+# inner_comes_and_goes START - an inner device that comes later is followed. A network that is joined is none.
+inner_comes_and_goes() {
+	gateway
+	"$1" --udp pass
+	udp_server
+	inner_engine
+	inner_container inner inner0 $INNER $INNER_GATEWAY
+	bed_wait_line sidecar "inner device inner0: "
+	connected() {
+		bed_exec inner "$PEER" connect "$1" 443 --send hello --half-close --read-all --timeout 1
+	}
+	bed_until 5 connected 192.0.2.77
+	[ "$(arrived 192.0.2.77:443)" = 1 ]
+	bed_exec inner "$PEER" udp "$BED_WORLD" 7000
+	bed_exec app ip link delete inner0-port
+	bed_exec app ip link delete inner0
+	bed_wait_line sidecar "bypass: 172.20.0.0/24 removed"
+	inner_rules() {
+		bed_exec app ip rule show | grep -c "iif inner" || true
+	}
+	no_inner_rules() {
+		[ "$(inner_rules)" = 0 ]
+	}
+	bed_until 5 no_inner_rules
+	bed_join_second_network
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	inner_container inner3 inner3 $INNER2 $INNER_GATEWAY2
+	bed_wait_line sidecar "inner device inner3: "
+	run grep "inner device eth" "$BED_DIR/sidecar.log"
+	[ "$status" -ne 0 ]
+	# A bridge is no inner one from the moment when a port of it leads outside.
+	bed_exec app ip link set eth1 master inner3
+	bed_until 5 no_inner_rules
+}
+
+@test "row 6: inner devices that come and go are followed, and a joined network is none (own programs)" {
+	inner_comes_and_goes own_sidecar
+	bed_programs bed_exec app | grep "eth1 .*dev_egress"
+	bed_programs bed_exec app | grep "inner3 .*dev_egress"
+	run grep "inner3 .*bridge_" <(bed_programs bed_exec app)
+	[ "$status" -ne 0 ]
+}
+
+@test "row 6: inner devices that come and go are followed, and a joined network is none (agent)" {
+	inner_comes_and_goes agent_sidecar
+	bed_programs bed_exec app | grep "eth1 .*dev_egress"
+	bed_programs bed_exec app | grep "inner3 .*dev_egress"
+	run grep "inner3 .*bridge_" <(bed_programs bed_exec app)
+	[ "$status" -ne 0 ]
+}
+
+@test "row 6: inner devices that come and go are followed, and a joined network is none (nftables)" {
+	inner_comes_and_goes nft_sidecar
+	bed_exec app nft list table netdev sidestep | grep "device \"eth1\""
+}
+
+# inner_off START - with --inner off a line says so, and nothing gets out from inside.
+inner_off() {
+	inner_make
+	inner_servers
+	inner_connect "$BED_WORLD" 443
+	sniff_start
+	gateway
+	"$1" --inner off
+	[ "$(grep -c "inner device inner0: containers behind it reach nothing outside.*--inner off" "$BED_DIR/sidecar.log")" = 1 ]
+	run inner_connect "$BED_WORLD" 443 --timeout 1
+	[ "$status" -ne 0 ]
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(leaks)" = 0 ]
+	[ "$(grep -c destination "$BED_DIR/gateway.log")" = 1 ]
+}
+
+# inner_doctor LINE - the doctor says so of inner devices.
+inner_doctor() {
+	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "inner devices: $1"
+}
+
+@test "row 6: the doctor names inner devices, and a sidecar that does not steer them" {
+	gateway
+	inner_doctor none
+	inner_make
+	inner_doctor "inner0 inner2: a sidecar steers"
+	own_sidecar --inner off
+	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2: .*--inner off"
+	bed_kill sidecar
+	own_sidecar
+	inner_doctor "inner0 inner2: what containers behind them send is steered"
+}
+
+@test "row 6: --inner off says what containers inside lack (own programs)" {
+	inner_off own_sidecar
+}
+
+@test "row 6: --inner off says what containers inside lack (agent)" {
+	inner_off agent_sidecar
+}
+
+@test "row 6: --inner off says what containers inside lack (nftables)" {
+	inner_off nft_sidecar
+}
+
+@test "row 6: without tproxy the log and the doctor name inner devices that nobody steers" {
+	inner_make
+	gateway
+	sniff_start
+	own_sidecar --datapath nft-redirect
+	grep -q "inner device inner0: containers behind it reach nothing outside.*the kernel lacks nft_tproxy" "$BED_DIR/sidecar.log"
+	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2: .*nft_tproxy"
+	connect 192.0.2.77 443 --send hello --half-close --read-all
+	run inner_connect "$BED_WORLD" 443 --timeout 1
+	[ "$status" -ne 0 ]
+	[ "$(leaks)" = 0 ]
+}
+
+# inner_killed LIMIT START... - after SIGKILL nothing gets out from inside, and the sender hears it within LIMIT us.
+inner_killed() {
+	local limit=$1 line
+	inner_make
+	gateway
+	"${@:2}"
+	inner_connect 192.0.2.77 443
+	sniff_start
+	bed_kill sidecar KILL
+	# The last of its threads may outlive the one that is waited for.
+	nobody_listens() {
+		[ -z "$(bed_exec app ss -Hltn)" ]
+	}
+	bed_until 5 nobody_listens
+	for address in $BED_WORLD $BED_WORLD6; do
+		line=$(bed_exec inner "$PEER" connect "$address" 443 --timeout 3) || true
+		echo "connect $address: $line"
+		[[ $(bed_value result "$line") =~ ^(refused|unreachable|EACCES)$ ]]
+		[ "$(bed_value total_us "$line")" -lt "$limit" ]
+		run bed_exec inner "$PEER" udp "$address" 7000 --timeout 1
+		[ "$status" -ne 0 ]
+	done
+	[ "$(leaks)" = 0 ]
+}
+
+@test "row 6: after SIGKILL nothing gets out from inside (own programs)" {
+	inner_killed 100000 own_sidecar
+}
+
+@test "row 6: after SIGKILL nothing gets out from inside (agent)" {
+	inner_killed 100000 agent_sidecar
+}
+
+@test "row 6: after SIGKILL nothing gets out from inside (nftables)" {
+	inner_killed 100000 nft_sidecar
+}

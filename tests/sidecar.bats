@@ -199,7 +199,7 @@ steered() {
 	before=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
 	sidecar --drain 30000
 	programs=$(programs)
-	[ "$(wc -w <<<"$programs")" = 6 ]
+	[ "$(wc -w <<<"$programs")" = 8 ]
 	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 60
 	bed_until 5 steered 1
 	bed_signal sidecar TERM

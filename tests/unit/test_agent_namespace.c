@@ -73,7 +73,7 @@ static void begin_anew(enum programs_way way)
 
 static void attach(void)
 {
-	assert_int_equal(agent_namespace_attach_device(&namespace, device, false), 0);
+	assert_int_equal(agent_namespace_attach_device(&namespace, device, DATAPATH_UPLINK), 0);
 	assert_int_equal(agent_namespace_attach(&namespace), 0);
 }
 
@@ -301,11 +301,11 @@ static void test_device_goes(void **state)
 	agent_namespace_detach_device(&namespace, device);
 	assert_int_equal(filters(), 2);
 	assert_int_equal(files(true), 2);
-	assert_int_equal(agent_namespace_attach_device(&namespace, 4711, false), -ENODEV);
+	assert_int_equal(agent_namespace_attach_device(&namespace, 4711, DATAPATH_UPLINK), -ENODEV);
 	assert_int_equal(files(true), 2);
 	settle_all();
 	assert_int_equal(files(false), 3);
-	assert_int_equal(agent_namespace_attach_device(&namespace, device, false), 0);
+	assert_int_equal(agent_namespace_attach_device(&namespace, device, DATAPATH_UPLINK), 0);
 	settle_all();
 	assert_settled();
 }
@@ -328,6 +328,30 @@ static void test_closed_by_the_guard_alone(void **state)
 	assert_settled();
 	assert_int_equal(agent_guard_close(&namespace), 0);
 	assert_settled();
+}
+
+/* A device that changes its kind has the programs of one kind alone, filters and links alike. */
+static void test_device_changes_its_kind(void **state)
+{
+	uint32_t judge;
+
+	(void)state;
+	begin(PROGRAMS_WAY_AUTO);
+	attach();
+	judge = filter(device, BPF_TC_EGRESS);
+	assert_int_equal(agent_namespace_attach_device(&namespace, device, DATAPATH_INNER), 0);
+	assert_unsettled();
+	assert_int_not_equal(filter(device, BPF_TC_EGRESS), judge);
+	settle_all();
+	assert_settled();
+	assert_int_equal(agent_namespace_attach_device(&namespace, device, DATAPATH_UPLINK), 0);
+	assert_int_equal(files(false), 3);
+	assert_int_equal(files(true), 2);
+	assert_int_equal(filter(device, BPF_TC_EGRESS), judge);
+	agent_namespace_detach_device(&namespace, device);
+	assert_int_equal(files(false), 3);
+	assert_int_equal(files(true), 0);
+	assert_int_equal(filters(), 0);
 }
 
 /* --clean has no session, and enters the namespace through a process that is in it. */
@@ -465,6 +489,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_killed_while_settling, remove_all),
 		cmocka_unit_test_teardown(test_device_goes, remove_all),
 		cmocka_unit_test_teardown(test_closed_by_the_guard_alone, remove_all),
+		cmocka_unit_test_teardown(test_device_changes_its_kind, remove_all),
 		cmocka_unit_test_teardown(test_removed_without_session, remove_all),
 		cmocka_unit_test_teardown(test_no_free_descriptor, remove_all),
 		cmocka_unit_test_teardown(test_entries_are_removed_with_their_namespace,

@@ -48,7 +48,7 @@ static void test_which(void **state)
 
 static void test_told_once(void **state)
 {
-	static const uint32_t bridge = BRIDGE, other = ALONE;
+	static const struct plan_device bridge = {.ifindex = BRIDGE}, other = {.ifindex = ALONE};
 	struct bridge_uplinks uplinks = {0};
 
 	(void)state;

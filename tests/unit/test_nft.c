@@ -242,9 +242,9 @@ static void test_devices(void **state)
 	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
 
 	(void)state;
-	assert_int_equal(datapath_attach_device(datapath, 4711, false), -ENODEV);
-	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
-	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
+	assert_int_equal(datapath_attach_device(datapath, 4711, DATAPATH_UPLINK), -ENODEV);
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_UPLINK), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_UPLINK), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	nft_bed_assert_listed("device \"lo\"", true);
 	datapath_detach_device(datapath, 1);
@@ -255,6 +255,28 @@ static void test_devices(void **state)
 	assert_int_equal(datapath_commit(datapath), 0);
 	datapath_free(datapath);
 	nft_bed_assert_listed("table", false);
+}
+
+/* An inner device is in the set, and not guarded. The chain for bridges is renewed. */
+static void test_inner_devices(void **state)
+{
+	struct datapath *datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
+
+	(void)state;
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_INNER), 0);
+	assert_int_equal(datapath_commit(datapath), 0);
+	nft_bed_assert_listed("elements = { \"lo\" }", true);
+	nft_bed_assert_listed("device \"lo\"", false);
+	nft_bed_assert_listed("chain inner_bridged", true);
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_UPLINK), 0);
+	assert_int_equal(datapath_commit(datapath), 0);
+	nft_bed_assert_listed("elements = { \"lo\" }", false);
+	nft_bed_assert_listed("device \"lo\"", true);
+	nft_bed_assert_listed("chain inner_bridged", true);
+	datapath_detach_device(datapath, 1);
+	assert_int_equal(datapath_commit(datapath), 0);
+	nft_bed_assert_listed("chain inner_bridged", true);
+	datapath_free(datapath);
 }
 
 /* nft(8) could not name such a device; the kernel can. */
@@ -268,7 +290,7 @@ static void test_a_device_of_any_name_is_guarded(void **state)
 	assert_int_equal(ioctl(fd, SIOCSIFNAME, &request), 0);
 	close(fd);
 	datapath = nft_bed_attached(SIDESTEP_UDP_DENY);
-	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_UPLINK), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	nft_bed_assert_listed("device \"a\"b*\\\"", true);
 	datapath_free(datapath);
@@ -314,7 +336,7 @@ static void test_install_is_one_transaction(void **state)
 	assert_int_equal(address_parse("2001:db8::1", key.local_address), 0);
 	assert_int_equal(address_parse("2001:db8::2", key.remote_address), 0);
 	assert_int_equal(datapath_inbound_add(datapath, &key), 0);
-	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_UPLINK), 0);
 	assert_int_equal(datapath_commit(datapath), 0);
 	assert_int_equal(generation(), before);
 	assert_int_equal(datapath_attach(datapath), 0);
@@ -427,7 +449,7 @@ static void test_full_sets_fit(void **state)
 		assert_int_equal(datapath_inbound_add(datapath, &key), 0);
 	}
 	assert_int_equal(datapath_inbound_add(datapath, &key), -ENOSPC);
-	assert_int_equal(datapath_attach_device(datapath, 1, false), 0);
+	assert_int_equal(datapath_attach_device(datapath, 1, DATAPATH_UPLINK), 0);
 	assert_int_equal(datapath_attach(datapath), 0);
 	datapath_free(datapath);
 }
@@ -461,6 +483,7 @@ int main(void)
 		cmocka_unit_test_setup(test_leaving_keeps_older_connections, nft_bed_enter),
 		cmocka_unit_test_setup(test_own_sockets_are_known_by_port_and_mark, nft_bed_enter),
 		cmocka_unit_test_setup(test_devices, nft_bed_enter),
+		cmocka_unit_test_setup(test_inner_devices, nft_bed_enter),
 		cmocka_unit_test_setup(test_a_device_of_any_name_is_guarded, nft_bed_enter),
 		cmocka_unit_test_setup(test_prefixes_are_listed_as_prefixes, nft_bed_enter),
 		cmocka_unit_test_setup(test_install_is_one_transaction, nft_bed_enter),

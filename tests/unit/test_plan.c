@@ -146,7 +146,7 @@ static void test_container(void **state)
 	assert_null(find_route(&plan, "::/0", PLAN_TABLE_STEER, RTN_LOCAL));
 	/* Only eth0 is guarded. */
 	assert_int_equal(plan.lists[PLAN_DEVICE].count, 1);
-	assert_int_equal(*(uint32_t *)plan.lists[PLAN_DEVICE].items, 2);
+	assert_int_equal(((struct plan_device *)plan.lists[PLAN_DEVICE].items)->ifindex, 2);
 	assert_int_equal(plan.lists[PLAN_EGRESS].count, 2);
 	egress = plan.lists[PLAN_EGRESS].items;
 	assert_true(egress[0].value.has_gateway);

@@ -45,7 +45,9 @@ int agent_guard_close(struct agent_namespace *namespace)
 	for (i = 0; i < devices.count; i++) {
 		const struct netlink_link *link = (const struct netlink_link *)devices.items + i;
 
-		error = agent_namespace_attach_device(namespace, link->ifindex, link->l3);
+		error = agent_namespace_attach_device(namespace, link->ifindex,
+						      link->l3 ? DATAPATH_UPLINK_L3
+							       : DATAPATH_UPLINK);
 		/* -ENODEV: the device is gone. */
 		if (first_error == 0 && error != -ENODEV)
 			first_error = error;

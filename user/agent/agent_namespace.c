@@ -2,12 +2,12 @@
 #include "agent/agent_namespace.h"
 
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/agent_pins.h"
+#include "agent/agent_process.h"
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/util.h"
@@ -71,14 +71,22 @@ static int pin_attachment(struct programs_attachment *attachment, const char *pa
 	return error < 0 ? log_errno(error, "cannot pin %s", path) : 0;
 }
 
+/* Is there a note of @pin's filter? Fills @path with its place. */
+static bool has_filter(const struct agent_namespace *namespace, const struct agent_pin *pin,
+		       char path[AGENT_PIN_PATH_MAX])
+{
+	struct stat status;
+
+	pin_path(namespace, pin, true, path);
+	return lstat(path, &status) == 0;
+}
+
 /* The thread is in the device's namespace. */
 static void detach_filter(const struct agent_namespace *namespace, const struct agent_pin *pin)
 {
 	char path[AGENT_PIN_PATH_MAX];
-	struct stat status;
 
-	pin_path(namespace, pin, true, path);
-	if (lstat(path, &status) < 0)
+	if (!has_filter(namespace, pin, path))
 		return;
 	programs_attach_remove_filter(pin->program, agent_pin_device(pin));
 	(void)unlink(path);
@@ -184,16 +192,56 @@ int agent_namespace_attach_steer(struct agent_namespace *namespace)
 	return attach_all(namespace, namespace->netns_fd, programs, ARRAY_SIZE(programs), 0);
 }
 
-int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex, bool l3)
-{
-	/* Inbound flows must be recorded before outgoing packets are judged. */
-	static const enum programs_program programs[][2] = {
-		{PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS},
-		{PROGRAM_L3_INGRESS, PROGRAM_L3_EGRESS},
-	};
+/* The programs of each kind. Inbound flows must be recorded before outgoing packets are judged. */
+static const enum programs_program device_programs[][2] = {
+	[DATAPATH_UPLINK] = {PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS},
+	[DATAPATH_UPLINK_L3] = {PROGRAM_L3_INGRESS, PROGRAM_L3_EGRESS},
+	[DATAPATH_INNER] = {PROGRAM_BRIDGE_EGRESS, PROGRAM_BRIDGE_INGRESS},
+};
 
-	return attach_all(namespace, namespace->netns_fd, programs[l3], ARRAY_SIZE(programs[l3]),
-			  ifindex);
+/* Detaches the programs of @other from a device, which has those of @kind. One filter has replaced
+ * the other where they have the same hook, and so the opposite places above. */
+static int forget_kind(const struct agent_namespace *namespace, uint32_t ifindex,
+		       enum datapath_device kind, enum datapath_device other)
+{
+	char path[AGENT_PIN_PATH_MAX], note[AGENT_PIN_PATH_MAX];
+	int error = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(device_programs[0]) && error == 0; i++) {
+		const struct agent_pin old = {.program = device_programs[other][i],
+					      .ifindex = ifindex};
+		const struct agent_pin own = {.program = device_programs[kind][1 - i],
+					      .ifindex = ifindex};
+
+		pin_path(namespace, &old, false, path);
+		(void)unlink(path);
+		if (!has_filter(namespace, &old, note))
+			continue;
+		if (has_filter(namespace, &own, path)) {
+			(void)unlink(note);
+			continue;
+		}
+		error = enter(namespace, namespace->netns_fd);
+		if (error == 0) {
+			detach_filter(namespace, &old);
+			error = come_back(namespace);
+		}
+	}
+	return error;
+}
+
+int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex,
+				  enum datapath_device kind)
+{
+	int error = attach_all(namespace, namespace->netns_fd, device_programs[kind],
+			       ARRAY_SIZE(device_programs[kind]), ifindex);
+
+	/* Inner devices have a link-layer header. */
+	if (error < 0 || kind == DATAPATH_UPLINK_L3)
+		return error;
+	return forget_kind(namespace, ifindex, kind,
+			   kind == DATAPATH_INNER ? DATAPATH_UPLINK : DATAPATH_INNER);
 }
 
 int agent_namespace_attach_outer(struct agent_namespace *namespace, uint32_t ifindex)
@@ -252,8 +300,9 @@ static void detach_all(const struct agent_namespace *namespace,
 
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex)
 {
-	static const enum programs_program programs[] = {PROGRAM_DEV_EGRESS, PROGRAM_DEV_INGRESS,
-							 PROGRAM_L3_EGRESS, PROGRAM_L3_INGRESS};
+	static const enum programs_program programs[] = {
+		PROGRAM_DEV_EGRESS, PROGRAM_DEV_INGRESS,    PROGRAM_L3_EGRESS,
+		PROGRAM_L3_INGRESS, PROGRAM_BRIDGE_INGRESS, PROGRAM_BRIDGE_EGRESS};
 
 	if (enter(namespace, namespace->netns_fd) < 0)
 		return;
@@ -269,28 +318,12 @@ void agent_namespace_detach_outer(const struct agent_namespace *namespace, uint3
 	programs_outer_remove(namespace->programs, ifindex);
 }
 
-struct outer_visit {
-	void (*visit)(void *context, uint32_t ifindex);
-	void *context;
-};
-
-static int visit_outer(void *context, const struct agent_pin *pin, const char *path)
-{
-	const struct outer_visit *outer = context;
-
-	(void)path;
-	if (pin->program == PROGRAM_HOST_INGRESS)
-		outer->visit(outer->context, pin->ifindex);
-	return 0;
-}
-
 void agent_namespace_each_outer(const struct agent_namespace *namespace,
 				void (*visit)(void *context, uint32_t ifindex), void *context)
 {
 	const struct agent_pins pins = pins_of(namespace);
-	struct outer_visit outer = {.visit = visit, .context = context};
 
-	(void)agent_pins_each(&pins, visit_outer, &outer);
+	agent_pins_each_outer(&pins, visit, context);
 }
 
 /* Returns 1 with the filter in *@context, or 0. */
@@ -352,31 +385,6 @@ void agent_namespace_settle(struct agent_namespace *namespace)
 			  namespace->netns);
 }
 
-/* Finds a process in the namespace. Returns a descriptor of the namespace, which the caller owns,
- * or -ESRCH. */
-static int find_namespace(const struct agent_namespace *namespace)
-{
-	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	const struct dirent *entry;
-	int found = -ESRCH;
-
-	if (!proc)
-		return -errno;
-	while (found < 0 && (entry = readdir(proc))) {
-		_cleanup_close_ int fd = -1;
-		uint32_t netns;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		fd = netns_open_of((pid_t)strtol(entry->d_name, NULL, 10));
-		if (fd >= 0 && netns_enter(fd) == 0 && programs_netns(&netns) == 0 &&
-		    netns == namespace->netns)
-			found = TAKE_FD(fd);
-	}
-	(void)come_back(namespace);
-	return found;
-}
-
 /* The filters of the namespace's devices, or of the host's. */
 struct filters {
 	bool outer;
@@ -408,7 +416,8 @@ static void detach_filters(const struct agent_namespace *namespace)
 	if (filters.count == 0)
 		return;
 	if (namespace->netns_fd < 0) {
-		found = find_namespace(namespace);
+		found = agent_process_in(namespace->netns);
+		(void)come_back(namespace);
 		if (found < 0)
 			return; /* it is gone, or no process is in it */
 	}

@@ -16,6 +16,7 @@
 
 #include "agent/agent_budget.h"
 #include "agent/agent_outer.h"
+#include "datapath/datapath.h"
 #include "lib/complaint.h"
 #include "programs/programs.h"
 
@@ -45,8 +46,10 @@ int agent_namespace_attach(struct agent_namespace *namespace);
  * agent_namespace_gone() that the namespace exists. */
 int agent_namespace_attach_steer(struct agent_namespace *namespace);
 
-/* Do the same for a device, and the opposite. -ENODEV: the device is gone. */
-int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex, bool l3);
+/* Do the same for a device, and the opposite. The programs of another kind go. -ENODEV: the device
+ * is gone. */
+int agent_namespace_attach_device(struct agent_namespace *namespace, uint32_t ifindex,
+				  enum datapath_device kind);
 void agent_namespace_detach_device(const struct agent_namespace *namespace, uint32_t ifindex);
 
 /* Do the same for the host's device @ifindex, which leads into the namespace: the outer guard. */

@@ -126,3 +126,26 @@ int agent_pins_list(const char *pin, void (*visit)(void *context, uint32_t netns
 	}
 	return 0;
 }
+
+struct outer_visit {
+	void (*visit)(void *context, uint32_t ifindex);
+	void *context;
+};
+
+static int visit_outer(void *context, const struct agent_pin *pin, const char *path)
+{
+	const struct outer_visit *outer = context;
+
+	(void)path;
+	if (pin->program == PROGRAM_HOST_INGRESS)
+		outer->visit(outer->context, pin->ifindex);
+	return 0;
+}
+
+void agent_pins_each_outer(const struct agent_pins *pins,
+			   void (*visit)(void *context, uint32_t ifindex), void *context)
+{
+	struct outer_visit outer = {.visit = visit, .context = context};
+
+	(void)agent_pins_each(pins, visit_outer, &outer);
+}

@@ -55,4 +55,8 @@ int agent_pins_each(const struct agent_pins *pins,
  * errno. */
 int agent_pins_list(const char *pin, void (*visit)(void *context, uint32_t netns), void *context);
 
+/* Calls @visit with each of the host's devices that the outer guard is recorded for. */
+void agent_pins_each_outer(const struct agent_pins *pins,
+			   void (*visit)(void *context, uint32_t ifindex), void *context);
+
 #endif

@@ -240,7 +240,14 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 	case AGENT_L3_ATTACH:
 		return attached(session, request->ifindex,
 				agent_namespace_attach_device(namespace, request->ifindex,
-							      request->type == AGENT_L3_ATTACH));
+							      request->type == AGENT_L3_ATTACH
+								      ? DATAPATH_UPLINK_L3
+								      : DATAPATH_UPLINK));
+	case AGENT_INNER_ATTACH:
+		/* Its other end is none of the host's. */
+		return attached(session, 0,
+				agent_namespace_attach_device(namespace, request->ifindex,
+							      DATAPATH_INNER));
 	case AGENT_DEVICE_DETACH:
 		agent_namespace_detach_device(namespace, request->ifindex);
 		return 0;
@@ -297,8 +304,8 @@ static void end_session(struct loop_task *task)
 
 static bool is_attachment(uint32_t type)
 {
-	return type == AGENT_ATTACH || type == AGENT_DEVICE_ATTACH || type == AGENT_DEVICE_DETACH ||
-	       type == AGENT_DETACH;
+	return type == AGENT_ATTACH || type == AGENT_DEVICE_ATTACH || type == AGENT_INNER_ATTACH ||
+	       type == AGENT_DEVICE_DETACH || type == AGENT_DETACH;
 }
 
 /* Serves one request and sends the reply if the sidecar wants one. -EAGAIN: there is no request,

@@ -35,6 +35,7 @@ void doctor_read_settings(const char *name, int *ret_first, int *ret_second);
 void doctor_check_way_out(struct doctor *doctor);
 void doctor_check_mtu(struct doctor *doctor);
 void doctor_check_loop(struct doctor *doctor);
+void doctor_check_inner(struct doctor *doctor);
 void doctor_check_ports(struct doctor *doctor);
 void doctor_check_resolver(struct doctor *doctor);
 

@@ -13,6 +13,7 @@
 #include "net/instance_lock.h"
 #include "net/netlink_link.h"
 #include "sidecar/gateway_echo.h"
+#include "sidecar/inner_check.h"
 #include "sidecar/preflight.h"
 #include "sidecar/way_out.h"
 
@@ -123,6 +124,31 @@ static int count_sockets(const char *path, const char *protocol)
 		if (strncmp(line, protocol, length) == 0)
 			(void)sscanf(line + length, " inuse %d orphan %*d tw %d", &used, &waiting);
 	return used + waiting;
+}
+
+/* A sidecar that runs must have rules for them. */
+void doctor_check_inner(struct doctor *doctor)
+{
+	bool runs = instance_holder() >= 0;
+	struct inner_check found;
+
+	if (inner_check(&found) < 0)
+		return;
+	if (runs && found.others[0])
+		doctor_tell(
+			doctor, DOCTOR_WARNING, "inner devices",
+			"%s: containers behind them reach nothing outside, nor do their published "
+			"ports answer; run the sidecar without --inner off, where the kernel has "
+			"nft_tproxy",
+			found.others);
+	if (found.steered[0] || (!runs && found.others[0]))
+		doctor_tell(doctor, DOCTOR_OK, "inner devices",
+			    runs ? "%s: what containers behind them send is steered"
+				 : "%s: a sidecar steers what containers behind them send, without "
+				   "--inner off",
+			    runs ? found.steered : found.others);
+	else if (!found.others[0])
+		doctor_tell(doctor, DOCTOR_OK, "inner devices", "none");
 }
 
 void doctor_check_ports(struct doctor *doctor)

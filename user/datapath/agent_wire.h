@@ -46,14 +46,15 @@ enum agent_request_type {
 	AGENT_DEVICE_ATTACH, /* .ifindex */
 	AGENT_L3_ATTACH,     /* likewise; its frames have no link-layer header */
 	AGENT_DEVICE_DETACH,
-	AGENT_ATTACH,	   /* lo and sk_lookup */
-	AGENT_DETACH,	   /* everything: a clean end */
-	AGENT_INBOUND_ADD, /* .flow.key */
-	AGENT_OWN_SOCKET,  /* the socket */
-	AGENT_FLOW_UPDATE, /* .flow */
-	AGENT_FLOW_CLOSE,  /* .flow.key */
-	AGENT_COMMIT,	   /* nothing but its reply */
-	AGENT_DESERTED,	   /* the session ends, because nobody is left to serve */
+	AGENT_ATTACH,	    /* lo and sk_lookup */
+	AGENT_DETACH,	    /* everything: a clean end */
+	AGENT_INBOUND_ADD,  /* .flow.key */
+	AGENT_OWN_SOCKET,   /* the socket */
+	AGENT_FLOW_UPDATE,  /* .flow */
+	AGENT_FLOW_CLOSE,   /* .flow.key */
+	AGENT_COMMIT,	    /* nothing but its reply */
+	AGENT_DESERTED,	    /* the session ends, because nobody is left to serve */
+	AGENT_INNER_ATTACH, /* .ifindex: it leads to containers inside */
 	AGENT_REQUESTS,
 };
 

@@ -20,6 +20,13 @@
 
 struct datapath;
 
+/* The kinds of devices in sidecar mode. */
+enum datapath_device {
+	DATAPATH_UPLINK,    /* it leads to the outside, or may */
+	DATAPATH_UPLINK_L3, /* likewise; its frames have no link-layer header */
+	DATAPATH_INNER,	    /* it leads to containers inside */
+};
+
 /* One way to steer: its traits, and the functions behind the datapath_ calls below. */
 struct datapath_ops {
 	const char *name; /* "bpf", "agent", "nft" */
@@ -30,6 +37,7 @@ struct datapath_ops {
 	bool gateway_by_address;
 	/* DNS queries reach the listener's port at any address, and not the listener's socket. */
 	bool dns_by_port;
+	bool no_inner;	   /* it steers nothing that inner devices bring */
 	bool own_programs; /* this process changes its maps, and attaches its programs */
 	void (*free)(struct datapath *datapath);
 	void (*retire)(struct datapath *datapath); /* NULL: it is freed at once */
@@ -38,7 +46,8 @@ struct datapath_ops {
 	int (*set_listener)(struct datapath *datapath, enum sidestep_listener slot, int fd);
 	int (*set_gateway)(struct datapath *datapath, const char *gateway);
 	int (*attach)(struct datapath *datapath);
-	int (*attach_device)(struct datapath *datapath, uint32_t ifindex, bool l3);
+	int (*attach_device)(struct datapath *datapath, uint32_t ifindex,
+			     enum datapath_device kind);
 	void (*detach_device)(struct datapath *datapath, uint32_t ifindex);
 	int (*bypass_set)(struct datapath *datapath, const struct prefix *prefix,
 			  const struct sidestep_bypass *value);
@@ -128,12 +137,13 @@ static inline int datapath_attach(struct datapath *datapath)
 /*
  * Guards a device; in bridge mode steers the packets from it. Outbound packets that walked around
  * the steering are dropped. Connections from outside the bypassed subnets are remembered, so that
- * their replies pass. Attaching twice does nothing. @l3: the device's frames have no link-layer
- * header. -ENODEV: the device is gone.
+ * their replies pass. Packets from an inner device are steered where they come from. Attaching
+ * twice does nothing, or changes the kind. -ENODEV: the device is gone.
  */
-static inline int datapath_attach_device(struct datapath *datapath, uint32_t ifindex, bool l3)
+static inline int datapath_attach_device(struct datapath *datapath, uint32_t ifindex,
+					 enum datapath_device kind)
 {
-	return datapath->ops->attach_device(datapath, ifindex, l3);
+	return datapath->ops->attach_device(datapath, ifindex, kind);
 }
 
 static inline void datapath_detach_device(struct datapath *datapath, uint32_t ifindex)

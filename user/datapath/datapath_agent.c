@@ -221,10 +221,15 @@ static int agent_attach(struct datapath *base)
 	return 0;
 }
 
-static int agent_attach_device(struct datapath *base, uint32_t ifindex, bool l3)
+static int agent_attach_device(struct datapath *base, uint32_t ifindex, enum datapath_device kind)
 {
+	static const enum agent_request_type types[] = {
+		[DATAPATH_UPLINK] = AGENT_DEVICE_ATTACH,
+		[DATAPATH_UPLINK_L3] = AGENT_L3_ATTACH,
+		[DATAPATH_INNER] = AGENT_INNER_ATTACH,
+	};
 	struct agent_request attach = {
-		.type = l3 ? AGENT_L3_ATTACH : AGENT_DEVICE_ATTACH,
+		.type = types[kind],
 		.ifindex = ifindex,
 	};
 	int error = request(self(base), &attach, -1, true);

@@ -16,8 +16,9 @@
 
 struct device {
 	uint32_t ifindex;
-	struct programs_attachment ingress;
-	struct programs_attachment egress;
+	enum datapath_device kind;
+	struct programs_attachment record; /* of flows from outside */
+	struct programs_attachment judge;
 };
 
 struct datapath_bpf {
@@ -72,8 +73,10 @@ static int bpf_attach(struct datapath *base)
 		return programs_attach_tc(datapath->programs, PROGRAM_VETH_INGRESS,
 					  datapath->config.veth_ifindex, &datapath->fixed);
 	/* After a kill the routes still lead to lo. There it refuses what they bring. */
-	return programs_attach_filter(datapath->programs, PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX,
-				      &datapath->fixed);
+	error = programs_attach_filter(datapath->programs, PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX,
+				       &datapath->fixed);
+	/* The rights to load the last ones go soon. */
+	return error < 0 ? error : programs_await(datapath->programs);
 }
 
 static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifindex)
@@ -86,34 +89,62 @@ static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifinde
 	return NULL;
 }
 
-static int bpf_attach_device(struct datapath *base, uint32_t ifindex, bool l3)
+/* The programs of each kind: the one that records flows from outside, and the one that judges. */
+static const enum programs_program device_programs[][2] = {
+	[DATAPATH_UPLINK] = {PROGRAM_DEV_INGRESS, PROGRAM_DEV_EGRESS},
+	[DATAPATH_UPLINK_L3] = {PROGRAM_L3_INGRESS, PROGRAM_L3_EGRESS},
+	[DATAPATH_INNER] = {PROGRAM_BRIDGE_EGRESS, PROGRAM_BRIDGE_INGRESS},
+};
+
+/* Attaches both programs. Filters of another kind, ours, are replaced. */
+static int attach_both(struct datapath_bpf *datapath, struct device *device)
 {
-	struct datapath_bpf *datapath = self(base);
 	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
-	enum programs_program ingress = bridge ? PROGRAM_BRIDGE_EGRESS
-					: l3   ? PROGRAM_L3_INGRESS
-					       : PROGRAM_DEV_INGRESS;
-	enum programs_program egress = bridge ? PROGRAM_BRIDGE_INGRESS
-				       : l3   ? PROGRAM_L3_EGRESS
-					      : PROGRAM_DEV_EGRESS;
-	struct device device = {.ifindex = ifindex};
+	const enum programs_program *wanted =
+		device_programs[bridge ? DATAPATH_INNER : device->kind];
 	int error;
 
-	if (find_device(datapath, ifindex))
-		return 0;
-	if (datapath->device_count == MAX_DEVICES)
-		return log_errno(-ENOSPC, "cannot attach to another device: %d is the limit",
-				 MAX_DEVICES);
 	/* Inbound connections are remembered before any outbound packet is judged. */
-	error = programs_attach_tc(datapath->programs, ingress, ifindex, &device.ingress);
+	error = programs_attach_tc(datapath->programs, wanted[0], device->ifindex, &device->record);
 	if (error < 0)
 		return error;
-	error = programs_attach_tc(datapath->programs, egress, ifindex, &device.egress);
-	if (error < 0) {
-		programs_attach_release(&device.ingress);
+	error = programs_attach_tc(datapath->programs, wanted[1], device->ifindex, &device->judge);
+	if (error < 0)
+		programs_attach_release(&device->record);
+	return error;
+}
+
+/* The other kind's filters have been replaced. Its links have not. */
+static void release_links(struct device *device)
+{
+	if (device->record.kind == PROGRAMS_ATTACHMENT_LINK)
+		programs_attach_release(&device->record);
+	if (device->judge.kind == PROGRAMS_ATTACHMENT_LINK)
+		programs_attach_release(&device->judge);
+}
+
+static int bpf_attach_device(struct datapath *base, uint32_t ifindex, enum datapath_device kind)
+{
+	struct datapath_bpf *datapath = self(base);
+	struct device *known = find_device(datapath, ifindex);
+	struct device device = {.ifindex = ifindex, .kind = kind};
+	int error;
+
+	if (known && known->kind == kind)
+		return 0;
+	if (!known && datapath->device_count == MAX_DEVICES)
+		return log_errno(-ENOSPC, "cannot attach to another device: %d is the limit",
+				 MAX_DEVICES);
+	error = kind == DATAPATH_INNER ? programs_await(datapath->programs) : 0;
+	if (error == 0)
+		error = attach_both(datapath, &device);
+	if (error < 0)
 		return error;
-	}
-	datapath->devices[datapath->device_count++] = device;
+	if (known)
+		release_links(known);
+	else
+		known = &datapath->devices[datapath->device_count++];
+	*known = device;
 	return 0;
 }
 
@@ -124,8 +155,8 @@ static void bpf_detach_device(struct datapath *base, uint32_t ifindex)
 
 	if (!device)
 		return;
-	programs_attach_release(&device->egress);
-	programs_attach_release(&device->ingress);
+	programs_attach_release(&device->judge);
+	programs_attach_release(&device->record);
 	*device = datapath->devices[--datapath->device_count];
 }
 
@@ -165,8 +196,8 @@ static int bpf_leave(struct datapath *base)
 		error = bpf_set_gateway(base, "");
 	error = error < 0 && pass ? log_errno(error, "cannot end --udp pass") : 0;
 	for (i = 0; i < datapath->device_count; i++) {
-		leave(datapath, &datapath->devices[i].ingress, &error);
-		leave(datapath, &datapath->devices[i].egress, &error);
+		leave(datapath, &datapath->devices[i].record, &error);
+		leave(datapath, &datapath->devices[i].judge, &error);
 	}
 	leave(datapath, &datapath->fixed, &error);
 	bpf_free(base);
@@ -224,8 +255,8 @@ static void bpf_settle(struct datapath *base)
 		return;
 	programs_attach_settle(datapath->programs, &datapath->fixed);
 	for (i = 0; i < datapath->device_count; i++) {
-		programs_attach_settle(datapath->programs, &datapath->devices[i].ingress);
-		programs_attach_settle(datapath->programs, &datapath->devices[i].egress);
+		programs_attach_settle(datapath->programs, &datapath->devices[i].record);
+		programs_attach_settle(datapath->programs, &datapath->devices[i].judge);
 	}
 }
 
@@ -287,6 +318,7 @@ int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath *
 		.kind = config->mode == SIDESTEP_MODE_BRIDGE ? PROGRAMS_BRIDGE : PROGRAMS_SIDECAR,
 		.way = config->way,
 		.veth_ifindex = config->veth_ifindex,
+		.inner = config->inner,
 		.pin = config->pin,
 	};
 	int error;

@@ -13,6 +13,7 @@ struct datapath_bpf_config {
 	enum sidestep_mode mode;
 	enum programs_way way;
 	enum sidestep_udp udp;
+	bool inner;	       /* sidecar mode: there may be inner devices */
 	bool quiet;	       /* do not log that the rights are missing (-EPERM) */
 	uint32_t veth_ifindex; /* bridge mode: the host's end */
 	int netns_fd;	       /* of the listeners; the caller's, read by datapath_attach() */

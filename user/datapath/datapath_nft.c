@@ -16,9 +16,6 @@
 #include "lib/util.h"
 #include "programs/programs_attach.h"
 
-/* Mark of packets that may leave (plan_input.out_mark). */
-#define OUT_MARK 0x51de57e9
-
 /* Seconds for which the table knows the port of a socket that is about to connect. From its first
  * packet on conntrack knows the connection. */
 #define CLAIM_S 10
@@ -162,25 +159,21 @@ static void nft_succeed(struct datapath *base)
 
 	programs_silence();
 	programs_attach_remove_filter(PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX);
-	for (i = 0; i < state->device_count; i++) {
-		programs_attach_remove_filter(PROGRAM_DEV_EGRESS, state->devices[i]);
-		programs_attach_remove_filter(PROGRAM_DEV_INGRESS, state->devices[i]);
+	for (i = 0; i < state->devices.count; i++) {
+		uint32_t ifindex = state->devices.items[i].ifindex;
+
+		programs_attach_remove_filter(PROGRAM_DEV_EGRESS, ifindex);
+		programs_attach_remove_filter(PROGRAM_DEV_INGRESS, ifindex);
 	}
 }
 
-static int nft_attach_device(struct datapath *base, uint32_t ifindex, bool l3)
+static int nft_attach_device(struct datapath *base, uint32_t ifindex, enum datapath_device kind)
 {
 	struct datapath_nft *datapath = self(base);
-	char name[IFNAMSIZ];
 
-	/* The rules find the IP header by themselves. */
-	(void)l3;
 	LOCK(datapath);
-	if (!if_indextoname(ifindex, name))
-		return -ENODEV;
-	if (nft_state_add_device(&datapath->state, ifindex) < 0)
-		return log_errno(-ENOSPC, "cannot guard more than %d devices", NFT_DEVICES_MAX);
-	return 0;
+	/* The rules find the IP header by themselves. */
+	return nft_devices_set(&datapath->state.devices, ifindex, kind == DATAPATH_INNER);
 }
 
 static void nft_detach_device(struct datapath *base, uint32_t ifindex)
@@ -188,7 +181,7 @@ static void nft_detach_device(struct datapath *base, uint32_t ifindex)
 	struct datapath_nft *datapath = self(base);
 
 	LOCK(datapath);
-	nft_state_remove_device(&datapath->state, ifindex);
+	nft_devices_remove(&datapath->state.devices, ifindex);
 }
 
 static int bypass_set(struct datapath *base, const struct prefix *prefix,
@@ -246,7 +239,7 @@ static int nft_commit(struct datapath *base)
 	LOCK(datapath);
 	no_egress = state->no_egress;
 	/* Before attaching nothing judges, and attaching installs all of it. */
-	if (!datapath->attached || (!state->bypass_changed && !state->devices_changed &&
+	if (!datapath->attached || (!state->bypass_changed && !state->devices.changed &&
 				    state->inbound_put == state->inbound_count))
 		return 0;
 	error = nft_state_update(state);
@@ -315,7 +308,7 @@ static void nft_flow_close(struct datapath *base, const struct flow *flow)
 
 static const struct datapath_ops nft_ops = {
 	.name = "nft",
-	.out_mark = OUT_MARK,
+	.out_mark = SIDESTEP_OUT_MARK,
 	.gateway_by_address = true,
 	.free = nft_free,
 	.leave = nft_leave,
@@ -340,9 +333,9 @@ static const struct datapath_ops nft_ops = {
 static int make_rules(const struct datapath_nft_config *config, struct nft_rules *rules)
 {
 	rules->udp = config->udp;
-	rules->out_mark = OUT_MARK;
+	rules->out_mark = SIDESTEP_OUT_MARK;
 	rules->half_closed_s = HALF_CLOSED_S;
-	rules->own_mark = nft_own_mark(OUT_MARK);
+	rules->own_mark = nft_own_mark(SIDESTEP_OUT_MARK);
 	return rules->own_mark ? 0 : -EIO;
 }
 
@@ -355,6 +348,7 @@ static void choose_ops(struct datapath_nft *datapath)
 		return;
 	datapath->ops.name = "nft-redirect";
 	datapath->ops.dns_by_port = true;
+	datapath->ops.no_inner = true;
 	datapath->ops.retire = nft_retire;
 }
 
@@ -403,7 +397,7 @@ static void add_devices(struct nft_state *state)
 
 	for (device = devices; device && device->if_index; device++)
 		if (device->if_index != LOOPBACK_IFINDEX)
-			(void)nft_state_add_device(state, device->if_index);
+			(void)nft_devices_set(&state->devices, device->if_index, false);
 	if (devices)
 		if_freenameindex(devices);
 }

@@ -157,9 +157,8 @@ static void build_redirect(struct nftnl_expr *out, const struct nft_expr *expr)
 
 static void build_reject(struct nftnl_expr *out, const struct nft_expr *expr)
 {
-	(void)expr;
-	nftnl_expr_set_u32(out, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
-	nftnl_expr_set_u8(out, NFTNL_EXPR_REJECT_CODE, 0);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_REJECT_TYPE, expr->key);
+	nftnl_expr_set_u8(out, NFTNL_EXPR_REJECT_CODE, (uint8_t)expr->op);
 }
 
 static const struct {

@@ -55,10 +55,10 @@ struct nft_expr {
 	uint32_t at;
 	uint32_t length; /* of @value or what is loaded, bytes */
 	/* META, CT, ROUTE, SOCKET: the field; PAYLOAD: the header; EXTHDR, OPTION, TCP_OPTION: its
-	 * type; LOOKUP: a set's id; OBJECT: NFT_OBJECT_* */
+	 * type; LOOKUP: a set's id; OBJECT: NFT_OBJECT_*; REJECT: its type */
 	uint32_t key;
 	uint32_t offset; /* PAYLOAD, EXTHDR, TCP_OPTION: bytes from the header's begin */
-	uint32_t op;	 /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family */
+	uint32_t op; /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family; REJECT: code */
 	union nft_value value, mask; /* BITWISE: (register & @mask) ^ @value */
 	const char *name;	     /* of a set, object or chain */
 };
@@ -215,7 +215,13 @@ struct nft_expr {
 	}
 #define RESET                                                                                      \
 	{                                                                                          \
-		.kind = NFT_EXPR_REJECT                                                            \
+		.kind = NFT_EXPR_REJECT, .key = NFT_REJECT_TCP_RST                                 \
+	}
+/* Refuses with an ICMP error that a policy's router sends (Linux 5.9 for incoming packets). */
+#define PROHIBIT                                                                                   \
+	{                                                                                          \
+		.kind = NFT_EXPR_REJECT, .key = NFT_REJECT_ICMPX_UNREACH,                          \
+		.op = NFT_REJECT_ICMPX_ADMIN_PROHIBITED                                            \
 	}
 
 /* Name of sets that only one rule uses, which the kernel numbers. */

@@ -13,12 +13,14 @@
 #include <linux/netfilter_ipv4.h>
 
 #include "datapath/datapath_nft_expr.h"
+#include "datapath/datapath_nft_inner.h"
 #include "datapath/datapath_nft_match.h"
+#include "datapath/datapath_nft_replies.h"
 #include "datapath/datapath_nft_sets.h"
 #include "datapath/datapath_nft_steer.h"
 #include "lib/util.h"
 
-/* The id of the only anonymous set. */
+/* The id of the anonymous set of chain "judge". */
 #define ICMP_SET 1
 
 /* In the order of enum sidestep_verdict and the counters that follow it there. */
@@ -77,6 +79,8 @@ static void add_chains(const struct nft_table *table, const struct nft_rules *ru
 	nft_steer_add_chains(table, rules);
 	for (i = 0; i < ARRAY_SIZE(chains); i++)
 		nft_chain_add(table, chains[i].name, &chains[i].hook);
+	if (!rules->redirect)
+		nft_inner_add_chains(table);
 }
 
 /* The proxy answers from its listener's port. This runs before conntrack, which knows the query. */
@@ -117,46 +121,6 @@ static void add_outcomes(const struct nft_table *table, const struct nft_rules *
 	RULE("as_own", COUNT(OWN), GOTO("let_out"));
 }
 
-/* Replies to connections that came from outside. */
-static void add_replies(const struct nft_table *table)
-{
-	static const uint8_t protocols[] = {IPPROTO_ICMP, IPPROTO_ICMPV6};
-	struct nft_elements elements = {
-		.table = table,
-		.set = NFT_ANONYMOUS_SET,
-		.set_id = ICMP_SET,
-		.type = NFT_MSG_NEWSETELEM,
-	};
-	size_t i;
-
-	nft_set_add(table, &(const struct nft_set) {
-				   .name = NFT_ANONYMOUS_SET,
-				   .id = ICMP_SET,
-				   .type = NFT_KEY_PROTOCOL,
-				   .length = 1,
-				   .order = NFT_ORDER_HOST,
-				   .flags = NFT_SET_ANONYMOUS | NFT_SET_CONSTANT,
-				   .size = ARRAY_SIZE(protocols),
-			   });
-	for (i = 0; i < ARRAY_SIZE(protocols); i++)
-		nft_elements_put(&elements,
-				 &(const struct nft_element) {.key = &protocols[i], .length = 1});
-	nft_elements_end(&elements);
-	RULE("judge", TCP, MARKED(NFT_CT_INBOUND), DIRECTION(IP_CT_DIR_REPLY), NOT_OPENING,
-	     GOTO("as_reply"));
-	RULE("judge", NOT_PROTOCOL(IPPROTO_TCP), MARKED(NFT_CT_INBOUND), DIRECTION(IP_CT_DIR_REPLY),
-	     GOTO("as_reply"));
-	COMMENTED_RULE("judge", "errors", LOAD_META(NFT_META_L4PROTO), IN_ANONYMOUS_SET(ICMP_SET),
-		       MARKED(NFT_CT_INBOUND), STATE(CT_RELATED), GOTO("as_error"));
-	/* Source, port, destination, port: parts of one key, four bytes or sixteen each. */
-	RULE("judge", TCP, NOT_OPENING, IPV4, LOAD_NETWORK_AT(0, 12, 4), LOAD_TRANSPORT_AT(1, 0, 2),
-	     LOAD_NETWORK_AT(2, 16, 4), LOAD_TRANSPORT_AT(3, 2, 2), IN_SET("inbound4"),
-	     GOTO("as_reply"));
-	RULE("judge", TCP, NOT_OPENING, IPV6, LOAD_NETWORK_AT(0, 8, 16), LOAD_TRANSPORT_AT(4, 0, 2),
-	     LOAD_NETWORK_AT(5, 24, 16), LOAD_TRANSPORT_AT(9, 2, 2), IN_SET("inbound6"),
-	     GOTO("as_reply"));
-}
-
 /* Packets that the application, the kernel and the proxy send. */
 static void add_judge(const struct nft_table *table, const struct nft_rules *rules)
 {
@@ -165,6 +129,9 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, IPV4, TO4("local4"), COUNT(LOCAL), ACCEPT);
 	RULE(chain, IPV6, TO6("local6"), COUNT(LOCAL), ACCEPT);
 	EXCEPTED_DNS(chain, IPV4, IPV6, HAS_NOT_MARK(rules->own_mark), GOTO("dns"));
+	if (!rules->redirect)
+		COMMENTED_RULE(chain, "the proxy's answers among them", TO_INNER, COUNT(BRIDGE),
+			       GOTO("stay"));
 	RULE(chain, IPV4, TO4("link4"), COUNT(LINK), ACCEPT);
 	RULE(chain, IPV6, TO6("link6"), COUNT(LINK), ACCEPT);
 	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), GOTO("to_bypassed"));
@@ -181,7 +148,7 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, IPV6, LOAD_EXTENSION(IPPROTO_FRAGMENT, 2, 2), MASK(u16, htons(0xfff8)),
 	     UNEQUAL(u16, 0), COUNT(DENY_FRAGMENT), DROP);
 	RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), COUNT(STEER_DNS), GOTO("stay"));
-	add_replies(table);
+	nft_replies_add(table, chain, ICMP_SET);
 	COMMENTED_RULE(chain, "the same ports, but opened here", TCP, OPENING,
 		       MARKED(NFT_CT_INBOUND), MARK_REMOVE(NFT_CT_INBOUND));
 	RULE(chain, TCP, GOTO("stay"));
@@ -205,6 +172,8 @@ static void add_guard(const struct nft_table *table, const struct nft_rules *rul
 	static const char chain[] = "guard", leave[] = "leave";
 
 	RULE(chain, OUT_OF_LO, ACCEPT);
+	if (!rules->redirect)
+		RULE(chain, TO_INNER, ACCEPT);
 	RULE(chain, IPV4, IPV4_PLAIN, GOTO("leave"));
 	COMMENTED_RULE(chain, "its way does not end where it says", IPV4, LOOSE_ROUTE,
 		       COUNT(GUARD_DROPS), DROP);
@@ -249,6 +218,8 @@ static void add_arrivals(const struct nft_table *table, const struct nft_rules *
 	static const char chain[] = "arrive";
 
 	add_from_outside(table, rules);
+	if (!rules->redirect)
+		RULE(chain, FROM_INNER, GOTO("from_inner"));
 	RULE(chain, NOT_INTO_LO, GOTO("from_outside"));
 	RULE(chain, IPV4, TO4("local4"), ACCEPT);
 	RULE(chain, IPV6, TO6("local6"), ACCEPT);
@@ -287,12 +258,16 @@ void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules)
 		nft_timeouts_add(table, "half_closed", rules->half_closed_s);
 	nft_sets_add_bypass(table);
 	nft_sets_add_connections(table);
+	if (!rules->redirect)
+		nft_sets_add_inner(table);
 	add_chains(table, rules);
 	add_answers(table, rules);
 	add_outcomes(table, rules);
 	add_judge(table, rules);
 	add_guard(table, rules);
 	add_arrivals(table, rules);
+	if (!rules->redirect)
+		nft_inner_add_rules(table, rules);
 }
 
 /*

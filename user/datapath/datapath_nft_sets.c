@@ -42,6 +42,15 @@ static const struct nft_set own_set = {
 	.size = NFT_OWN_MAX,
 };
 
+static const struct nft_set inner_set = {
+	.name = "inner",
+	.comment = "devices that lead to containers inside",
+	.type = NFT_KEY_DEVICE,
+	.length = 4,
+	.order = NFT_ORDER_HOST,
+	.size = NFT_DEVICES_MAX,
+};
+
 /* The bypass sets. Each has the prefixes with one of its sources. */
 static const struct {
 	const char *names[2]; /* IPv6, IPv4 */
@@ -79,6 +88,35 @@ void nft_sets_add_connections(const struct nft_table *table)
 	nft_set_add(table, &inbound_sets[0]);
 	nft_set_add(table, &inbound_sets[1]);
 	nft_set_add(table, &own_set);
+}
+
+void nft_sets_add_inner(const struct nft_table *table)
+{
+	nft_set_add(table, &inner_set);
+}
+
+void nft_sets_put_inner(const struct nft_table *table, const struct nft_devices *devices,
+			bool flush)
+{
+	struct nft_elements elements = {
+		.table = table,
+		.set = inner_set.name,
+		.type = NFT_MSG_NEWSETELEM,
+	};
+	size_t i;
+
+	if (flush)
+		nft_set_flush(table, inner_set.name);
+	for (i = 0; i < devices->count; i++) {
+		const struct nft_device *device = &devices->items[i];
+
+		if (device->inner)
+			nft_elements_put(&elements,
+					 &(const struct nft_element) {
+						 .key = (const uint8_t *)&device->ifindex,
+						 .length = sizeof(device->ifindex)});
+	}
+	nft_elements_end(&elements);
 }
 
 /* Computes the first address behind the prefix. Returns false where there is none. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "datapath/datapath_nft_bypass.h"
+#include "datapath/datapath_nft_devices.h"
 #include "datapath/datapath_nft_table.h"
 #include "sidestep.h"
 
@@ -28,6 +29,11 @@ void nft_sets_add_bypass(const struct nft_table *table);
 
 /* Adds the sets inbound4, inbound6 and own. */
 void nft_sets_add_connections(const struct nft_table *table);
+
+/* Adds the set of inner devices, by index, and fills it. @flush: removes its elements first. */
+void nft_sets_add_inner(const struct nft_table *table);
+void nft_sets_put_inner(const struct nft_table *table, const struct nft_devices *devices,
+			bool flush);
 
 /* Fills the bypass sets. @flush: removes their elements first. */
 void nft_sets_put_bypass(const struct nft_table *table, const struct nft_bypass_list *list,

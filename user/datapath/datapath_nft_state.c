@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <stdlib.h>
 
+#include "datapath/datapath_nft_inner.h"
 #include "datapath/datapath_nft_sets.h"
 #include "datapath/datapath_nft_steer.h"
 
@@ -50,45 +51,22 @@ int nft_state_add_inbound(struct nft_state *state, const struct sidestep_flow_ke
 	return 0;
 }
 
-int nft_state_add_device(struct nft_state *state, uint32_t ifindex)
-{
-	size_t i;
-
-	for (i = 0; i < state->device_count; i++)
-		if (state->devices[i] == ifindex)
-			return 1;
-	if (state->device_count == NFT_DEVICES_MAX)
-		return -ENOSPC;
-	state->devices[state->device_count++] = ifindex;
-	state->devices_changed = true;
-	return 0;
-}
-
-void nft_state_remove_device(struct nft_state *state, uint32_t ifindex)
-{
-	size_t i;
-
-	for (i = 0; i < state->device_count; i++) {
-		if (state->devices[i] != ifindex)
-			continue;
-		state->devices[i] = state->devices[--state->device_count];
-		state->devices_changed = true;
-		return;
-	}
-}
-
 /* Guards devices by name, as nftables wants it. A device that is gone is left out. Returns false
  * where no device is left, and so no guard. */
 static bool add_guard(struct nft_batch *batch, const struct nft_state *state)
 {
 	char names[NFT_DEVICES_MAX][IFNAMSIZ];
-	size_t i, count = 0;
+	size_t count = nft_devices_guarded(&state->devices, names);
 
-	for (i = 0; i < state->device_count; i++)
-		if (if_indextoname(state->devices[i], names[count]))
-			count++;
 	nft_rules_add_guard(batch, (const char(*)[IFNAMSIZ])names, count);
 	return count > 0;
+}
+
+static void put_inner(const struct nft_table *table, const struct nft_state *state, bool update)
+{
+	if (update)
+		nft_inner_renew_bridged(table, &state->rules);
+	nft_sets_put_inner(table, &state->devices, update);
 }
 
 /* Commits all of the tables, or (@update) the changes. */
@@ -97,7 +75,7 @@ static int apply(struct nft_state *state, bool update)
 	_cleanup_batch_ struct nft_batch batch;
 	const struct nft_table judge = {&batch, NFT_JUDGE_FAMILY};
 	const struct nft_table guard = {&batch, NFT_GUARD_FAMILY};
-	bool new_guard = !state->no_egress && (!update || state->devices_changed);
+	bool new_guard = !state->no_egress && (!update || state->devices.changed);
 	bool guarded = state->guarded;
 	size_t put = update ? state->inbound_put : 0;
 	int error;
@@ -110,6 +88,8 @@ static int apply(struct nft_state *state, bool update)
 	if (!update || state->bypass_changed)
 		nft_sets_put_bypass(&judge, &state->bypass, update);
 	nft_sets_put_inbound(&judge, state->inbound, put, state->inbound_count);
+	if (!state->rules.redirect && (!update || state->devices.changed))
+		put_inner(&judge, state, update);
 	if (new_guard)
 		guarded = add_guard(&batch, state);
 	if (guarded && (new_guard || state->bypass_changed))
@@ -120,7 +100,7 @@ static int apply(struct nft_state *state, bool update)
 		return error;
 	state->guarded = guarded;
 	state->bypass_changed = false;
-	state->devices_changed = false;
+	state->devices.changed = false;
 	state->inbound_put = state->inbound_count;
 	return 0;
 }

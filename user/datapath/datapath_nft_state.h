@@ -12,12 +12,11 @@
 
 #include "datapath/datapath_nft_batch.h"
 #include "datapath/datapath_nft_bypass.h"
+#include "datapath/datapath_nft_devices.h"
 #include "datapath/datapath_nft_failure.h"
 #include "datapath/datapath_nft_own.h"
 #include "datapath/datapath_nft_rules.h"
 #include "sidestep.h"
-
-#define NFT_DEVICES_MAX 256
 
 /* For one thread at a time. */
 struct nft_state {
@@ -30,9 +29,7 @@ struct nft_state {
 	size_t inbound_count, inbound_room;
 	size_t inbound_put; /* the table has so many of them, the first ones */
 	struct nft_own_list kept;
-	uint32_t devices[NFT_DEVICES_MAX]; /* ifindex */
-	size_t device_count;
-	bool devices_changed;
+	struct nft_devices devices;
 	bool guarded;	/* the guard of devices is installed */
 	bool no_egress; /* the kernel cannot guard devices */
 	bool trial;	/* the kernel checks everything and does nothing */
@@ -47,12 +44,8 @@ int nft_state_open(struct nft_state *state);
  * socket, or the right to try, tproxy is taken to be there. */
 void nft_state_choose(struct nft_state *state, bool redirect);
 
-/* Adds a connection from outside, or a device. Returns 0, 1 where the device is known already, or
- * -ENOMEM or -ENOSPC. */
+/* Adds a connection from outside. Returns 0, -ENOMEM or -ENOSPC. */
 int nft_state_add_inbound(struct nft_state *state, const struct sidestep_flow_key *key);
-int nft_state_add_device(struct nft_state *state, uint32_t ifindex);
-
-void nft_state_remove_device(struct nft_state *state, uint32_t ifindex);
 
 /* Installs the tables in place of those that are there, or puts the changes in force. Each returns
  * 0, or a negative errno with @failure filled. */

@@ -46,10 +46,9 @@ static void add_forgotten(const struct nft_table *table, const struct nft_rules 
 		       COUNT(DENY_MALFORMED), DROP);
 }
 
-/* tproxy takes the connection's socket, or the listener. Without either it does not match. */
-static void add_tproxy(const struct nft_table *table, const struct nft_rules *rules)
+void nft_steer_add_tproxy(const struct nft_table *table, const struct nft_rules *rules,
+			  const char *chain)
 {
-	static const char chain[] = "to_proxy";
 	const uint16_t *ports = rules->listeners;
 
 	if (ports[SIDESTEP_LISTENER_TCP4])
@@ -187,7 +186,7 @@ void nft_steer_add_rules(const struct nft_table *table, const struct nft_rules *
 		add_received_queries(table, rules);
 		add_sent(table, rules);
 	} else {
-		add_tproxy(table, rules);
+		nft_steer_add_tproxy(table, rules, chain);
 	}
 	if (rules->udp == SIDESTEP_UDP_DROP)
 		COMMENTED_RULE(chain, "denied, and the sender hears nothing", UDP, DESTINATION_PORT,

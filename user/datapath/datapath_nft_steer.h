@@ -20,6 +20,11 @@ void nft_steer_add_chains(const struct nft_table *table, const struct nft_rules 
 /* Adds their rules. Chain "to_proxy" gets the packets from lo that are steered. */
 void nft_steer_add_rules(const struct nft_table *table, const struct nft_rules *rules);
 
+/* Adds the rules by which chain @chain gives packets to the proxy. tproxy takes the connection's
+ * socket, or the listener. Without either it does not match. */
+void nft_steer_add_tproxy(const struct nft_table *table, const struct nft_rules *rules,
+			  const char *chain);
+
 /* Adds a table in place of one that is there. It steers nothing, and connections that were
  * redirected before go on. */
 void nft_steer_add_retired(struct nft_batch *batch, const struct nft_rules *rules);

@@ -179,6 +179,17 @@ void nft_chain_add(const struct nft_table *table, const char *name, const struct
 		nft_batch_fail(table->batch, -ENOMEM);
 }
 
+void nft_chain_remove(const struct nft_table *table, const char *name)
+{
+	struct nlmsghdr *header = message(table, NFT_MSG_DELCHAIN, 0);
+
+	if (!header)
+		return;
+	mnl_attr_put_strz(header, NFTA_CHAIN_TABLE, NFT_TABLE_NAME);
+	mnl_attr_put_strz(header, NFTA_CHAIN_NAME, name);
+	nft_batch_add(table->batch, header);
+}
+
 void nft_set_flush(const struct nft_table *table, const char *set)
 {
 	struct nlmsghdr *header = message(table, NFT_MSG_DELSETELEM, 0);

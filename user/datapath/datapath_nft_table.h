@@ -18,6 +18,7 @@ enum nft_key_type {
 	NFT_KEY_IPV6 = 8,
 	NFT_KEY_PROTOCOL = 12, /* inet_proto */
 	NFT_KEY_PORT = 13,     /* inet_service */
+	NFT_KEY_DEVICE = 20,   /* iface_index */
 };
 #define NFT_KEY_CONCAT(type, next) ((type) << 6 | (next))
 
@@ -81,6 +82,9 @@ void nft_counter_add(const struct nft_table *table, const char *name, const char
  * the usual ones for the rest. */
 void nft_timeouts_add(const struct nft_table *table, const char *name, uint32_t half_closed_s);
 void nft_set_add(const struct nft_table *table, const struct nft_set *set);
+/* Removes a chain with its rules. */
+void nft_chain_remove(const struct nft_table *table, const char *name);
+
 void nft_chain_add(const struct nft_table *table, const char *name, const struct nft_hook *hook);
 
 /* Removes all elements of a set. */

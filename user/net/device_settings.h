@@ -42,8 +42,8 @@ struct device_settings {
  * rp_filter wins over the namespace's value for all devices. The dev_ingress program drops the
  * packets that only accept_local lets in.
  *
- * @inherited: a killed predecessor may have set @link already, so its original settings are
- * unknown. Returns 0 or negative errno.
+ * Doing it again is harmless. @inherited: a killed predecessor may have set @link already, so its
+ * original settings are unknown. Returns 0 or negative errno.
  */
 int device_settings_relax(struct device_settings *settings, struct netlink *netlink,
 			  const struct netlink_link *link, bool inherited);

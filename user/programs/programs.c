@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "lib/log.h"
@@ -47,6 +46,7 @@ _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 static const struct {
 	const char *name;
 	unsigned int kinds; /* bits, 1 << enum programs_kind: the kinds that load it */
+	unsigned int later; /* likewise: the kinds that load it while the start goes on */
 	int share; /* each is verified on a processor of its own, and takes about as long */
 } program_table[PROGRAMS] = {
 #define SIDECAR (1 << PROGRAMS_SIDECAR)
@@ -59,8 +59,8 @@ static const struct {
 	[PROGRAM_DEV_EGRESS] = {"dev_egress", SIDECAR | SHARED},
 	[PROGRAM_L3_INGRESS] = {"l3_ingress", SIDECAR | SHARED, .share = 2},
 	[PROGRAM_L3_EGRESS] = {"l3_egress", SIDECAR | SHARED, .share = 2},
-	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE, .share = 1},
-	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE},
+	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE | SHARED, SIDECAR, .share = 1},
+	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE | SHARED, SIDECAR},
 	[PROGRAM_VETH_INGRESS] = {"veth_ingress", BRIDGE},
 	[PROGRAM_HOST_INGRESS] = {"host_ingress", SHARED},
 	[PROGRAM_HOST_EGRESS] = {"host_egress", SHARED},
@@ -291,6 +291,9 @@ struct bpf_object *programs_open(const struct programs_config *config)
 	return object;
 }
 
+/* The programs that load while the start goes on. */
+#define SHARE_LATER (-1)
+
 /* Has @object load only the programs of a share. */
 static void choose_programs(struct bpf_object *object, enum programs_kind kind, int share)
 {
@@ -300,10 +303,12 @@ static void choose_programs(struct bpf_object *object, enum programs_kind kind, 
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(object, program_table[i].name);
 
+		bool chosen = share == SHARE_LATER ? program_table[i].later & 1U << kind
+						   : program_table[i].kinds & 1U << kind &&
+							     program_table[i].share == share;
+
 		if (program)
-			(void)bpf_program__set_autoload(program,
-							program_table[i].kinds & 1U << kind &&
-								program_table[i].share == share);
+			(void)bpf_program__set_autoload(program, chosen);
 	}
 }
 
@@ -344,6 +349,24 @@ static int load_objects(const struct programs_config *config,
 	return programs_load_shares(objects, count);
 }
 
+/* Starts to load the programs of inner devices, unless nobody wants them. */
+static int begin_later(struct programs *programs, const struct bpf_object *main)
+{
+	struct bpf_object *later;
+	int error;
+
+	if (!programs->config.inner || programs->config.kind != PROGRAMS_SIDECAR)
+		return 0;
+	later = programs_open(&programs->config);
+	if (!later)
+		return -errno;
+	choose_programs(later, programs->config.kind, SHARE_LATER);
+	error = programs_load_later(main, later, &programs->loading);
+	if (error < 0)
+		bpf_object__close(later);
+	return error;
+}
+
 static int load(struct programs *programs, bool quiet)
 {
 	const struct programs_config *config = &programs->config;
@@ -362,7 +385,25 @@ static int load(struct programs *programs, bool quiet)
 	error = take_maps(programs, objects[0]);
 	for (i = 0; i < PROGRAMS_SHARES_MAX && objects[i] && error == 0; i++)
 		error = take_programs(programs, objects[i]);
-	return error;
+	return error < 0 ? error : begin_later(programs, objects[0]);
+}
+
+static void close_object(struct bpf_object **object)
+{
+	bpf_object__close(*object);
+}
+
+int programs_await(struct programs *programs)
+{
+	_cleanup_(close_object) struct bpf_object *object = NULL;
+	int error = 0;
+
+	if (programs->loading)
+		error = programs_load_join(programs->loading, &object);
+	programs->loading = NULL;
+	if (object)
+		error = take_programs(programs, object);
+	return error < 0 ? complain(error, &programs->config, false) : 0;
 }
 
 /* Maps `generation` into memory. Programs of other loads may have cached entries of the bypass
@@ -424,6 +465,8 @@ void programs_free(struct programs *programs)
 
 	if (!programs)
 		return;
+	if (programs->loading)
+		(void)programs_await(programs);
 	unpin_maps(programs);
 	if (programs->generation)
 		(void)munmap(programs->generation, sizeof(*programs->generation));

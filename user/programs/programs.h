@@ -33,6 +33,7 @@ struct programs_config {
 	enum programs_way way;
 	uint32_t netns;	       /* the namespace that they serve; unused by PROGRAMS_SHARED */
 	uint32_t veth_ifindex; /* PROGRAMS_BRIDGE: the host's end */
+	bool inner;	       /* PROGRAMS_SIDECAR: also those of inner devices */
 	const char *pin;       /* directory below a bpffs for the maps, or NULL */
 	bool adopt;	       /* use the maps that are pinned there, and leave them pinned */
 };
@@ -44,6 +45,11 @@ struct programs_config {
  * not logged if @quiet. -EPROTO: maps of another version are pinned there.
  */
 int programs_load(const struct programs_config *config, bool quiet, struct programs **ret_programs);
+
+/* Waits for the programs of inner devices, which load while the start goes on. Call it before the
+ * first is attached, and while the process has its rights. Returns 0 or a negative errno, logged.
+ */
+int programs_await(struct programs *programs);
 
 /* Keeps libbpf from writing to stderr, unless debugging is logged. */
 void programs_silence(void);

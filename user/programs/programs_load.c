@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/util.h"
@@ -169,5 +170,64 @@ int programs_load_shares(struct bpf_object **objects, int count)
 	for (i = 0; i < MAPS_MAX; i++)
 		(void)safe_close(loading.maps[i]);
 	btf__free(loading.btf);
+	return error;
+}
+
+struct programs_loading {
+	pthread_t thread;
+	struct bpf_object *object;
+	int error;
+};
+
+static void *load_later(void *argument)
+{
+	struct programs_loading *loading = argument;
+
+	loading->error = bpf_object__load(loading->object);
+	return NULL;
+}
+
+static int share_maps(const struct bpf_object *main, struct bpf_object *later)
+{
+	const struct bpf_map *map;
+	int error = 0;
+
+	bpf_object__for_each_map (map, main)
+		if (error == 0 && !bpf_map__is_internal(map))
+			error = bpf_map__reuse_fd(bpf_object__find_map_by_name(later,
+									       bpf_map__name(map)),
+						  bpf_map__fd(map));
+	return error;
+}
+
+int programs_load_later(const struct bpf_object *main, struct bpf_object *later,
+			struct programs_loading **ret_loading)
+{
+	struct programs_loading *loading = calloc(1, sizeof(*loading));
+	int error = loading ? share_maps(main, later) : -ENOMEM;
+
+	if (error == 0) {
+		loading->object = later;
+		error = -pthread_create(&loading->thread, NULL, load_later, loading);
+	}
+	if (error < 0) {
+		free(loading);
+		return error;
+	}
+	*ret_loading = loading;
+	return 0;
+}
+
+int programs_load_join(struct programs_loading *loading, struct bpf_object **ret_object)
+{
+	int error;
+
+	(void)pthread_join(loading->thread, NULL);
+	error = loading->error;
+	if (error < 0)
+		bpf_object__close(loading->object);
+	else
+		*ret_object = loading->object;
+	free(loading);
 	return error;
 }

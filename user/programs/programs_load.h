@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads the BPF programs on several processors at once. */
+/* Loads the BPF programs on several processors at once, and some while the start goes on. */
 #ifndef SIDESTEP_PROGRAMS_LOAD_H
 #define SIDESTEP_PROGRAMS_LOAD_H
 
@@ -14,5 +14,16 @@ struct bpf_object;
  * a negative errno.
  */
 int programs_load_shares(struct bpf_object **objects, int count);
+
+struct programs_loading;
+
+/* Starts to load @later, which was made likewise, on a thread of its own, with the maps of the
+ * loaded @main. On success @later is the loading's. Returns 0 or a negative errno. */
+int programs_load_later(const struct bpf_object *main, struct bpf_object *later,
+			struct programs_loading **ret_loading);
+
+/* Waits for the load. Returns 0 with the object in *@ret_object, which the caller closes, or a
+ * negative errno. Frees @loading. */
+int programs_load_join(struct programs_loading *loading, struct bpf_object **ret_object);
 
 #endif

@@ -25,6 +25,7 @@ enum programs_map {
 };
 
 struct bpf_object;
+struct programs_loading;
 
 struct programs {
 	struct programs_config config;
@@ -32,6 +33,7 @@ struct programs {
 	int maps[PROGRAMS_MAPS];		/* -1: not of this kind */
 	struct sidestep_generation *generation; /* the map's memory; NULL: not loaded */
 	int programs[PROGRAMS];			/* -1: not of this kind */
+	struct programs_loading *loading;	/* NULL: all are loaded */
 };
 
 /* Invalidates the answers of `bypass4` and `bypass6` that the programs have cached. */

@@ -69,6 +69,7 @@ static int open_bpf(struct sidecar_datapath *datapath)
 		.mode = SIDESTEP_MODE_SIDECAR,
 		.way = options->attach,
 		.udp = (enum sidestep_udp)options->udp,
+		.inner = options->inner == SIDECAR_INNER_AUTO,
 		.quiet = true, /* a failure leads to another mechanism */
 		.pin = options->pin,
 	};
@@ -263,7 +264,8 @@ int sidecar_datapath_leave(struct sidecar_datapath *datapath)
 
 struct steering_way sidecar_datapath_way(const struct sidecar_datapath *datapath)
 {
-	struct steering_way way = {.out_mark = datapath->current->ops->out_mark};
+	const struct datapath_ops *ops = datapath->current->ops;
+	struct steering_way way = {.out_mark = ops->out_mark, .no_inner = ops->no_inner};
 
 	if (!datapath->gateway_bypassed)
 		return way;

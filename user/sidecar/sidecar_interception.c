@@ -16,6 +16,7 @@ int sidecar_interception_new(struct sidecar *sidecar)
 	struct steering_config config = {
 		.mode = sidecar->bridge_mode ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
 		.ipv6_refused = options->disable_ipv6,
+		.inner = options->inner == SIDECAR_INNER_AUTO,
 	};
 	_cleanup_free_ struct prefix *prefixes = NULL;
 	int error;

@@ -17,6 +17,7 @@
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
 
 static const char *const udp_choices[] = {"deny", "pass", "drop", NULL};
+static const char *const inner_choices[] = {"auto", "off", NULL};
 static const char *const protocol_choices[] = {"auto", "workerd", "connect", NULL};
 static const char *const exit_choices[] = {"open", "closed", NULL};
 static const char *const datapath_choices[] = {"auto", "bpf", "nft", "nft-redirect", NULL};
@@ -90,6 +91,15 @@ const struct option_entry sidecar_entries[] = {
 	 FIELD(host),
 	 .help = "Intercept the whole machine. Without it the sidecar refuses to run in the "
 		 "machine's own network namespace, except with --bridge."},
+	{.name = "inner",
+	 .argument = "auto|off",
+	 .type = OPTION_CHOICE,
+	 .choices = inner_choices,
+	 FIELD(inner),
+	 .default_text = "auto",
+	 .help = "Containers and virtual machines inside the intercepted container, behind its "
+		 "bridges. auto: their connections are intercepted too, and their published ports "
+		 "answer. off: they reach nothing outside."},
 	{.name = "udp",
 	 .argument = "deny|pass|drop",
 	 .type = OPTION_CHOICE,

@@ -22,6 +22,12 @@ enum sidecar_protocol {
 	SIDECAR_PROTOCOL_CONNECT,
 };
 
+/* The values of --inner. */
+enum sidecar_inner {
+	SIDECAR_INNER_AUTO,
+	SIDECAR_INNER_OFF,
+};
+
 struct sidecar_options {
 	const char *gateway;
 	struct option_address gateway_ip;
@@ -30,6 +36,7 @@ struct sidecar_options {
 	struct option_prefixes bypass;
 	const char *docker_socket;
 	struct option_strings bridges;	 /* none: sidecar mode */
+	unsigned int inner;		 /* enum sidecar_inner */
 	unsigned int udp;		 /* enum sidestep_udp */
 	struct option_strings made_up;	 /* globs */
 	struct endpoint ingress_address; /* family AF_UNSPEC: no control API */

@@ -29,8 +29,18 @@ static bool contains(const uint32_t *numbers, size_t count, uint32_t number)
 	return false;
 }
 
+static bool is_among(const struct plan_device *bridges, size_t count, uint32_t ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (bridges[i].ifindex == ifindex)
+			return true;
+	return false;
+}
+
 void bridge_uplinks_check(struct bridge_uplinks *uplinks, const struct netlink_link *links,
-			  size_t link_count, const uint32_t *bridges, size_t bridge_count)
+			  size_t link_count, const struct plan_device *bridges, size_t bridge_count)
 {
 	uint32_t *found = calloc(link_count + 1, sizeof(*found));
 	size_t count = 0, i;
@@ -41,7 +51,7 @@ void bridge_uplinks_check(struct bridge_uplinks *uplinks, const struct netlink_l
 		const struct netlink_link *link = &links[i];
 		const struct netlink_link *bridge = bridge_uplink_of(link, links, link_count);
 
-		if (!bridge || !contains(bridges, bridge_count, bridge->ifindex))
+		if (!bridge || !is_among(bridges, bridge_count, bridge->ifindex))
 			continue;
 		found[count++] = link->ifindex;
 		if (!contains(uplinks->told, uplinks->count, link->ifindex))

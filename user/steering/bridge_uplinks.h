@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "net/netlink_link.h"
+#include "steering/plan_lists.h"
 
 /* The bridge that the link is a port of, if frames may leave by it. NULL: there is none. A veth,
  * TUN or TAP device counts as a container's or a virtual machine's. */
@@ -23,9 +24,10 @@ struct bridge_uplinks {
 	size_t count;
 };
 
-/* Warns of each such port of the intercepted @bridges (ifindex) once, for as long as it is one. */
+/* Warns of each such port of the intercepted @bridges once, for as long as it is one. */
 void bridge_uplinks_check(struct bridge_uplinks *uplinks, const struct netlink_link *links,
-			  size_t link_count, const uint32_t *bridges, size_t bridge_count);
+			  size_t link_count, const struct plan_device *bridges,
+			  size_t bridge_count);
 
 void bridge_uplinks_release(struct bridge_uplinks *uplinks);
 

@@ -32,6 +32,9 @@ struct plan_input {
 	uint32_t out_mark;	      /* packets with it use the main table; 0: no such rule */
 	bool internet_off;	      /* DNS to bypassed subnets is steered, too */
 	const struct prefix *gateway; /* bypassed as well; NULL: none */
+	bool inner;		      /* what inner devices bring is steered (plan_inner.h) */
+	const int32_t *outer;	      /* namespaces that uplinks lead to (netlink_link.peer_nsid) */
+	size_t outer_count;
 };
 
 /* Returns NULL when there is no such link. */

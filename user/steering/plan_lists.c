@@ -105,9 +105,19 @@ static int compare_rule(const void *a, const void *b)
 	return order ? order : compare_numbers(left->table, right->table);
 }
 
+static int compare_device_key(const void *a, const void *b)
+{
+	const struct plan_device *left = a, *right = b;
+
+	return compare_numbers(left->ifindex, right->ifindex);
+}
+
 static int compare_device(const void *a, const void *b)
 {
-	return compare_numbers(*(const uint32_t *)a, *(const uint32_t *)b);
+	const struct plan_device *left = a, *right = b;
+	int order = compare_device_key(a, b);
+
+	return order ? order : compare_numbers(left->kind, right->kind);
 }
 
 /* Each order sorts by the key first, so that a sorted list can be searched by key, too. */
@@ -118,7 +128,7 @@ static const struct {
 } layers[PLAN_LAYERS] = {
 	[PLAN_BYPASS] = {sizeof(struct plan_bypass), compare_bypass, compare_bypass_key},
 	[PLAN_EGRESS] = {sizeof(struct plan_route), compare_egress, compare_egress_key},
-	[PLAN_DEVICE] = {sizeof(uint32_t), compare_device, compare_device},
+	[PLAN_DEVICE] = {sizeof(struct plan_device), compare_device, compare_device_key},
 	[PLAN_ROUTE] = {sizeof(struct netlink_route), compare_route, compare_route_key},
 	[PLAN_RULE] = {sizeof(struct netlink_rule), compare_rule, compare_rule},
 };

@@ -7,7 +7,9 @@
 #define SIDESTEP_PLAN_LISTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
+#include "datapath/datapath.h"
 #include "lib/address.h"
 #include "sidestep.h"
 
@@ -15,7 +17,7 @@
 enum plan_layer {
 	PLAN_BYPASS, /* struct plan_bypass: maps bypass4, bypass6 */
 	PLAN_EGRESS, /* struct plan_route: maps route4, route6 */
-	PLAN_DEVICE, /* uint32_t, ifindex: devices that get the TC programs */
+	PLAN_DEVICE, /* struct plan_device: devices that get the TC programs */
 	PLAN_ROUTE,  /* struct netlink_route */
 	PLAN_RULE,   /* struct netlink_rule */
 	PLAN_LAYERS,
@@ -29,6 +31,11 @@ struct plan_bypass {
 struct plan_route {
 	struct prefix prefix;
 	struct sidestep_route value;
+};
+
+struct plan_device {
+	uint32_t ifindex;
+	enum datapath_device kind; /* sidecar mode */
 };
 
 struct plan_list {
@@ -70,7 +77,7 @@ struct plan_difference plan_added(const struct plan *wanted, const struct plan *
 				  enum plan_layer layer);
 
 /* Starts a walk over items whose key @wanted lacks. The key is a bypass's or egress route's prefix,
- * a netlink_route's destination, table and metric, and all of another item. */
+ * a device's index, a netlink_route's destination, table and metric, and all of a rule. */
 struct plan_difference plan_removed(const struct plan *applied, const struct plan *wanted,
 				    enum plan_layer layer);
 

@@ -6,6 +6,7 @@
 
 #include "lib/link_scope.h"
 #include "lib/util.h"
+#include "steering/plan_inner.h"
 
 /* Loopback addresses, which the application owns. */
 static const char *const loopback_prefixes[] = {"127.0.0.0/8", "::1/128"};
@@ -32,7 +33,7 @@ static void bypass_put(struct plan *plan, const struct prefix *prefix, uint32_t 
 	};
 }
 
-/* Adds the subnets that routes of the main table reach directly. */
+/* Adds the subnets that routes of the main table reach directly, and those of inner devices. */
 static void bypass_connected(const struct plan_input *input, struct plan *plan)
 {
 	bool bridge_mode = input->mode == SIDESTEP_MODE_BRIDGE;
@@ -42,7 +43,8 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 		const struct netlink_route *route = &input->routes[i];
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
 
-		if (!plan_input_connected(input, route) || !link || link->loopback)
+		if (!link || link->loopback ||
+		    (!plan_input_connected(input, route) && !plan_inner_route(input, route)))
 			continue;
 		/* Containers are behind the host's bridges. Its other subnets are the outside. */
 		if (bridge_mode && !link->bridge)
@@ -146,7 +148,24 @@ static bool is_steered_bridge(const struct plan_input *input, const char *name)
 	return false;
 }
 
-/* The guard reads frames of Ethernet, and frames without a link-layer header. */
+/* Adds a device of the namespace. The guard reads frames of Ethernet, and frames without a
+ * link-layer header. An inner bridge speaks for its ports. */
+static void device_put(const struct plan_input *input, const struct netlink_link *link,
+		       struct plan *plan)
+{
+	struct plan_device *device;
+
+	if ((!link->ethernet && !link->l3) || link->loopback ||
+	    (input->inner && plan_inner_is_port(input, link)))
+		return;
+	device = plan_append(plan, PLAN_DEVICE);
+	device->ifindex = link->ifindex;
+	if (input->inner && plan_inner_is(input, link))
+		device->kind = DATAPATH_INNER;
+	else
+		device->kind = link->l3 ? DATAPATH_UPLINK_L3 : DATAPATH_UPLINK;
+}
+
 int plan_maps_devices(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
@@ -155,12 +174,12 @@ int plan_maps_devices(const struct plan_input *input, struct plan *plan)
 		return -ENOMEM;
 	for (i = 0; i < input->link_count; i++) {
 		const struct netlink_link *link = &input->links[i];
-		bool wanted = input->mode == SIDESTEP_MODE_BRIDGE
-				      ? is_steered_bridge(input, link->name)
-				      : (link->ethernet || link->l3) && !link->loopback;
 
-		if (wanted)
-			*(uint32_t *)plan_append(plan, PLAN_DEVICE) = link->ifindex;
+		if (input->mode == SIDESTEP_MODE_SIDECAR)
+			device_put(input, link, plan);
+		else if (is_steered_bridge(input, link->name))
+			((struct plan_device *)plan_append(plan, PLAN_DEVICE))->ifindex =
+				link->ifindex;
 	}
 	return 0;
 }

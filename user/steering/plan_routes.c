@@ -8,6 +8,7 @@
 
 #include "lib/util.h"
 #include "sidestep.h"
+#include "steering/plan_inner.h"
 
 #define DNS_PORT 53
 
@@ -51,11 +52,22 @@ static bool is_bypassed(const struct plan *plan, const struct prefix *prefix)
 	return false;
 }
 
+static bool has_inner(const struct plan_input *input)
+{
+	size_t i;
+
+	for (i = 0; i < input->link_count && input->inner; i++)
+		if (plan_inner_is(input, &input->links[i]))
+			return true;
+	return false;
+}
+
 /* Bypassed prefixes leave our tables for the main one. */
-static void routes_throw(struct plan *plan, int family)
+static void routes_throw(const struct plan_input *input, struct plan *plan, int family)
 {
 	static const uint32_t tables[] = {PLAN_TABLE_CAPTURE, PLAN_TABLE_STEER,
 					  PLAN_TABLE_DATAGRAMS, PLAN_TABLE_BOUND};
+	bool inner = has_inner(input);
 	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
 	size_t i, j;
 
@@ -66,6 +78,8 @@ static void routes_throw(struct plan *plan, int family)
 			continue;
 		for (j = 0; j < ARRAY_SIZE(tables); j++)
 			(void)route_put(plan, &bypass->prefix, tables[j], RTN_THROW);
+		if (inner)
+			(void)route_put(plan, &bypass->prefix, PLAN_TABLE_INNER, RTN_THROW);
 	}
 }
 
@@ -139,13 +153,37 @@ static void routes_bound(const struct plan_input *input, struct plan *plan, int 
 	}
 }
 
+/*
+ * Makes the tables for packets from inner devices. The kernel validates an IPv4 packet to a
+ * container inside by the route of its answer (__mkroute_input, net/ipv4/route.c). The answer would
+ * come from the inner device, and without a mark. The kernel drops the packet if that is
+ * prohibited, and takes a local route (device_settings_relax()). Packets that are neither marked
+ * nor steered end there.
+ */
+static void routes_inner(const struct plan_input *input, struct plan *plan, int family,
+			 const uint8_t *source)
+{
+	struct prefix any = prefix_default(family);
+
+	if (!has_inner(input))
+		return;
+	if (!input->closed && family == AF_INET)
+		(void)route_local(plan, &any, PLAN_TABLE_INNER, LOOPBACK_IFINDEX, source);
+	route_put(plan, &any, PLAN_TABLE_INNER, RTN_PROHIBIT)->metric = 2;
+	if (!input->out_mark)
+		return;
+	route_put(plan, &any, PLAN_TABLE_INNER_STEER, RTN_PROHIBIT)->metric = 2;
+	if (source && !input->closed && (family == AF_INET || !input->ipv6_refused))
+		(void)route_local(plan, &any, PLAN_TABLE_INNER_STEER, LOOPBACK_IFINDEX, source);
+}
+
 static void routes_of_family(const struct plan_input *input, struct plan *plan, int family)
 {
 	struct prefix any = prefix_default(family);
 	uint8_t source[16];
 	bool has_source = plan_input_source(input, family, source);
 
-	routes_throw(plan, family);
+	routes_throw(input, plan, family);
 	if (input->out_mark)
 		(void)route_put(plan, &any, PLAN_TABLE_NO_WAY, RTN_UNREACHABLE);
 	if (family == AF_INET)
@@ -160,6 +198,7 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 	/* In a namespace without addresses, connections can only come from loopback. */
 	if (!has_source && family == AF_INET)
 		has_source = address_parse("127.0.0.1", source) == 0;
+	routes_inner(input, plan, family, has_source ? source : NULL);
 	if (!has_source)
 		return;
 	/* An unreachable route does not match sockets that are bound to a device, nor precede those
@@ -180,10 +219,10 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 
 int plan_routes_make(const struct plan_input *input, struct plan *plan)
 {
-	/* Four throws for a bypassed prefix, two captures for a route, a reply for an address. Of
-	 * each family: two bound routes for a link, and seven for everything. */
-	size_t room = 4 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
-		      2 * (2 * input->link_count + 7) + input->address_count;
+	/* Five throws for a bypassed prefix, two captures for a route, a reply for an address. Of
+	 * each family: two bound routes for a link, and eleven for everything. */
+	size_t room = 5 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
+		      2 * (2 * input->link_count + 11) + input->address_count;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
@@ -235,6 +274,31 @@ static void rules_dns(struct plan *plan, int family)
 	}
 }
 
+/* A packet without the marks meets the last rule, as all do after a kill. */
+static void rules_inner(const struct plan_input *input, struct plan *plan, int family)
+{
+	size_t i;
+
+	for (i = 0; i < input->link_count && input->inner; i++) {
+		const struct netlink_link *link = &input->links[i];
+		struct netlink_rule *rules[3];
+		size_t count = 0;
+
+		if (!plan_inner_is(input, link))
+			continue;
+		rules[count] = rule_put(plan, family, PLAN_RULE_INNER_OUT, RT_TABLE_MAIN);
+		rules[count++]->mark = SIDESTEP_OUT_MARK;
+		rules[count++] = rule_put(plan, family, PLAN_RULE_INNER, PLAN_TABLE_INNER);
+		if (input->out_mark) {
+			rules[count] = rule_put(plan, family, PLAN_RULE_INNER_STEER,
+						PLAN_TABLE_INNER_STEER);
+			rules[count++]->mark = SIDESTEP_STEER_MARK;
+		}
+		while (count > 0)
+			memcpy(rules[--count]->input_name, link->name, sizeof(link->name));
+	}
+}
+
 static void rules_of_family(const struct plan_input *input, struct plan *plan, int family)
 {
 	size_t i;
@@ -259,13 +323,14 @@ static void rules_of_family(const struct plan_input *input, struct plan *plan, i
 	/* TCP keeps lo's MTU, and with it large segments. Its MSS is clamped where it leaves. */
 	rule_put(plan, family, PLAN_RULE_STEER, PLAN_TABLE_STEER)->ip_protocol = IPPROTO_TCP;
 	(void)rule_put(plan, family, PLAN_RULE_DATAGRAMS, PLAN_TABLE_DATAGRAMS);
+	rules_inner(input, plan, family);
 }
 
 int plan_routes_rules(const struct plan_input *input, struct plan *plan)
 {
 	size_t i;
 
-	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (input->link_count + 8)) < 0)
+	if (plan_reserve(plan, PLAN_RULE, ARRAY_SIZE(families) * (4 * input->link_count + 8)) < 0)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(families); i++)
 		rules_of_family(input, plan, families[i]);

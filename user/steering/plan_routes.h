@@ -21,6 +21,13 @@ enum plan_table {
 	PLAN_TABLE_DATAGRAMS,
 	/* While the internet is off, DNS finds nothing but the proxy, bypassed or not. */
 	PLAN_TABLE_DNS,
+	/* Packets from inner devices: bypassed prefixes go on to the main table, others are
+	 * refused. The datapath has taken the packets that it steers, and marked those that it lets
+	 * out. */
+	PLAN_TABLE_INNER,
+	/* Leads everything to the proxy: for the packets from inner devices that nftables steers.
+	 */
+	PLAN_TABLE_INNER_STEER,
 };
 
 /* Priorities of our rules. They come right after the local table's rule (0). */
@@ -33,6 +40,10 @@ enum plan_rule_priority {
 	PLAN_RULE_BOUND,
 	PLAN_RULE_STEER,
 	PLAN_RULE_DATAGRAMS,
+	/* For each inner device. */
+	PLAN_RULE_INNER_OUT,   /* packets with the out mark use the main table */
+	PLAN_RULE_INNER_STEER, /* those with the steer mark go to the proxy */
+	PLAN_RULE_INNER,       /* and no others leave, even if the datapath is gone */
 };
 
 /* Fills PLAN_ROUTE for both families. PLAN_BYPASS must be filled. Returns 0 or -ENOMEM. */

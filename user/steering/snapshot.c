@@ -11,7 +11,7 @@
 
 #define LINKS_MAX     4096
 #define ADDRESSES_MAX 8192
-/* Each bypassed subnet has routes of the kernel's in two tables, and one of ours in up to five. */
+/* Each bypassed subnet has routes of the kernel's in two tables, and one of ours in up to six. */
 #define ROUTES_MAX (8 * SIDESTEP_MAX_BYPASS)
 #define RULES_MAX  8192
 
@@ -122,7 +122,8 @@ int snapshot_adopt(const struct snapshot *snapshot, struct plan *applied)
 		route = plan_append(applied, PLAN_ROUTE);
 		*route = routes[i];
 		/* The kernel lists these IPv6 routes with lo, which they were added without. */
-		if (route->type == RTN_UNREACHABLE || route->type == RTN_THROW)
+		if (route->type == RTN_UNREACHABLE || route->type == RTN_PROHIBIT ||
+		    route->type == RTN_THROW)
 			route->ifindex = 0;
 	}
 	for (i = 0; i < snapshot->rules.count; i++)

@@ -11,6 +11,7 @@
 #include "net/netlink.h"
 #include "steering/advertised.h"
 #include "steering/bridge_uplinks.h"
+#include "steering/inner_devices.h"
 #include "steering/plan.h"
 #include "steering/snapshot.h"
 #include "steering/steering_apply.h"
@@ -33,6 +34,7 @@ struct steering {
 	struct plan doubtful;
 	struct device_settings settings;
 	struct bridge_uplinks uplinks;
+	struct inner_devices inner;
 };
 
 int steering_new(const struct steering_config *config, struct steering **ret_steering)
@@ -75,6 +77,7 @@ void steering_free(struct steering *steering)
 	plan_release(&steering->applied);
 	plan_release(&steering->doubtful);
 	bridge_uplinks_release(&steering->uplinks);
+	inner_devices_release(&steering->inner);
 	free_names(steering->bridges, steering->bridge_count);
 	free(steering->docker);
 	free(steering->options);
@@ -177,9 +180,9 @@ static int look(struct steering *steering, struct snapshot *ret_snapshot)
 	return error;
 }
 
-static struct plan_input input_of(const struct steering *steering, const struct snapshot *snapshot)
+static struct plan_input input_of(struct steering *steering, const struct snapshot *snapshot)
 {
-	return (struct plan_input) {
+	struct plan_input input = {
 		.mode = steering->config.mode,
 		.links = snapshot->links.items,
 		.link_count = snapshot->links.count,
@@ -197,7 +200,12 @@ static struct plan_input input_of(const struct steering *steering, const struct 
 		.internet_off = steering->internet_off,
 		.out_mark = steering->way.out_mark,
 		.gateway = steering->way.has_gateway ? &steering->way.gateway : NULL,
+		.inner = steering->config.inner && !steering->way.no_inner,
 	};
+
+	if (input.mode == SIDESTEP_MODE_SIDECAR)
+		inner_devices_look(&steering->inner, &input);
+	return input;
 }
 
 static struct steering_change change_to(struct steering *steering, const struct snapshot *snapshot,
@@ -229,9 +237,13 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 	if (error < 0)
 		return error;
 	input = input_of(steering, &snapshot);
-	if (steering->config.mode == SIDESTEP_MODE_SIDECAR)
+	if (steering->config.mode == SIDESTEP_MODE_SIDECAR) {
 		advertised_refuse(steering->netlink, &steering->settings, steering->inherited,
 				  &input, &snapshot);
+		inner_devices_tell(&steering->inner, &input,
+				   steering->config.inner ? "the kernel lacks nft_tproxy"
+							  : "--inner off");
+	}
 	error = plan_make(&input, &wanted);
 	if (error < 0) {
 		snapshot_release(&snapshot);

@@ -20,6 +20,7 @@ struct steering_config {
 	const struct prefix *options; /* --bypass and --docker-gateway-cidr; copied */
 	size_t option_count;
 	bool ipv6_refused;
+	bool inner; /* sidecar mode: steer what inner devices bring */
 };
 
 /* Changes nothing in the namespace, and has no datapath yet. Returns 0 or negative errno, logged.
@@ -68,6 +69,7 @@ bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_
 /* The part of a plan's input that depends on the datapath. */
 struct steering_way {
 	uint32_t out_mark; /* see struct plan_input */
+	bool no_inner;	   /* nothing that inner devices bring can be steered */
 	bool has_gateway;  /* @gateway is bypassed */
 	struct prefix gateway;
 };

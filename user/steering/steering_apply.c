@@ -61,16 +61,19 @@ static int remove_egress(const struct steering_change *change, const void *item)
 
 static int add_device(const struct steering_change *change, const void *item)
 {
-	uint32_t ifindex = *(const uint32_t *)item;
-	const struct netlink_link *link = snapshot_link(change->snapshot, ifindex);
-	int error = datapath_attach_device(change->datapath, ifindex, link && link->l3);
+	const struct plan_device *device = item;
+	bool inner = device->kind == DATAPATH_INNER;
+	/* Packets that come from an inner device may be validated at lo. */
+	const struct netlink_link *link = snapshot_link(change->snapshot,
+							inner ? LOOPBACK_IFINDEX : device->ifindex);
+	int error = datapath_attach_device(change->datapath, device->ifindex, device->kind);
 
 	if (error == 0 && change->mode == SIDESTEP_MODE_SIDECAR && link) {
 		error = device_settings_relax(change->settings, change->netlink, link,
 					      change->inherited);
 		if (error < 0 && error != -ENODEV)
 			return log_errno(error, "cannot relax the source validation of device %u",
-					 ifindex);
+					 link->ifindex);
 	}
 	/* The device disappeared meanwhile. */
 	return error == -ENODEV ? 0 : error;
@@ -78,7 +81,7 @@ static int add_device(const struct steering_change *change, const void *item)
 
 static int remove_device(const struct steering_change *change, const void *item)
 {
-	datapath_detach_device(change->datapath, *(const uint32_t *)item);
+	datapath_detach_device(change->datapath, ((const struct plan_device *)item)->ifindex);
 	return 0;
 }
 
