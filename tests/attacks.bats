@@ -2229,16 +2229,19 @@ opened_before() {
 	[ "$(leaks)" = 0 ]
 }
 
-# thief_start - a process of root without capabilities joins every socket of a loopback address that shares its
-# port. It says which, and what comes to it. Before it, a decoy listens whose sockets share theirs.
+# thief_start - a process of root without capabilities joins every socket of a loopback address, or of all
+# addresses, that shares its port. It also tries an address of its choice. It says which it joined, and what comes to
+# it. Before it, a decoy listens whose sockets share theirs.
 thief_start() {
 	cat >"$BED_DIR/thief.py" <<-'THIEF'
 		import os, select, socket, sys
-		LOOPBACKS = {"0100007F": "127.0.0.1", "00000000000000000000000001000000": "::1"}
+		PLACES = {"0100007F": ["127.0.0.1"], "00000000000000000000000001000000": ["::1"],
+		          "00000000": ["0.0.0.0", "1.1.1.1"], 32 * "0": ["::", "2001:db8::1"]}
 		def sharing(kind, address, port, device=None):
 		    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
 		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_DGRAM)
+		    s.setsockopt(socket.IPPROTO_IP, 15, 1) # IP_FREEBIND, of both families
 		    if ":" in address:
 		        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 		    if device:
@@ -2247,17 +2250,18 @@ thief_start() {
 		    if kind == socket.SOCK_STREAM:
 		        s.listen()
 		    return s
-		def loopback_sockets():
+		def sockets():
 		    for name, kind, state in (("tcp", socket.SOCK_STREAM, "0A"), ("udp", socket.SOCK_DGRAM, "07")):
 		        for file in name, name + "6":
 		            for line in open("/proc/net/" + file).readlines()[1:]:
 		                address, port = line.split()[1].split(":")
-		                if line.split()[3] == state and address in LOOPBACKS:
-		                    yield name, kind, LOOPBACKS[address], int(port, 16)
+		                if line.split()[3] == state:
+		                    for place in PLACES.get(address, []):
+		                        yield name, kind, place, int(port, 16)
 		decoy = [sharing(kind, "127.0.0.1", 5555) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
 		if os.fork() == 0:
 		    mine = {}
-		    for name, kind, address, port in sorted(set(loopback_sockets())):
+		    for name, kind, address, port in sorted(set(sockets())):
 		        for device in None, b"lo":
 		            try:
 		                s = sharing(kind, address, port, device)
@@ -2304,6 +2308,11 @@ nothing_is_stolen() {
 
 @test "10: a process of the sidecar's user does not join the proxy's listeners (nftables)" {
 	DATAPATH=nft
+	nothing_is_stolen sidecar
+}
+
+@test "10: a process of the sidecar's user does not join the proxy's listeners (nftables without tproxy)" {
+	DATAPATH=nft-redirect
 	nothing_is_stolen sidecar
 }
 

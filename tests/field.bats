@@ -2164,22 +2164,9 @@ tunnel_is_answered() { # START
 
 # row 8: nftables without tproxy
 
-# lacks EXPRESSION... - the kernel knows none of these expressions of nftables from here on. Their names are
-# misspelled in a copy of sidestep. The kernel refuses them with the errno that it has for a missing module.
-lacks() {
-	local expression data=$BED_DIR/lacks.rodata copy=$BED_DIR/lacks
-	objcopy --dump-section ".rodata=$data" "$SIDESTEP" "$copy"
-	for expression; do
-		LC_ALL=C sed -i "s/$expression\x00/${expression%?}Z\x00/g" "$data"
-	done
-	objcopy --update-section ".rodata=$data" "$copy"
-	SIDESTEP=$copy
-}
-
 # poor_sidecar [ARGUMENT...] - starts one that has no rights for BPF and may choose.
 poor_sidecar() {
-	bed_spawn app sidecar setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" "$@"
+	weak_sidecar app sidecar --gateway "$BED_HOST:8080" "$@"
 	bed_wait_line sidecar "interception is live" 10
 	DATAPATH=nft-redirect
 }
@@ -2187,7 +2174,7 @@ poor_sidecar() {
 # doctor_says TEXT... - the doctor says each of these to somebody who has CAP_NET_ADMIN alone.
 doctor_says() {
 	local text
-	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" doctor
+	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" doctor
 	echo "$output"
 	for text; do
 		[[ $output == *"$text"* ]]
@@ -2226,8 +2213,7 @@ doctor_says() {
 @test "row 8: without tproxy and redirect the start is refused, and the modules are named" {
 	lacks tproxy redir
 	doctor_says "failed  nftables: the kernel refuses the expression" "nft_redir, nf_nat (CONFIG_NFT_REDIR"
-	run bed_exec app setpriv --bounding-set=-all,+net_admin --inh-caps=-all \
-		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
 	echo "$output"
 	[ "$status" = 1 ]
 	[[ $output == *"which needs nft_redir, nf_nat (CONFIG_NFT_REDIR, CONFIG_NF_NAT)"* ]]
@@ -2244,8 +2230,8 @@ ports() {
 # redirect_bare [ARGUMENT...] - starts a sidecar that redirects, where there is no TUN device.
 redirect_bare() {
 	bed_spawn app sidecar unshare --mount sh -c \
-		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \
-		"$SIDESTEP" sidecar --datapath nft-redirect --gateway "$BED_HOST:8080"
+		'mount -t tmpfs none /dev/net && exec "$0" "$@"' \
+		"${NET_ADMIN[@]}" "$SIDESTEP" sidecar --datapath nft-redirect --gateway "$BED_HOST:8080"
 	bed_wait_line sidecar "interception is live" 10
 }
 

@@ -359,6 +359,34 @@ steered_by_agent() {
 	no_leak
 }
 
+# without_tproxy COMMAND... - runs it while the sidecar's image has a sidestep that finds no tproxy in the kernel.
+without_tproxy() {
+	local container name names image
+	lacks tproxy
+	names=$(dk images --format '{{.Repository}}:{{.Tag}}' --filter label=dev.sidestep.role=sidecar)
+	image=$(dk images --quiet --filter label=dev.sidestep.role=sidecar | sort -u)
+	container=$(dk create "$image")
+	dk cp "$SIDESTEP" "$container:/usr/bin/sidestep"
+	dk commit "$container" poor >/dev/null
+	dk rm "$container" >/dev/null
+	for name in $names; do dk tag poor "$name"; done
+	run "$@"
+	for name in $names; do dk tag "$image" "$name"; done
+}
+
+@test "without tproxy the table redirects" {
+	without_tproxy box start
+	echo "$output"
+	[ "$status" = 0 ]
+	dk logs "$(box_sidecar)" 2>&1 | grep "interception is live .*, nft-redirect, "
+	box intercept kind=http address=host.test name=host
+	box intercept kind=http address=nx.test name=nowhere
+	is "a name that exists" "$(app http url=http://host.test/path?q)" "200 host GET http://host.test/path?q"
+	is "a name that does not" "$(app http url=http://nx.test/)" "200 nowhere GET http://nx.test/"
+	is "inbound" "$(app "")" app
+	no_leak
+}
+
 # source_validation 0|1 - sets src_valid_mark of the machine, which new containers get (runc.bash).
 source_validation() {
 	# shellcheck disable=SC2016 # for the inner shell

@@ -7,6 +7,8 @@
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+_Static_assert(SO_ORIGINAL_DST == IP6T_SO_ORIGINAL_DST, "one number for both families");
+
 bool destination_is_loopback(const struct sockaddr_storage *destination)
 {
 	const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)destination;
@@ -30,7 +32,7 @@ int destination_get(int fd, struct sockaddr_storage *ret_destination)
 	size = ipv6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	/* Without conntrack, and of a connection that it does not know, the listener's address
 	 * stays. */
-	(void)getsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
-			 ipv6 ? IP6T_SO_ORIGINAL_DST : SO_ORIGINAL_DST, ret_destination, &size);
+	(void)getsockopt(fd, ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, SO_ORIGINAL_DST, ret_destination,
+			 &size);
 	return 0;
 }
