@@ -40,6 +40,10 @@ DEFINE_LPM(bypass4, struct sidestep_prefix4, struct sidestep_bypass, SIDESTEP_MA
 DEFINE_LPM(bypass6, struct sidestep_prefix6, struct sidestep_bypass, SIDESTEP_MAX_PREFIXES);
 DEFINE_LPM(route4, struct sidestep_prefix4, struct sidestep_route, SIDESTEP_MAX_PREFIXES);
 DEFINE_LPM(route6, struct sidestep_prefix6, struct sidestep_route, SIDESTEP_MAX_PREFIXES);
+DEFINE_LPM(source_route4, struct sidestep_source_prefix4, struct sidestep_route,
+	   SIDESTEP_MAX_PREFIXES);
+DEFINE_LPM(source_route6, struct sidestep_source_prefix6, struct sidestep_route,
+	   SIDESTEP_MAX_PREFIXES);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -15,30 +15,66 @@
 #define AF_INET	 2
 #define AF_INET6 10
 
-/* Finds the route of the main table to @address, which is one of @packet's. */
+/* Finds the route to @remote, which is one of @packet's addresses, from any address. */
 static __noinline struct sidestep_route *route_lookup(__u32 netns, const struct packet *packet,
-						      const __u8 address[16])
+						      const __u8 remote[16])
 {
 	if (packet->ipv4) {
 		struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32,
 					       .netns = netns};
 
-		__builtin_memcpy(key.address, address + 12, sizeof(key.address));
+		__builtin_memcpy(key.address, remote + 12, sizeof(key.address));
 		return bpf_map_lookup_elem(&route4, &key);
 	} else {
 		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
 					       .netns = netns};
 
-		__builtin_memcpy(key.address, address, sizeof(key.address));
+		__builtin_memcpy(key.address, remote, sizeof(key.address));
 		return bpf_map_lookup_elem(&route6, &key);
 	}
 }
 
-/* Sends a packet out of lo, where policy routing brought it, along the route of the main table. */
+/* Finds the route to @remote that only packets from @local have. Both are @packet's addresses. */
+static __noinline struct sidestep_route *route_by_source(__u32 netns, const struct packet *packet,
+							 const __u8 local[16],
+							 const __u8 remote[16])
+{
+	if (packet->ipv4) {
+		struct sidestep_source_prefix4 key = {.prefix_length = SIDESTEP_SOURCE4_BITS + 32,
+						      .netns = netns};
+
+		__builtin_memcpy(key.source, local + 12, sizeof(key.source));
+		__builtin_memcpy(key.address, remote + 12, sizeof(key.address));
+		return bpf_map_lookup_elem(&source_route4, &key);
+	} else {
+		struct sidestep_source_prefix6 key = {.prefix_length = SIDESTEP_SOURCE6_BITS + 128,
+						      .netns = netns};
+
+		__builtin_memcpy(key.source, local, sizeof(key.source));
+		__builtin_memcpy(key.address, remote, sizeof(key.address));
+		return bpf_map_lookup_elem(&source_route6, &key);
+	}
+}
+
+/* Finds the route from @local to @remote. It asks twice rather than keep a pointer over a call: the
+ * verifier rejects a spilled one without CAP_PERFMON. */
+static __always_inline struct sidestep_route *
+route_find(__u32 netns, const struct packet *packet, const __u8 local[16], const __u8 remote[16])
+{
+	struct sidestep_route *route = route_lookup(netns, packet, remote);
+
+	if (route && !route->by_source)
+		return route;
+	route = route_by_source(netns, packet, local, remote);
+	return route ? route : route_lookup(netns, packet, remote);
+}
+
+/* Sends a packet out of lo, where policy routing brought it. */
 static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
 {
 	struct bpf_redir_neigh neighbour = {};
-	struct sidestep_route *route = route_lookup(netns, packet, packet->destination);
+	struct sidestep_route *route = route_find(netns, packet, packet->source,
+						  packet->destination);
 
 	if (!route)
 		return TC_ACT_SHOT;

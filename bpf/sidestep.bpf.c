@@ -313,7 +313,7 @@ static __always_inline int record_arrival(struct __sk_buff *skb, __u32 link)
 	inbound_record(skb, netns, packet, source, 1);
 	/* The answers go by way of lo, whose MTU the socket sees. */
 	if (packet->syn && !source) {
-		route = route_lookup(netns, packet, packet->source);
+		route = route_find(netns, packet, packet->destination, packet->source);
 		if (route)
 			mss_clamp(skb, packet, route->mtu);
 	}

@@ -134,6 +134,25 @@ struct sidestep_prefix6 {
 	__u8 address[16];
 };
 
+/* Keys of the LPM tries `source_route4` and `source_route6`: the namespace, the packet's source,
+ * which is an address of the namespace, and the destination. */
+#define SIDESTEP_SOURCE4_BITS (SIDESTEP_NETNS_BITS + 32)
+#define SIDESTEP_SOURCE6_BITS (SIDESTEP_NETNS_BITS + 128)
+
+struct sidestep_source_prefix4 {
+	__u32 prefix_length; /* SIDESTEP_SOURCE4_BITS + 0..32, host byte order */
+	__u32 netns;
+	__u8 source[4];
+	__u8 address[4];
+};
+
+struct sidestep_source_prefix6 {
+	__u32 prefix_length; /* SIDESTEP_SOURCE6_BITS + 0..128, host byte order */
+	__u32 netns;
+	__u8 source[16];
+	__u8 address[16];
+};
+
 /* Value of `bypass4` and `bypass6`: a subnet for which sidestep steps aside. */
 struct sidestep_bypass {
 	__u32 sources; /* enum sidestep_bypass_source */
@@ -141,13 +160,15 @@ struct sidestep_bypass {
 	__u32 ifindex;
 };
 
-/* Value of `route4` and `route6`: the route of a packet that leaves although policy routing brought
- * it to lo. The tries mirror the namespace's main routing table. */
+/* Value of `route4`, `route6`, `source_route4` and `source_route6`: the route of a packet that
+ * leaves although policy routing brought it to lo. The tries mirror the routes that it would have
+ * without sidestep. */
 struct sidestep_route {
 	__u32 ifindex;
 	__u8 gateway[16]; /* IPv4 in the first 4 bytes; all zero: on the link */
 	__u8 has_gateway;
-	__u8 padding[3];
+	__u8 by_source; /* addresses of the namespace may have another one in `source_route` */
+	__u8 padding[2];
 	__u32 mtu; /* bytes, IP header included: the route's, or its device's; 0: unknown */
 };
 
@@ -271,6 +292,8 @@ struct sidestep_arrival {
 
 _Static_assert(sizeof(struct sidestep_prefix4) == 12, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_prefix6) == 24, "LPM key without padding");
+_Static_assert(sizeof(struct sidestep_source_prefix4) == 16, "LPM key without padding");
+_Static_assert(sizeof(struct sidestep_source_prefix6) == 40, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_flow_key) == 44, "hash key without padding");
 _Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 28, "ABI");

@@ -2162,6 +2162,169 @@ tunnel_is_answered() { # START
 	tunnel_is_answered nft_sidecar
 }
 
+tunnel_is_steered() { # START
+	local address device
+	tunnel tun0
+	tunnel_routes tun0
+	gateway
+	"$1"
+	bed_spawn world sniff "$PEER" sniff --device tun0 --count-dst 203.0.113.0/24 --count-dst 2001:db8:1::/48 \
+		--until-file "$BED_DIR/sniff-end"
+	bed_wait_line sniff ready
+	for address in 203.0.113.1 2001:db8:1::1; do
+		connect "$address" 80 --send hello --half-close --read-all
+		connect "$address" 80 --send hello --half-close --read-all --bind-device tun0
+		for device in eth0 tun0; do
+			run bed_exec app "$PEER" udp "$address" 9 --send secret --bind-device $device --timeout 5
+			[ "$(bed_value us "$output")" -lt 100000 ]
+		done
+		bed_exec app "$PEER" raw "$address" 9 --mode echo --socket inet --device tun0 || true
+	done
+	[ "$(arrived 203.0.113.1:80)" = 2 ]
+	[ "$(arrived '\[2001:db8:1::1\]:80')" = 2 ]
+	# Connections have the addresses that they would have without sidestep.
+	[ "$(grep -c '"source":"10.8.0.2:' "$BED_DIR/gateway.log")" = 2 ]
+	[ "$(grep -c '"source":"\[fd08::2\]:' "$BED_DIR/gateway.log")" = 2 ]
+	[ "$(leaks)" = 0 ]
+}
+
+@test "row 16: what goes out by a tunnel is steered or denied (own programs)" {
+	tunnel_is_steered own_sidecar
+}
+
+@test "row 16: what goes out by a tunnel is steered or denied (agent)" {
+	tunnel_is_steered agent_sidecar
+}
+
+@test "row 16: what goes out by a tunnel is steered or denied (nftables)" {
+	tunnel_is_steered nft_sidecar
+}
+
+# vpn DEVICE - the tunnel has a table of its own, to which a rule leads all but the VPN's own packets (as wg-quick
+# makes it). The main table keeps what is more specific than its default route.
+vpn() {
+	_bed_ip app <<-COMMANDS
+		route add default dev $1 table 51820
+		rule add not fwmark 51820 table 51820
+		rule add table main suppress_prefixlength 0
+	COMMANDS
+	bed_exec app ip -6 -batch - <<-COMMANDS
+		route add default dev $1 table 51820
+		rule add not fwmark 51820 table 51820
+		rule add table main suppress_prefixlength 0
+	COMMANDS
+}
+
+# strict ADDRESS ADDRESS6 - the application's first network forwards nothing from these addresses of its.
+strict() {
+	bed_exec host nft -f - <<-RULES
+		table inet strict {
+			chain forward {
+				type filter hook forward priority 0
+				iifname br0 ip saddr $1 drop
+				iifname br0 ip6 saddr $2 drop
+			}
+		}
+	RULES
+}
+
+# tunnel_sizes SOURCE DESTINATION - what is larger than the tunnel's MTU arrives as well, both ways.
+tunnel_sizes() {
+	local size
+	bed_exec world "$PEER" transfer "$2" 7000 --source "$1" --bytes 200000 --timeout 5 || return
+	for size in 1340 1373 1473 9000; do
+		run bed_exec world "$PEER" udp "$2" 7001 --source "$1" --send "$(head -c $size /dev/zero | tr '\0' u)" --timeout 2
+		[[ $output == *"result=ok"*"bytes=$size "* ]] || return
+	done
+}
+
+vpn_is_answered() { # START
+	tunnel tun0
+	vpn tun0
+	strict 10.8.0.2 fd08::2
+	serve_sizes
+	resolver
+	in_answers 203.0.113.1 10.8.0.2
+	in_answers 2001:db8:1::1 fd08::2
+	tunnel_sizes 203.0.113.1 10.8.0.2
+	tunnel_sizes 2001:db8:1::1 fd08::2
+	gateway
+	"$1"
+	in_answers 203.0.113.1 10.8.0.2
+	in_answers 2001:db8:1::1 fd08::2
+	tunnel_sizes 203.0.113.1 10.8.0.2
+	tunnel_sizes 2001:db8:1::1 fd08::2
+	# The proxy's own queries take the VPN as the application's would, and its connections are steered.
+	sniff_start
+	[ "$(answer good.test A @1.1.1.1)" = "noerror 192.0.2.7" ]
+	[ "$(answer good.test A "@[2001:db8:1::1]:53")" = "noerror 192.0.2.7" ]
+	run connect 192.0.2.77 80 --send hello --half-close --read-all
+	echo "$output"
+	[[ $output == *"local=10.8.0.2:"* ]]
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+	[ "$(leaks)" = 0 ]
+}
+
+@test "row 16: what comes in by a VPN with a table of its own is answered (own programs)" {
+	vpn_is_answered own_sidecar
+}
+
+@test "row 16: what comes in by a VPN with a table of its own is answered (agent)" {
+	vpn_is_answered agent_sidecar
+}
+
+@test "row 16: what comes in by a VPN with a table of its own is answered (nftables)" {
+	vpn_is_answered nft_sidecar
+}
+
+# uplinks - the application's second network is a way to the world as well, for packets from its address there.
+uplinks() {
+	bed_join_second_network
+	strict "$BED_APP2" "$BED_APP2_6"
+	_bed_ip app <<-COMMANDS
+		route add default via $BED_HOST2 table 200
+		rule add from $BED_APP2 table 200
+	COMMANDS
+	bed_exec app ip -6 -batch - <<-COMMANDS
+		route add default via fd31::1 table 200
+		rule add from $BED_APP2_6 table 200
+	COMMANDS
+}
+
+uplinks_answer() { # START
+	uplinks
+	serve_sizes
+	in_answers "$BED_OUTSIDE" "$BED_APP2"
+	in_answers "$BED_OUTSIDE6" "$BED_APP2_6"
+	gateway
+	"$1"
+	in_answers "$BED_OUTSIDE" "$BED_APP2"
+	in_answers "$BED_OUTSIDE6" "$BED_APP2_6"
+	in_answers "$BED_OUTSIDE" "$BED_APP"
+	in_answers "$BED_OUTSIDE6" "$BED_APP6"
+	# Without the rule the kernel would answer by the first one.
+	bed_exec app ip rule delete from "$BED_APP2" table 200
+	bed_exec app ip -6 rule delete from "$BED_APP2_6" table 200
+	silent_again() {
+		! bed_exec world "$PEER" connect "$BED_APP2" 7000 --timeout 0.2 >/dev/null &&
+			! bed_exec world "$PEER" connect "$BED_APP2_6" 7000 --timeout 0.2 >/dev/null
+	}
+	bed_until 5 silent_again
+	in_answers "$BED_OUTSIDE" "$BED_APP"
+}
+
+@test "row 16: each of two uplinks answers what came in by it (own programs)" {
+	uplinks_answer own_sidecar
+}
+
+@test "row 16: each of two uplinks answers what came in by it (agent)" {
+	uplinks_answer agent_sidecar
+}
+
+@test "row 16: each of two uplinks answers what came in by it (nftables)" {
+	uplinks_answer nft_sidecar
+}
+
 # row 8: nftables without tproxy
 
 # poor_sidecar [ARGUMENT...] - starts one that has no rights for BPF and may choose.

@@ -432,7 +432,9 @@ static void test_entries_are_removed_with_their_namespace(void **state)
 	const uint32_t numbers[] = {number - 1, number, number + 1, number + 256};
 	const struct sidestep_bypass bypass = {.sources = SIDESTEP_FROM_OPTION};
 	const struct sidestep_route route = {.ifindex = 2};
-	size_t i, j;
+	/* Any, and two addresses that differ in the last bit for either family. */
+	static const uint8_t sources[][16] = {{0}, {[0] = 0xfd, [15] = 2}, {[0] = 0xfd, [15] = 3}};
+	size_t i, j, k;
 
 	(void)state;
 	begin(PROGRAMS_WAY_AUTO);
@@ -443,8 +445,10 @@ static void test_entries_are_removed_with_their_namespace(void **state)
 			assert_int_equal(prefix_parse(prefixes[j], &prefix), 0);
 			assert_int_equal(
 				programs_bypass_set(programs, numbers[i], &prefix, &bypass), 0);
-			assert_int_equal(programs_route_set(programs, numbers[i], &prefix, &route),
-					 0);
+			for (k = 0; k < ARRAY_SIZE(sources); k++)
+				assert_int_equal(programs_route_set(programs, numbers[i],
+								    sources[k], &prefix, &route),
+						 0);
 		}
 	}
 	for (i = ARRAY_SIZE(numbers); i > 0; i--) {
@@ -452,10 +456,12 @@ static void test_entries_are_removed_with_their_namespace(void **state)
 		assert_int_equal(count(MAP_BYPASS6), i * 4);
 		assert_int_equal(count(MAP_ROUTE4), i * 6);
 		assert_int_equal(count(MAP_ROUTE6), i * 4);
+		assert_int_equal(count(MAP_SOURCE_ROUTE4), i * 6 * 2);
+		assert_int_equal(count(MAP_SOURCE_ROUTE6), i * 4 * 2);
 		/* The middle ones come first. */
 		programs_namespace_remove(programs, numbers[i % ARRAY_SIZE(numbers)]);
 	}
-	assert_int_equal(count(MAP_BYPASS4) + count(MAP_ROUTE6), 0);
+	assert_int_equal(count(MAP_BYPASS4) + count(MAP_ROUTE6) + count(MAP_SOURCE_ROUTE4), 0);
 }
 
 static int make_all(void **state)

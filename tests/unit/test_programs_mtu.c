@@ -2,6 +2,7 @@
 /* Tests how the BPF programs keep packets within the MTU of a route: MSS, fragments, refused sizes.
  */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -93,6 +94,40 @@ static void test_the_mss_of_a_syn_fits_the_route_back(void **state)
 	assert_int_equal(clamped("198.51.100.9", "172.17.0.2", TH_ACK, 1460), 1460);
 }
 
+/* Sets the default routes, and those of packets from the application's first addresses. */
+static void routes_by_source(uint8_t by_source)
+{
+	const struct sidestep_route any = {.ifindex = LOOPBACK_IFINDEX,
+					   .mtu = MTU,
+					   .by_source = by_source};
+	const struct sidestep_route own = {.ifindex = LOOPBACK_IFINDEX, .mtu = MTU - 100};
+	const struct sidestep_prefix4 any4 = {SIDESTEP_NETNS_BITS, run_netns(), {0}};
+	const struct sidestep_prefix6 any6 = {SIDESTEP_NETNS_BITS, run_netns(), {0}};
+	const struct sidestep_source_prefix4 own4 = {
+		SIDESTEP_SOURCE4_BITS, run_netns(), {172, 17, 0, 2}, {0}};
+	const struct sidestep_source_prefix6 own6 = {
+		SIDESTEP_SOURCE6_BITS, run_netns(), {[0] = 0xfd, [15] = 2}, {0}};
+
+	assert_int_equal(bpf_map_update_elem(run_map_fd("route4"), &any4, &any, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("route6"), &any6, &any, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("source_route4"), &own4, &own, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(run_map_fd("source_route6"), &own6, &own, BPF_ANY), 0);
+}
+
+static void test_the_route_back_may_depend_on_the_address(void **state)
+{
+	(void)state;
+	routes_by_source(1);
+	assert_int_equal(clamped("198.51.100.9", "172.17.0.2", TH_SYN, 1460), MTU - 100 - 40);
+	assert_int_equal(clamped("2001:db8::9", "fd00::2", TH_SYN, 1440), MTU - 100 - 60);
+	assert_int_equal(clamped("198.51.100.9", "172.17.0.7", TH_SYN, 1460), MTU - 40);
+	assert_int_equal(clamped("2001:db8::9", "fd00::7", TH_SYN, 1440), MTU - 60);
+	/* The programs do not ask where there is none. */
+	routes_by_source(0);
+	assert_int_equal(clamped("198.51.100.9", "172.17.0.2", TH_SYN, 1460), MTU - 40);
+	assert_int_equal(clamped("2001:db8::9", "fd00::2", TH_SYN, 1440), MTU - 60);
+}
+
 static void test_other_options_are_left_alone(void **state)
 {
 	static const uint8_t others[][4] = {{1, 1, 1, 1}, {3, 4, 0xff, 0xff}, {2, 3, 0xff, 0xff}};
@@ -160,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_mss_of_a_syn_fits_the_route_back),
+		cmocka_unit_test(test_the_route_back_may_depend_on_the_address),
 		cmocka_unit_test(test_other_options_are_left_alone),
 		cmocka_unit_test(test_later_fragments_follow_the_first_one),
 		cmocka_unit_test(test_a_packet_above_the_mtu_is_counted),

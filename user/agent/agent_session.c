@@ -154,7 +154,7 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 	case AGENT_BYPASS_REMOVE:
 		return change_bypass(namespace, prefix, NULL);
 	case AGENT_ROUTE_REMOVE:
-		return programs_route_remove(programs, namespace->netns, prefix);
+		return programs_route_remove(programs, namespace->netns, request->source, prefix);
 	}
 	if (!agent_budget_left(&namespace->prefixes, &prefixes_allowed, clock_ms())) {
 		if (complaint_due(&namespace->complaint, suffix))
@@ -165,7 +165,8 @@ static int change_prefix(struct agent_session *session, const struct agent_reque
 	agent_budget_spend(&namespace->prefixes);
 	return request->type == AGENT_BYPASS_SET
 		       ? change_bypass(namespace, prefix, &request->bypass)
-		       : programs_route_set(programs, namespace->netns, prefix, &request->route);
+		       : programs_route_set(programs, namespace->netns, request->source, prefix,
+					    &request->route);
 }
 
 /* Reports an attachment, unless @error. Returns the first error. */

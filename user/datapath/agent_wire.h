@@ -41,7 +41,7 @@ enum agent_request_type {
 	AGENT_NAMESPACE,  /* .namespace; the agent sets its name */
 	AGENT_BYPASS_SET, /* .prefix, .bypass */
 	AGENT_BYPASS_REMOVE,
-	AGENT_ROUTE_SET, /* .prefix, .route */
+	AGENT_ROUTE_SET, /* .prefix, .source, .route */
 	AGENT_ROUTE_REMOVE,
 	AGENT_DEVICE_ATTACH, /* .ifindex */
 	AGENT_L3_ATTACH,     /* likewise; its frames have no link-layer header */
@@ -68,6 +68,7 @@ struct agent_request {
 		struct sidestep_namespace namespace;
 		struct {
 			struct prefix prefix;
+			uint8_t source[16]; /* of a route; all zero: any */
 			union {
 				struct sidestep_bypass bypass;
 				struct sidestep_route route; /* gateway as in address.h */

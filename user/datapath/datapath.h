@@ -52,9 +52,10 @@ struct datapath_ops {
 	int (*bypass_set)(struct datapath *datapath, const struct prefix *prefix,
 			  const struct sidestep_bypass *value);
 	int (*bypass_remove)(struct datapath *datapath, const struct prefix *prefix);
-	int (*route_set)(struct datapath *datapath, const struct prefix *prefix,
-			 const struct sidestep_route *value);
-	int (*route_remove)(struct datapath *datapath, const struct prefix *prefix);
+	int (*route_set)(struct datapath *datapath, const uint8_t source[16],
+			 const struct prefix *prefix, const struct sidestep_route *value);
+	int (*route_remove)(struct datapath *datapath, const uint8_t source[16],
+			    const struct prefix *prefix);
 	int (*inbound_add)(struct datapath *datapath, const struct sidestep_flow_key *key);
 	int (*commit)(struct datapath *datapath);
 	void (*settle)(struct datapath *datapath); /* NULL: nothing is deferred */
@@ -164,16 +165,19 @@ static inline int datapath_bypass_remove(struct datapath *datapath, const struct
 	return datapath->ops->bypass_remove(datapath, prefix);
 }
 
-/* Likewise for a route of the main routing table. @value's gateway is as in address.h. */
-static inline int datapath_route_set(struct datapath *datapath, const struct prefix *prefix,
+/* Likewise for a route of packets that leave by way of lo. @source: only of those from this
+ * address, unless it is all zero. It and @value's gateway are as in address.h. */
+static inline int datapath_route_set(struct datapath *datapath, const uint8_t source[16],
+				     const struct prefix *prefix,
 				     const struct sidestep_route *value)
 {
-	return datapath->ops->route_set(datapath, prefix, value);
+	return datapath->ops->route_set(datapath, source, prefix, value);
 }
 
-static inline int datapath_route_remove(struct datapath *datapath, const struct prefix *prefix)
+static inline int datapath_route_remove(struct datapath *datapath, const uint8_t source[16],
+					const struct prefix *prefix)
 {
-	return datapath->ops->route_remove(datapath, prefix);
+	return datapath->ops->route_remove(datapath, source, prefix);
 }
 
 /* Records a connection that came from outside before the datapath was there, so that its replies

@@ -264,18 +264,21 @@ static int agent_bypass_remove(struct datapath *base, const struct prefix *prefi
 	return tell(self(base), &removal);
 }
 
-static int agent_route_set(struct datapath *base, const struct prefix *prefix,
-			   const struct sidestep_route *value)
+static int agent_route_set(struct datapath *base, const uint8_t source[16],
+			   const struct prefix *prefix, const struct sidestep_route *value)
 {
 	struct agent_request set = {.type = AGENT_ROUTE_SET, .prefix = *prefix, .route = *value};
 
+	memcpy(set.source, source, sizeof(set.source));
 	return tell(self(base), &set);
 }
 
-static int agent_route_remove(struct datapath *base, const struct prefix *prefix)
+static int agent_route_remove(struct datapath *base, const uint8_t source[16],
+			      const struct prefix *prefix)
 {
 	struct agent_request removal = {.type = AGENT_ROUTE_REMOVE, .prefix = *prefix};
 
+	memcpy(removal.source, source, sizeof(removal.source));
 	return tell(self(base), &removal);
 }
 

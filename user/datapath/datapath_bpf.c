@@ -221,15 +221,16 @@ static int bpf_bypass_remove(struct datapath *base, const struct prefix *prefix)
 	return programs_bypass_remove(self(base)->programs, self(base)->netns, prefix);
 }
 
-static int bpf_route_set(struct datapath *base, const struct prefix *prefix,
-			 const struct sidestep_route *value)
+static int bpf_route_set(struct datapath *base, const uint8_t source[16],
+			 const struct prefix *prefix, const struct sidestep_route *value)
 {
-	return programs_route_set(self(base)->programs, self(base)->netns, prefix, value);
+	return programs_route_set(self(base)->programs, self(base)->netns, source, prefix, value);
 }
 
-static int bpf_route_remove(struct datapath *base, const struct prefix *prefix)
+static int bpf_route_remove(struct datapath *base, const uint8_t source[16],
+			    const struct prefix *prefix)
 {
-	return programs_route_remove(self(base)->programs, self(base)->netns, prefix);
+	return programs_route_remove(self(base)->programs, self(base)->netns, source, prefix);
 }
 
 static int bpf_inbound_add(struct datapath *base, const struct sidestep_flow_key *key)

@@ -204,19 +204,22 @@ static int bypass_remove(struct datapath *base, const struct prefix *prefix)
 	return 0;
 }
 
-/* A routing rule asks the main table itself. */
-static int nft_route_set(struct datapath *base, const struct prefix *prefix,
-			 const struct sidestep_route *value)
+/* Routing rules ask the tables themselves. */
+static int nft_route_set(struct datapath *base, const uint8_t source[16],
+			 const struct prefix *prefix, const struct sidestep_route *value)
 {
 	(void)base;
+	(void)source;
 	(void)prefix;
 	(void)value;
 	return 0;
 }
 
-static int nft_route_remove(struct datapath *base, const struct prefix *prefix)
+static int nft_route_remove(struct datapath *base, const uint8_t source[16],
+			    const struct prefix *prefix)
 {
 	(void)base;
+	(void)source;
 	(void)prefix;
 	return 0;
 }

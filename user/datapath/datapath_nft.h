@@ -4,7 +4,7 @@
  * and no other rights. It exists in sidecar mode only.
  *
  * Routes and rules bring the traffic to lo as with BPF (user/steering/plan.c). One more rule
- * (plan_input.out_mark) sends packets that the table lets out by the main routing table. Inbound
+ * (plan_input.out_mark) lets packets that the table lets out skip our other rules. Inbound
  * packets do not carry the mark, so source validation is unchanged. An application that sets the
  * mark gains nothing, because the table clears it.
  *

@@ -102,7 +102,8 @@ static void add_answers(const struct nft_table *table, const struct nft_rules *r
 /* The outcomes of judging. */
 static void add_outcomes(const struct nft_table *table, const struct nft_rules *rules)
 {
-	COMMENTED_RULE("let_out", "to the main routing table", SET_MARK(rules->out_mark), ACCEPT);
+	COMMENTED_RULE("let_out", "to the way that it has without sidestep",
+		       SET_MARK(rules->out_mark), ACCEPT);
 	COMMENTED_RULE("stay", "only rules here may set it", HAS_MARK(rules->out_mark),
 		       SET_MARK(0));
 	RULE("stay", ACCEPT);

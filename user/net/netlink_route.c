@@ -108,55 +108,98 @@ int netlink_dump_routes(struct netlink *netlink, int family,
 	return netlink_dump(netlink, RTM_GETROUTE, family, on_route, &visitor);
 }
 
+static bool rule_prefix(const struct fib_rule_hdr *info, const struct nlattr *attribute,
+			uint8_t bits, struct prefix *ret_prefix)
+{
+	*ret_prefix = prefix_default(info->family);
+	ret_prefix->length = (uint8_t)(ret_prefix->length + bits);
+	return netlink_get_address(attribute, info->family, ret_prefix->address);
+}
+
+/* Returns the only port of a range, or 0. */
+static uint16_t rule_port(const struct nlattr *attribute)
+{
+	const struct fib_rule_port_range *range = mnl_attr_get_payload(attribute);
+
+	return mnl_attr_get_payload_len(attribute) >= sizeof(*range) && range->start == range->end
+		       ? range->start
+		       : 0;
+}
+
+static void rule_attribute(struct netlink_rule *rule, const struct fib_rule_hdr *info,
+			   const struct nlattr *attribute)
+{
+	switch (mnl_attr_get_type(attribute)) {
+	case FRA_SRC:
+		rule->has_source = rule_prefix(info, attribute, info->src_len, &rule->source);
+		break;
+	case FRA_DST:
+		rule->has_destination = rule_prefix(info, attribute, info->dst_len,
+						    &rule->destination);
+		break;
+	case FRA_PRIORITY:
+		rule->priority = mnl_attr_get_u32(attribute);
+		break;
+	case FRA_TABLE:
+		rule->table = mnl_attr_get_u32(attribute);
+		break;
+	case FRA_GOTO:
+		rule->target = mnl_attr_get_u32(attribute);
+		break;
+	case FRA_IIFNAME:
+		strncpy(rule->input_name, mnl_attr_get_str(attribute), IFNAMSIZ - 1);
+		break;
+	case FRA_OIFNAME:
+		strncpy(rule->output_name, mnl_attr_get_str(attribute), IFNAMSIZ - 1);
+		break;
+	case FRA_FWMARK:
+		rule->mark = mnl_attr_get_u32(attribute);
+		break;
+	case FRA_FWMASK:
+		rule->mark_mask = mnl_attr_get_u32(attribute);
+		break;
+	case FRA_DPORT_RANGE:
+		rule->port = rule_port(attribute);
+		rule->special |= rule->port == 0;
+		break;
+	case FRA_SUPPRESS_PREFIXLEN:
+		rule->least_bits = mnl_attr_get_u32(attribute) + 1;
+		break;
+	case FRA_IP_PROTO:
+		rule->ip_protocol = mnl_attr_get_u8(attribute);
+		break;
+	case FRA_PROTOCOL:
+		rule->protocol = mnl_attr_get_u8(attribute);
+		break;
+	case FRA_SUPPRESS_IFGROUP:
+	case FRA_UID_RANGE:
+	case FRA_SPORT_RANGE:
+	case FRA_TUN_ID:
+		rule->special = true;
+		break;
+	case FRA_L3MDEV:
+		rule->special |= mnl_attr_get_u8(attribute) != 0;
+		break;
+	}
+}
+
 static int on_rule(const struct nlmsghdr *header, void *data)
 {
 	const struct fib_rule_hdr *info = mnl_nlmsg_get_payload(header);
 	struct netlink_visitor *visitor = data;
-	struct netlink_rule rule = {.family = info->family, .table = info->table};
+	struct netlink_rule rule = {
+		.family = info->family,
+		.action = info->action,
+		.table = info->table,
+		.inverted = info->flags & FIB_RULE_INVERT,
+		.special = info->tos != 0,
+	};
 	const struct nlattr *attribute;
 
 	if (visitor->error < 0)
 		return MNL_CB_OK;
-	mnl_attr_for_each (attribute, header, sizeof(*info)) {
-		switch (mnl_attr_get_type(attribute)) {
-		case FRA_DST:
-			rule.destination = prefix_default(info->family);
-			rule.destination.length =
-				(uint8_t)(rule.destination.length + info->dst_len);
-			rule.has_destination = netlink_get_address(attribute, info->family,
-								   rule.destination.address);
-			break;
-		case FRA_PRIORITY:
-			rule.priority = mnl_attr_get_u32(attribute);
-			break;
-		case FRA_TABLE:
-			rule.table = mnl_attr_get_u32(attribute);
-			break;
-		case FRA_IIFNAME:
-			strncpy(rule.input_name, mnl_attr_get_str(attribute), IFNAMSIZ - 1);
-			break;
-		case FRA_OIFNAME:
-			strncpy(rule.output_name, mnl_attr_get_str(attribute), IFNAMSIZ - 1);
-			break;
-		case FRA_FWMARK:
-			rule.mark = mnl_attr_get_u32(attribute);
-			break;
-		case FRA_DPORT_RANGE:
-			rule.port = ((const struct fib_rule_port_range *)mnl_attr_get_payload(
-					     attribute))
-					    ->start;
-			break;
-		case FRA_SUPPRESS_PREFIXLEN:
-			rule.suppress_default = mnl_attr_get_u32(attribute) == 0;
-			break;
-		case FRA_IP_PROTO:
-			rule.ip_protocol = mnl_attr_get_u8(attribute);
-			break;
-		case FRA_PROTOCOL:
-			rule.protocol = mnl_attr_get_u8(attribute);
-			break;
-		}
-	}
+	mnl_attr_for_each (attribute, header, sizeof(*info))
+		rule_attribute(&rule, info, attribute);
 	return netlink_visited(visitor, visitor->visit.rule(visitor->context, &rule));
 }
 
@@ -230,14 +273,17 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 	header->nlmsg_flags = flags;
 	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	info->family = (unsigned char)rule->family;
-	info->action = FR_ACT_TO_TBL;
+	info->action = rule->action;
 	info->table = rule->table < 256 ? (unsigned char)rule->table : RT_TABLE_UNSPEC;
 	if (rule->has_destination) {
 		info->dst_len = prefix_bits(&rule->destination, &family);
 		netlink_put_address(header, FRA_DST, rule->destination.address);
 	}
 	mnl_attr_put_u32(header, FRA_PRIORITY, rule->priority);
-	mnl_attr_put_u32(header, FRA_TABLE, rule->table);
+	if (rule->action == FR_ACT_TO_TBL)
+		mnl_attr_put_u32(header, FRA_TABLE, rule->table);
+	if (rule->action == FR_ACT_GOTO)
+		mnl_attr_put_u32(header, FRA_GOTO, rule->target);
 	mnl_attr_put_u8(header, FRA_PROTOCOL, rule->protocol);
 	if (rule->input_name[0])
 		mnl_attr_put_strz(header, FRA_IIFNAME, rule->input_name);
@@ -252,8 +298,8 @@ static int rule_request(struct netlink *netlink, uint16_t type, uint16_t flags,
 
 		mnl_attr_put(header, FRA_DPORT_RANGE, sizeof(ports), &ports);
 	}
-	if (rule->suppress_default)
-		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, 0);
+	if (rule->least_bits)
+		mnl_attr_put_u32(header, FRA_SUPPRESS_PREFIXLEN, rule->least_bits - 1);
 	return netlink_send(netlink, header);
 }
 

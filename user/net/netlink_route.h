@@ -24,19 +24,32 @@ struct netlink_route {
 	uint8_t protocol;   /* RTPROT_* */
 };
 
+/* Priorities of our rules: each one's is between these. They come right after the local table's
+ * rule (0). */
+#define NETLINK_RULES_FIRST 97
+#define NETLINK_RULES_LAST  108
+
 struct netlink_rule {
 	int family; /* AF_INET, AF_INET6 */
 	uint32_t priority;
-	uint32_t table;
+	uint8_t action;	 /* FR_ACT_* */
+	uint32_t table;	 /* FR_ACT_TO_TBL */
+	uint32_t target; /* FR_ACT_GOTO: the priority of the rule to go on with */
+	bool inverted;	 /* it holds for the packets that its selectors do not match */
+	bool special;	 /* it has selectors that are not listed here, such as a user */
+	bool has_source;
+	struct prefix source;
 	bool has_destination;
 	struct prefix destination;
 	char input_name[IFNAMSIZ];  /* "": any; "lo": generated in this namespace */
 	char output_name[IFNAMSIZ]; /* "": any; the device that the socket is bound to */
-	bool suppress_default;	    /* suppress_prefixlength 0 */
-	uint16_t port;		    /* of the destination, host byte order; 0: any */
-	uint32_t mark;		    /* the packet's, all bits; 0: any */
-	uint8_t ip_protocol;	    /* IPPROTO_* of the packet; 0: any. Linux 4.17 */
-	uint8_t protocol;	    /* FRA_PROTOCOL */
+	/* Routes with fewer bits are ignored: suppress_prefixlength + 1. 1: the default route */
+	uint32_t least_bits;
+	uint16_t port;	     /* of the destination, host byte order; 0: any */
+	uint32_t mark;	     /* the packet's, in the bits of the mask */
+	uint32_t mark_mask;  /* 0: any mark */
+	uint8_t ip_protocol; /* IPPROTO_* of the packet; 0: any. Linux 4.17 */
+	uint8_t protocol;    /* FRA_PROTOCOL */
 };
 
 /* Call @visit for every object. A visitor's negative return ends the dump and is returned. -EINTR

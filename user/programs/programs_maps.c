@@ -14,6 +14,8 @@
 union lpm_key {
 	struct sidestep_prefix4 prefix4;
 	struct sidestep_prefix6 prefix6;
+	struct sidestep_source_prefix4 source4;
+	struct sidestep_source_prefix6 source6;
 };
 
 /* Fills @key. Returns the descriptor of the map for the prefix's family. */
@@ -114,6 +116,10 @@ void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 	static const enum programs_map maps6[] = {MAP_BYPASS6, MAP_ROUTE6};
 	const struct sidestep_prefix4 first4 = {SIDESTEP_NETNS_BITS + 32, netns, {0}};
 	const struct sidestep_prefix6 first6 = {SIDESTEP_NETNS_BITS + 128, netns, {0}};
+	const struct sidestep_source_prefix4 source4 = {
+		SIDESTEP_SOURCE4_BITS + 32, netns, {0}, {0}};
+	const struct sidestep_source_prefix6 source6 = {
+		SIDESTEP_SOURCE6_BITS + 128, netns, {0}, {0}};
 	struct sidestep_listener_key listener = {.netns = netns};
 	size_t i;
 
@@ -125,6 +131,10 @@ void programs_namespace_remove(const struct programs *programs, uint32_t netns)
 		remove_entries(programs->maps[maps6[i]], &first6, sizeof(first6),
 			       offsetof(struct sidestep_prefix6, netns));
 	}
+	remove_entries(programs->maps[MAP_SOURCE_ROUTE4], &source4, sizeof(source4),
+		       offsetof(struct sidestep_source_prefix4, netns));
+	remove_entries(programs->maps[MAP_SOURCE_ROUTE6], &source6, sizeof(source6),
+		       offsetof(struct sidestep_source_prefix6, netns));
 	programs_bypass_changed(programs);
 	remove_flows(programs->maps[MAP_FLOWS], netns);
 	(void)bpf_map_delete_elem(programs->maps[MAP_NAMESPACES], &netns);
@@ -218,23 +228,57 @@ void programs_bypass_each(const struct programs *programs, uint32_t netns,
 	}
 }
 
-int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
-		       const struct sidestep_route *value)
+/* Fills the key of a route for packets from @source. Returns the descriptor of the map. */
+static int source_key(const struct programs *programs, uint32_t netns, const uint8_t source[16],
+		      const struct prefix *prefix, union lpm_key *key)
+{
+	if (address_is_ipv4(prefix->address) && prefix->length >= 96) {
+		key->source4.prefix_length = SIDESTEP_SOURCE4_BITS + prefix->length - 96u;
+		key->source4.netns = netns;
+		memcpy(key->source4.source, source + 12, 4);
+		memcpy(key->source4.address, prefix->address + 12, 4);
+		return programs->maps[MAP_SOURCE_ROUTE4];
+	}
+	key->source6.prefix_length = SIDESTEP_SOURCE6_BITS + prefix->length;
+	key->source6.netns = netns;
+	memcpy(key->source6.source, source, 16);
+	memcpy(key->source6.address, prefix->address, 16);
+	return programs->maps[MAP_SOURCE_ROUTE6];
+}
+
+static int route_key(const struct programs *programs, uint32_t netns, const uint8_t source[16],
+		     const struct prefix *prefix, union lpm_key *key)
+{
+	static const uint8_t any[16];
+
+	return memcmp(source, any, sizeof(any)) == 0
+		       ? lpm_key(programs, netns, prefix, MAP_ROUTE4, MAP_ROUTE6, key)
+		       : source_key(programs, netns, source, prefix, key);
+}
+
+int programs_route_set(const struct programs *programs, uint32_t netns, const uint8_t source[16],
+		       const struct prefix *prefix, const struct sidestep_route *value)
 {
 	struct sidestep_route route = *value;
+	union lpm_key key;
+	int fd = route_key(programs, netns, source, prefix, &key);
 
 	/* The programs read an IPv4 gateway from the first 4 bytes. */
 	if (route.has_gateway && address_is_ipv4(value->gateway)) {
 		memset(route.gateway, 0, sizeof(route.gateway));
 		memcpy(route.gateway, value->gateway + 12, 4);
 	}
-	return lpm_set(programs, netns, prefix, MAP_ROUTE4, MAP_ROUTE6, &route);
+	return bpf_map_update_elem(fd, &key, &route, BPF_ANY);
 }
 
-int programs_route_remove(const struct programs *programs, uint32_t netns,
+int programs_route_remove(const struct programs *programs, uint32_t netns, const uint8_t source[16],
 			  const struct prefix *prefix)
 {
-	return lpm_remove(programs, netns, prefix, MAP_ROUTE4, MAP_ROUTE6);
+	union lpm_key key;
+	int fd = route_key(programs, netns, source, prefix, &key);
+	int error = bpf_map_delete_elem(fd, &key);
+
+	return error == -ENOENT ? 0 : error;
 }
 
 int programs_inbound_add(const struct programs *programs, uint32_t netns,

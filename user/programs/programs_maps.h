@@ -42,11 +42,12 @@ void programs_bypass_each(const struct programs *programs, uint32_t netns,
 					const struct sidestep_bypass *value),
 			  void *context);
 
-/* Set and delete an entry of `route4` or `route6`. A missing entry is no error. @value's gateway is
+/* Set and delete an entry of `route4` or `route6`, or with a @source that is not all zero of
+ * `source_route4` or `source_route6`. A missing entry is no error. @source and @value's gateway are
  * in the form of lib/address.h. */
-int programs_route_set(const struct programs *programs, uint32_t netns, const struct prefix *prefix,
-		       const struct sidestep_route *value);
-int programs_route_remove(const struct programs *programs, uint32_t netns,
+int programs_route_set(const struct programs *programs, uint32_t netns, const uint8_t source[16],
+		       const struct prefix *prefix, const struct sidestep_route *value);
+int programs_route_remove(const struct programs *programs, uint32_t netns, const uint8_t source[16],
 			  const struct prefix *prefix);
 
 /* Adds a flow to `inbound`. @key's netns is ignored. */

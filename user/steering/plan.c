@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "steering/plan_maps.h"
 #include "steering/plan_routes.h"
+#include "steering/plan_ways.h"
 
 static int make_bypass(const struct plan_input *input, struct plan *plan)
 {
@@ -21,11 +22,11 @@ static int make_bypass(const struct plan_input *input, struct plan *plan)
 
 static int make_egress(const struct plan_input *input, struct plan *plan)
 {
-	int error = plan_maps_egress(input, plan);
+	int error = plan_ways_egress(input, plan);
 
 	if (error < 0 || plan->lists[PLAN_EGRESS].count <= SIDESTEP_MAX_ROUTES)
 		return error;
-	log_error("the main routing table has more than %d routes, which is the limit here",
+	log_error("packets that leave have more than %d routes, which is the limit here",
 		  SIDESTEP_MAX_ROUTES);
 	return -ENOSPC;
 }

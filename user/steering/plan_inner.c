@@ -6,7 +6,7 @@ static bool has_default(const struct plan_input *input, uint32_t ifindex)
 	size_t i;
 
 	for (i = 0; i < input->route_count; i++)
-		if (input->routes[i].ifindex == ifindex && plan_is_main(&input->routes[i]) &&
+		if (input->routes[i].ifindex == ifindex && plan_is_foreign(&input->routes[i]) &&
 		    prefix_is_default(&input->routes[i].destination))
 			return true;
 	return false;

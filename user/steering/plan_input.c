@@ -94,26 +94,6 @@ bool plan_input_device_source(const struct plan_input *input, int family, uint32
 	return false;
 }
 
-bool plan_input_source(const struct plan_input *input, int family, uint8_t source[16])
-{
-	size_t i;
-
-	for (i = 0; i < input->route_count; i++) {
-		const struct netlink_route *route = &input->routes[i];
-
-		if (!plan_is_main(route) || !prefix_is_default(&route->destination) ||
-		    address_is_ipv4(route->destination.address) != (family == AF_INET))
-			continue;
-		if (route->has_source) {
-			memcpy(source, route->source, 16);
-			return true;
-		}
-		if (plan_input_device_source(input, family, route->ifindex, source))
-			return true;
-	}
-	return plan_input_device_source(input, family, 0, source);
-}
-
 uint32_t plan_input_mtu(const struct plan_input *input, const struct netlink_route *route)
 {
 	const struct netlink_link *link = plan_input_link(input, route->ifindex);
@@ -121,16 +101,34 @@ uint32_t plan_input_mtu(const struct plan_input *input, const struct netlink_rou
 	return route->mtu ? route->mtu : link ? link->mtu : 0;
 }
 
-uint32_t plan_input_default_mtu(const struct plan_input *input, int family)
+bool plan_is_foreign(const struct netlink_route *route)
 {
+	return route->table != RT_TABLE_LOCAL && route->type == RTN_UNICAST &&
+	       route->protocol != NETLINK_PROTOCOL_SIDESTEP;
+}
+
+uint32_t plan_input_least_mtu(const struct plan_input *input, int family)
+{
+	bool has_default = false;
+	uint32_t least = 0;
 	size_t i;
 
 	for (i = 0; i < input->route_count; i++) {
 		const struct netlink_route *route = &input->routes[i];
+		uint32_t mtu = plan_input_mtu(input, route);
 
-		if (plan_is_main(route) && prefix_is_default(&route->destination) &&
-		    address_is_ipv4(route->destination.address) == (family == AF_INET))
-			return plan_input_mtu(input, route);
+		if (!plan_is_foreign(route) ||
+		    address_is_ipv4(route->destination.address) != (family == AF_INET))
+			continue;
+		/* Only the first default route of the main table is used, and its other routes are
+		 * captured each with its own MTU. */
+		if (plan_is_main(route)) {
+			if (has_default || !prefix_is_default(&route->destination))
+				continue;
+			has_default = true;
+		}
+		if (mtu && (!least || mtu < least))
+			least = mtu;
 	}
-	return 0;
+	return least;
 }

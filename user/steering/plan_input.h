@@ -21,6 +21,8 @@ struct plan_input {
 	size_t address_count;
 	const struct netlink_route *routes; /* of all tables and both families */
 	size_t route_count;
+	const struct netlink_rule *others; /* rules that are not ours, in the kernel's order */
+	size_t other_count;
 	const struct prefix *options; /* --bypass, --docker-gateway-cidr */
 	size_t option_count;
 	const struct prefix *docker; /* subnets of Docker's bridge networks */
@@ -29,7 +31,7 @@ struct plan_input {
 	size_t bridge_count;
 	bool closed;		      /* nobody steers yet: unreachable instead of steered */
 	bool ipv6_refused;	      /* unreachable, unless a device is asked for */
-	uint32_t out_mark;	      /* packets with it use the main table; 0: no such rule */
+	uint32_t out_mark;	      /* packets with it skip all rules of ours; 0: no such rule */
 	bool internet_off;	      /* DNS to bypassed subnets is steered, too */
 	const struct prefix *gateway; /* bypassed as well; NULL: none */
 	bool inner;		      /* what inner devices bring is steered (plan_inner.h) */
@@ -45,16 +47,16 @@ const struct netlink_link *plan_input_link(const struct plan_input *input, uint3
 bool plan_input_device_source(const struct plan_input *input, int family, uint32_t ifindex,
 			      uint8_t source[16]);
 
-/* Finds the address that connections would have without sidestep, which the default route decides.
- * Returns false when there is none. */
-bool plan_input_source(const struct plan_input *input, int family, uint8_t source[16]);
-
 /* Returns the MTU of packets that take @route, in bytes: the route's or its device's. 0: unknown.
  */
 uint32_t plan_input_mtu(const struct plan_input *input, const struct netlink_route *route);
 
-/* Likewise for the default route of a family. */
-uint32_t plan_input_default_mtu(const struct plan_input *input, int family);
+/* Returns the smallest one of a family's routes that lead outside: the main table's default route,
+ * and the routes of others' tables. 0: unknown. */
+uint32_t plan_input_least_mtu(const struct plan_input *input, int family);
+
+/* Whether it is a unicast route of a table that is neither ours nor the local one. */
+bool plan_is_foreign(const struct netlink_route *route);
 
 /* Whether it is a unicast route of the main table. */
 bool plan_is_main(const struct netlink_route *route);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fib_rules.h>
 
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
@@ -42,7 +43,9 @@ static int compare_egress_key(const void *a, const void *b)
 {
 	const struct plan_route *left = a, *right = b;
 
-	return compare_prefixes(&left->prefix, &right->prefix);
+	int order = memcmp(left->source, right->source, sizeof(left->source));
+
+	return order ? order : compare_prefixes(&left->prefix, &right->prefix);
 }
 
 static int compare_egress(const void *a, const void *b)
@@ -84,8 +87,15 @@ static int compare_rule(const void *a, const void *b)
 	const struct netlink_rule *left = a, *right = b;
 	int order = compare_numbers((uint64_t)left->family, (uint64_t)right->family);
 
+	/* A rule must be there before another one goes to it. */
+	if (order == 0)
+		order = compare_numbers(left->action != FR_ACT_NOP, right->action != FR_ACT_NOP);
 	if (order == 0)
 		order = compare_numbers(left->priority, right->priority);
+	if (order == 0)
+		order = compare_numbers(left->action, right->action);
+	if (order == 0)
+		order = compare_numbers(left->target, right->target);
 	if (order == 0)
 		order = compare_prefixes(&left->destination, &right->destination);
 	if (order == 0)
@@ -95,7 +105,7 @@ static int compare_rule(const void *a, const void *b)
 	if (order == 0)
 		order = strcmp(left->input_name, right->input_name);
 	if (order == 0)
-		order = compare_numbers(left->suppress_default, right->suppress_default);
+		order = compare_numbers(left->least_bits, right->least_bits);
 	if (order == 0)
 		order = compare_numbers(left->mark, right->mark);
 	if (order == 0)

@@ -16,7 +16,7 @@
 /* The parts of a plan, in the order in which adding them is safe. Removal goes backwards. */
 enum plan_layer {
 	PLAN_BYPASS, /* struct plan_bypass: maps bypass4, bypass6 */
-	PLAN_EGRESS, /* struct plan_route: maps route4, route6 */
+	PLAN_EGRESS, /* struct plan_route: maps route4, route6, source_route4, source_route6 */
 	PLAN_DEVICE, /* struct plan_device: devices that get the TC programs */
 	PLAN_ROUTE,  /* struct netlink_route */
 	PLAN_RULE,   /* struct netlink_rule */
@@ -29,6 +29,7 @@ struct plan_bypass {
 };
 
 struct plan_route {
+	uint8_t source[16]; /* for packets from this address of ours; all zero: from any */
 	struct prefix prefix;
 	struct sidestep_route value;
 };
@@ -76,8 +77,9 @@ struct plan_difference {
 struct plan_difference plan_added(const struct plan *wanted, const struct plan *applied,
 				  enum plan_layer layer);
 
-/* Starts a walk over items whose key @wanted lacks. The key is a bypass's or egress route's prefix,
- * a device's index, a netlink_route's destination, table and metric, and all of a rule. */
+/* Starts a walk over items whose key @wanted lacks. The key is a bypass's prefix, an egress route's
+ * source and prefix, a device's index, a netlink_route's destination, table and metric, and all of
+ * a rule. */
 struct plan_difference plan_removed(const struct plan *applied, const struct plan *wanted,
 				    enum plan_layer layer);
 

@@ -99,45 +99,6 @@ int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
 	return 0;
 }
 
-static bool has_egress(const struct plan *plan, const struct prefix *prefix)
-{
-	const struct plan_list *list = &plan->lists[PLAN_EGRESS];
-	const struct plan_route *routes = list->items;
-	size_t i;
-
-	for (i = 0; i < list->count; i++)
-		if (prefix_equal(&routes[i].prefix, prefix))
-			return true;
-	return false;
-}
-
-/* Mirrors the main table, for packets that reach lo although they must leave. */
-int plan_maps_egress(const struct plan_input *input, struct plan *plan)
-{
-	size_t i;
-
-	if (plan_reserve(plan, PLAN_EGRESS, input->route_count) < 0)
-		return -ENOMEM;
-	for (i = 0; i < input->route_count; i++) {
-		const struct netlink_route *route = &input->routes[i];
-		struct plan_route *egress;
-
-		/* The kernel lists several routes to one prefix in its order of preference. */
-		if (!plan_is_main(route) || !route->ifindex ||
-		    has_egress(plan, &route->destination))
-			continue;
-		egress = plan_append(plan, PLAN_EGRESS);
-		egress->prefix = route->destination;
-		egress->value.ifindex = route->ifindex;
-		egress->value.has_gateway = route->has_gateway;
-		egress->value.mtu = plan_input_mtu(input, route);
-		if (route->has_gateway)
-			memcpy(egress->value.gateway, route->gateway,
-			       sizeof(egress->value.gateway));
-	}
-	return 0;
-}
-
 static bool is_steered_bridge(const struct plan_input *input, const char *name)
 {
 	size_t i;

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/util.h"
 #include "sidestep.h"
 #include "steering/plan_inner.h"
+#include "steering/plan_ways.h"
 
 #define DNS_PORT 53
 
@@ -88,6 +90,7 @@ static void routes_throw(const struct plan_input *input, struct plan *plan, int 
 static void routes_capture(const struct plan_input *input, struct plan *plan, int family,
 			   const uint8_t source[16])
 {
+	uint8_t own[16];
 	size_t i;
 
 	for (i = 0; i < input->route_count; i++) {
@@ -99,9 +102,13 @@ static void routes_capture(const struct plan_input *input, struct plan *plan, in
 		    address_is_ipv4(route->destination.address) != (family == AF_INET) ||
 		    is_bypassed(plan, &route->destination))
 			continue;
+		if (route->has_source)
+			memcpy(own, route->source, sizeof(own));
+		else if (!plan_input_device_source(input, family, route->ifindex, own))
+			memcpy(own, source, sizeof(own));
 		if (!input->closed)
 			route_local(plan, &route->destination, PLAN_TABLE_CAPTURE, LOOPBACK_IFINDEX,
-				    source)
+				    own)
 				->mtu = plan_input_mtu(input, route);
 		/* While nobody steers, the main table must not take over. */
 		route_put(plan, &route->destination, PLAN_TABLE_CAPTURE, RTN_UNREACHABLE)->metric =
@@ -181,11 +188,9 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 {
 	struct prefix any = prefix_default(family);
 	uint8_t source[16];
-	bool has_source = plan_input_source(input, family, source);
+	bool has_source = plan_ways_source(input, family, source);
 
 	routes_throw(input, plan, family);
-	if (input->out_mark)
-		(void)route_put(plan, &any, PLAN_TABLE_NO_WAY, RTN_UNREACHABLE);
 	if (family == AF_INET)
 		routes_reply(input, plan);
 	/* Where steering is impossible, an error at once is better than a leak. */
@@ -206,7 +211,7 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 	if (!input->closed && (family == AF_INET || !input->ipv6_refused)) {
 		(void)route_local(plan, &any, PLAN_TABLE_STEER, LOOPBACK_IFINDEX, source);
 		route_local(plan, &any, PLAN_TABLE_DATAGRAMS, LOOPBACK_IFINDEX, source)->mtu =
-			plan_input_default_mtu(input, family);
+			plan_input_least_mtu(input, family);
 	}
 	routes_capture(input, plan, family, source);
 	routes_bound(input, plan, family, PLAN_TABLE_BOUND, source);
@@ -220,9 +225,9 @@ static void routes_of_family(const struct plan_input *input, struct plan *plan, 
 int plan_routes_make(const struct plan_input *input, struct plan *plan)
 {
 	/* Five throws for a bypassed prefix, two captures for a route, a reply for an address. Of
-	 * each family: two bound routes for a link, and eleven for everything. */
+	 * each family: two bound routes for a link, and ten for everything. */
 	size_t room = 5 * plan->lists[PLAN_BYPASS].count + 2 * input->route_count +
-		      2 * (2 * input->link_count + 11) + input->address_count;
+		      2 * (2 * input->link_count + 10) + input->address_count;
 	size_t i;
 
 	if (plan_reserve(plan, PLAN_ROUTE, room) < 0)
@@ -240,6 +245,7 @@ static struct netlink_rule *rule_put(struct plan *plan, int family, uint32_t pri
 	*rule = (struct netlink_rule) {
 		.family = family,
 		.priority = priority,
+		.action = FR_ACT_TO_TBL,
 		.table = table,
 		.input_name = "lo", /* generated in this namespace, not forwarded */
 		.protocol = NETLINK_PROTOCOL_SIDESTEP,
@@ -299,25 +305,39 @@ static void rules_inner(const struct plan_input *input, struct plan *plan, int f
 	}
 }
 
+/* A packet that may leave takes the way that it would have without us. */
+static void rules_out(const struct plan_input *input, struct plan *plan, int family)
+{
+	struct netlink_rule *out = rule_put(plan, family, PLAN_RULE_OUT, 0);
+	struct netlink_rule *others = rule_put(plan, family, PLAN_RULE_OTHERS, 0);
+
+	out->action = FR_ACT_GOTO;
+	out->target = PLAN_RULE_OTHERS;
+	out->mark = input->out_mark;
+	out->mark_mask = UINT32_MAX;
+	others->action = FR_ACT_NOP;
+}
+
 static void rules_of_family(const struct plan_input *input, struct plan *plan, int family)
 {
+	uint32_t bound = PLAN_RULE_BOUND;
 	size_t i;
 
-	if (input->out_mark) {
-		rule_put(plan, family, PLAN_RULE_OUT, RT_TABLE_MAIN)->mark = input->out_mark;
-		rule_put(plan, family, PLAN_RULE_NO_WAY, PLAN_TABLE_NO_WAY)->mark = input->out_mark;
-	}
+	if (input->out_mark)
+		rules_out(input, plan, family);
 	if (input->internet_off)
 		rules_dns(plan, family);
-	if (captures(plan, family))
+	if (captures(plan, family)) {
 		(void)rule_put(plan, family, PLAN_RULE_CAPTURE, PLAN_TABLE_CAPTURE);
-	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->suppress_default = true;
+		bound = PLAN_RULE_BOUND_FIRST;
+	}
+	rule_put(plan, family, PLAN_RULE_CONNECTED, RT_TABLE_MAIN)->least_bits = 1;
 	for (i = 0; i < input->link_count; i++) {
 		struct netlink_rule *rule;
 
 		if (input->links[i].loopback)
 			continue;
-		rule = rule_put(plan, family, PLAN_RULE_BOUND, PLAN_TABLE_BOUND);
+		rule = rule_put(plan, family, bound, PLAN_TABLE_BOUND);
 		memcpy(rule->output_name, input->links[i].name, sizeof(rule->output_name));
 	}
 	/* TCP keeps lo's MTU, and with it large segments. Its MSS is clamped where it leaves. */

@@ -14,10 +14,8 @@ enum plan_table {
 	PLAN_TABLE_STEER,
 	/* Does the same for sockets that are bound to a device (SO_BINDTODEVICE). */
 	PLAN_TABLE_BOUND,
-	/* All is unreachable: for packets that may leave where the main table has no route. */
-	PLAN_TABLE_NO_WAY,
-	/* Does the same as PLAN_TABLE_STEER for other protocols than TCP, with the MTU of the
-	 * default route's device. So the kernel makes fragments that can leave. */
+	/* Does the same as PLAN_TABLE_STEER for other protocols than TCP, with the smallest MTU of
+	 * the routes that lead outside. So the kernel makes fragments that can leave. */
 	PLAN_TABLE_DATAGRAMS,
 	/* While the internet is off, DNS finds nothing but the proxy, bypassed or not. */
 	PLAN_TABLE_DNS,
@@ -30,11 +28,14 @@ enum plan_table {
 	PLAN_TABLE_INNER_STEER,
 };
 
-/* Priorities of our rules. They come right after the local table's rule (0). */
+/* Priorities of our rules. */
 enum plan_rule_priority {
-	PLAN_RULE_OUT = 97, /* packets with the datapath's out mark use the main table */
-	PLAN_RULE_NO_WAY,   /* and go nowhere else, or they would come back to the proxy */
-	PLAN_RULE_DNS,	    /* port 53 over UDP and TCP, while the internet is off */
+	/* Packets with the datapath's out mark go on with PLAN_RULE_OTHERS. */
+	PLAN_RULE_OUT = NETLINK_RULES_FIRST,
+	/* PLAN_RULE_BOUND where routes are captured: they do not match sockets that are bound to a
+	 * device, and the main table's do. */
+	PLAN_RULE_BOUND_FIRST,
+	PLAN_RULE_DNS, /* port 53 over UDP and TCP, while the internet is off */
 	PLAN_RULE_CAPTURE,
 	PLAN_RULE_CONNECTED, /* the main table without its default route */
 	PLAN_RULE_BOUND,
@@ -44,7 +45,9 @@ enum plan_rule_priority {
 	PLAN_RULE_INNER_OUT,   /* packets with the out mark use the main table */
 	PLAN_RULE_INNER_STEER, /* those with the steer mark go to the proxy */
 	PLAN_RULE_INNER,       /* and no others leave, even if the datapath is gone */
+	PLAN_RULE_OTHERS,      /* does nothing; the rules of others come behind it */
 };
+_Static_assert(PLAN_RULE_OTHERS == NETLINK_RULES_LAST, "all of ours");
 
 /* Fills PLAN_ROUTE for both families. PLAN_BYPASS must be filled. Returns 0 or -ENOMEM. */
 int plan_routes_make(const struct plan_input *input, struct plan *plan);

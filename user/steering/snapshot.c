@@ -33,11 +33,12 @@ static int collect_route(void *context, const struct netlink_route *route)
 	return array_append(&((struct snapshot *)context)->routes, route);
 }
 
-static int collect_own_rule(void *context, const struct netlink_rule *rule)
+static int collect_rule(void *context, const struct netlink_rule *rule)
 {
-	if (rule->protocol != NETLINK_PROTOCOL_SIDESTEP)
-		return 0;
-	return array_append(&((struct snapshot *)context)->rules, rule);
+	struct snapshot *snapshot = context;
+	bool own = rule->protocol == NETLINK_PROTOCOL_SIDESTEP;
+
+	return array_append(own ? &snapshot->rules : &snapshot->others, rule);
 }
 
 void snapshot_release(struct snapshot *snapshot)
@@ -46,6 +47,7 @@ void snapshot_release(struct snapshot *snapshot)
 	free(snapshot->addresses.items);
 	free(snapshot->routes.items);
 	free(snapshot->rules.items);
+	free(snapshot->others.items);
 }
 
 static int snapshot_try(struct netlink *netlink, struct snapshot *snapshot)
@@ -59,13 +61,13 @@ static int snapshot_try(struct netlink *netlink, struct snapshot *snapshot)
 		.addresses = {.limit = ADDRESSES_MAX, .size = sizeof(struct netlink_address)},
 		.routes = {.limit = ROUTES_MAX, .size = sizeof(struct netlink_route)},
 		.rules = {.limit = RULES_MAX, .size = sizeof(struct netlink_rule)},
+		.others = {.limit = RULES_MAX, .size = sizeof(struct netlink_rule)},
 	};
 	error = netlink_dump_links(netlink, collect_link, snapshot);
 	for (i = 0; i < ARRAY_SIZE(families) && error == 0; i++) {
 		error = netlink_dump_routes(netlink, families[i], collect_route, snapshot);
 		if (error == 0)
-			error = netlink_dump_rules(netlink, families[i], collect_own_rule,
-						   snapshot);
+			error = netlink_dump_rules(netlink, families[i], collect_rule, snapshot);
 		/* A kernel without IPv6 has no such tables. */
 		if (families[i] == AF_INET6 && (error == -EAFNOSUPPORT || error == -EOPNOTSUPP))
 			error = 0;

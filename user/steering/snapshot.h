@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A snapshot of a network namespace: its links, addresses, routes and our rules. */
+/* A snapshot of a network namespace: its links, addresses, routes and rules. */
 #ifndef SIDESTEP_SNAPSHOT_H
 #define SIDESTEP_SNAPSHOT_H
 
@@ -14,7 +14,8 @@ struct snapshot {
 	struct array links;	/* struct netlink_link */
 	struct array addresses; /* struct netlink_address */
 	struct array routes;	/* struct netlink_route */
-	struct array rules;	/* struct netlink_rule, ours only */
+	struct array rules;	/* struct netlink_rule: ours */
+	struct array others;	/* struct netlink_rule: all others, in the kernel's order */
 };
 
 /* Repeats a dump that changes in the kernel interrupted. Returns 0 or negative errno, logged; only

@@ -190,6 +190,8 @@ static struct plan_input input_of(struct steering *steering, const struct snapsh
 		.address_count = snapshot->addresses.count,
 		.routes = snapshot->routes.items,
 		.route_count = snapshot->routes.count,
+		.others = snapshot->others.items,
+		.other_count = snapshot->others.count,
 		.options = steering->options,
 		.option_count = steering->config.option_count,
 		.docker = steering->docker,

@@ -45,7 +45,7 @@ static int add_egress(const struct steering_change *change, const void *item)
 	if (route->value.has_gateway)
 		(void)netlink_neighbour_keep(change->netlink, route->value.ifindex,
 					     route->value.gateway);
-	error = datapath_route_set(change->datapath, &route->prefix, &route->value);
+	error = datapath_route_set(change->datapath, route->source, &route->prefix, &route->value);
 	if (error < 0)
 		return log_errno(error, "cannot add %s to the route map",
 				 prefix_format(&route->prefix, text));
@@ -56,7 +56,7 @@ static int remove_egress(const struct steering_change *change, const void *item)
 {
 	const struct plan_route *route = item;
 
-	return datapath_route_remove(change->datapath, &route->prefix);
+	return datapath_route_remove(change->datapath, route->source, &route->prefix);
 }
 
 static int add_device(const struct steering_change *change, const void *item)
