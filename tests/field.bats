@@ -2325,6 +2325,78 @@ uplinks_answer() { # START
 	uplinks_answer nft_sidecar
 }
 
+vpn_packets_pass() { # START
+	tunnel tun0
+	vpn tun0
+	bed_spawn world vpn "$PEER" udp-serve 51820
+	bed_wait_line vpn ready
+	encapsulated() { # SERVER
+		bed_exec app "$PEER" udp "$1" 51820 --mark 51820 --source "$BED_APP" --send hello --timeout 1
+	}
+	encapsulated "$BED_OUTSIDE"
+	encapsulated "$BED_WORLD"
+	gateway
+	"$1" --bypass "$BED_OUTSIDE"
+	encapsulated "$BED_OUTSIDE"
+	! encapsulated "$BED_WORLD" || false
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	[ "$(arrived 192.0.2.77:80)" = 1 ]
+}
+
+@test "row 16: with --bypass of its server a VPN in the namespace gets through (own programs)" {
+	vpn_packets_pass own_sidecar
+}
+
+@test "row 16: with --bypass of its server a VPN in the namespace gets through (agent)" {
+	vpn_packets_pass agent_sidecar
+}
+
+@test "row 16: with --bypass of its server a VPN in the namespace gets through (nftables)" {
+	vpn_packets_pass nft_sidecar
+}
+
+# Rules that come before ours, or select by more than addresses, are named by the log and the doctor.
+rules_are_named() { # START
+	local first="routing rules?:? 50 \(IPv4, table 51820\) comes before"
+	local special="routing rules?:? 1000 \(IPv6, table 51820\) selects by more than addresses"
+	tunnel tun0
+	_bed_ip app <<-COMMANDS
+		route add default dev tun0 table 51820
+		rule add to 203.0.113.0/24 table 51820 priority 50
+	COMMANDS
+	gateway
+	run bed_exec app "$SIDESTEP" doctor
+	[[ $output =~ "warning "$first ]]
+	[[ ! $output =~ $special ]]
+	"$1"
+	[[ $(bed_log sidecar) =~ "warning: the "$first ]]
+	# One that comes later is named as well, and each once.
+	bed_exec app ip -6 rule add fwmark 7 table 51820 priority 1000
+	bed_wait_line sidecar "warning: the routing rule 1000 .*selects by more than addresses" 5
+	bed_exec app ip address add 10.9.0.1/24 dev tun0
+	bed_wait_line sidecar "bypass: 10.9.0.0/24 connected" 5
+	[ "$(bed_log sidecar | grep -c "the routing rule")" = 2 ]
+	run bed_exec app "$SIDESTEP" doctor
+	[[ $output =~ "warning "$special ]]
+	# The guard of the tunnel holds what the rule leads there.
+	bed_spawn world sniff "$PEER" sniff --device tun0 --count-dst 203.0.113.0/24 --until-file "$BED_DIR/sniff-end"
+	bed_wait_line sniff ready
+	! connect 203.0.113.1 80 --timeout 0.5 || false
+	[ "$(leaks)" = 0 ]
+}
+
+@test "row 16: rules that cannot be followed are named (own programs)" {
+	rules_are_named own_sidecar
+}
+
+@test "row 16: rules that cannot be followed are named (agent)" {
+	rules_are_named agent_sidecar
+}
+
+@test "row 16: rules that cannot be followed are named (nftables)" {
+	rules_are_named nft_sidecar
+}
+
 # row 8: nftables without tproxy
 
 # poor_sidecar [ARGUMENT...] - starts one that has no rights for BPF and may choose.

@@ -110,7 +110,6 @@ static void make_plan(const struct netlink_rule *rules, size_t count, struct pla
 		.route_count = ARRAY_SIZE(routes),
 		.others = rules,
 		.other_count = count,
-		.anchor_ifindex = 1,
 	};
 
 	assert_int_equal(plan_make(&input, plan), 0);

@@ -34,6 +34,7 @@ void doctor_read_settings(const char *name, int *ret_first, int *ret_second);
  * reached. */
 void doctor_check_way_out(struct doctor *doctor);
 void doctor_check_mtu(struct doctor *doctor);
+void doctor_check_rules(struct doctor *doctor);
 void doctor_check_loop(struct doctor *doctor);
 void doctor_check_inner(struct doctor *doctor);
 void doctor_check_ports(struct doctor *doctor);

@@ -319,11 +319,11 @@ static void check_bpffs(struct doctor *doctor)
 }
 
 static void (*const checks[])(struct doctor *doctor) = {
-	check_namespace,   doctor_check_way_out,  doctor_check_mtu,
-	doctor_check_loop, check_rights,	  check_bpf,
-	check_kernel,	   check_bpffs,		  check_nftables,
-	check_network,	   doctor_check_inner,	  doctor_check_ports,
-	check_files,	   doctor_check_resolver,
+	check_namespace,    doctor_check_way_out, doctor_check_mtu,
+	doctor_check_rules, doctor_check_loop,	  check_rights,
+	check_bpf,	    check_kernel,	  check_bpffs,
+	check_nftables,	    check_network,	  doctor_check_inner,
+	doctor_check_ports, check_files,	  doctor_check_resolver,
 };
 
 int command_doctor(int argc, char **argv)

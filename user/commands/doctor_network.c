@@ -12,6 +12,7 @@
 #include "lib/util.h"
 #include "net/instance_lock.h"
 #include "net/netlink_link.h"
+#include "net/other_rules.h"
 #include "sidecar/gateway_echo.h"
 #include "sidecar/inner_check.h"
 #include "sidecar/preflight.h"
@@ -101,6 +102,50 @@ void doctor_check_mtu(struct doctor *doctor)
 			    "Larger datagrams are lost; give both ends one MTU (docker network "
 			    "create --opt com.docker.network.driver.mtu=%u)",
 			    used, route, used);
+}
+
+struct rules_visit {
+	struct doctor *doctor;
+	bool warned;
+};
+
+static int check_rule(void *context, const struct netlink_rule *rule)
+{
+	struct rules_visit *visit = context;
+	enum other_rule judged = other_rule_judge(rule);
+	char text[OTHER_RULE_TEXT_MAX];
+
+	if (rule->protocol == NETLINK_PROTOCOL_SIDESTEP || judged == OTHER_RULE_FOLLOWED)
+		return 0;
+	visit->warned = true;
+	(void)other_rule_format(rule, text);
+	if (judged == OTHER_RULE_FIRST)
+		doctor_tell(visit->doctor, DOCTOR_WARNING, "routing rules",
+			    "%s comes before those of a sidecar (%d to %d): connections that it "
+			    "routes are dropped, not steered; give it a higher number",
+			    text, NETLINK_RULES_FIRST, NETLINK_RULES_LAST);
+	else
+		doctor_tell(visit->doctor, DOCTOR_WARNING, "routing rules",
+			    "%s selects by more than addresses: replies, and other packets that a "
+			    "sidecar lets out, may not follow it; select by addresses (from, to)",
+			    text);
+	return 0;
+}
+
+void doctor_check_rules(struct doctor *doctor)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct rules_visit visit = {.doctor = doctor};
+	size_t i;
+
+	if (netlink_open(&netlink) < 0)
+		return;
+	for (i = 0; i < ARRAY_SIZE(families); i++)
+		(void)netlink_dump_rules(netlink, families[i], check_rule, &visit);
+	if (!visit.warned)
+		doctor_tell(doctor, DOCTOR_OK, "routing rules",
+			    "none that a sidecar could not follow");
 }
 
 void doctor_check_loop(struct doctor *doctor)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/other_rules.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
@@ -52,4 +54,17 @@ bool other_rule_holds(const struct netlink_rule *rule, const uint8_t source[16])
 	if (rule->priority <= NETLINK_RULES_LAST || !is_for_generated(rule) || is_special(rule))
 		return false;
 	return !rule->has_source || (source && prefix_contains(&rule->source, source));
+}
+
+const char *other_rule_format(const struct netlink_rule *rule, char text[OTHER_RULE_TEXT_MAX])
+{
+	const char *family = rule->family == AF_INET ? "IPv4" : "IPv6";
+
+	if (rule->action == FR_ACT_GOTO)
+		(void)snprintf(text, OTHER_RULE_TEXT_MAX, "%u (%s, goto %u)", rule->priority,
+			       family, rule->target);
+	else
+		(void)snprintf(text, OTHER_RULE_TEXT_MAX, "%u (%s, table %u)", rule->priority,
+			       family, rule->table);
+	return text;
 }

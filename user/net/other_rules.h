@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Judges the routing rules of others: a VPN's, or those of a host with several uplinks. Pure, no
- * I/O.
- */
+/* Judges the routing rules of others: a VPN's, or those of several uplinks. Pure, no I/O. */
 #ifndef SIDESTEP_OTHER_RULES_H
 #define SIDESTEP_OTHER_RULES_H
 
@@ -25,5 +23,10 @@ enum other_rule other_rule_judge(const struct netlink_rule *rule);
 /* Whether the rule, which is followed, holds for packets from @source, an address of ours. NULL:
  * from an address that no rule names. They have no mark, and their destination is not looked at. */
 bool other_rule_holds(const struct netlink_rule *rule, const uint8_t source[16]);
+
+#define OTHER_RULE_TEXT_MAX 64
+
+/* Writes the rule's number, family and table. Returns @text. */
+const char *other_rule_format(const struct netlink_rule *rule, char text[OTHER_RULE_TEXT_MAX]);
 
 #endif

@@ -13,6 +13,7 @@
 #include "steering/bridge_uplinks.h"
 #include "steering/inner_devices.h"
 #include "steering/plan.h"
+#include "steering/rule_news.h"
 #include "steering/snapshot.h"
 #include "steering/steering_apply.h"
 
@@ -35,6 +36,7 @@ struct steering {
 	struct device_settings settings;
 	struct bridge_uplinks uplinks;
 	struct inner_devices inner;
+	struct rule_news rule_news;
 };
 
 int steering_new(const struct steering_config *config, struct steering **ret_steering)
@@ -78,6 +80,7 @@ void steering_free(struct steering *steering)
 	plan_release(&steering->doubtful);
 	bridge_uplinks_release(&steering->uplinks);
 	inner_devices_release(&steering->inner);
+	rule_news_release(&steering->rule_news);
 	free_names(steering->bridges, steering->bridge_count);
 	free(steering->docker);
 	free(steering->options);
@@ -245,6 +248,7 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 		inner_devices_tell(&steering->inner, &input,
 				   steering->config.inner ? "the kernel lacks nft_tproxy"
 							  : "--inner off");
+		rule_news_tell(&steering->rule_news, &snapshot.others);
 	}
 	error = plan_make(&input, &wanted);
 	if (error < 0) {
