@@ -568,3 +568,23 @@ counted_on_bridge() {
 	dk network rm later >/dev/null
 	bed_wait_line bridge "2 of 3 bridges \(--bridge\) exist"
 }
+
+@test "bridge mode refuses networks whose driver has no bridge, if they are all that is asked for" {
+	dk network create --driver macvlan -o parent=uplink vlan >/dev/null
+	run bed_exec engine timeout 20 "$SIDESTEP" sidecar --bridge vlan --bridge host --gateway "$BED_UPLINK:8080" \
+		--docker-socket "$ENGINE_SOCKET"
+	echo "$output"
+	[ "$status" = 2 ]
+	[[ $output == *"error: --bridge vlan: that network's driver is macvlan, which has no bridge"* ]]
+	[[ $output == *"error: --bridge host: that network's driver is host, which has no bridge"* ]]
+}
+
+@test "bridge mode finds the bridge of a network by its subnet where it has not Docker's name" {
+	dk network create --subnet 172.29.0.0/24 odd >/dev/null
+	name="br-$(dk network inspect -f '{{printf "%.12s" .Id}}' odd)"
+	# Podman names its bridges so.
+	engine_exec ip link set "$name" down
+	engine_exec ip link set "$name" name podman7 up
+	bridge_mode --docker-socket "$ENGINE_SOCKET" --bridge odd
+	bed_wait_line bridge "2 of 2 bridges \(--bridge\) are steered"
+}

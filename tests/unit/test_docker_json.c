@@ -62,7 +62,7 @@ static void assert_address(const uint8_t address[16], const char *expected)
 static void test_state(void **state)
 {
 	struct docker_network *networks;
-	const struct docker_network *bridge, *empty, *shop;
+	const struct docker_network *bridge, *host, *empty, *shop;
 	char reason[DOCKER_REASON_MAX] = "";
 	size_t count;
 
@@ -71,10 +71,14 @@ static void test_state(void **state)
 					    containers_document, strlen(containers_document),
 					    &networks, &count, reason),
 			 0);
-	assert_int_equal(count, 3);
+	assert_int_equal(count, 4);
 	bridge = &networks[0];
-	empty = &networks[1];
-	shop = &networks[2];
+	host = &networks[1];
+	empty = &networks[2];
+	shop = &networks[3];
+	assert_string_equal(host->driver, "host");
+	assert_string_equal(host->interface, "");
+	assert_int_equal(host->subnet_count, 0);
 	assert_string_equal(bridge->name, "bridge");
 	assert_string_equal(bridge->interface, "docker7");
 	assert_int_equal(bridge->subnet_count, 1);

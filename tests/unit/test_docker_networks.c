@@ -104,6 +104,26 @@ static void test_first_state(void **state)
 	assert_non_null(strstr(bed->fake.events_request, "filters=%7B%22type%22%3A%5B%22network"));
 }
 
+/* An engine without events for networks. */
+static void test_resync(void **state)
+{
+	static const struct docker_networks_handler resyncing = {
+		.networks = on_networks,
+		.connected = docker_seen_connected,
+		.resync_ms = 20,
+	};
+	struct bed *bed = *state;
+
+	docker_fake_listen(&bed->fake);
+	assert_int_equal(docker_networks_new(bed->fake.path, &resyncing, &bed->seen, &bed->watch),
+			 0);
+	WAIT_SEEN(bed, states, 1);
+	set_networks(bed, ONE_NETWORK("second"), 0, 200);
+	WAIT_SEEN(bed, states, 4);
+	docker_seen_assert_text(&bed->seen, "second");
+	assert_int_equal(bed->seen.lost, 0);
+}
+
 static void test_events_in_pieces(void **state)
 {
 	struct bed *bed = *state;
@@ -359,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_first_state),
+		TEST(test_resync),
 		TEST(test_events_in_pieces),
 		TEST(test_coalesced),
 		TEST(test_late_effect),

@@ -192,7 +192,7 @@ static int parse_network(json_t *value, size_t index, struct docker_network *net
 			   &ipam) < 0)
 		return docker_refuse(-EBADMSG, reason, "GET /networks: network %zu: %s", index,
 				     error.text);
-	if (strcmp(driver, "bridge") != 0 || strcmp(scope, "local") != 0) {
+	if (strcmp(scope, "local") != 0) {
 		log_debug("docker: network %.64s is left alone: driver %.32s, scope %.32s", name,
 			  driver, scope);
 		return 0;
@@ -205,6 +205,8 @@ static int parse_network(json_t *value, size_t index, struct docker_network *net
 	network->driver = strdup(driver);
 	if (!network->id || !network->name || !network->driver)
 		return docker_refuse(-ENOMEM, reason, "out of memory");
+	if (strcmp(driver, "bridge") != 0)
+		return 1;
 	if (json_is_object(ipam) &&
 	    json_unpack_ex(ipam, &error, 0, "{s?o}", "Config", &configs) < 0)
 		return docker_refuse(-EBADMSG, reason, "%s: IPAM: %s", where, error.text);

@@ -27,12 +27,13 @@ struct docker_container {
 	uint8_t ipv6[16];
 };
 
-/* A network of driver "bridge" and scope "local". */
+/* A network of scope "local". One of another driver than "bridge" has neither interface nor
+ * subnets here. */
 struct docker_network {
 	char *id;
 	char *name;
 	char *driver;
-	char interface[IF_NAMESIZE]; /* the bridge's name on the host */
+	char interface[IF_NAMESIZE]; /* the bridge's name on a host with Docker; "": no bridge */
 	struct docker_subnet *subnets;
 	size_t subnet_count;
 	struct docker_container *containers;

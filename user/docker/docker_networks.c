@@ -84,6 +84,7 @@ int docker_networks_new(const char *socket_path, const struct docker_networks_ha
 		return log_errno(-ENOMEM, "docker: cannot start watching");
 	networks->handler = handler;
 	networks->context = context;
+	networks->session.resync_ms = handler->resync_ms;
 	error = docker_session_start(&networks->session, &engine, &networks_watcher, networks);
 	if (error < 0) {
 		free(networks);

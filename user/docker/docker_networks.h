@@ -27,6 +27,8 @@ struct docker_networks_handler {
 	 * once. After a loss, the last state stays the best known one. @reason is NULL when
 	 * connected. May be NULL. */
 	void (*connected)(bool connected, const char *reason, void *context);
+	/* The state is also read this long after the last time; 0: only after events. */
+	unsigned int resync_ms;
 };
 
 struct docker_networks;

@@ -203,6 +203,14 @@ static void settle_timers(struct docker_session *session, int64_t now)
 	}
 }
 
+/* Returns when the state is to be read without an event, or 0. */
+static int64_t resync_at(const struct docker_session *session)
+{
+	return session->resync_ms && !session->reading && session->state == DOCKER_SESSION_OPEN
+		       ? session->read_started_ms + session->resync_ms
+		       : 0;
+}
+
 static void session_timers(struct docker_session *session)
 {
 	int64_t now = (int64_t)clock_ms();
@@ -219,6 +227,8 @@ static void session_timers(struct docker_session *session)
 		session_fail_with(session, "GET /events: no answer from %s within %d ms",
 				  session->engine.socket_path, DOCKER_ANSWER_TIMEOUT_MS);
 	settle_timers(session, now);
+	if (resync_at(session) && now >= resync_at(session))
+		session->read_wanted = true;
 	if (session->state == DOCKER_SESSION_OPEN && session->read_wanted && !session->reading &&
 	    now >= session->read_allowed_ms)
 		read_start(session);
@@ -243,6 +253,7 @@ static int next_timeout_ms(const struct docker_session *session)
 		until = session->read_allowed_ms;
 	until = earlier(until, session->settle_ms);
 	until = earlier(until, session->settle_late_ms);
+	until = earlier(until, resync_at(session));
 	left = until - (int64_t)clock_ms();
 	return left > 0 ? (int)left : 0;
 }

@@ -63,8 +63,11 @@ enum docker_session_reported {
 	DOCKER_REPORTED_CONNECTED,
 };
 
-/* Zeroed before docker_session_start(). Watchers only use .reason. */
+/* Zeroed before docker_session_start(). Watchers only use .resync_ms and .reason. */
 struct docker_session {
+	/* The whole state is read this long after the last time, because some engines have no
+	 * events for networks (Podman 4.3); 0: never. */
+	int64_t resync_ms;
 	struct docker_engine engine;
 	const struct docker_session_watcher *watcher;
 	void *context;

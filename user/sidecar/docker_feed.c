@@ -2,6 +2,7 @@
 #include "sidecar/docker_feed.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -9,11 +10,18 @@
 #include "docker/docker_networks.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "net/bridge_lookup.h"
+
+/* Podman 4.3 has no events for networks that come and go. */
+#define RESYNC_MS 30000
 
 /* The part of a network that steering needs. */
 struct feed_network {
 	char name[256];
-	char interface[IF_NAMESIZE];
+	char driver[32];
+	char interface[IF_NAMESIZE]; /* "": it has no bridge */
+	bool has_subnet;
+	struct prefix subnet; /* the bridge has an address in it */
 };
 
 struct docker_feed {
@@ -25,6 +33,16 @@ struct docker_feed {
 	struct feed_network *networks;
 	size_t network_count;
 };
+
+static void copy_network(struct feed_network *copy, const struct docker_network *network)
+{
+	(void)snprintf(copy->name, sizeof(copy->name), "%s", network->name);
+	(void)snprintf(copy->driver, sizeof(copy->driver), "%s", network->driver);
+	memcpy(copy->interface, network->interface, sizeof(copy->interface));
+	copy->has_subnet = network->subnet_count > 0;
+	if (copy->has_subnet)
+		copy->subnet = network->subnets[0].prefix;
+}
 
 static void on_networks(const struct docker_network *networks, size_t count, void *context)
 {
@@ -43,8 +61,7 @@ static void on_networks(const struct docker_network *networks, size_t count, voi
 		return;
 	}
 	for (i = 0; i < count; i++) {
-		(void)snprintf(names[i].name, sizeof(names[i].name), "%s", networks[i].name);
-		memcpy(names[i].interface, networks[i].interface, sizeof(names[i].interface));
+		copy_network(&names[i], &networks[i]);
 		for (j = 0; j < networks[i].subnet_count; j++)
 			prefixes[used++] = networks[i].subnets[j].prefix;
 	}
@@ -73,6 +90,7 @@ static void on_connected(bool connected, const char *reason, void *context)
 static const struct docker_networks_handler handler = {
 	.networks = on_networks,
 	.connected = on_connected,
+	.resync_ms = RESYNC_MS,
 };
 
 int docker_feed_new(const char *socket_path, struct docker_feed **ret_feed)
@@ -111,15 +129,46 @@ int docker_feed_fd(const struct docker_feed *feed)
 	return feed->event_fd;
 }
 
-/* Returns the interface of the network of that name. Otherwise @name is an interface itself. */
-static const char *interface_of(const struct docker_feed *feed, const char *name)
+static struct feed_network *find_network(const struct docker_feed *feed, const char *name)
 {
 	size_t i;
 
 	for (i = 0; i < feed->network_count; i++)
 		if (strcmp(feed->networks[i].name, name) == 0)
-			return feed->networks[i].interface;
-	return name;
+			return &feed->networks[i];
+	return NULL;
+}
+
+/* Returns the interface of the network of that name. Otherwise @name is an interface itself. Podman
+ * names its bridges otherwise than Docker (podman1), and tells only their subnets. */
+static const char *interface_of(const struct docker_feed *feed, const char *name)
+{
+	struct feed_network *network = find_network(feed, name);
+
+	if (!network || network->interface[0] == '\0')
+		return name;
+	if (network->has_subnet && !if_nametoindex(network->interface))
+		(void)bridge_lookup(&network->subnet, network->interface);
+	return network->interface;
+}
+
+bool docker_feed_lacks_bridges(struct docker_feed *feed, const struct option_strings *bridges)
+{
+	size_t lacking = 0, i;
+
+	(void)pthread_mutex_lock(&feed->lock);
+	for (i = 0; i < bridges->count; i++) {
+		const struct feed_network *network = find_network(feed, bridges->values[i]);
+
+		if (!network || network->interface[0] != '\0')
+			continue;
+		log_error("--bridge %s: that network's driver is %s, which has no bridge: give its "
+			  "containers sidecars, or a network of the driver bridge",
+			  network->name, network->driver);
+		lacking++;
+	}
+	(void)pthread_mutex_unlock(&feed->lock);
+	return lacking == bridges->count;
 }
 
 int docker_feed_apply(struct docker_feed *feed, struct steering *steering,

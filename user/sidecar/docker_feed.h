@@ -3,6 +3,8 @@
 #ifndef SIDESTEP_DOCKER_FEED_H
 #define SIDESTEP_DOCKER_FEED_H
 
+#include <stdbool.h>
+
 #include "lib/options.h"
 #include "steering/steering.h"
 
@@ -14,6 +16,10 @@ void docker_feed_free(struct docker_feed *feed);
 
 /* Returns a descriptor (the feed's) that is readable when a newer snapshot exists. */
 int docker_feed_fd(const struct docker_feed *feed);
+
+/* Tells whether all of @bridges name networks without a bridge, such as macvlan's. Each one that
+ * does is logged. */
+bool docker_feed_lacks_bridges(struct docker_feed *feed, const struct option_strings *bridges);
 
 /* Hands the newest snapshot to @steering: the bypassed subnets and the interfaces of @bridges,
  * whose names are networks or interfaces. Returns 0 or negative errno. */

@@ -15,7 +15,7 @@
 #include "lib/clock.h"
 #include "lib/sock_diag.h"
 #include "lib/util.h"
-#include "net/netlink_link.h"
+#include "net/bridge_lookup.h"
 #include "proto/tunnel.h"
 
 /* 203.0.113.0, and the lowest port that is chosen. */
@@ -32,42 +32,6 @@ static int source_of(const struct socket_address *gateway, struct sockaddr_stora
 	    getsockname(fd, (struct sockaddr *)ret_source, &size) < 0)
 		return -errno;
 	return 0;
-}
-
-struct search {
-	uint8_t address[16];
-	uint32_t ifindex; /* the device that has it */
-	bool is_bridge;
-};
-
-static int visit_address(void *context, const struct netlink_address *address)
-{
-	struct search *search = context;
-
-	if (memcmp(address->address, search->address, sizeof(search->address)) == 0)
-		search->ifindex = address->ifindex;
-	return 0;
-}
-
-static int visit_link(void *context, const struct netlink_link *link)
-{
-	struct search *search = context;
-
-	if (link->ifindex == search->ifindex)
-		search->is_bridge = link->bridge;
-	return 0;
-}
-
-/* Tells whether a bridge has the address. */
-static bool is_of_bridge(const uint8_t address[16])
-{
-	_cleanup_netlink_ struct netlink *netlink = NULL;
-	struct search search = {.ifindex = 0};
-
-	memcpy(search.address, address, sizeof(search.address));
-	return netlink_open(&netlink) == 0 &&
-	       netlink_dump_addresses(netlink, visit_address, &search) == 0 &&
-	       netlink_dump_links(netlink, visit_link, &search) == 0 && search.is_bridge;
 }
 
 struct unix_search {
@@ -115,7 +79,9 @@ static bool listens_here(const char *path)
 bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode)
 {
 	struct sockaddr_storage source;
-	uint8_t own[16], other[16];
+	struct prefix own = {.length = 128};
+	uint8_t other[16];
+	char bridge[IFNAMSIZ];
 	bool is_own;
 
 	if (gateway->address.ss_family == AF_UNIX)
@@ -123,10 +89,11 @@ bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode)
 		       listens_here(((const struct sockaddr_un *)&gateway->address)->sun_path);
 	if (source_of(gateway, &source) < 0)
 		return false;
-	address_from_sockaddr((const struct sockaddr *)&source, own);
+	address_from_sockaddr((const struct sockaddr *)&source, own.address);
 	address_from_sockaddr((const struct sockaddr *)&gateway->address, other);
-	is_own = socket_address_is_loopback(gateway) || memcmp(own, other, sizeof(own)) == 0;
-	return bridge_mode ? !is_own && is_of_bridge(own) : is_own;
+	is_own = socket_address_is_loopback(gateway) ||
+		 memcmp(own.address, other, sizeof(other)) == 0;
+	return bridge_mode ? !is_own && bridge_lookup(&own, bridge) == 0 : is_own;
 }
 
 /* Waits until @fd or @stop_fd is readable. Returns 1, 0 after the limit, or negative errno. */

@@ -40,7 +40,21 @@ static int desert(struct sidecar *sidecar)
 	return -ENONET;
 }
 
-/* The main loop. Returns 0 after SIGTERM or SIGINT, or -ENONET: nobody is left to serve. */
+/* Docker's networks have changed. Returns false if the first ones show that there is nothing to
+ * steer, and never will be. */
+static bool take_networks(struct sidecar *sidecar)
+{
+	const struct option_strings *bridges = &sidecar->options->bridges;
+	bool first = !sidecar->bridges_known;
+
+	(void)docker_feed_apply(sidecar->feed, sidecar->steering, bridges);
+	sidecar->bridges_known = true;
+	return !first || !sidecar->bridge_mode ||
+	       !docker_feed_lacks_bridges(sidecar->feed, bridges);
+}
+
+/* The main loop. Returns 0 after SIGTERM or SIGINT, -ENONET: nobody is left to serve, or -EUNATCH:
+ * no network has a bridge. */
 static int run(struct sidecar *sidecar)
 {
 	enum {
@@ -87,9 +101,8 @@ static int run(struct sidecar *sidecar)
 		if (events[WAY_OUT].revents && way_out_lost(&sidecar->way_out))
 			return desert(sidecar);
 		if (events[FEED].revents) {
-			(void)docker_feed_apply(sidecar->feed, sidecar->steering,
-						&sidecar->options->bridges);
-			sidecar->bridges_known = true;
+			if (!take_networks(sidecar))
+				return -EUNATCH;
 			changed = true;
 		}
 		if (events[IPV6_VERDICT].revents)

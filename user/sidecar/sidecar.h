@@ -8,9 +8,10 @@
 
 /*
  * Runs until SIGTERM or SIGINT, and returns 0 then. Returns -ENONET, logged, when nobody is left to
- * serve. When the start failed, it returns another negative errno, logged; -EADDRINUSE: another
- * instance is running in this network namespace. @gateway may be NULL: the start closes the network
- * namespace if it is told to, and fails with -EDESTADDRREQ.
+ * serve, and -EUNATCH, logged, when no network of Docker's that is asked for has a bridge. When the
+ * start failed, it returns another negative errno, logged; -EADDRINUSE: another instance is running
+ * in this network namespace. @gateway may be NULL: the start closes the network namespace if it is
+ * told to, and fails with -EDESTADDRREQ.
  */
 int sidecar_run(const struct sidecar_options *options, const struct socket_address *gateway);
 

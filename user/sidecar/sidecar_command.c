@@ -93,7 +93,7 @@ static int run(const struct sidecar_options *options)
 	error = sidecar_run(options, error < 0 ? NULL : &gateway);
 	if (error == -EADDRINUSE)
 		return STATUS_BUSY;
-	if (error == -EDESTADDRREQ)
+	if (error == -EDESTADDRREQ || error == -EUNATCH)
 		return STATUS_USAGE;
 	if (error == -ENONET)
 		return STATUS_NOBODY;
