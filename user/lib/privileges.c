@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 
 #include "lib/log.h"
+#include "lib/util.h"
 
 static void free_capabilities(cap_t *capabilities)
 {
@@ -40,15 +41,24 @@ bool privileges_have_net_admin(void)
 
 int privileges_set_bpf(bool on)
 {
-	/* A capability that is not permitted is off already and cannot be switched on. */
+	/* The kernel takes either for CAP_BPF (bpf_capable(), include/linux/capability.h). */
+	static const cap_value_t either[] = {CAP_BPF, CAP_SYS_ADMIN};
 	_cleanup_cap_ cap_t capabilities = cap_get_proc();
-	cap_value_t bpf = CAP_BPF;
+	size_t i;
 
-	if (!capabilities ||
-	    cap_set_flag(capabilities, CAP_EFFECTIVE, 1, &bpf, on ? CAP_SET : CAP_CLEAR) < 0 ||
-	    cap_set_proc(capabilities) < 0)
+	if (!capabilities)
 		return -errno;
-	return 0;
+	for (i = 0; i < ARRAY_SIZE(either); i++) {
+		cap_flag_value_t permitted = CAP_CLEAR;
+
+		/* What is not permitted is off already and cannot be switched on. */
+		if (cap_get_flag(capabilities, either[i], CAP_PERMITTED, &permitted) == 0 &&
+		    permitted == CAP_SET &&
+		    cap_set_flag(capabilities, CAP_EFFECTIVE, 1, &either[i],
+				 on ? CAP_SET : CAP_CLEAR) < 0)
+			return -errno;
+	}
+	return cap_set_proc(capabilities) < 0 ? -errno : 0;
 }
 
 int privileges_drop(bool keep_bpf)

@@ -22,8 +22,8 @@ bool privileges_have_perfmon(void);
 /* Tells whether CAP_NET_ADMIN is effective. */
 bool privileges_have_net_admin(void);
 
-/* Switches CAP_BPF off, or on again, in the calling thread for a trial. Returns 0 or a negative
- * errno. */
+/* Switches CAP_BPF and CAP_SYS_ADMIN, which includes it, off in the calling thread for a trial, or
+ * on again. Returns 0 or a negative errno. */
 int privileges_set_bpf(bool on);
 
 #endif

@@ -169,12 +169,30 @@ static void unpin_maps(struct programs *programs)
 	(void)rmdir(programs->pin);
 }
 
+static bool kernel_is(unsigned int major, unsigned int minor)
+{
+	unsigned int running_major, running_minor;
+	struct utsname name;
+
+	return uname(&name) == 0 &&
+	       sscanf(name.release, "%u.%u", &running_major, &running_minor) == 2 &&
+	       (running_major > major || (running_major == major && running_minor >= minor));
+}
+
 /* Raises RLIMIT_MEMLOCK, which maps are charged to before Linux 5.11. */
 static void raise_memlock(void)
 {
 	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 
 	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
+}
+
+static bool lacks_memlock(void)
+{
+	struct rlimit limit;
+
+	return !kernel_is(5, 11) && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+	       limit.rlim_cur != RLIM_INFINITY;
 }
 
 static int complain(int error, const struct programs_config *config, bool quiet)
@@ -188,6 +206,12 @@ static int complain(int error, const struct programs_config *config, bool quiet)
 			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON). Linux "
 			    "6.8 does not require it");
 		return -EPERM;
+	}
+	if (error == -EPERM && privileges_have_bpf() && lacks_memlock()) {
+		log_warning("cannot load the BPF programs: before Linux 5.11 their maps count as "
+			    "locked memory, which is limited here (docker run --ulimit memlock=-1, "
+			    "or --cap-add SYS_RESOURCE)");
+		return error;
 	}
 	if (error == -EPERM && quiet)
 		return error;
@@ -235,16 +259,6 @@ static int take_programs(struct programs *programs, const struct bpf_object *obj
 			return -errno;
 	}
 	return 0;
-}
-
-static bool kernel_is(unsigned int major, unsigned int minor)
-{
-	unsigned int running_major, running_minor;
-	struct utsname name;
-
-	return uname(&name) == 0 &&
-	       sscanf(name.release, "%u.%u", &running_major, &running_minor) == 2 &&
-	       (running_major > major || (running_major == major && running_minor >= minor));
 }
 
 /* Sets the programs' constants (const volatile in bpf/). */
