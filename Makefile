@@ -171,6 +171,7 @@ help:
 	@echo "make units          build the unit tests; with ASan and UBSan: SANITIZE=1"
 	@echo "make lint           check format, structure, prose and hardening, and analyse the C code"
 	@echo "make format         format the C code"
+	@echo "make check-programs run ordinary programs through a sidecar (as root; PROGRAMS_ROUNDS=6 for an hour)"
 	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie"
 	@echo "make check-distros  run README's commands in bare Debian 12, 13 and forky (as root; an hour); DISTROS=trixie"
 	@echo "make bench          compare with other programs; results go to bench/out (as root; 15 minutes)"
@@ -197,6 +198,13 @@ check: deps
 	$(MAKE) -j$(JOBS) SANITIZE=1 units
 	tests/run.sh tests/lint.sh $(sort $(UNIT_TESTS)) \
 		$(sort $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/sanitize/%)) $(sort $(wildcard tests/*.bats))
+
+# Runs ordinary programs through a sidecar, one way to steer after the other.
+.PHONY: check-programs
+check-programs: deps
+	tests/deps.sh programs
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer
+	JOBS=1 LIMIT=7200 tests/run.sh tests/programs/own.bats tests/programs/agent.bats tests/programs/nftables.bats
 
 # Tests the datapaths under other kernels of Debian's in virtual machines.
 .PHONY: check-kernels

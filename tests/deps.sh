@@ -12,6 +12,9 @@
 #   tests/deps.sh engine       prints the folder of a Docker engine; without one on the machine, it is unpacked
 #                              into build/docker
 #   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx
+#   tests/deps.sh programs     installs the clients of tests/programs; unpacks their servers, which would start
+#                              services, into build/programs. It goes on without a package that
+#                              cannot be had
 #   tests/deps.sh compose      unpacks Debian 13's Compose into build/compose and prints its path
 #   tests/deps.sh wrangler     installs node, npm and curl; unpacks docker-registry into build/registry and
 #                              prints its folder
@@ -50,6 +53,11 @@ kernel_packages="qemu-system-x86 busybox-static cpio kmod xz-utils zstd"
 engine_packages="docker.io containerd runc tini iptables"
 newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 e2e_dir=$here/build/e2e
+# The clients of tests/programs, as PROGRAM:PACKAGE, and the modules of Python.
+program_clients="curl:curl wget:wget git:git ssh:openssh-client node:nodejs npm:npm hey:hey javac:default-jdk-headless
+	psql:postgresql-client redis-cli:redis-tools"
+program_modules="python3-pip python3-websockets"
+program_servers="openssh-server redis-server postgresql"
 
 # shellcheck source=tests/lib/apt.sh
 . "$here/tests/lib/apt.sh"
@@ -352,6 +360,31 @@ need_compose() {
 	printf '%s\n' "$here/build/compose/$plugin"
 }
 
+# need_programs - installs and unpacks what tests/programs runs. Its tests skip what is missing.
+need_programs() {
+	set --
+	for tool in $program_clients; do
+		command -v "${tool%:*}" >/dev/null || set -- "$@" "${tool#*:}"
+	done
+	# shellcheck disable=SC2086 # lists of words
+	for package in "$@" $(missing $program_modules); do
+		has_package "$package" || update
+		(install_packages "$package") || say "goes on without $package"
+	done
+	# shellcheck disable=SC2086 # a list of words
+	servers=$(missing $program_servers)
+	if [ -n "$servers" ] && ! is_current "$here/build/programs" "$servers"; then
+		say "unpacking $servers into $here/build/programs (nothing is installed)"
+		stage=$here/build/programs.new
+		rm -rf "$stage"
+		# shellcheck disable=SC2046,SC2086 # lists of words
+		apt_unpack "$stage" $(apt_closure $servers | grep -vx libc6) || { say "goes on without $servers"; return 0; }
+		printf '%s\n' "$servers" >"$stage/packages"
+		rm -rf "$here/build/programs"
+		mv "$stage" "$here/build/programs"
+	fi
+}
+
 # need_sysroot ARCHITECTURE - prints the folder to cross compile with.
 need_sysroot() {
 	case $1 in
@@ -462,6 +495,7 @@ for group; do
 		;;
 	engine) need_engine ;;
 	engine-*) need_engine_of "${group#engine-}" ;;
+	programs) need_programs ;;
 	compose) need_compose ;;
 	wrangler) need_wrangler_tools ;;
 	kernel-*) need_kernel "${group#kernel-}" ;;
@@ -469,6 +503,6 @@ for group; do
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test lint image bench distros engine engine-trixie compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test lint image bench distros engine engine-trixie programs compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done
