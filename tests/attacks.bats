@@ -675,7 +675,7 @@ squatted_after_kill() { # HOW
 	local number
 	command -v strace >/dev/null || skip "strace is not installed"
 	traced() { # [ARGUMENT...] - starts a sidecar that lacks a route of a killed one
-		bed_exec app ip route flush table 9303
+		bed_exec app ip route flush table 9302
 		# shellcheck disable=SC2086
 		bed_exec app strace -qq -o "$BED_DIR/trace" -e trace=sendto "$@" \
 			"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" $CONTROL
@@ -2218,9 +2218,9 @@ opened_before() {
 	ended() { bed_exec app ss -Htn state close-wait "( sport = :7001 )" | grep -q .; }
 	forgotten() { [ -z "$(bed_exec app ss -Htan "( dport = :7001 )")" ]; }
 	bed_until 5 ended
-	# Sending fails now, which spoils the socket's numbers. Then the kernel forgets the proxy's end.
-	words 1
+	# Once the kernel has forgotten the proxy's end, which would answer, sending spoils the socket's numbers.
 	bed_until 20 forgotten
+	words 1
 	ended
 	sidecar
 	sniff_start
