@@ -2997,3 +2997,108 @@ inner_killed() {
 @test "row 6: after SIGKILL nothing gets out from inside (nftables)" {
 	inner_killed 100000 nft_sidecar
 }
+
+# bridge_frames - the application makes its uplink a port of its bridge own0, sends frames to the world by that, and
+# prints how many the world got. Without neighbours of its own the bridge floods them.
+bridge_frames() {
+	local mac mode world
+	mac=$(bed_exec host ip -o link show br0 | grep -oP 'link/ether \K\S+')
+	_bed_ip app <<-COMMANDS
+		neigh replace $BED_HOST lladdr $mac dev own0 nud permanent
+		link set eth0 master own0
+	COMMANDS
+	rm -f "$BED_DIR/sniff-end"
+	sniff_start >&2
+	for world in "$BED_WORLD" "$BED_WORLD6"; do
+		for mode in udp syn; do
+			bed_exec app "$PEER" raw "$world" 9 --device own0 --gateway "$BED_HOST" --mode "$mode" --send secret >&2 || true
+		done
+	done
+	leaks
+	bed_exec app ip link set eth0 nomaster
+}
+
+# bridge_is_no_way_out START - a bridge that counts as inner lets nothing out by an uplink that becomes its port.
+bridge_is_no_way_out() {
+	gateway
+	bed_exec app ip link add own0 type bridge
+	bed_exec app ip link set own0 up
+	# Neither side has to find the other's address while packets are counted.
+	bed_exec app "$PEER" udp "$BED_WORLD" 9 --timeout 1 || true
+	bed_exec app "$PEER" udp "$BED_WORLD6" 9 --timeout 1 || true
+	[ "$(bridge_frames)" -gt 0 ]
+	"$1"
+	bed_wait_line sidecar "inner device own0: "
+	[ "$(bridge_frames)" = 0 ]
+}
+
+@test "row 6: a bridge that counts as inner lets nothing out by its uplink (own programs)" {
+	bridge_is_no_way_out own_sidecar
+}
+
+@test "row 6: a bridge that counts as inner lets nothing out by its uplink (agent)" {
+	bridge_is_no_way_out agent_sidecar
+}
+
+@test "row 6: a bridge that counts as inner lets nothing out by its uplink (nftables)" {
+	bridge_is_no_way_out nft_sidecar
+}
+
+# engine_inside [SIDECAR-ARGUMENT...] - a real Docker engine inside the intercepted container: its namespace is the
+# application's, and the gateway is its neighbour. DATAPATH is the sidecar's.
+engine_inside() {
+	local container_connect=(/bin/peer connect --send hello --half-close --read-all)
+	bed_stop
+	engine_start
+	engine_exec sh -c 'echo nameserver 1.1.1.1 >/etc/resolv.conf'
+	engine_image test "$PEER:/bin/peer"
+	dk network create own >/dev/null
+	dk run -d --name web -p 8000:80 test /bin/peer serve 80 >/dev/null
+	dk run -d --name db --network own -p 8001:5432 test /bin/peer serve 5432 >/dev/null
+	resolver
+	bed_spawn world server "$PEER" serve 443
+	bed_wait_line server ready
+	bed_spawn world gateway "$SIDESTEP" gateway --server --log --listen "$BED_OUTSIDE:8080"
+	bed_until 5 bed_listening world 8080
+	published() {
+		bed_exec world "$PEER" connect "$BED_UPLINK" "$1" --send hello --half-close --read-all
+	}
+	# Without Sidestep they reach the world directly.
+	dk exec web "${container_connect[@]}" "$BED_WORLD" 443
+	dk exec db "${container_connect[@]}" "$BED_WORLD" 443
+	published 8000
+	published 8001
+	bed_kill server
+	if [ "$DATAPATH" = nft ]; then
+		set -- --datapath nft "$@"
+	fi
+	bed_spawn engine sidecar "$SIDESTEP" sidecar --gateway "$BED_OUTSIDE:8080" "$@"
+	bed_wait_line sidecar "interception is live" 10
+	dk exec web "${container_connect[@]}" "$BED_WORLD" 443
+	dk exec db "${container_connect[@]}" 203.0.113.1 443
+	[ "$(arrived "$BED_WORLD:443")$(arrived 203.0.113.1:443)" = 11 ]
+	# The engine's resolver asks for containers of its networks.
+	[[ $(dk exec web /bin/peer dns good.test A @1.1.1.1) == *data=192.0.2.7* ]]
+	[[ $(dk exec db /bin/peer dns good.test A @127.0.0.11) == *data=192.0.2.7* ]]
+	[[ $(dk exec db /bin/peer dns db A @127.0.0.11) == *data=$(engine_address db own)* ]]
+	published 8000
+	published 8001
+	# A container that comes later, with a port of its own.
+	dk network create later >/dev/null
+	dk run -d --name late --network later -p 8002:80 test /bin/peer serve 80 >/dev/null
+	bed_until 5 published 8002
+	dk exec late "${container_connect[@]}" 203.0.113.7 443
+	[ "$(arrived 203.0.113.7:443)" = 1 ]
+	dk exec late "${container_connect[@]}" "$(engine_exec ip -4 -o address show docker0 | awk '{ sub("/.*", "", $4); print $4 }')" 8000
+	dk exec late /bin/peer transfer 203.0.113.8 9000 --bytes 20000000
+	[ "$(grep -c destination "$BED_DIR/gateway.log")" = 4 ]
+}
+
+@test "row 6: containers of a real engine are intercepted (own programs)" {
+	engine_inside
+}
+
+@test "row 6: containers of a real engine are intercepted (nftables)" {
+	DATAPATH=nft
+	engine_inside
+}
