@@ -51,7 +51,7 @@ int privileges_set_bpf(bool on)
 	for (i = 0; i < ARRAY_SIZE(either); i++) {
 		cap_flag_value_t permitted = CAP_CLEAR;
 
-		/* What is not permitted is off already and cannot be switched on. */
+		/* A capability that is not permitted is off, and cannot be switched on. */
 		if (cap_get_flag(capabilities, either[i], CAP_PERMITTED, &permitted) == 0 &&
 		    permitted == CAP_SET &&
 		    cap_set_flag(capabilities, CAP_EFFECTIVE, 1, &either[i],

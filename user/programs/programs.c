@@ -9,17 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/utsname.h>
 
+#include "lib/kernel.h"
 #include "lib/log.h"
 #include "lib/netns.h"
-#include "lib/privileges.h"
 #include "lib/util.h"
 #include "programs/bpffs.h"
 #include "programs/programs_load.h"
 #include "programs/programs_private.h"
+#include "programs/programs_rights.h"
 #include "shared.skel.h"
 #include "sidestep.skel.h"
 
@@ -169,61 +168,9 @@ static void unpin_maps(struct programs *programs)
 	(void)rmdir(programs->pin);
 }
 
-static bool kernel_is(unsigned int major, unsigned int minor)
+static const char *version_wanted(const struct programs_config *config)
 {
-	unsigned int running_major, running_minor;
-	struct utsname name;
-
-	return uname(&name) == 0 &&
-	       sscanf(name.release, "%u.%u", &running_major, &running_minor) == 2 &&
-	       (running_major > major || (running_major == major && running_minor >= minor));
-}
-
-/* Raises RLIMIT_MEMLOCK, which maps are charged to before Linux 5.11. */
-static void raise_memlock(void)
-{
-	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-
-	(void)setrlimit(RLIMIT_MEMLOCK, &limit);
-}
-
-static bool lacks_memlock(void)
-{
-	struct rlimit limit;
-
-	return !kernel_is(5, 11) && getrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	       limit.rlim_cur != RLIM_INFINITY;
-}
-
-static int complain(int error, const struct programs_config *config, bool quiet)
-{
-	/* Before Linux 6.8 the verifier takes fields on the stack for spilled registers, and then
-	 * rejects writes next to them. */
-	bool wants_perfmon = error == -EACCES && !privileges_have_perfmon();
-
-	if (wants_perfmon) {
-		log_warning("cannot load the BPF programs: this kernel's verifier takes them only "
-			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON). Linux "
-			    "6.8 does not require it");
-		return -EPERM;
-	}
-	if (error == -EPERM && privileges_have_bpf() && lacks_memlock()) {
-		log_warning("cannot load the BPF programs: before Linux 5.11 their maps count as "
-			    "locked memory, which is limited here (docker run --ulimit memlock=-1, "
-			    "or --cap-add SYS_RESOURCE)");
-		return error;
-	}
-	if (error == -EPERM && quiet)
-		return error;
-	if (error == -EPERM)
-		return log_errno(error, "cannot load the BPF programs: CAP_BPF and CAP_NET_ADMIN "
-					"are needed, and a seccomp profile that allows bpf(2) "
-					"(docker run --privileged, or --cap-add BPF --cap-add "
-					"NET_ADMIN)");
-	return log_errno(error,
-			 "cannot load the BPF programs (Linux %s or newer is needed; "
-			 "--log-level debug shows what the kernel's verifier says)",
-			 config->kind == PROGRAMS_SHARED ? "6.6" : "5.10");
+	return config->kind == PROGRAMS_SHARED ? "6.6" : "5.10";
 }
 
 /* Keeps the maps' file descriptors; the rest of @object is not needed any more. */
@@ -397,7 +344,7 @@ static int load(struct programs *programs, bool quiet)
 		return error;
 	error = load_objects(config, objects);
 	if (error < 0)
-		return complain(error, config, quiet);
+		return programs_rights_complain(error, version_wanted(config), quiet);
 	error = take_maps(programs, objects[0]);
 	for (i = 0; i < PROGRAMS_SHARES_MAX && objects[i] && error == 0; i++)
 		error = take_programs(programs, objects[i]);
@@ -419,7 +366,8 @@ int programs_await(struct programs *programs)
 	programs->loading = NULL;
 	if (object)
 		error = take_programs(programs, object);
-	return error < 0 ? complain(error, &programs->config, false) : 0;
+	return error < 0 ? programs_rights_complain(error, version_wanted(&programs->config), false)
+			 : 0;
 }
 
 /* Maps `generation` into memory. Programs of other loads may have cached entries of the bypass
@@ -461,7 +409,7 @@ int programs_load(const struct programs_config *config, bool quiet, struct progr
 	for (i = 0; i < PROGRAMS; i++)
 		programs->programs[i] = -1;
 	programs_silence();
-	raise_memlock();
+	programs_rights_raise();
 	error = load(programs, quiet);
 	if (error == 0)
 		error = map_generation(programs);

@@ -122,10 +122,11 @@ static int make_maps(struct loading *loading)
 /* Loads the first object in this thread, and each other one in a thread of its own. */
 static int load_programs(const struct loading *loading)
 {
-	struct share shares[PROGRAMS_SHARES_MAX] = {{0}};
+	struct share shares[PROGRAMS_SHARES_MAX] = {
+		{.loading = loading, .object = loading->objects[0]}};
 	int error, i;
 
-	for (i = 0; i < loading->count; i++)
+	for (i = 1; i < loading->count; i++)
 		shares[i] = (struct share) {.loading = loading,
 					    .object = loading->objects[i],
 					    .error = -EAGAIN};

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <string.h>
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
 #include "lib/log.h"
@@ -42,6 +43,7 @@ static int install_routes(struct netlink *netlink, int family, uint32_t ifindex)
 	struct netlink_rule rule = {
 		.family = family,
 		.priority = PLAN_RULE_STEER,
+		.action = FR_ACT_TO_TBL,
 		.table = PLAN_TABLE_STEER,
 		.input_name = INNER_NAME,
 		.protocol = NETLINK_PROTOCOL_SIDESTEP,

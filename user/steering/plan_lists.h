@@ -78,8 +78,8 @@ struct plan_difference plan_added(const struct plan *wanted, const struct plan *
 				  enum plan_layer layer);
 
 /* Starts a walk over items whose key @wanted lacks. The key is a bypass's prefix, an egress route's
- * source and prefix, a device's index, a netlink_route's destination, table and metric, and all of
- * a rule. */
+ * source and prefix, or a device's index. It is a netlink_route's destination, table and metric,
+ * and all of a rule. */
 struct plan_difference plan_removed(const struct plan *applied, const struct plan *wanted,
 				    enum plan_layer layer);
 

@@ -174,7 +174,7 @@ static void routes_inner(const struct plan_input *input, struct plan *plan, int 
 
 	if (!has_inner(input))
 		return;
-	if (!input->closed && family == AF_INET)
+	if (source && !input->closed && family == AF_INET)
 		(void)route_local(plan, &any, PLAN_TABLE_INNER, LOOPBACK_IFINDEX, source);
 	route_put(plan, &any, PLAN_TABLE_INNER, RTN_PROHIBIT)->metric = 2;
 	if (!input->out_mark)
