@@ -118,6 +118,7 @@ $(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries
 LIBS_test_dns_message := -lldns
 LIBS_test_dns_ech := -lldns
 LIBS_test_destination := -lnftables
+LIBS_test_dns_addresses := -lldns
 LIBS_test_nft := -lnftables
 LIBS_test_nft_rules := -lnftables
 

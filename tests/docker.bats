@@ -588,3 +588,23 @@ counted_on_bridge() {
 	bridge_mode --docker-socket "$ENGINE_SOCKET" --bridge odd
 	bed_wait_line bridge "2 of 2 bridges \(--bridge\) are steered"
 }
+
+# gateway_container [DOCKER-ARGUMENT...] - the container `gw` on the network `second` has a gateway.
+gateway_container() {
+	dk run -d --name gw --network second "$@" test /bin/sidestep gateway --server --log --listen 0.0.0.0:8080 >/dev/null
+}
+
+@test "sidecar: the gateway's name is a container's, which is made anew with another address" {
+	dk network create --subnet "$SECOND" second >/dev/null
+	gateway_container --ip "${SECOND%.*}.10"
+	# shellcheck disable=SC2046 # words
+	dk run -d --name sidecar --network second $(engine_caps BPF PERFMON) --cap-add NET_ADMIN test \
+		/bin/sidestep sidecar --gateway gw:8080 >/dev/null
+	engine_wait_line sidecar "gateway ${SECOND%.*}.10:8080 can be reached" 10
+	dk rm -f gw >/dev/null
+	gateway_container --ip "${SECOND%.*}.20"
+	dk exec sidecar /bin/peer connect $NOWHERE 80 --send hello --half-close --read-all || true
+	engine_wait_line sidecar "the gateway gw is ${SECOND%.*}.20:8080 now" 15
+	dk exec sidecar /bin/peer connect $NOWHERE 80 --send hello --half-close --read-all
+	dk logs gw 2>&1 | grep "\"destination\":\"$NOWHERE:80\""
+}

@@ -1649,6 +1649,219 @@ gateway_is_exempt() { # START [ARGUMENT...]
 	[ "$(arrived '.*')" = 1 ]
 }
 
+# n11: gateways by name
+
+# zone [NAME ADDRESS]... - what the resolver 1.1.1.1 knows from now on.
+zone() {
+	printf '%s %s\n' "$@" >"$BED_DIR/zone"
+}
+
+# named_bed [NAME ADDRESS]... - starts a resolver with these names. The sidecar has files of its own in /etc.
+named_bed() {
+	zone "$@"
+	echo "127.0.0.1 localhost" >"$BED_DIR/hosts"
+	echo "nameserver 1.1.1.1" >"$BED_DIR/resolv.conf"
+	bed_spawn world resolver python3 -uc '
+import ipaddress, socket, struct, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("1.1.1.1", 53))
+print("ready")
+while True:
+    query, peer = server.recvfrom(512)
+    end = query.index(b"\0", 12)
+    kind = struct.unpack(">H", query[end + 1:end + 3])[0]
+    labels, at = [], 12
+    while query[at]:
+        labels.append(query[at + 1:at + 1 + query[at]].decode())
+        at += 1 + query[at]
+    known = [line.split() for line in open(sys.argv[1]) if line.split()]
+    found = [ipaddress.ip_address(address) for name, address in known if name == ".".join(labels)]
+    print("query", peer[0], ".".join(labels), kind)
+    chosen = [address.packed for address in found if {4: 1, 6: 28}[address.version] == kind]
+    answer = query[:2] + struct.pack(">HHHHH", 0x8180 if found else 0x8183, 1, len(chosen), 0, 0)
+    answer += query[12:end + 5]
+    for data in chosen:
+        answer += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(data)) + data
+    server.sendto(answer, peer)' "$BED_DIR/zone"
+	bed_wait_line resolver ready
+}
+
+# own_named, nft_named, agent_named [ARGUMENT...] - start a sidecar of that datapath in the bed of named_bed.
+named_spawn() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar unshare --mount sh -c '
+		mount --bind "$0/hosts" /etc/hosts && mount --bind "$0/resolv.conf" /etc/resolv.conf && exec "$@"' \
+		"$BED_DIR" "$@"
+	bed_wait_line sidecar "interception is live" 10
+}
+
+own_named() {
+	named_spawn "$SIDESTEP" sidecar --pin "$(SIDE_PIN)" "$@"
+}
+
+nft_named() {
+	named_spawn setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar --datapath nft "$@"
+}
+
+agent_named() {
+	bed_needs_linux 6.6 "TCX links"
+	named_spawn setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$SIDESTEP" sidecar "$@"
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+}
+
+# world_gateway NAME ADDRESS - starts a gateway in the world.
+world_gateway() {
+	bed_spawn world "$1" "$SIDESTEP" gateway --listen "$2:8080" --server --log
+	bed_until 5 bed_listening world 8080
+}
+
+# through NAME DESTINATION PORT - a connection of the application's arrives at that gateway.
+through() {
+	local host=${2#[}
+	connect "${host%]}" "$3" --send hello --half-close --read-all
+	grep -F "\"destination\":\"$2:$3\"" "$BED_DIR/$1.log"
+}
+
+moves() { # START
+	named_bed gw.test "$BED_OUTSIDE" gw.test 203.0.113.1
+	world_gateway first "$BED_OUTSIDE"
+	# Nobody's queries pass, if they are intercepted.
+	"$1" --gateway gw.test:8080 --dns-enabled=false
+	run bed_exec app "$PEER" dns gw.test A @1.1.1.1 --timeout 0.5
+	[ "$status" != 0 ]
+	through first 192.0.2.77 80
+	bed_kill first
+	world_gateway second 203.0.113.1
+	connect 192.0.2.77 80 --send hello --half-close --read-all || true
+	bed_wait_line sidecar "the gateway gw.test is 203.0.113.1:8080 now" 10
+	bed_wait_line sidecar "preflight: the gateway 203.0.113.1:8080 can be reached"
+	through second 192.0.2.78 80
+	# The former address is one like any other.
+	through second "$BED_OUTSIDE" 8080
+	[ "$(grep -c "query $BED_APP gw.test" "$BED_DIR/resolver.log")" -ge 4 ]
+}
+
+# The application may answer in the resolver's place.
+moves_no_farther() { # START
+	named_bed gw.test "$BED_HOST"
+	gateway
+	"$1" --gateway gw.test:8080
+	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8080 can be reached"
+	bed_kill gateway
+	zone gw.test "$BED_OUTSIDE"
+	world_gateway outside "$BED_OUTSIDE"
+	connect 192.0.2.77 80 --send hello --half-close --read-all || true
+	bed_wait_line sidecar "the gateway gw.test has a new address, $BED_OUTSIDE:8080, .* It is not taken" 10
+	run connect 192.0.2.77 80 --send hello --read-all
+	[[ $output == *result=reset* ]]
+	run grep destination "$BED_DIR/outside.log"
+	[ "$status" = 1 ]
+	# The gateway is made anew on the application's network.
+	zone gw.test "$BED_NEIGHBOUR"
+	bed_spawn neighbour beside "$SIDESTEP" gateway --listen "$BED_NEIGHBOUR:8080" --server --log
+	bed_wait_line sidecar "the gateway gw.test is $BED_NEIGHBOUR:8080 now" 10
+	through beside 192.0.2.78 80
+}
+
+@test "n11: a name that moves outside the bypassed subnets is not followed (own programs)" {
+	moves_no_farther own_named
+}
+
+@test "n11: a name that moves outside the bypassed subnets is not followed (agent)" {
+	moves_no_farther agent_named
+}
+
+@test "n11: a name that moves outside the bypassed subnets is not followed (nftables)" {
+	moves_no_farther nft_named
+}
+
+@test "n11: a gateway's name is looked up at the start, and anew when it fails (own programs)" {
+	moves own_named
+}
+
+@test "n11: a gateway's name is looked up at the start, and anew when it fails (agent)" {
+	moves agent_named
+}
+
+@test "n11: a gateway's name is looked up at the start, and anew when it fails (nftables)" {
+	moves nft_named
+}
+
+unknown_first() { # START
+	named_bed
+	world_gateway first "$BED_OUTSIDE"
+	"$1" --gateway gw.test:8080
+	bed_wait_line sidecar "the gateway's name gw.test has no address.* nor a resolver of /etc/resolv.conf knows it"
+	run connect 192.0.2.77 80 --send hello --read-all
+	[[ $output == *result=reset* ]]
+	bed_log sidecar | grep "cannot connect to the gateway unknown:8080 .* its name has no address"
+	zone gw.test "$BED_OUTSIDE"
+	bed_wait_line sidecar "the gateway gw.test is $BED_OUTSIDE:8080 now" 10
+	through first 192.0.2.78 80
+}
+
+@test "n11: a name that nobody knows at the start is found later (own programs)" {
+	unknown_first own_named
+}
+
+@test "n11: a name that nobody knows at the start is found later (agent)" {
+	unknown_first agent_named
+}
+
+@test "n11: a name that nobody knows at the start is found later (nftables)" {
+	unknown_first nft_named
+}
+
+@test "n11: of two families the one that works is taken, and the search list completes the name" {
+	named_bed gw.corp.test 198.51.100.77 gw.corp.test "$BED_OUTSIDE6"
+	echo "search other.test corp.test" >>"$BED_DIR/resolv.conf"
+	world_gateway first "[$BED_OUTSIDE6]"
+	own_named --gateway gw:8080
+	bed_wait_line sidecar "the gateway gw is \[$BED_OUTSIDE6\]:8080 now" 10
+	through first 192.0.2.77 80
+}
+
+@test "n11: without a route for IPv4 the name's IPv6 address is taken at once" {
+	named_bed
+	printf '%s\n' "$BED_OUTSIDE gw.test" "$BED_OUTSIDE6 other gw.test # a comment" >>"$BED_DIR/hosts"
+	bed_exec app ip route delete default
+	world_gateway first "[$BED_OUTSIDE6]"
+	own_named --gateway gw.test:8080
+	bed_wait_line sidecar "preflight: the gateway \[$BED_OUTSIDE6\]:8080 can be reached"
+	through first "[2001:db8::77]" 80
+}
+
+@test "n11: host.docker.internal comes from the hosts file, in both families, and is followed" {
+	named_bed
+	gateway
+	echo "$BED_HOST6 host.docker.internal" >>"$BED_DIR/hosts"
+	own_named --http-egress-port 8080
+	bed_wait_line sidecar "preflight: the gateway \[$BED_HOST6\]:8080 can be reached"
+	bed_kill gateway
+	bed_spawn host second "$SIDESTEP" gateway --listen "$BED_HOST:8080" --server --log
+	printf '%s\n' "127.0.0.1 localhost" "$BED_HOST host.docker.internal" >"$BED_DIR/hosts"
+	connect 192.0.2.77 80 --send hello --half-close --read-all || true
+	bed_wait_line sidecar "the gateway host.docker.internal is $BED_HOST:8080 now" 10
+	through second 192.0.2.78 80
+	bed_log sidecar | { ! grep "the sandbox refuses"; }
+}
+
+@test "n11: what is no name is refused with a hint, and the doctor looks names up" {
+	local wrong
+	for wrong in gw 172.30.0.1.5:8080 a..b:80 gw:99999 "gw x:80" :80; do
+		run "$SIDESTEP" sidecar --gateway "$wrong"
+		echo "$output"
+		[ "$status" = 2 ]
+		[[ $output == *"give IP:PORT, [IPv6]:PORT, NAME:PORT or unix:/PATH"* ]]
+	done
+	gateway
+	run bed_exec app "$SIDESTEP" doctor --gateway localhost:9
+	echo "$output"
+	[ "$status" = 4 ]
+	[[ $output == *"127.0.0.1:9 cannot be reached"* ]]
+}
+
 # row 14: records that hide the name
 
 # browse NAME ADDRESS - opens TLS as Chromium does. If the HTTPS record offers Encrypted Client Hello, the

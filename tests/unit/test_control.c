@@ -319,11 +319,12 @@ static void taken_port_is_an_error(void **state)
 static void unix_gateway_has_no_port(void **state)
 {
 	struct control_bed *bed = control_bed_new(false);
-	struct control_config config = {.proxy = bed->proxy,
-					.policy = bed->policy,
-					.gateway.address.ss_family = AF_UNIX};
+	struct control_config config = {.proxy = bed->proxy, .policy = bed->policy};
+	struct socket_address gateway;
 
 	(void)state;
+	assert_int_equal(socket_address_unix("/gw", &gateway), 0);
+	proxy_set_gateway(bed->proxy, &gateway);
 	control_free(bed->control);
 	assert_int_equal(endpoint_parse(CONTROL_AT, &config.address), 0);
 	assert_int_equal(control_new(&config, &bed->control), 0);

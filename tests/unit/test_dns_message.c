@@ -412,7 +412,7 @@ static void compare(const uint8_t *message, size_t size)
 static void test_own_query(void **state)
 {
 	uint8_t query[DNS_HEADER_SIZE + DNS_QUESTION_MAX], answer[DNS_ANSWER_MAX];
-	size_t size = dns_query_write(0x4711, "a1.sidestep.invalid", query);
+	size_t size = dns_query_write(0x4711, "a1.sidestep.invalid", LDNS_RR_TYPE_A, query);
 	struct dns_question question;
 	ldns_pkt *packet = NULL;
 	char *text;

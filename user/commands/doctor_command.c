@@ -76,31 +76,22 @@ void doctor_tell(struct doctor *doctor, enum doctor_finding finding, const char 
 	doctor->failed |= finding == DOCTOR_FAILED;
 }
 
-static int check_gateway(struct doctor *doctor)
+/* Tells of one address of the gateway, and whether it is the @last one. Returns whether it accepts.
+ */
+static bool check_address(struct doctor *doctor, const struct socket_address *gateway, bool last)
 {
 	const struct preflight_config config = {.limit_ms = PREFLIGHT_LIMIT_MS, .stop_fd = -1};
-	const struct sidecar_options *options = &doctor->options;
 	struct preflight_advice advice;
-	char text[128];
-	int error;
+	char text[SOCKET_ADDRESS_TEXT_MAX];
+	int error = preflight_check(&config, gateway);
 
-	if (!options->gateway && !options->gateway_ip.given && !options->egress_port) {
-		doctor_tell(doctor, DOCTOR_WARNING, "gateway",
-			    "not checked; give --gateway or --http-egress-port as for the sidecar");
-		return 0;
-	}
-	error = sidecar_options_gateway(options, &doctor->gateway);
-	if (error < 0)
-		return error;
-	(void)socket_address_format(&doctor->gateway, text);
-	error = preflight_check(&config, &doctor->gateway);
-	doctor->reached = error == 0;
+	doctor->gateway = *gateway;
+	(void)socket_address_format(gateway, text);
 	if (error < 0) {
-		advice = preflight_explain(&doctor->gateway, error);
-		doctor->gateway_failed = true;
-		doctor_tell(doctor, DOCTOR_FAILED, "gateway", "%s cannot be reached: %s; %s", text,
-			    advice.cause, advice.remedy);
-	} else if (doctor->gateway.address.ss_family != AF_UNIX && instance_holder() >= 0) {
+		advice = preflight_explain(gateway, error);
+		doctor_tell(doctor, last ? DOCTOR_FAILED : DOCTOR_WARNING, "gateway",
+			    "%s cannot be reached: %s; %s", text, advice.cause, advice.remedy);
+	} else if (gateway->address.ss_family != AF_UNIX && instance_holder() >= 0) {
 		doctor_tell(
 			doctor, DOCTOR_OK, "gateway",
 			"%s accepts; where its subnet is not bypassed that was the running sidecar: "
@@ -109,6 +100,46 @@ static int check_gateway(struct doctor *doctor)
 	} else {
 		doctor_tell(doctor, DOCTOR_OK, "gateway", "%s accepts connections", text);
 	}
+	return error == 0;
+}
+
+/* As the sidecar would, takes the first address of the name that accepts. */
+static bool check_name(struct doctor *doctor, const struct gateway_target *target)
+{
+	struct gateway_finder finder = {.target = target, .lookup.stop_fd = -1};
+	struct socket_address found[NAME_LOOKUP_MAX];
+	int count = gateway_finder_find(&finder, &target->address, found), i;
+	const char *cause, *remedy;
+	bool accepts = false;
+
+	gateway_finder_clear(&finder);
+	if (count < 0) {
+		gateway_target_explain(count, &cause, &remedy);
+		doctor_tell(doctor, DOCTOR_FAILED, "gateway", "the name %s has no address: %s; %s",
+			    target->host, cause, remedy);
+	}
+	for (i = 0; i < count && !accepts; i++)
+		accepts = check_address(doctor, &found[i], i == count - 1);
+	return accepts;
+}
+
+static int check_gateway(struct doctor *doctor)
+{
+	const struct sidecar_options *options = &doctor->options;
+	struct gateway_target target;
+	int error;
+
+	if (!options->gateway && !options->gateway_ip.given && !options->egress_port) {
+		doctor_tell(doctor, DOCTOR_WARNING, "gateway",
+			    "not checked; give --gateway or --http-egress-port as for the sidecar");
+		return 0;
+	}
+	error = sidecar_options_gateway(options, &target);
+	if (error < 0)
+		return error;
+	doctor->reached = target.host[0] ? check_name(doctor, &target)
+					 : check_address(doctor, &target.address, true);
+	doctor->gateway_failed = !doctor->reached;
 	return 0;
 }
 

@@ -48,7 +48,7 @@ struct control_list {
 
 /* Shared by the connections of one control API. */
 struct control_clients {
-	struct control_config config; /* its gateway is the current one */
+	struct control_config config;
 	struct loop *loop;
 	struct relay_pool *pool;
 	struct control_gate gate;

@@ -16,12 +16,11 @@ struct control_config {
 	const struct prefix *allow;
 	size_t allow_count;
 	unsigned int peer_ms; /* limit for a sign of life of a tunnel's ends, 0: none */
-	struct proxy *proxy;  /* proxy_set_gateway() */
+	struct proxy *proxy;  /* whose gateway gets another port; a unix socket has none (400) */
 	struct policy *policy;
 	const struct tls_authority *tls; /* NULL: GET /ca is 404 */
-	struct socket_address gateway; /* PUT changes its port; AF_UNIX: a port is refused (400) */
-	/* The gateway's port has changed. Called in the control's thread; may be NULL. */
-	void (*gateway_changed)(void *context, const struct socket_address *gateway);
+	/* The proxy's gateway has another port. Called in the control's thread; may be NULL. */
+	void (*gateway_changed)(void *context);
 	/* Steers DNS for the internet to be on or off, before it is off and after it is on. It
 	 * waits for "off" alone. Returns 0, or negative errno with the cause in @reason. Called in
 	 * the control's thread; may be NULL. */

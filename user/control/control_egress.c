@@ -231,19 +231,23 @@ static int apply_policy(const struct policy_change *change, const struct control
 int control_egress_apply(const struct control_egress *egress, struct control_config *config,
 			 char reason[CONTROL_EGRESS_REASON_MAX])
 {
-	in_port_t *port = socket_address_port(&config->gateway);
+	struct socket_address gateway;
+	const in_port_t *port = NULL;
 	int error;
 
+	if (egress->has_port) {
+		gateway = proxy_gateway(config->proxy);
+		port = socket_address_port(&gateway);
+	}
 	if (egress->has_port && !port)
 		return invalid(reason, "\"port\" cannot be set: the gateway is a unix socket");
 	/* The policy goes first: it may fail, and until then nothing has changed. */
 	error = apply_policy(&egress->policy, config, reason);
-	if (error < 0 || !egress->has_port || *port == htons(egress->port))
+	if (error < 0 || !port || *port == htons(egress->port))
 		return error;
-	*port = htons(egress->port);
-	proxy_set_gateway(config->proxy, &config->gateway);
+	proxy_set_gateway_port(config->proxy, htons(egress->port));
 	if (config->gateway_changed)
-		config->gateway_changed(config->context, &config->gateway);
+		config->gateway_changed(config->context);
 	return 0;
 }
 

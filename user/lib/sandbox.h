@@ -23,6 +23,7 @@ enum sandbox_role {
 struct sandbox {
 	enum sandbox_role role;
 	bool own_programs;  /* changes and attaches BPF programs and maps, but loads none */
+	bool names;	    /* looks names up, and reads the files for that */
 	const char *folder; /* it removes this folder and the files in it at its end, or NULL */
 	const char *socket; /* it removes this file at its end, or NULL */
 };

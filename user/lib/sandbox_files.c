@@ -9,7 +9,9 @@
 #include <sys/syscall.h>
 #include <linux/landlock.h>
 
+#include "lib/hosts_file.h"
 #include "lib/log.h"
+#include "lib/resolv_conf.h"
 #include "lib/sandbox.h"
 #include "lib/util.h"
 
@@ -67,6 +69,10 @@ static int add_rules(int ruleset, const struct sandbox *sandbox)
 	if (error == 0 && sandbox->role == SANDBOX_SIDECAR)
 		error = leave(ruleset, "/proc/sys/vm/overcommit_memory",
 			      LANDLOCK_ACCESS_FS_READ_FILE);
+	if (error == 0 && sandbox->names)
+		error = leave(ruleset, HOSTS_FILE_PATH, LANDLOCK_ACCESS_FS_READ_FILE);
+	if (error == 0 && sandbox->names)
+		error = leave(ruleset, RESOLV_CONF_PATH, LANDLOCK_ACCESS_FS_READ_FILE);
 	if (error == 0 && sandbox->folder)
 		error = leave(ruleset, sandbox->folder, LANDLOCK_ACCESS_FS_REMOVE_FILE);
 	if (error == 0 && sandbox->folder)

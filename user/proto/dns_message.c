@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/address.h"
 #include "proto/dns_wire.h"
 #include "proto/hostname.h"
 
@@ -15,8 +16,6 @@
 #define FLAG_CD	    0x0010
 #define RCODE_MASK  0x000f
 
-#define TYPE_A	  1
-#define TYPE_AAAA 28
 #define TYPE_OPT  41
 #define TYPE_ANY  255
 #define CLASS_IN  1
@@ -189,12 +188,12 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
 
 bool dns_question_for_addresses(const struct dns_question *question)
 {
-	return question->type == TYPE_A || question->type == TYPE_AAAA ||
+	return question->type == DNS_TYPE_A || question->type == DNS_TYPE_AAAA ||
 	       question->type == TYPE_ANY || question->type == DNS_TYPE_SVCB ||
 	       question->type == DNS_TYPE_HTTPS;
 }
 
-size_t dns_query_write(uint16_t id, const char *name, uint8_t *message)
+size_t dns_query_write(uint16_t id, const char *name, uint16_t type, uint8_t *message)
 {
 	uint8_t *at = message + DNS_HEADER_SIZE;
 
@@ -211,7 +210,7 @@ size_t dns_query_write(uint16_t id, const char *name, uint8_t *message)
 		name += label + (name[label] == '.');
 	}
 	*at++ = 0;
-	at = dns_put16(at, TYPE_A);
+	at = dns_put16(at, type);
 	return (size_t)(dns_put16(at, CLASS_IN) - message);
 }
 
@@ -226,9 +225,39 @@ bool dns_is_made_up(const void *message, size_t size)
 	    dns_rcode(message) != DNS_NOERROR || dns_get16(bytes + 6) != 1)
 		return false;
 	at = DNS_HEADER_SIZE + (size_t)question.size;
-	return dns_record_read(bytes + at, size - at, &record) && record.type == TYPE_A &&
+	return dns_record_read(bytes + at, size - at, &record) && record.type == DNS_TYPE_A &&
 	       record.end - record.data == sizeof(made_up_a) &&
 	       memcmp(bytes + at + record.data, made_up_a, sizeof(made_up_a)) == 0;
+}
+
+/* Tells whether the data is an address of the type, and none that was made up. */
+static bool is_address(uint16_t type, const uint8_t *data, size_t size)
+{
+	if (type == DNS_TYPE_A)
+		return size == sizeof(made_up_a) && memcmp(data, made_up_a, size) != 0;
+	return type == DNS_TYPE_AAAA && size == sizeof(made_up_aaaa) &&
+	       memcmp(data, made_up_aaaa, size) != 0;
+}
+
+size_t dns_addresses(const void *message, size_t size, const struct dns_question *question,
+		     uint8_t (*ret_addresses)[16], size_t max)
+{
+	const uint8_t *bytes = message;
+	size_t at = DNS_HEADER_SIZE + (size_t)question->size, count = 0;
+	struct dns_record record;
+	unsigned int left;
+
+	if (!dns_answers(message, size, question) || dns_rcode(message) != DNS_NOERROR)
+		return 0;
+	for (left = dns_get16(bytes + 6); left > 0 && count < max; left--, at += record.end) {
+		if (!dns_record_read(bytes + at, size - at, &record))
+			break;
+		if (record.type == question->type &&
+		    is_address(record.type, bytes + at + record.data, record.end - record.data))
+			address_from_bytes(record.type == DNS_TYPE_A ? AF_INET : AF_INET6,
+					   bytes + at + record.data, ret_addresses[count++]);
+	}
+	return count;
 }
 
 uint16_t dns_id(const void *message)
@@ -309,12 +338,12 @@ size_t dns_made_up_write(const struct dns_question *question, uint8_t message[DN
 	if (question->edns_version > 0)
 		return dns_error_write(question, DNS_BADVERS, message);
 	end = write_start(question, FLAG_AA, DNS_NOERROR, message);
-	if (internet && (question->type == TYPE_A || question->type == TYPE_ANY)) {
-		end = write_address(end, TYPE_A, made_up_a, sizeof(made_up_a));
+	if (internet && (question->type == DNS_TYPE_A || question->type == TYPE_ANY)) {
+		end = write_address(end, DNS_TYPE_A, made_up_a, sizeof(made_up_a));
 		records++;
 	}
-	if (internet && (question->type == TYPE_AAAA || question->type == TYPE_ANY)) {
-		end = write_address(end, TYPE_AAAA, made_up_aaaa, sizeof(made_up_aaaa));
+	if (internet && (question->type == DNS_TYPE_AAAA || question->type == TYPE_ANY)) {
+		end = write_address(end, DNS_TYPE_AAAA, made_up_aaaa, sizeof(made_up_aaaa));
 		records++;
 	}
 	(void)dns_put16(message + 6, records);

@@ -85,9 +85,18 @@ bool dns_answers(const void *message, size_t size, const struct dns_question *qu
  * HTTPS). */
 bool dns_question_for_addresses(const struct dns_question *question);
 
-/* Writes a query for the addresses (A) of @name, which has whole labels of at most 63 octets, and
- * at most 253 in all. Returns its size, of DNS_HEADER_SIZE + DNS_QUESTION_MAX at most. */
-size_t dns_query_write(uint16_t id, const char *name, uint8_t *message);
+/* Writes a query for the records of @name of that type. The name has whole labels of at most 63
+ * octets, and at most 253 in all. Returns the query's size, of DNS_HEADER_SIZE + DNS_QUESTION_MAX
+ * at most. */
+size_t dns_query_write(uint16_t id, const char *name, uint16_t type, uint8_t *message);
+
+/*
+ * Stores at most @max addresses that a message gives in answer to @question (A or AAAA), as in
+ * lib/address.h. Returns their number. Made-up ones are left out, because they lead nowhere. The
+ * records' names are not compared, as the resolver is asked for nothing else.
+ */
+size_t dns_addresses(const void *message, size_t size, const struct dns_question *question,
+		     uint8_t (*ret_addresses)[16], size_t max);
 
 /* Tells whether it is an answer with the made-up address (A) alone. */
 bool dns_is_made_up(const void *message, size_t size);

@@ -15,6 +15,9 @@
 #define DNS_LABEL_KIND	  0xc0
 #define DNS_LABEL_POINTER 0xc0
 
+/* RFC 1035 section 3.2.2, RFC 3596 section 2.1. */
+#define DNS_TYPE_A    1
+#define DNS_TYPE_AAAA 28
 /* RFC 9460 section 14.1. */
 #define DNS_TYPE_SVCB  64
 #define DNS_TYPE_HTTPS 65

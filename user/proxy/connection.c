@@ -35,7 +35,9 @@ int connection_dial(struct connection *connection)
 
 	choose_address(connection);
 	gateway = (const struct sockaddr *)&handshake->gateway.address;
-	fd = dial_socket(&worker->shared->config.announcer, gateway);
+	fd = gateway->sa_family == AF_UNSPEC
+		     ? -EDESTADDRREQ
+		     : dial_socket(&worker->shared->config.announcer, gateway);
 	handshake->has_socket = fd >= 0;
 	peer_watch_renew(&connection->watch, 1);
 	if (fd < 0)

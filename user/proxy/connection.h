@@ -59,7 +59,8 @@ int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *
 struct connection *connection_open(struct worker *worker, int fd, const struct flow *flow,
 				   int *ret_error);
 
-/* Dials the current gateway. Returns 0 or negative errno; handshake->has_socket tells whether it
+/* Dials the current gateway. Returns 0 or negative errno, -EDESTADDRREQ: its address is not known.
+ * handshake->has_socket tells whether it
  * was the socket that could not be made. */
 int connection_dial(struct connection *connection);
 

@@ -125,6 +125,11 @@ static void no_socket(struct connection *connection, int error)
 		connection_handle(connection, CONNECTION_FAILED);
 		return;
 	}
+	if (error == -EDESTADDRREQ) {
+		gateway_failed(connection, COMPLAINT_CONNECT, "cannot connect to",
+			       "its name has no address", "see the message of the preflight");
+		return;
+	}
 	gateway_failed(connection, COMPLAINT_SOCKET, "cannot make a socket for",
 		       strerror_r(-error, text, sizeof(text)),
 		       "see the messages about the kernel side above");

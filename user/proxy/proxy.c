@@ -160,14 +160,46 @@ int proxy_announce(struct proxy *proxy)
 	return error < 0 ? log_errno(error, "cannot announce the sockets for DNS queries") : 0;
 }
 
-void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway)
+static struct socket_address *gateway_lock(struct worker_shared *shared)
 {
-	struct worker_shared *shared = &proxy->shared;
-
 	(void)pthread_mutex_lock(&shared->gateway_lock);
-	shared->gateway = *gateway;
+	return &shared->gateway;
+}
+
+static void gateway_changed(struct worker_shared *shared)
+{
 	(void)atomic_fetch_add(&shared->generation, 1);
 	(void)pthread_mutex_unlock(&shared->gateway_lock);
+}
+
+void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway)
+{
+	*gateway_lock(&proxy->shared) = *gateway;
+	gateway_changed(&proxy->shared);
+}
+
+void proxy_set_gateway_port(struct proxy *proxy, in_port_t port)
+{
+	*socket_address_port(gateway_lock(&proxy->shared)) = port;
+	gateway_changed(&proxy->shared);
+}
+
+void proxy_set_gateway_address(struct proxy *proxy, const struct socket_address *gateway)
+{
+	struct socket_address *present = gateway_lock(&proxy->shared);
+	in_port_t port = *socket_address_port(present);
+
+	*present = *gateway;
+	*socket_address_port(present) = port;
+	gateway_changed(&proxy->shared);
+}
+
+struct socket_address proxy_gateway(struct proxy *proxy)
+{
+	struct socket_address gateway = *gateway_lock(&proxy->shared);
+
+	(void)pthread_mutex_unlock(&proxy->shared.gateway_lock);
+	return gateway;
 }
 
 void proxy_await_echo(struct proxy *proxy, const struct sockaddr_in *destination)

@@ -49,8 +49,15 @@ int proxy_start(struct proxy *proxy);
  * proxy starts or stops. Returns 0 or negative errno, logged. */
 int proxy_announce(struct proxy *proxy);
 
-/* Replaces the gateway. Connections that have sent their CONNECT keep the old one. Thread safe. */
+/* Replaces the gateway, or its port (network byte order) or address alone. The port is that of a
+ * gateway without a path. Connections that have sent their CONNECT keep the old one. Thread safe.
+ */
 void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway);
+void proxy_set_gateway_port(struct proxy *proxy, in_port_t port);
+void proxy_set_gateway_address(struct proxy *proxy, const struct socket_address *gateway);
+
+/* Returns the present gateway. Thread safe. */
+struct socket_address proxy_gateway(struct proxy *proxy);
 
 /* Awaits a connection to @destination, which is reset, in place of the last one. As it comes, the
  * descriptor of proxy_echo_fd() becomes readable, until the next call. Thread safe. */

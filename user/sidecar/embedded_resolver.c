@@ -11,6 +11,7 @@
 
 #include "lib/util.h"
 #include "proto/dns_message.h"
+#include "proto/dns_wire.h"
 
 /*
  * 127.0.0.11:53, which an engine leads to sockets of its own by NAT. That comes before any socket
@@ -34,7 +35,7 @@ static int ask(uint16_t id, const char *name)
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct pollfd answered = {.fd = fd, .events = POLLIN};
 	uint8_t message[ANSWER_MAX];
-	ssize_t size = (ssize_t)dns_query_write(id, name, message);
+	ssize_t size = (ssize_t)dns_query_write(id, name, DNS_TYPE_A, message);
 
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&resolver, sizeof(resolver)) < 0 ||
 	    send(fd, message, (size_t)size, MSG_NOSIGNAL) < 0)

@@ -76,6 +76,13 @@ static bool listens_here(const char *path)
 	return search.found;
 }
 
+bool gateway_has_route(const struct socket_address *gateway)
+{
+	struct sockaddr_storage source;
+
+	return source_of(gateway, &source) == 0;
+}
+
 bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode)
 {
 	struct sockaddr_storage source;

@@ -19,6 +19,9 @@
 /* The time that the gateway has to connect, ms. */
 #define GATEWAY_ECHO_MS 1000
 
+/* Tells whether the kernel has a route to the gateway, which is no unix socket. Sends nothing. */
+bool gateway_has_route(const struct socket_address *gateway);
+
 /* Tells whether the gateway is near. Sends nothing to it. */
 bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode);
 

@@ -30,8 +30,8 @@ struct preflight {
 	pthread_cond_t wanted;
 	struct socket_address gateway; /* the newest request */
 	bool pending;
-	bool near, failed; /* of the last check */
-	uint64_t failures; /* connections that had failed before it */
+	bool repeats, failed; /* of the last check */
+	uint64_t failures;    /* connections that had failed before it */
 	bool stopping;
 	int stop_fd;
 };
@@ -153,7 +153,9 @@ static int try_connect(int fd, const struct preflight_config *config,
 static int reach(const struct preflight_config *config, const struct socket_address *gateway)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&gateway->address;
-	_cleanup_close_ int fd = dial_socket(&config->announcer, address);
+	_cleanup_close_ int fd = address->sa_family == AF_UNSPEC
+					 ? -EDESTADDRREQ
+					 : dial_socket(&config->announcer, address);
 	int error = fd < 0 ? fd : try_connect(fd, config, gateway);
 
 	return error < 0 ? error : TAKE_FD(fd);
@@ -168,14 +170,56 @@ int preflight_check(const struct preflight_config *config, const struct socket_a
 
 /* Does the same, and looks for a loop where the gateway is near. Returns -ELOOP for one. */
 static int check_all(const struct preflight_config *config, const struct socket_address *gateway,
-		     bool near)
+		     bool *ret_near)
 {
+	bool near = config->proxy && gateway->address.ss_family != AF_UNSPEC &&
+		    gateway_is_near(gateway, config->bridge_mode);
 	_cleanup_close_ int fd = reach(config, gateway);
 	int result = fd;
+
+	*ret_near = near;
 
 	if (fd >= 0)
 		result = near ? gateway_echo_check(fd, config->proxy, config->stop_fd) : 0;
 	return result > 0 ? -ELOOP : result;
+}
+
+/*
+ * Checks the gateway, and if it has a name its other addresses, until one can be reached. That one
+ * is the gateway from then on. Returns the last check's result, or why the name has no address.
+ */
+static int check_addresses(struct preflight *preflight, struct socket_address *gateway,
+			   bool *ret_near)
+{
+	const struct preflight_config *config = &preflight->config;
+	const struct socket_address former = *gateway;
+	struct socket_address others[NAME_LOOKUP_MAX];
+	int error = check_all(config, gateway, ret_near), count, i;
+
+	if (error == 0 || error == -ECANCELED || error == -ELOOP || !config->finder)
+		return error;
+	count = gateway_finder_find(config->finder, gateway, others);
+	if (count < 0)
+		return gateway->address.ss_family == AF_UNSPEC || count == -ECANCELED ? count
+										      : error;
+	for (i = 0; i < count && error < 0 && error != -ECANCELED; i++) {
+		if (socket_address_equal(&others[i], &former) ||
+		    config->move(config->context, &others[i]) < 0)
+			continue;
+		*gateway = others[i];
+		error = check_all(config, gateway, ret_near);
+	}
+	return error;
+}
+
+static void report_name(const struct gateway_target *target, int error)
+{
+	const char *cause, *remedy;
+
+	gateway_target_explain(error, &cause, &remedy);
+	log_warning("preflight: the gateway's name %s has no address, connections to the outside "
+		    "will be reset: %s; %s",
+		    target->host, cause, remedy);
 }
 
 static void report(const struct socket_address *gateway, int error, bool bridge_mode)
@@ -208,11 +252,11 @@ static uint64_t count_failures(const struct preflight *preflight)
 	return counters.gateway_errors + counters.refused_limit;
 }
 
-/* Waits for a request. A near gateway is checked again while it cannot be used, and if connections
- * have failed. With the lock. */
+/* Waits for a request. A gateway that is near or has a name is checked again while it cannot be
+ * used, and if connections have failed. With the lock. */
 static void await_request(struct preflight *preflight)
 {
-	if (!preflight->near) {
+	if (!preflight->repeats) {
 		(void)pthread_cond_wait(&preflight->wanted, &preflight->lock);
 		return;
 	}
@@ -241,20 +285,24 @@ static void *run(void *context)
 		}
 		preflight->pending = false;
 		(void)pthread_mutex_unlock(&preflight->lock);
-		near = config->proxy && gateway_is_near(&gateway, config->bridge_mode);
-		if (near)
+		if (config->proxy)
 			preflight->failures = count_failures(preflight);
-		error = check_all(config, &gateway, near);
+		error = check_addresses(preflight, &gateway, &near);
 		if (config->proxy && error != -ECANCELED)
 			proxy_set_looping(config->proxy, error == -ELOOP);
 		if (error != -ECANCELED &&
 		    (error != reported_error || !socket_address_equal(&gateway, &reported))) {
-			report(&gateway, error, config->bridge_mode);
+			if (gateway.address.ss_family == AF_UNSPEC)
+				report_name(config->finder->target, error);
+			else
+				report(&gateway, error, config->bridge_mode);
 			reported = gateway;
 			reported_error = error;
 		}
 		(void)pthread_mutex_lock(&preflight->lock);
-		preflight->near = near;
+		preflight->repeats = near || config->finder;
+		if (!preflight->pending)
+			preflight->gateway = gateway;
 		preflight->failed = error < 0;
 	}
 	(void)pthread_mutex_unlock(&preflight->lock);
@@ -271,6 +319,10 @@ int preflight_new(const struct preflight_config *config, struct preflight **ret_
 	preflight->config = *config;
 	preflight->stop_fd = eventfd(0, EFD_CLOEXEC);
 	preflight->config.stop_fd = preflight->stop_fd;
+	if (config->finder) {
+		config->finder->lookup.announcer = config->announcer;
+		config->finder->lookup.stop_fd = preflight->stop_fd;
+	}
 	(void)pthread_mutex_init(&preflight->lock, NULL);
 	condition_init(&preflight->wanted);
 	error = preflight->stop_fd < 0 ? -errno

@@ -9,6 +9,7 @@
 
 #include "lib/socket_address.h"
 #include "proxy/proxy.h"
+#include "sidecar/gateway_target.h"
 
 /* The time that the gateway's host has for its answer, ms. */
 #define PREFLIGHT_LIMIT_MS 2000
@@ -19,6 +20,11 @@ struct preflight_config {
 	int stop_fd;	     /* becomes readable to end the check with -ECANCELED; negative: none */
 	struct proxy *proxy; /* learns of a loop; NULL: nobody does */
 	bool bridge_mode;
+	struct gateway_finder *finder; /* the thread's from the start on; NULL: there is no name */
+	/* Makes @gateway the proxy's, by its address. Called in the preflight's thread, which waits
+	 * for it. Returns 0, or negative errno if the gateway stays what it was. */
+	int (*move)(void *context, const struct socket_address *gateway);
+	void *context;
 };
 
 struct preflight_advice {
@@ -38,7 +44,8 @@ struct preflight_advice preflight_explain(const struct socket_address *gateway, 
  * A thread that checks in the background. It logs each outcome that differs from the last one. If
  * the gateway's own connections come back, the proxy refuses all connections. A gateway that is
  * near may start again at any time. So its check is repeated while it cannot be used, and if
- * connections fail.
+ * connections fail. The same is done for a gateway that has a name. If it cannot be reached, the
+ * name is looked up, and the first other address that accepts a connection takes its place.
  */
 struct preflight;
 

@@ -12,6 +12,7 @@
 #include "lib/util.h"
 #include "net/netlink.h"
 #include "sidecar/docker_feed.h"
+#include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_steps.h"
 #include "steering/steering.h"
@@ -25,6 +26,14 @@ static void describe_gateway(struct sidecar *sidecar)
 
 	(void)eventfd_read(sidecar->gateway_fd, &count);
 	(void)sidecar_datapath_describe(&sidecar->datapath, sidecar->datapath.current);
+}
+
+static bool turn_internet(struct sidecar *sidecar)
+{
+	union main_request_value value;
+
+	main_request_take(&sidecar->internet, &value);
+	return steering_set_internet(sidecar->steering, value.internet);
 }
 
 /* Processes that are left here get nothing out from now on, as after a kill. */
@@ -67,7 +76,8 @@ static int run(struct sidecar *sidecar)
 		WAY_OUT,
 		IPV6_VERDICT,
 		IPV6_PAUSE,
-		INTERNET
+		INTERNET,
+		MOVE
 	};
 	int error = 0;
 
@@ -86,9 +96,11 @@ static int run(struct sidecar *sidecar)
 					  .events = POLLIN},
 			[IPV6_PAUSE] = {.fd = sidecar->ipv6.timer_fd, .events = POLLIN},
 			[INTERNET] = {.fd = sidecar->internet.fd, .events = POLLIN},
+			[MOVE] = {.fd = sidecar->move.fd, .events = POLLIN},
 			[AGENT] = sidecar_takeover_session(&sidecar->takeover),
 		};
 		bool changed = error < 0, waits;
+		int moved;
 
 		if (poll(events, ARRAY_SIZE(events), error < 0 ? RETRY_MS : -1) < 0)
 			continue;
@@ -123,27 +135,32 @@ static int run(struct sidecar *sidecar)
 			changed = true;
 		}
 		if (events[INTERNET].revents)
-			changed |= steering_set_internet(sidecar->steering,
-							 sidecar_internet_take(&sidecar->internet));
+			changed |= turn_internet(sidecar);
+		moved = events[MOVE].revents ? sidecar_gateway_take(sidecar) : -EAGAIN;
+		changed |= moved == 0;
 		waits = changed && sidecar_takeover_waits(&sidecar->takeover);
 		if (changed)
 			error = waits ? 0 : steering_sync(sidecar->steering);
 		if (events[INTERNET].revents)
-			sidecar_internet_answer(&sidecar->internet, waits ? -EAGAIN : error);
+			main_request_answer(&sidecar->internet, waits ? -EAGAIN : error);
+		if (events[MOVE].revents)
+			main_request_answer(&sidecar->move, moved < 0 ? moved
+							    : waits   ? -EAGAIN
+								      : error);
 		sidecar_interception_tell_bridges(sidecar);
 		if (changed)
 			datapath_settle(sidecar->datapath.current);
 	}
 }
 
-int sidecar_run(const struct sidecar_options *options, const struct socket_address *gateway)
+int sidecar_run(const struct sidecar_options *options, const struct gateway_target *target)
 {
 	struct sidecar sidecar;
 	int error;
 
 	log_set_patience(LOG_BOUND_MS);
 	process_raise_file_limit();
-	sidecar_steps_init(&sidecar, options, gateway);
+	sidecar_steps_init(&sidecar, options, target);
 	error = sidecar_steps_start(&sidecar);
 	if (error == 0) {
 		log_set_patience(0);

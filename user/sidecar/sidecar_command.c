@@ -80,17 +80,17 @@ static int check_limits(const struct sidecar_options *options)
 
 static int run(const struct sidecar_options *options)
 {
-	struct socket_address gateway;
+	struct gateway_target target;
 	int error;
 
 	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0 ||
 	    check_limits(options) < 0)
 		return STATUS_USAGE;
 	/* The application may share /etc/hosts with this process. */
-	error = sidecar_options_gateway(options, &gateway);
+	error = sidecar_options_gateway(options, &target);
 	if ((error < 0 && !options->guard_first) || check_host(options) < 0)
 		return STATUS_USAGE;
-	error = sidecar_run(options, error < 0 ? NULL : &gateway);
+	error = sidecar_run(options, error < 0 ? NULL : &target);
 	if (error == -EADDRINUSE)
 		return STATUS_BUSY;
 	if (error == -EDESTADDRREQ || error == -EUNATCH)

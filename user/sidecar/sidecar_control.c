@@ -14,12 +14,13 @@
 #include "sidecar/preflight.h"
 
 /* Runs in the control API's thread. The main thread tells the datapath, in sidecar.c. */
-static void gateway_changed(void *context, const struct socket_address *gateway)
+static void gateway_changed(void *context)
 {
 	struct sidecar *sidecar = context;
+	const struct socket_address gateway = proxy_gateway(sidecar->proxy);
 
-	preflight_request(sidecar->preflight, gateway);
-	sidecar_datapath_set_gateway(&sidecar->datapath, gateway);
+	preflight_request(sidecar->preflight, &gateway);
+	sidecar_datapath_set_gateway(&sidecar->datapath, &gateway);
 	(void)eventfd_write(sidecar->gateway_fd, 1);
 }
 
@@ -30,13 +31,14 @@ static void gateway_changed(void *context, const struct socket_address *gateway)
  */
 static int set_internet(void *context, bool on, char *reason, size_t size)
 {
+	const union main_request_value wanted = {.internet = on}, former = {.internet = true};
 	struct sidecar *sidecar = context;
 	int error;
 
-	sidecar_internet_post(&sidecar->internet, on);
+	main_request_post(&sidecar->internet, &wanted);
 	if (on)
 		return 0;
-	error = sidecar_internet_wait(&sidecar->internet);
+	error = main_request_wait(&sidecar->internet);
 	if (error == 0)
 		error = embedded_resolver_check(sidecar->policy);
 	if (error == 0)
@@ -51,7 +53,7 @@ static int set_internet(void *context, bool on, char *reason, size_t size)
 			       "the internet cannot be off, because DNS cannot be steered now: %s",
 			       strerror(-error));
 	if (policy_internet(sidecar->policy))
-		sidecar_internet_post(&sidecar->internet, true);
+		main_request_post(&sidecar->internet, &former);
 	return error;
 }
 
@@ -65,7 +67,6 @@ int sidecar_control_start(struct sidecar *sidecar)
 		.proxy = sidecar->proxy,
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
-		.gateway = *sidecar->gateway,
 		.context = sidecar,
 		.gateway_changed = gateway_changed,
 		.set_internet = set_internet,
@@ -77,7 +78,7 @@ int sidecar_control_start(struct sidecar *sidecar)
 	sidecar->gateway_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sidecar->gateway_fd < 0)
 		return log_errno(-errno, "cannot make an eventfd");
-	error = sidecar_internet_open(&sidecar->internet);
+	error = main_request_open(&sidecar->internet);
 	if (error < 0)
 		return log_errno(error, "cannot prepare the control API");
 	return control_new(&config, &sidecar->control);
@@ -87,5 +88,5 @@ void sidecar_control_stop(struct sidecar *sidecar)
 {
 	control_free(sidecar->control);
 	sidecar->gateway_fd = safe_close(sidecar->gateway_fd);
-	sidecar_internet_close(&sidecar->internet);
+	main_request_close(&sidecar->internet);
 }

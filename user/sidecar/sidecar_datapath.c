@@ -16,12 +16,18 @@
 #include "lib/util.h"
 #include "steering/inbound_seed.h"
 
+static bool is_inet(sa_family_t family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
 static bool goes_to_gateway(const struct sidecar_datapath *datapath,
 			    const struct sockaddr *destination)
 {
 	uint8_t a[16], b[16];
 
-	if (!destination || destination->sa_family == AF_UNIX)
+	if (!destination || !is_inet(destination->sa_family) ||
+	    !is_inet(datapath->gateway.address.ss_family))
 		return false;
 	address_from_sockaddr((const struct sockaddr *)&datapath->gateway.address, a);
 	address_from_sockaddr(destination, b);
@@ -33,10 +39,11 @@ int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *dest
 	struct sidecar_datapath *datapath = context;
 	int error;
 
-	if (datapath->gateway_bypassed && goes_to_gateway(datapath, destination))
-		return 0;
 	(void)pthread_rwlock_rdlock(&datapath->lock);
-	error = datapath_own_socket(datapath->current, fd, destination);
+	if (datapath->gateway_bypassed && goes_to_gateway(datapath, destination))
+		error = 0;
+	else
+		error = datapath_own_socket(datapath->current, fd, destination);
 	(void)pthread_rwlock_unlock(&datapath->lock);
 	return error;
 }
@@ -188,15 +195,14 @@ void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidec
 	*datapath = (struct sidecar_datapath) {
 		.options = options,
 		.bridge = bridge,
+		.gateway = *gateway,
+		.gateway_exempt = is_inet(gateway->address.ss_family),
 		.netns_fd = -1,
 		.rendezvous_fd = -1,
 		.lock = PTHREAD_RWLOCK_INITIALIZER,
 		.gateway_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	if (gateway) {
-		datapath->gateway = *gateway;
-		(void)socket_address_format(gateway, datapath->gateway_text);
-	}
+	(void)socket_address_format(gateway, datapath->gateway_text);
 }
 
 int sidecar_datapath_open(struct sidecar_datapath *datapath)
@@ -206,8 +212,7 @@ int sidecar_datapath_open(struct sidecar_datapath *datapath)
 	if (error < 0)
 		return error;
 	datapath->gateway_bypassed = datapath->current->ops->gateway_by_address &&
-				     (datapath->gateway.address.ss_family == AF_INET ||
-				      datapath->gateway.address.ss_family == AF_INET6);
+				     datapath->gateway.address.ss_family != AF_UNIX;
 	return 0;
 }
 
@@ -267,7 +272,7 @@ struct steering_way sidecar_datapath_way(const struct sidecar_datapath *datapath
 	const struct datapath_ops *ops = datapath->current->ops;
 	struct steering_way way = {.out_mark = ops->out_mark, .no_inner = ops->no_inner};
 
-	if (!datapath->gateway_bypassed)
+	if (!datapath->gateway_bypassed || !datapath->gateway_exempt)
 		return way;
 	way.has_gateway = true;
 	way.gateway.length = 128;
@@ -328,6 +333,15 @@ int sidecar_datapath_describe(struct sidecar_datapath *datapath, struct datapath
 	memcpy(text, datapath->gateway_text, sizeof(text));
 	(void)pthread_mutex_unlock(&datapath->gateway_lock);
 	return datapath_set_gateway(target, text);
+}
+
+void sidecar_datapath_move_gateway(struct sidecar_datapath *datapath,
+				   const struct socket_address *gateway, bool exempt)
+{
+	(void)pthread_rwlock_wrlock(&datapath->lock);
+	datapath->gateway = *gateway;
+	datapath->gateway_exempt = exempt;
+	(void)pthread_rwlock_unlock(&datapath->lock);
 }
 
 void sidecar_datapath_set_gateway(struct sidecar_datapath *datapath,

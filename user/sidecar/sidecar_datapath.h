@@ -17,20 +17,22 @@
 struct sidecar_datapath {
 	const struct sidecar_options *options;
 	const struct bridge_netns *bridge; /* NULL: sidecar mode */
-	struct socket_address gateway;	   /* the first one */
+	struct socket_address gateway; /* whose address counts; its port may be an earlier one */
 	struct datapath *current;
 	struct datapath *retired; /* by the host's agent; connections depend on it; or NULL */
 	bool agent;		  /* @current is a session with the host's agent */
 	bool gateway_bypassed;	  /* by its address; constant from the open on */
+	bool gateway_exempt;	  /* its address is bypassed for its own sake */
 	int netns_fd;
-	int rendezvous_fd;     /* the host's agent arrives there; -1: it is not wanted */
-	pthread_rwlock_t lock; /* held to change @current, and while it is used by others */
+	int rendezvous_fd; /* the host's agent arrives there; -1: it is not wanted */
+	/* Held to change @current and @gateway, and while they are used by others. */
+	pthread_rwlock_t lock;
 	/* Of its own, because a call of @current may take the host's agent seconds. */
 	pthread_mutex_t gateway_lock;
 	char gateway_text[SOCKET_ADDRESS_TEXT_MAX]; /* the latest gateway */
 };
 
-/* Needs no close before the open. @gateway: NULL: there is none, and nothing will be steered. */
+/* Needs no close before the open. @gateway: of family AF_UNSPEC while its address is not known. */
 void sidecar_datapath_init(struct sidecar_datapath *datapath, const struct sidecar_options *options,
 			   const struct bridge_netns *bridge, const struct socket_address *gateway);
 
@@ -64,6 +66,11 @@ int sidecar_datapath_listeners(struct datapath *target, const struct proxy *prox
 
 /* Tells a datapath the latest gateway, for `sidestep status`. Returns 0 or negative errno. */
 int sidecar_datapath_describe(struct sidecar_datapath *datapath, struct datapath *target);
+
+/* The gateway has another address. @exempt: it is bypassed for its own sake. The caller sets the
+ * way anew and syncs. */
+void sidecar_datapath_move_gateway(struct sidecar_datapath *datapath,
+				   const struct socket_address *gateway, bool exempt);
 
 /* Stores the gateway for the next sidecar_datapath_describe(). Thread safe. */
 void sidecar_datapath_set_gateway(struct sidecar_datapath *datapath,

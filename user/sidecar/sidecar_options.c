@@ -6,12 +6,12 @@
 #include <sys/un.h>
 
 #include "commands.h"
+#include "lib/hosts_file.h"
 #include "lib/log.h"
 #include "lib/option_entries.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
 
-#define HOSTS_PATH   "/etc/hosts"
 #define GATEWAY_NAME "host.docker.internal"
 
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
@@ -31,12 +31,13 @@ const struct option_entry sidecar_entries[] = {
 	 FIELD(gateway),
 	 .default_note = "--gateway-ip with --http-egress-port",
 	 .example = "172.17.0.1:8080",
-	 .help = "The HTTP CONNECT gateway: IP:PORT, [IPv6]:PORT or unix:/PATH."},
+	 .help = "The HTTP CONNECT gateway: IP:PORT, [IPv6]:PORT, NAME:PORT or unix:/PATH. A name "
+		 "is looked up at the start, and again when the gateway cannot be reached."},
 	{.name = "gateway-ip",
 	 .argument = "IP",
 	 .type = OPTION_ADDRESS,
 	 FIELD(gateway_ip),
-	 .default_note = "the address of " GATEWAY_NAME " in " HOSTS_PATH,
+	 .default_note = "the address of " GATEWAY_NAME " in " HOSTS_FILE_PATH,
 	 .help = "The gateway's address alone."},
 	{.name = "http-egress-port",
 	 .argument = "PORT",
@@ -326,28 +327,6 @@ const struct options_command sidecar_options_command = {
 	.status_count = ARRAY_SIZE(statuses),
 };
 
-/* Docker writes the name to that file (--add-host host.docker.internal:host-gateway). */
-static int address_from_hosts(uint8_t ret_address[16])
-{
-	_cleanup_fclose_ FILE *file = fopen(HOSTS_PATH, "re");
-	char line[1024];
-
-	while (file && fgets(line, sizeof(line), file)) {
-		char *position, *word = strtok_r(line, " \t\n", &position);
-		uint8_t address[16];
-
-		if (!word || address_parse(word, address) < 0 || !address_is_ipv4(address))
-			continue;
-		while ((word = strtok_r(NULL, " \t\n", &position)) && word[0] != '#') {
-			if (strcasecmp(word, GATEWAY_NAME) != 0)
-				continue;
-			memcpy(ret_address, address, sizeof(address));
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
 static int unix_gateway(const char *path, struct socket_address *ret_gateway)
 {
 	int error = socket_address_unix(path, ret_gateway);
@@ -358,52 +337,54 @@ static int unix_gateway(const char *path, struct socket_address *ret_gateway)
 	return error;
 }
 
-static int inet_gateway(const char *text, struct socket_address *ret_gateway)
+/* Docker writes the name to that file (--add-host host.docker.internal:host-gateway). */
+static int gateway_of_hosts(in_port_t port, struct gateway_target *ret_target)
 {
-	struct endpoint endpoint;
+	uint8_t address[1][16];
 
-	if (endpoint_parse(text, &endpoint) < 0) {
-		log_error("--gateway %s: give IP:PORT, [IPv6]:PORT or unix:/PATH", text);
+	if (hosts_file_find(HOSTS_FILE_PATH, GATEWAY_NAME, address, 1) == 0) {
+		log_error("no gateway address: %s has no address for %s; give --gateway-ip, or "
+			  "start the container with --add-host %s:host-gateway",
+			  HOSTS_FILE_PATH, GATEWAY_NAME, GATEWAY_NAME);
 		return -EINVAL;
 	}
-	ret_gateway->address = endpoint.address;
-	ret_gateway->size = endpoint_size(&endpoint);
+	socket_address_unknown(port, &ret_target->address);
+	(void)strcpy(ret_target->host, GATEWAY_NAME);
+	ret_target->hosts_only = true;
 	return 0;
 }
 
 /* Puts the gateway together from --gateway-ip and --http-egress-port. */
 static int gateway_of_parts(const struct sidecar_options *options,
-			    struct socket_address *ret_gateway)
+			    struct gateway_target *ret_target)
 {
-	char host[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 16];
-	uint8_t address[16];
+	in_port_t port = htons((uint16_t)options->egress_port);
 
 	if (!options->egress_port) {
-		log_error("no gateway: give --gateway IP:PORT or unix:/PATH, or "
+		log_error("no gateway: give --gateway IP:PORT, NAME:PORT or unix:/PATH, or "
 			  "--http-egress-port PORT");
 		return -EINVAL;
 	}
-	if (options->gateway_ip.given) {
-		memcpy(address, options->gateway_ip.address, sizeof(address));
-	} else if (address_from_hosts(address) < 0) {
-		log_error("no gateway address: %s has no IPv4 address for %s; give --gateway-ip, "
-			  "or start the container with --add-host %s:host-gateway",
-			  HOSTS_PATH, GATEWAY_NAME, GATEWAY_NAME);
-		return -EINVAL;
-	}
-	(void)snprintf(text, sizeof(text), address_is_ipv4(address) ? "%s:%u" : "[%s]:%u",
-		       address_format(address, host), options->egress_port);
-	return inet_gateway(text, ret_gateway);
+	if (!options->gateway_ip.given)
+		return gateway_of_hosts(port, ret_target);
+	socket_address_inet(options->gateway_ip.address, port, &ret_target->address);
+	return 0;
 }
 
 int sidecar_options_gateway(const struct sidecar_options *options,
-			    struct socket_address *ret_gateway)
+			    struct gateway_target *ret_target)
 {
+	memset(ret_target, 0, sizeof(*ret_target));
 	if (!options->gateway)
-		return gateway_of_parts(options, ret_gateway);
+		return gateway_of_parts(options, ret_target);
 	if (strncmp(options->gateway, "unix:", 5) == 0)
-		return unix_gateway(options->gateway + 5, ret_gateway);
-	return inet_gateway(options->gateway, ret_gateway);
+		return unix_gateway(options->gateway + 5, &ret_target->address);
+	if (gateway_target_parse(options->gateway, ret_target) < 0) {
+		log_error("--gateway %s: give IP:PORT, [IPv6]:PORT, NAME:PORT or unix:/PATH",
+			  options->gateway);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 bool sidecar_options_controlled(const struct sidecar_options *options)

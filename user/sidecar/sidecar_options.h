@@ -4,8 +4,8 @@
 #define SIDESTEP_SIDECAR_OPTIONS_H
 
 #include "lib/options.h"
-#include "lib/socket_address.h"
 #include "proto/tunnel.h"
+#include "sidecar/gateway_target.h"
 
 /* The values of --datapath. */
 enum sidecar_mechanism {
@@ -74,10 +74,10 @@ extern const struct option_entry sidecar_entries[];
 
 extern const struct options_command sidecar_options_command;
 
-/* Finds the gateway that the options name. Without an address it is host.docker.internal's, from
- * /etc/hosts. Returns 0 or -EINVAL, logged. */
+/* Reads the gateway that the options name. Without an address or a name it is host.docker.internal,
+ * which must be in /etc/hosts. Returns 0 or -EINVAL, logged. */
 int sidecar_options_gateway(const struct sidecar_options *options,
-			    struct socket_address *ret_gateway);
+			    struct gateway_target *ret_target);
 
 /* Tells whether there is a control API. */
 bool sidecar_options_controlled(const struct sidecar_options *options);

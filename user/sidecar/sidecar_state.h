@@ -9,18 +9,20 @@
 
 #include "lib/socket_address.h"
 #include "sidecar/exemption.h"
+#include "sidecar/gateway_target.h"
 #include "sidecar/ipv6_pause.h"
+#include "sidecar/main_request.h"
 #include "sidecar/sidecar_datapath.h"
-#include "sidecar/sidecar_internet.h"
 #include "sidecar/sidecar_options.h"
 #include "sidecar/sidecar_takeover.h"
 #include "sidecar/way_out.h"
 #include "steering/bridge_netns.h"
 
-/* Belongs to the main thread. The options and the gateway are the caller's. */
+/* Belongs to the main thread. The options and the target are the caller's. */
 struct sidecar {
 	const struct sidecar_options *options;
-	const struct socket_address *gateway; /* NULL: there is none, the start will fail */
+	const struct gateway_target *target; /* NULL: there is none, the start will fail */
+	struct socket_address gateway;	     /* as found at the start; AF_UNSPEC: not yet */
 	bool bridge_mode;
 	unsigned int threads; /* of the proxy */
 	size_t steps_begun;   /* these need a stop */
@@ -33,10 +35,13 @@ struct sidecar {
 	int lock_fd;
 	int live_fd; /* the mark for `sidestep ready` */
 	int monitor_fd;
-	struct sidecar_internet internet;
-	int gateway_fd;	      /* eventfd: the control API has changed the gateway */
-	bool bridges_known;   /* Docker's networks are known, or nobody asks for them */
-	size_t bridges_found; /* as the log says */
+	struct gateway_finder finder;  /* the preflight's, once that runs */
+	struct socket_address refused; /* the last address of its name that was not taken */
+	struct main_request internet;  /* of the control API */
+	struct main_request move;      /* of the preflight: the gateway has another address */
+	int gateway_fd;		       /* eventfd: the control API has changed the gateway */
+	bool bridges_known;	       /* Docker's networks are known, or nobody asks for them */
+	size_t bridges_found;	       /* as the log says */
 	struct bridge_netns bridge;
 	struct policy *policy;
 	struct tls_authority *tls;

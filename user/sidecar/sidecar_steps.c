@@ -20,6 +20,7 @@
 #include "sidecar/docker_feed.h"
 #include "sidecar/preflight.h"
 #include "sidecar/sidecar_control.h"
+#include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_policy.h"
 #include "sidecar/sidecar_threads.h"
@@ -98,7 +99,7 @@ static void free_steering(struct sidecar *sidecar)
  * by now if it has to be. */
 static int check_gateway(struct sidecar *sidecar)
 {
-	return sidecar->gateway ? 0 : -EDESTADDRREQ;
+	return sidecar->target ? 0 : -EDESTADDRREQ;
 }
 
 static int make_policy(struct sidecar *sidecar)
@@ -131,7 +132,7 @@ static int open_datapath(struct sidecar *sidecar)
 	int error;
 
 	sidecar_datapath_init(&sidecar->datapath, sidecar->options,
-			      sidecar->bridge_mode ? &sidecar->bridge : NULL, sidecar->gateway);
+			      sidecar->bridge_mode ? &sidecar->bridge : NULL, &sidecar->gateway);
 	error = sidecar_datapath_open(&sidecar->datapath);
 	if (error < 0)
 		return error;
@@ -176,7 +177,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.dns = options->dns,
 		.refuse_direct = true,
 		.dns_by_port = sidecar->datapath.current->ops->dns_by_port,
-		.gateway = *sidecar->gateway,
+		.gateway = sidecar->gateway,
 		.gateway_protocol = sidecar_options_protocol(options),
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
@@ -227,6 +228,7 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.role = SANDBOX_SIDECAR,
 		.own_programs = own_programs,
 		.folder = own_programs ? sidecar->options->pin : NULL,
+		.names = sidecar->target->host[0] != '\0',
 	};
 }
 
@@ -291,17 +293,24 @@ static int start_preflight(struct sidecar *sidecar)
 		.proxy = sidecar->proxy,
 		.bridge_mode = sidecar->bridge_mode,
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
+		.finder = sidecar->target->host[0] ? &sidecar->finder : NULL,
+		.move = sidecar_gateway_move,
+		.context = sidecar,
 	};
-	int error = preflight_new(&config, &sidecar->preflight);
+	int error = main_request_open(&sidecar->move);
 
+	if (error < 0)
+		return log_errno(error, "cannot prepare the check of the gateway");
+	error = preflight_new(&config, &sidecar->preflight);
 	if (error == 0)
-		preflight_request(sidecar->preflight, sidecar->gateway);
+		preflight_request(sidecar->preflight, &sidecar->gateway);
 	return error;
 }
 
 static void stop_preflight(struct sidecar *sidecar)
 {
 	preflight_free(sidecar->preflight);
+	main_request_close(&sidecar->move);
 }
 
 static int mark_live(struct sidecar *sidecar)
@@ -333,6 +342,7 @@ static const struct {
 	{"way out", watch_way_out, unwatch_way_out},
 	{"steering", sidecar_interception_new, free_steering},
 	{"guard", sidecar_interception_close, NULL},
+	{"gateway's address", sidecar_gateway_find, sidecar_gateway_forget},
 	{"DNS policy", make_policy, free_policy},
 	{"TLS authority", make_authority, free_authority},
 	{"datapath", open_datapath, close_datapath},
@@ -350,11 +360,11 @@ static const struct {
 };
 
 void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *options,
-			const struct socket_address *gateway)
+			const struct gateway_target *target)
 {
 	*sidecar = (struct sidecar) {
 		.options = options,
-		.gateway = gateway,
+		.target = target,
 		.bridge_mode = options->bridges.count > 0,
 		.signal_fd = -1,
 		.lock_fd = -1,
@@ -364,6 +374,7 @@ void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *o
 		.gateway_fd = -1,
 		.ipv6.timer_fd = -1,
 		.internet = {.fd = -1},
+		.move = {.fd = -1},
 		.way_out.timer_fd = -1,
 		.bridge = {.netns_fd = -1, .host_netns_fd = -1},
 	};

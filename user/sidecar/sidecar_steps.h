@@ -7,7 +7,7 @@
 
 /* Sets up an instance of which no step has begun. */
 void sidecar_steps_init(struct sidecar *sidecar, const struct sidecar_options *options,
-			const struct socket_address *gateway);
+			const struct gateway_target *target);
 
 /* Starts everything up to the control API. Returns 0 or negative errno, logged. In both cases the
  * caller must call sidecar_steps_stop(). */

@@ -319,7 +319,7 @@ int steering_close(struct steering *steering, bool always)
 	return error < 0 ? error : 1;
 }
 
-static bool is_bypassed(const struct steering *steering, const uint8_t address[16])
+bool steering_bypasses(const struct steering *steering, const uint8_t address[16])
 {
 	const struct plan_list *list = &steering->applied.lists[PLAN_BYPASS];
 	const struct plan_bypass *items = list->items;
@@ -333,8 +333,8 @@ static bool is_bypassed(const struct steering *steering, const uint8_t address[1
 
 bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_key *key)
 {
-	return is_bypassed(steering, key->local_address) &&
-	       !is_bypassed(steering, key->remote_address) &&
+	return steering_bypasses(steering, key->local_address) &&
+	       !steering_bypasses(steering, key->remote_address) &&
 	       datapath_inbound_add(steering->datapath, key) == 0;
 }
 

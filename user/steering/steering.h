@@ -62,6 +62,9 @@ int steering_sync(struct steering *steering);
  * that are attached afterwards judge by full maps. */
 int steering_prepare(struct steering *steering);
 
+/* Tells whether the last sync left the address alone. */
+bool steering_bypasses(const struct steering *steering, const uint8_t address[16]);
+
 /* Records a connection from outside that is older than the datapath. Its local end must be bypassed
  * and its remote end must not; others are skipped. Returns true when it was recorded. */
 bool steering_inbound_add(struct steering *steering, const struct sidestep_flow_key *key);

@@ -15,11 +15,12 @@
 #include "support/peer.h"
 #include "support/two_netns.h"
 
-static void gateway_changed(void *context, const struct socket_address *gateway)
+static void gateway_changed(void *context)
 {
 	struct control_bed *bed = context;
+	struct socket_address gateway = proxy_gateway(bed->proxy);
 
-	atomic_store(&bed->port, ntohs(((const struct sockaddr_in *)&gateway->address)->sin_port));
+	atomic_store(&bed->port, ntohs(*socket_address_port(&gateway)));
 	(void)atomic_fetch_add(&bed->changed, 1);
 }
 
@@ -66,7 +67,6 @@ struct control_bed *control_bed_new(bool tls)
 		assert_int_equal(tls_authority_new(NULL, &bed->tls), 0);
 	config.proxy = bed->proxy;
 	config.policy = bed->policy;
-	config.gateway = proxy.gateway;
 	config.tls = bed->tls;
 	assert_int_equal(control_new(&config, &bed->control), 0);
 	target_listen(bed);
