@@ -2675,30 +2675,6 @@ ports() {
 		END { print tcp udp }'
 }
 
-# redirect_bare [ARGUMENT...] - starts a sidecar that redirects, where there is no TUN device.
-redirect_bare() {
-	bed_spawn app sidecar unshare --mount sh -c \
-		'mount -t tmpfs none /dev/net && exec "$0" "$@"' \
-		"${NET_ADMIN[@]}" "$SIDESTEP" sidecar --datapath nft-redirect --gateway "$BED_HOST:8080"
-	bed_wait_line sidecar "interception is live" 10
-}
-
-# ports - prints the ports of the proxy that redirects: TCP of IPv4 and IPv6, and likewise those for queries.
-ports() {
-	bed_exec app nft list table inet sidestep | awk '
-		/redirect to/ { sub(/.*redirect to :/, ""); tcp = tcp $1 " " }
-		/udp dport set/ { sub(/.*udp dport set /, ""); udp = udp $1 " " }
-		END { print tcp udp }'
-}
-
-# redirect_bare [ARGUMENT...] - starts a sidecar that redirects, where there is no TUN device.
-redirect_bare() {
-	bed_spawn app sidecar unshare --mount sh -c \
-		'mount -t tmpfs none /dev/net && exec setpriv --bounding-set=-all,+net_admin --inh-caps=-all "$0" "$@"' \
-		"$SIDESTEP" sidecar --datapath nft-redirect --gateway "$BED_HOST:8080"
-	bed_wait_line sidecar "interception is live" 10
-}
-
 # closing_early START - both ends of conntrack's patience with a closed end are a second.
 closing_early() {
 	local name
@@ -2749,7 +2725,7 @@ ask_all() {
 	bed_spawn world server "$PEER" serve 7000
 	bed_wait_line server ready
 	connect 192.0.2.1 7000 --send hello --expect hello
-	redirect_bare
+	redirect_sidecar
 	sniff_start
 	kill_redirecting
 	for address in 192.0.2.1 2001:db8::1; do
@@ -2764,7 +2740,7 @@ ask_all() {
 	bed_kill usurper
 	# Where the kernel cannot tell sockets apart, somebody can. The log has said so.
 	lacks socket
-	redirect_bare
+	redirect_sidecar
 	grep -q "cannot tell the proxy's sockets from others" "$BED_DIR/sidecar.log"
 	kill_redirecting
 	usurp
