@@ -95,6 +95,24 @@ __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 	return inbound_has(flow_inward(netns, quoted));
 }
 
+/* Fills packet->flow for a packet that was read at fixed offsets. @pair and @plain have the local
+ * end as the source. */
+static __always_inline const struct sidestep_flow_key *
+flow_plain(__u32 netns, struct packet *packet, const struct address_pair *pair,
+	   const struct plain_transport *plain)
+{
+	struct sidestep_flow_key *key = &packet->flow;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	__builtin_memcpy(key->local_address, pair->source, 16);
+	__builtin_memcpy(key->remote_address, pair->destination, 16);
+	key->local_port = plain->source_port;
+	key->remote_port = plain->destination_port;
+	key->protocol = plain->protocol;
+	key->netns = netns;
+	return key;
+}
+
 /*
  * Does an outgoing TCP packet, read at fixed offsets, belong to an inbound flow? A SYN never
  * belongs to one and deletes any stale entry; non-zero then means that the deletion failed.
@@ -103,18 +121,11 @@ static __noinline int inbound_known_plain(__u32 netns, const struct address_pair
 					  const struct plain_transport *plain)
 {
 	struct packet *scratch = packet_scratch(PACKET_FRAME);
-	struct sidestep_flow_key *key;
+	const struct sidestep_flow_key *key;
 
 	if (!scratch)
 		return 1;
-	key = &scratch->flow;
-	__builtin_memset(key, 0, sizeof(*key));
-	__builtin_memcpy(key->local_address, pair->source, 16);
-	__builtin_memcpy(key->remote_address, pair->destination, 16);
-	key->local_port = plain->source_port;
-	key->remote_port = plain->destination_port;
-	key->protocol = plain->protocol;
-	key->netns = netns;
+	key = flow_plain(netns, scratch, pair, plain);
 	return plain->opening ? inbound_forget(key) : inbound_has(key);
 }
 
@@ -188,6 +199,15 @@ __noinline int inbound_record_tcp(struct __sk_buff *skb, __u32 netns)
 	return error == 0 || error == -ENOENT ? 0 : -1;
 }
 
+/* Records a flow, or renews its time. */
+static __always_inline void inbound_put(__u32 netns, const struct sidestep_flow_key *key)
+{
+	struct sidestep_inbound value = {.start = bpf_ktime_get_ns()};
+
+	if (map_update(&inbound, key, &value, 0) < 0)
+		count(netns, SIDESTEP_INBOUND_FULL);
+}
+
 /* Records the flow of an incoming packet unless @source, its source's entry, is a bypass. @local:
  * the other end may be a socket of this namespace. */
 static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
@@ -195,7 +215,6 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 					   const struct sidestep_bypass *source, int local)
 {
 	const struct sidestep_flow_key *key;
-	struct sidestep_inbound value;
 
 	if (source || packet->later_fragment)
 		return;
@@ -213,9 +232,17 @@ static __always_inline void inbound_record(struct __sk_buff *skb, __u32 netns,
 	key = flow_inward(netns, packet);
 	if (packet->protocol != IPPROTO_TCP && bpf_map_lookup_elem(&inbound, key))
 		return;
-	value.start = bpf_ktime_get_ns();
-	if (map_update(&inbound, key, &value, 0) < 0)
-		count(netns, SIDESTEP_INBOUND_FULL);
+	inbound_put(netns, key);
+}
+
+/* Returns the pair of the packets that go back: it is cached already, or soon needed. */
+static __always_inline struct address_pair pair_reversed(const struct address_pair *pair)
+{
+	return (struct address_pair) {
+		.source = {pair->destination[0], pair->destination[1]},
+		.destination = {pair->source[0], pair->source[1]},
+		.ipv4 = pair->ipv4,
+	};
 }
 
 /* Returns 1 for an incoming packet that needs no record, check for spoofing or smaller MSS. Returns
@@ -228,12 +255,7 @@ static __always_inline int inbound_ignores(struct __sk_buff *skb, __u32 netns, _
 
 	if (!packet_plain(skb, &pair, link))
 		return 0;
-	/* The pair of the packets that go back: it is cached already, or soon needed. */
-	answer = (struct address_pair) {
-		.source = {pair.destination[0], pair.destination[1]},
-		.destination = {pair.source[0], pair.source[1]},
-		.ipv4 = pair.ipv4,
-	};
+	answer = pair_reversed(&pair);
 	known = recall(&answer, netns);
 	if (!known || (known->destination_bypass & SIDESTEP_FROM_LOCAL))
 		return 0;

@@ -59,12 +59,49 @@ int host_ingress(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
+static __noinline int record_opening(__u32 number, const struct address_pair *answers,
+				     const struct plain_transport *plain)
+{
+	struct packet *scratch = packet_scratch(PACKET_FRAME);
+	const struct recalled *known = recall(answers, number);
+
+	if (!scratch || !known)
+		return 0;
+	if (!known->destination_bypass)
+		inbound_put(number, flow_plain(number, scratch, answers, plain));
+	return 1;
+}
+
+/* Sees to a plain TCP packet, which opens a flow or needs no record. inbound_record() would do the
+ * same. Returns 0 for a packet that must be parsed first. */
+static __always_inline int recorded_plain(struct __sk_buff *skb)
+{
+	struct plain_transport plain;
+	struct address_pair pair;
+	__u16 port;
+
+	if (!packet_plain(skb, &pair, ETHERNET_SIZE) ||
+	    !packet_plain_transport(skb, pair.ipv4, &plain, ETHERNET_SIZE) ||
+	    plain.protocol != IPPROTO_TCP || plain.fragment)
+		return 0;
+	if (!plain.opening)
+		return 1;
+	pair = pair_reversed(&pair);
+	port = plain.source_port;
+	plain.source_port = plain.destination_port;
+	plain.destination_port = port;
+	return record_opening(outer_number(skb), &pair, &plain);
+}
+
 SEC("tc")
 int host_egress(struct __sk_buff *skb)
 {
-	__u32 number = outer_number(skb);
 	struct packet *packet;
+	__u32 number;
 
+	if (recorded_plain(skb))
+		return TC_NEXT;
+	number = outer_number(skb);
 	if (inbound_ignores(skb, number, ETHERNET_SIZE) || packet_read(skb) != PACKET_IP)
 		return TC_NEXT;
 	packet = packet_scratch(PACKET_FRAME);
