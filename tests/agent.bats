@@ -330,6 +330,34 @@ agent_killed() {
 	reaches_gateway
 }
 
+@test "devices of an engine inside raise no alarm about the outer guard" {
+	local inner
+	served
+	_bed_namespace inner
+	inner=$BED_DIR/ns/inner
+	# An engine makes a veth between two names of its own namespace, and gives the ends their places afterwards.
+	_bed_ip app <<-COMMANDS
+		link add docker0 type bridge
+		address add 172.17.0.1/16 dev docker0
+		link set docker0 up
+		link add port type veth peer name end
+		link set port up
+		link set end up
+	COMMANDS
+	guarded_end() { bed_programs bed_exec app | grep -q "end .*dev_egress"; }
+	bed_until 5 guarded_end
+	_bed_ip app <<-COMMANDS
+		link set port master docker0
+		link set end netns $inner
+	COMMANDS
+	bed_wait_line sidecar "inner device docker0"
+	# A device that stays without a guard is named later than the others would have been.
+	bed_exec app ip tuntap add tap7 mode tap
+	bed_exec app ip link set tap7 up
+	bed_wait_line agent "no guard stands outside" 5
+	[ "$(bed_log agent | grep -c "no guard stands outside")" = 1 ]
+}
+
 @test "two namespaces share the programs and have a gateway each" {
 	programs() { grep -h ^prog_id: "/proc/$(bed_pid agent)"/fdinfo/* | sort -u; }
 	gateway

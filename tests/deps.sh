@@ -55,9 +55,9 @@ newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 e2e_dir=$here/build/e2e
 # The clients of tests/programs, as PROGRAM:PACKAGE, and the modules of Python.
 program_clients="curl:curl wget:wget git:git ssh:openssh-client node:nodejs npm:npm hey:hey javac:default-jdk-headless
-	psql:postgresql-client redis-cli:redis-tools"
+	psql:postgresql-client redis-cli:redis-tools mariadb:mariadb-client"
 program_modules="python3-pip python3-websockets"
-program_servers="openssh-server redis-server postgresql"
+program_servers="openssh-server redis-server postgresql mariadb-server"
 
 # shellcheck source=tests/lib/apt.sh
 . "$here/tests/lib/apt.sh"

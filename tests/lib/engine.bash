@@ -37,7 +37,27 @@ engine_start() {
 	fi
 }
 
-_engine_build() {
+# engine_start_in NAMESPACE [--bip CIDR] [DOCKERD-ARGUMENT...] - starts an engine in a namespace of an open bed, as
+# one runs inside a container. bed_stop ends it. On failure: status 1, and the engine's log on stderr.
+engine_start_in() {
+	local namespace=$1
+	shift
+	if ! _engine_build "$namespace" || ! _engine_launch "$@"; then
+		[ ! -f "$BED_DIR/dockerd.log" ] || tail -n 30 "$BED_DIR/dockerd.log" >&2
+		return 1
+	fi
+}
+
+# _engine_network [NAMESPACE] - gives the engine a namespace behind the world, or another name of this one.
+_engine_network() {
+	if [ -z "${1:-}" ]; then
+		_bed_namespace engine && _bed_world engine
+	else
+		touch "$BED_DIR/ns/engine" && mount --bind "$BED_DIR/ns/$1" "$BED_DIR/ns/engine"
+	fi
+}
+
+_engine_build() { # [NAMESPACE]
 	_engine_path || return
 	mkdir "$BED_DIR/engine" "$BED_DIR/engine/config" || return
 	echo "{}" >"$BED_DIR/engine/daemon.json"
@@ -46,7 +66,7 @@ _engine_build() {
 		>"$BED_DIR/engine/config/config.json"
 	ENGINE_SOCKET=$BED_DIR/engine/docker.sock
 	export ENGINE_SOCKET
-	_bed_namespace engine && _bed_world engine || return
+	_engine_network "${1:-}" || return
 	# shellcheck disable=SC2016 # for the inner shell
 	setsid nsenter --net="$BED_DIR/ns/engine" -- unshare --mount --propagation slave bash -c '
 		set -e

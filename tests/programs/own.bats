@@ -252,6 +252,49 @@ redis_talks() {
 	rounds redis_talks
 }
 
+maria_copies() {
+	local sql=(mariadb --no-defaults -h files.example -u root --skip-ssl --batch --skip-column-names --local-infile=1)
+	seq 300000 | sed 's/$/,some text of the row/' >"$BED_DIR/rows"
+	client "${sql[@]}" -e "create or replace database test; create table test.rows (number int, line text);
+		load data local infile '$BED_DIR/rows' into table test.rows fields terminated by ','"
+	is "rows" "$(sum_of client "${sql[@]}" -e "select concat(number, ',', line) from test.rows order by number")" \
+		"$(sum_of cat "$BED_DIR/rows")"
+	is "silence" "$(client "${sql[@]}" -e "select sleep($PROGRAMS_SILENCE)")" 0
+	served "3 3306"
+}
+
+@test "mariadb copies rows in and out, where the server speaks first" {
+	need mariadb
+	need_server mariadbd
+	maria_start
+	rounds maria_copies
+}
+
+# image_builds - an engine inside builds an image, whose steps load files from the world.
+image_builds() {
+	local build=$BED_DIR/build
+	mkdir -p "$build"
+	cp "$BED_DIR/tls.crt" "$build"
+	cat >"$build/Dockerfile" <<-DOCKERFILE
+		FROM base
+		COPY tls.crt /tls.crt
+		RUN curl -sS --cacert /tls.crt https://files.example/middle -o /middle
+		RUN curl -sS http://files.example/small -o /small
+		RUN echo "$(sum middle)  /middle" | sha256sum -c && echo "$(sum small)  /small" | sha256sum -c
+	DOCKERFILE
+	dk build --no-cache -t built "$build"
+	served "1 443 files.example" "1 80 files.example"
+}
+
+@test "docker builds an image inside, whose steps load files" {
+	echo "nameserver 1.1.1.1" >"$BED_DIR/resolv"
+	engine_start_in app
+	engine_exec cp "$BED_DIR/resolv" /etc/resolv.conf
+	engine_image base /bin/sh /usr/bin/curl /usr/bin/sha256sum
+	bed_until 10 grep -q "inner device docker0" "$BED_DIR/sidecar.log"
+	rounds image_builds
+}
+
 # with_mtu MTU - the container's network has this MTU, from before the sidecar starts.
 with_mtu() {
 	interception_stop

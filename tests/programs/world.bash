@@ -183,6 +183,18 @@ postgres_start() {
 	bed_wait_line postgres "ready to accept connections" 20
 }
 
+# maria_start - starts MariaDB as an ordinary user, as it demands. Nobody needs a password, so it has no tables of users.
+maria_start() {
+	local server base
+	server=$(server_path mariadbd)
+	base=${server%/sbin/*}
+	install -d -o nobody "$BED_DIR/maria"
+	with_libraries bed_spawn world maria setpriv --reuid nobody --clear-groups "$server" --no-defaults --basedir="$base" \
+		--datadir="$BED_DIR/maria" --bind-address='*' --socket="$BED_DIR/maria/socket" --skip-grant-tables \
+		--skip-networking=0
+	bed_wait_line maria "ready for connections" 20
+}
+
 redis_start() {
 	with_libraries bed_spawn world redis "$(server_path redis-server)" --bind 0.0.0.0 "::" --protected-mode no --save "" --dir "$BED_DIR"
 	bed_wait_line redis "Ready to accept connections" 10

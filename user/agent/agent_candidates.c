@@ -65,6 +65,7 @@ static void session_ended(void *context, struct agent_session *session, bool det
 	struct agent_namespace *namespace = agent_session_namespace(session);
 	struct agent_candidate *candidate;
 
+	agent_ends_settle(candidates->ends, namespace, 0);
 	/* The candidate is gone if the session ended with its process. */
 	for (candidate = candidates->first; candidate; candidate = candidate->next) {
 		if (candidate->session == session)
@@ -103,9 +104,17 @@ static int session_attached(void *context, const struct agent_session *session, 
 	return error;
 }
 
+static void session_settled(void *context, const struct agent_session *session, uint32_t ifindex)
+{
+	const struct agent_candidates *candidates = context;
+
+	agent_ends_settle(candidates->ends, agent_session_namespace(session), ifindex);
+}
+
 static const struct agent_session_handler session_handler = {
 	.ended = session_ended,
 	.attached = session_attached,
+	.settled = session_settled,
 };
 
 /* Returns 0 if the process may steer in the namespace @netns_fd, -EACCES if it may not, or another

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "agent/agent_doubts.h"
 #include "lib/address.h"
 #include "lib/array.h"
 #include "lib/log.h"
@@ -39,6 +40,7 @@ struct agent_ends {
 	struct loop_handler monitor;
 	struct loop_timer_class pace_class, again_class;
 	struct loop_timer pace; /* runs from a notice to the work that it causes */
+	struct agent_doubts doubts;
 };
 
 static void view_release(struct view *view)
@@ -245,11 +247,14 @@ int agent_ends_guard(struct agent_ends *ends, struct agent_namespace *namespace,
 	if (error < 0 || ifindex == 0)
 		return error;
 	if (namespace->nsid < 0 || !has_end(&ends->view, namespace->nsid, ifindex))
-		log_warning("%s: its device %u is no veth from this host, so no guard stands "
-			    "outside. An application with CAP_NET_RAW or CAP_NET_ADMIN gets "
-			    "packets out there",
-			    name, ifindex);
+		agent_doubts_add(&ends->doubts, namespace->netns, ifindex, name);
 	return 0;
+}
+
+void agent_ends_settle(struct agent_ends *ends, const struct agent_namespace *namespace,
+		       uint32_t ifindex)
+{
+	agent_doubts_settle(&ends->doubts, namespace->netns, ifindex);
 }
 
 /* Guards all namespaces. Returns false if something failed, which is logged. */
@@ -325,6 +330,7 @@ int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
 		ends->monitor = (struct loop_handler) {.ready = noticed, .fd = -1};
 		ends->pace.expired = pace_expired;
 		ends->stale = true;
+		agent_doubts_init(&ends->doubts, loop);
 		loop_timer_class_init(loop, &ends->pace_class, PACE_MS);
 		loop_timer_class_init(loop, &ends->again_class, AGAIN_MS);
 		error = netlink_open(&ends->netlink);
@@ -346,6 +352,7 @@ void agent_ends_free(struct agent_ends *ends)
 {
 	if (!ends)
 		return;
+	agent_doubts_release(&ends->doubts);
 	loop_timer_stop(&ends->pace);
 	loop_close(&ends->monitor);
 	netlink_close(ends->netlink);

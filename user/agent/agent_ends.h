@@ -21,12 +21,17 @@ int agent_ends_new(struct loop *loop, struct agent_namespaces *namespaces,
 int agent_ends_adopt(struct agent_ends *ends);
 
 /*
- * Guards each end that leads into @namespace, which has its netns_fd. Logs, with @name, that the
- * namespace's device @ifindex has no such end, so that no guard stands outside; 0: no device.
- * Returns 0 or a negative errno, logged.
+ * Guards each end that leads into @namespace, which has its netns_fd. Logs a second later, with
+ * @name, that the namespace's device @ifindex has no such end, so that no guard stands outside; 0:
+ * no device. Returns 0 or a negative errno, logged.
  */
 int agent_ends_guard(struct agent_ends *ends, struct agent_namespace *namespace, uint32_t ifindex,
 		     const char *name);
+
+/* The device leads inside, or the sidecar follows it no more, so there is nothing to log; 0: all
+ * devices of the namespace. */
+void agent_ends_settle(struct agent_ends *ends, const struct agent_namespace *namespace,
+		       uint32_t ifindex);
 
 /* The guards stay. NULL is allowed. */
 void agent_ends_free(struct agent_ends *ends);

@@ -246,10 +246,12 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 								      : DATAPATH_UPLINK));
 	case AGENT_INNER_ATTACH:
 		/* Its other end is none of the host's. */
+		session->told->settled(session->context, session, request->ifindex);
 		return attached(session, 0,
 				agent_namespace_attach_device(namespace, request->ifindex,
 							      DATAPATH_INNER));
 	case AGENT_DEVICE_DETACH:
+		session->told->settled(session->context, session, request->ifindex);
 		agent_namespace_detach_device(namespace, request->ifindex);
 		return 0;
 	case AGENT_ATTACH:

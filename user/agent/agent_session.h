@@ -15,6 +15,8 @@ struct agent_session_handler {
 	/* The sidecar's request attached programs, to the device @ifindex or to none (0). The
 	 * sidecar gets the error that it returns. */
 	int (*attached)(void *context, const struct agent_session *session, uint32_t ifindex);
+	/* The device leads inside, or the sidecar follows it no more. */
+	void (*settled)(void *context, const struct agent_session *session, uint32_t ifindex);
 };
 
 /*
