@@ -10,7 +10,7 @@ static __always_inline struct sidestep_bypass *bypass_lookup4(__u32 netns, __be3
 {
 	struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32, .netns = netns};
 
-	__builtin_memcpy(key.address, &address, sizeof(key.address));
+	*(__be32 *)key.address = address;
 	return bpf_map_lookup_elem(&bypass4, &key);
 }
 
@@ -18,7 +18,7 @@ static __always_inline struct sidestep_bypass *bypass_lookup6(__u32 netns, const
 {
 	struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128, .netns = netns};
 
-	__builtin_memcpy(key.address, address, sizeof(key.address));
+	address_copy(key.address, address);
 	return bpf_map_lookup_elem(&bypass6, &key);
 }
 
@@ -35,7 +35,7 @@ static __always_inline __u32 bypass_sources(const struct sidestep_bypass *bypass
 static __noinline struct sidestep_bypass *bypass_lookup(__u32 netns, const struct packet *packet,
 							const __u8 address[16])
 {
-	return packet->ipv4 ? bypass_lookup4(netns, *(const __be32 *)(address + 12))
+	return packet->ipv4 ? bypass_lookup4(netns, packet_address4(address))
 			    : bypass_lookup6(netns, address);
 }
 

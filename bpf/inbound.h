@@ -88,7 +88,7 @@ __noinline int inbound_known(struct __sk_buff *skb, __u32 netns)
 		return 0;
 	error = packet->ipv4 ? packet_parse_ipv4(skb, quoted, packet->transport + 8)
 			     : packet_parse_ipv6_plain(skb, quoted, packet->transport + 8);
-	if (error < 0 || packet_parse_transport(skb, quoted) < 0)
+	if (error < 0 || packet_parse_transport(skb, PACKET_QUOTED) < 0)
 		return 0;
 	if (!inbound_quotes(netns, packet, quoted))
 		return 0;

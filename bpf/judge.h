@@ -6,6 +6,7 @@
 #include "bypass.h"
 #include "checksum.h"
 #include "decide.h"
+#include "forget.h"
 #include "fragment.h"
 #include "inbound.h"
 #include "listener.h"
@@ -101,6 +102,14 @@ static __always_inline int udp_passes(__u32 netns)
 	       !nobody_listens(netns & ~(__u32)SIDESTEP_OUTER, SIDESTEP_LISTENER_TCP4);
 }
 
+/* Has the verifier forget by which branches the facts that all packets have were found. */
+static __always_inline void facts_forget(struct decision_input *in, __u64 unknown)
+{
+	in->owner = forget(in->owner, unknown);
+	in->source_bypass = forget(in->source_bypass, unknown);
+	in->destination_bypass = forget(in->destination_bypass, unknown);
+}
+
 /* The verdict on the outgoing frame that packet_read() parsed. Expensive lookups are made only when
  * they are needed. @place: enum judge_place. */
 __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
@@ -133,7 +142,11 @@ __noinline int judge(struct __sk_buff *skb, __u32 netns, __u32 place)
 	}
 	if (place != AT_BRIDGE && !at_host(place))
 		mark_sender(skb, &in);
-	verdict = sidestep_decide(&in);
+	facts_forget(&in, skb->len);
+	in.inbound = (__u8)forget(in.inbound, skb->len);
+	in.opening = (__u8)forget(in.opening, skb->len);
+	in.udp_pass = (__u8)forget(in.udp_pass, skb->len);
+	verdict = forget(sidestep_decide(&in), skb->len);
 	if (packet->first_fragment && place != AT_DEVICE &&
 	    (verdict == SIDESTEP_REPLY || verdict == SIDESTEP_OWN || verdict == SIDESTEP_PASS_UDP))
 		fragment_remember(netns, packet, verdict);
@@ -201,6 +214,7 @@ static __always_inline __u32 judge_plain(struct __sk_buff *skb, __u32 netns, enu
 	in.protocol = IPPROTO_TCP;
 	in.opening = plain.opening;
 	in.destination_port = plain.destination_port;
+	facts_forget(&in, skb->len);
 	return sidestep_decide(&in);
 }
 
@@ -239,14 +253,14 @@ static __always_inline __u32 judge_frame(struct __sk_buff *skb, __u32 netns, enu
 	/* Without it, the compiler keeps addresses of the context's fields, which the verifier
 	 * rejects. */
 	barrier_var(skb);
-	verdict = judge_plain(skb, netns, place, ETHERNET_SIZE);
+	verdict = forget(judge_plain(skb, netns, place, ETHERNET_SIZE), skb->len);
 	return verdict == ASK_FURTHER ? judge_kind(skb, packet_read(skb), netns, place) : verdict;
 }
 
 /* Does likewise for an L3 device. */
 static __always_inline __u32 judge_l3(struct __sk_buff *skb, __u32 netns)
 {
-	__u32 verdict = judge_plain(skb, netns, AT_DEVICE, 0);
+	__u32 verdict = forget(judge_plain(skb, netns, AT_DEVICE, 0), skb->len);
 
 	return verdict == ASK_FURTHER ? judge_kind(skb, packet_read_l3(skb), netns, AT_DEVICE)
 				      : verdict;

@@ -18,7 +18,7 @@ static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
 
 /* Is the slot empty? A listener leaves it with its process. A function of its own, because inlined
  * code may test the pointer behind its release, which the verifier rejects. */
-static __noinline int nobody_listens(__u32 netns, __u32 listener)
+__noinline int nobody_listens(__u32 netns, __u32 listener)
 {
 	__u64 key = listener_key(netns, listener);
 	struct bpf_sock *found = bpf_map_lookup_elem(&listeners, &key);

@@ -102,6 +102,24 @@ static __always_inline void address_map4(__u8 to[16], __be32 address)
 	words[3] = address;
 }
 
+/* Copies an address by words, which the compiler does only where it knows the alignment. */
+static __always_inline void address_copy(void *to, const void *from)
+{
+	const __u32 *words = from;
+	__u32 *copy = to;
+
+	copy[0] = words[0];
+	copy[1] = words[1];
+	copy[2] = words[2];
+	copy[3] = words[3];
+}
+
+/* The IPv4 address that @address, ::ffff:a.b.c.d, stands for. */
+static __always_inline __be32 packet_address4(const __u8 address[16])
+{
+	return ((const __be32 *)address)[3];
+}
+
 static __always_inline int address_same(const __u8 a[16], const __u8 b[16])
 {
 	const __u64 *left = (const __u64 *)a, *right = (const __u64 *)b;
@@ -139,7 +157,7 @@ static __always_inline int packet_parse_ipv4(struct __sk_buff *skb, struct packe
 
 /* Returns the size of the IPv4 option at @offset, or 0 for the end of all options. Negative: it is
  * malformed, or a source route. */
-static __always_inline int option_size(struct __sk_buff *skb, __u32 offset)
+__noinline int option_size(struct __sk_buff *skb, __u32 offset)
 {
 	__u8 option[2]; /* type and length */
 
@@ -186,8 +204,8 @@ static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct
 		return -1;
 	if (address_is_mapped(&header.saddr) || address_is_mapped(&header.daddr))
 		return -1;
-	__builtin_memcpy(packet->source, &header.saddr, 16);
-	__builtin_memcpy(packet->destination, &header.daddr, 16);
+	address_copy(packet->source, &header.saddr);
+	address_copy(packet->destination, &header.daddr);
 	packet->ipv4 = 0;
 	packet->later_fragment = 0;
 	packet->first_fragment = 0;
@@ -196,9 +214,36 @@ static __always_inline int packet_parse_ipv6_plain(struct __sk_buff *skb, struct
 	return 0;
 }
 
-/* Skips extension headers (RFC 8200 section 4) up to the transport header, or stops at a later
- * fragment. A routing header with segments left is malformed, because the destination in front of
- * it is not the last one. */
+/* Skips the extension header (RFC 8200 section 4) of the packet in PACKET_FRAME at its `transport`.
+ * A routing header with segments left is malformed, because the destination in front of it is not
+ * the last one. Negative: it is malformed. */
+__noinline int extension_skip(struct __sk_buff *skb)
+{
+	struct packet *packet = packet_scratch(PACKET_FRAME);
+	__u8 extension[8];
+
+	if (!packet || packet_load(skb, packet->transport, extension, sizeof(extension)) < 0)
+		return -1;
+	if (packet->protocol == IPPROTO_ROUTING && extension[3])
+		return -1;
+	if (packet->protocol == IPPROTO_FRAGMENT) {
+		packet->later_fragment = extension[2] || (extension[3] & 0xf8);
+		packet->first_fragment = !packet->later_fragment && (extension[3] & 1);
+		__builtin_memcpy(&packet->fragment.id, extension + 4, 4);
+		packet->transport += 8;
+	} else {
+		packet->transport += (extension[1] + 1) * 8;
+	}
+	packet->protocol = extension[0];
+	return 0;
+}
+
+static __always_inline int extension_follows(const struct packet *packet)
+{
+	return !packet->later_fragment && is_extension(packet->protocol);
+}
+
+/* Parses up to the transport header, or up to a later fragment. @packet: PACKET_FRAME. */
 static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packet *packet,
 					     __u32 offset)
 {
@@ -209,26 +254,10 @@ static __always_inline int packet_parse_ipv6(struct __sk_buff *skb, struct packe
 		/* Unrolled: without CAP_PERFMON the verifier also follows mispredicted branches.
 		 * The one that ends a loop would never be done. */
 #pragma clang loop unroll(full)
-	for (i = 0; i < EXTENSIONS_MAX && is_extension(packet->protocol); i++) {
-		__u8 extension[8];
-
-		if (packet_load(skb, packet->transport, extension, sizeof(extension)) < 0)
+	for (i = 0; i < EXTENSIONS_MAX && extension_follows(packet); i++)
+		if (extension_skip(skb) < 0)
 			return -1;
-		if (packet->protocol == IPPROTO_ROUTING && extension[3])
-			return -1;
-		if (packet->protocol == IPPROTO_FRAGMENT) {
-			packet->later_fragment = extension[2] || (extension[3] & 0xf8);
-			packet->first_fragment = !packet->later_fragment && (extension[3] & 1);
-			__builtin_memcpy(&packet->fragment.id, extension + 4, 4);
-			packet->transport += 8;
-		} else {
-			packet->transport += (extension[1] + 1) * 8;
-		}
-		packet->protocol = extension[0];
-		if (packet->later_fragment)
-			return 0;
-	}
-	return is_extension(packet->protocol) ? -1 : 0;
+	return extension_follows(packet) ? -1 : 0;
 }
 
 static __always_inline int packet_is_icmp_error(const struct packet *packet)
@@ -247,11 +276,16 @@ static __always_inline int packet_is_echo_request(const struct packet *packet)
 	return packet->protocol == IPPROTO_ICMPV6 && packet->icmp_type == 128;
 }
 
-static __always_inline int packet_parse_transport(struct __sk_buff *skb, struct packet *packet)
+/* Reads the transport header of the packet in @slot, whose IP header was parsed. Negative: the
+ * frame ends too early. */
+__noinline int packet_parse_transport(struct __sk_buff *skb, __u32 slot)
 {
+	struct packet *packet = packet_scratch(slot);
 	__be16 ports[2];
 	__u8 bytes[8];
 
+	if (!packet)
+		return -1;
 	packet->source_port = 0;
 	packet->destination_port = 0;
 	packet->syn = 0;
@@ -318,7 +352,7 @@ static __always_inline enum packet_kind packet_parse(struct __sk_buff *skb, stru
 			error = packet_check_options(skb, link + sizeof(struct iphdr),
 						     packet->transport);
 	}
-	if (error < 0 || packet_parse_transport(skb, packet) < 0)
+	if (error < 0 || packet_parse_transport(skb, PACKET_FRAME) < 0)
 		return PACKET_MALFORMED;
 	return PACKET_IP;
 }

@@ -15,6 +15,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "decide.h"
+#include "forget.h"
 
 #define ETHERTYPE_IPV4	 0x0800
 #define ETHERTYPE_ARP	 0x0806
@@ -179,6 +180,8 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 	}
 	plain->syn = plain->protocol == IPPROTO_TCP && !plain->fragment && (flags & TCP_SYN);
 	plain->opening = plain->syn && !(flags & TCP_ACK);
+	plain->syn = (__u8)forget(plain->syn, skb->len);
+	plain->opening = (__u8)forget(plain->opening, skb->len);
 	plain->source_port = plain->fragment ? 0 : bpf_ntohs(source_port);
 	plain->destination_port = plain->fragment ? 0 : bpf_ntohs(destination_port);
 	return 1;

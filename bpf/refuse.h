@@ -368,7 +368,7 @@ static __always_inline int reset6(struct __sk_buff *skb, const struct packet *pa
  * finds the socket by the SYN's route, also one that is bound to a device. Returns the program's
  * result. @place: AT_LO or AT_BRIDGE.
  */
-static __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns, __u32 place)
+__noinline int refuse_syn(struct __sk_buff *skb, __u32 netns, __u32 place)
 {
 	const struct packet *packet = packet_scratch(PACKET_FRAME);
 	__u32 zero = 0;

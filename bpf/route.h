@@ -23,13 +23,13 @@ static __noinline struct sidestep_route *route_lookup(__u32 netns, const struct 
 		struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32,
 					       .netns = netns};
 
-		__builtin_memcpy(key.address, remote + 12, sizeof(key.address));
+		*(__be32 *)key.address = packet_address4(remote);
 		return bpf_map_lookup_elem(&route4, &key);
 	} else {
 		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
 					       .netns = netns};
 
-		__builtin_memcpy(key.address, remote, sizeof(key.address));
+		address_copy(key.address, remote);
 		return bpf_map_lookup_elem(&route6, &key);
 	}
 }
@@ -43,15 +43,15 @@ static __noinline struct sidestep_route *route_by_source(__u32 netns, const stru
 		struct sidestep_source_prefix4 key = {.prefix_length = SIDESTEP_SOURCE4_BITS + 32,
 						      .netns = netns};
 
-		__builtin_memcpy(key.source, local + 12, sizeof(key.source));
-		__builtin_memcpy(key.address, remote + 12, sizeof(key.address));
+		*(__be32 *)key.source = packet_address4(local);
+		*(__be32 *)key.address = packet_address4(remote);
 		return bpf_map_lookup_elem(&source_route4, &key);
 	} else {
 		struct sidestep_source_prefix6 key = {.prefix_length = SIDESTEP_SOURCE6_BITS + 128,
 						      .netns = netns};
 
-		__builtin_memcpy(key.source, local, sizeof(key.source));
-		__builtin_memcpy(key.address, remote, sizeof(key.address));
+		address_copy(key.source, local);
+		address_copy(key.address, remote);
 		return bpf_map_lookup_elem(&source_route6, &key);
 	}
 }
@@ -69,13 +69,30 @@ route_find(__u32 netns, const struct packet *packet, const __u8 local[16], const
 	return route ? route : route_lookup(netns, packet, remote);
 }
 
-/* Sends a packet out of lo, where policy routing brought it. */
-static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const struct packet *packet)
+/* Clamps the segments of the answers to an incoming SYN that packet_read() parsed. */
+__noinline int mss_clamp_answers(struct __sk_buff *skb, __u32 netns)
 {
-	struct bpf_redir_neigh neighbour = {};
-	struct sidestep_route *route = route_find(netns, packet, packet->source,
-						  packet->destination);
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
+	const struct sidestep_route *route;
 
+	if (!packet)
+		return 0;
+	route = route_find(netns, packet, packet->destination, packet->source);
+	if (route)
+		mss_clamp(skb, packet, route->mtu);
+	return 0;
+}
+
+/* Sends a packet out of lo, where policy routing brought it. */
+__noinline int send_out(struct __sk_buff *skb, __u32 netns)
+{
+	const struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct bpf_redir_neigh neighbour = {};
+	struct sidestep_route *route;
+
+	if (!packet)
+		return TC_ACT_SHOT;
+	route = route_find(netns, packet, packet->source, packet->destination);
 	if (!route)
 		return TC_ACT_SHOT;
 	/* The device would drop it, and count it among its own. */
@@ -86,15 +103,13 @@ static __always_inline int send_out(struct __sk_buff *skb, __u32 netns, const st
 	mss_clamp(skb, packet, route->mtu);
 	if (packet->ipv4) {
 		neighbour.nh_family = AF_INET;
-		__builtin_memcpy(&neighbour.ipv4_nh,
-				 route->has_gateway ? route->gateway : packet->destination + 12,
-				 sizeof(neighbour.ipv4_nh));
+		neighbour.ipv4_nh = packet_address4(packet->destination);
 	} else {
 		neighbour.nh_family = AF_INET6;
-		__builtin_memcpy(neighbour.ipv6_nh,
-				 route->has_gateway ? route->gateway : packet->destination,
-				 sizeof(neighbour.ipv6_nh));
+		address_copy(neighbour.ipv6_nh, packet->destination);
 	}
+	if (route->has_gateway)
+		address_copy(neighbour.ipv6_nh, route->gateway);
 	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
 }
 

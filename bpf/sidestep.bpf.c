@@ -195,7 +195,7 @@ int lo_egress(struct __sk_buff *skb)
 
 	/* The proxy's DNS answers are local too, but their source port must be rewritten. */
 	if (owner != SIDESTEP_OWNER_PROXY && owner != SIDESTEP_OWNER_ANSWERS) {
-		verdict = judge_plain(skb, netns, AT_LO, ETHERNET_SIZE);
+		verdict = forget(judge_plain(skb, netns, AT_LO, ETHERNET_SIZE), skb->len);
 		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
 			return TC_NEXT;
 	}
@@ -234,7 +234,7 @@ int lo_egress(struct __sk_buff *skb)
 	case SIDESTEP_REPLY:
 	case SIDESTEP_OWN:
 	case SIDESTEP_PASS_UDP:
-		return send_out(skb, netns, packet);
+		return send_out(skb, netns);
 	}
 	return deny(skb, netns, verdict, AT_LO);
 }
@@ -292,7 +292,6 @@ static __always_inline void arrival_forget(void)
 static __always_inline int record_arrival(struct __sk_buff *skb, __u32 link)
 {
 	const struct sidestep_bypass *source;
-	const struct sidestep_route *route;
 	__u32 netns = netns_of(skb);
 	struct packet *packet;
 
@@ -312,11 +311,8 @@ static __always_inline int record_arrival(struct __sk_buff *skb, __u32 link)
 	}
 	inbound_record(skb, netns, packet, source, 1);
 	/* The answers go by way of lo, whose MTU the socket sees. */
-	if (packet->syn && !source) {
-		route = route_find(netns, packet, packet->destination, packet->source);
-		if (route)
-			mss_clamp(skb, packet, route->mtu);
-	}
+	if (packet->syn && !source)
+		mss_clamp_answers(skb, netns);
 	return TC_NEXT;
 }
 
