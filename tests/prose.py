@@ -171,6 +171,9 @@ SAID = re.compile(
 # A function's comment begins with its name and its arguments.
 SIGNATURE = re.compile(r"^[a-z_][\w./]*(?:,? (?:/ )?[a-z_]\w*)*(?: (?:\[.*?\]|[A-Z][\w/:=.-]*)(?:\.\.\.)?)* - ")
 
+# A comment behind a command. Each character fits one alternative, so that the search takes linear time.
+TRAILING = re.compile(r"^(?:[^\s\"'#]|\s(?!#)|(?<=\S)#|\"(?:\\.|[^\"\\])*\"|'[^']*')+\s#\s(.*)")
+
 
 def paragraphs_of_shell(text):
     lines = []
@@ -187,7 +190,7 @@ def paragraphs_of_shell(text):
             continue
         yield from paragraphs_of_text(lines)
         lines = []
-        trailing = re.match(r"^(?:[^\s\"'#]|\s+(?!#)|(?<=\S)#|\"(?:\\.|[^\"\\])*\"|'[^']*')+\s#\s(.*)", line)
+        trailing = TRAILING.match(line)
         if trailing:
             yield number, trailing[1]
     yield from paragraphs_of_text(lines)
