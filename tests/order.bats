@@ -9,6 +9,10 @@
 
 ANSWERS=192.0.2.1 # the world answers, so a leak would work
 
+# An application that gets out asks another address. The world goes on to send to it for a while, also when
+# another container has its address. That container's kernel resets what it does not know, before any sidecar.
+OPEN=203.0.113.1
+
 # The lines that tell which datapath steers.
 OWN="interception is live .* bpf," NFT="interception is live .* nft," AGENT="the host's agent steers"
 
@@ -27,7 +31,7 @@ teardown_file() {
 }
 
 setup() {
-	watch_at world eth0 sniffer 192.0.2.0/24
+	watch_at world eth0 sniffer $ANSWERS/32
 }
 
 teardown() {
@@ -114,7 +118,15 @@ nothing_leaks() { # LINE ARGUMENT...
 	[ "$(seen sniffer)" = 0 ]
 }
 
+# watch_open - has this test's applications ask OPEN, and counts what arrives there.
+watch_open() {
+	ANSWERS=$OPEN
+	bed_kill sniffer
+	watch_at world eth0 sniffer $ANSWERS/32
+}
+
 @test "control: an application that starts before its sidecar reaches the world" {
+	watch_open
 	application bridge
 	sidecar --network container:app --privileged
 	ready
@@ -141,6 +153,7 @@ nothing_leaks() { # LINE ARGUMENT...
 follows() { # LINE ARGUMENT...
 	local line=$1
 	shift
+	watch_open
 	application bridge
 	sidecar --network container:app --restart on-failure "$@"
 	ready
@@ -172,6 +185,7 @@ follows() { # LINE ARGUMENT...
 }
 
 @test "row 3: beside an application that was stopped a sidecar ends with status 5" {
+	watch_open
 	application bridge
 	sidecar --network container:app --privileged
 	ready
@@ -239,6 +253,7 @@ free() {
 }
 
 @test "row 3: --guard delays no container that is not guarded, and holds what Docker has not named (agent)" {
+	watch_open
 	guarding_agent
 	dk create --name free test /bin/peer connect $ANSWERS 7000 --send hello --expect hello --timeout 5 >/dev/null
 	run dk start -a free

@@ -7,12 +7,15 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/if_packet.h>
 
 #include "peer.h"
 
 #define SNAP 128
+/* The first packets to a counted network are shown, because they may be a leak. */
+#define SHOWN 20
 
 struct cidr {
 	int family;
@@ -31,6 +34,7 @@ struct sniff {
 	struct counts to, from;
 	unsigned long total, seen_out; /* all packets; those that the device sent */
 	unsigned long largest;	       /* of those sent, bytes with its IP header */
+	int shown;
 };
 
 static bool cidr_parse(const char *text, struct cidr *cidr)
@@ -86,6 +90,20 @@ static void count_transport(struct counts *counts, uint8_t protocol, const uint8
 	}
 }
 
+/* Prints when a packet came, in the day's seconds (UTC), and its bytes. */
+static void show(struct sniff *sniff, const uint8_t *data, size_t size)
+{
+	struct timespec now;
+
+	if (sniff->shown++ >= SHOWN)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	printf("to at=%02d:%02d:%02d.%03ld ", (int)(now.tv_sec / 3600 % 24),
+	       (int)(now.tv_sec / 60 % 60), (int)(now.tv_sec % 60), now.tv_nsec / 1000000);
+	print_quoted(stdout, data, size);
+	putchar('\n');
+}
+
 static void count_packet(struct sniff *sniff, const uint8_t *data, size_t size)
 {
 	bool v4 = size >= 20 && data[0] >> 4 == 4, v6 = size >= 40 && data[0] >> 4 == 6;
@@ -97,8 +115,10 @@ static void count_packet(struct sniff *sniff, const uint8_t *data, size_t size)
 	if ((!v4 && !v6) || header > size)
 		return;
 	protocol = v4 ? data[9] : data[6];
-	if (counted(sniff, family, data + (v4 ? 16 : 24)))
+	if (counted(sniff, family, data + (v4 ? 16 : 24))) {
 		count_transport(&sniff->to, protocol, data + header, size - header, fragment);
+		show(sniff, data, size);
+	}
 	if (counted(sniff, family, data + (v4 ? 12 : 8)))
 		count_transport(&sniff->from, protocol, data + header, size - header, fragment);
 }
