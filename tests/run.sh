@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/run.sh [--light] FILE... - runs unit test programs, .bats files and scripts that print TAP.
 #
-# JOBS of them run at once (default: one for each processor, at most 4). Tests with the bats tag `alone`
-# measure time or memory, so they run last and one file at a time. --light leaves out tests with the tag
-# `heavy`, for a slow machine (tests/kernels).
+# JOBS of them run at once (default: three for two processors, at most 6, because most tests wait more than
+# they compute). Scripts and long .bats files start first, so that none is left alone at the end. Tests with the
+# bats tag `alone` measure time or memory, so they run last and one file at a time. --light leaves out tests with
+# the tag `heavy`, for a slow machine (tests/kernels).
 #
 # Prints the output of each file in the order of the arguments, the ten files that took longest, the
 # failures and the skips. The last line is: N passed, N failed, N skipped. A file fails when it ends with a
@@ -14,8 +15,8 @@ set -u
 
 cd "$(dirname "$0")/.." || exit 1
 if [ -z "${JOBS:-}" ]; then
-	JOBS=$(nproc)
-	[ "$JOBS" -le 4 ] || JOBS=4
+	JOBS=$((($(nproc) * 3 + 1) / 2))
+	[ "$JOBS" -le 6 ] || JOBS=6
 fi
 light=
 if [ "${1:-}" = --light ]; then
@@ -159,15 +160,34 @@ for file; do
 	fi
 done
 
+# length_of FILE - prints a guess at how long it takes: the size of a .bats file. Other scripts analyse the whole
+# tree. Unit tests are short.
+length_of() {
+	case $1 in
+	*.bats) wc -c <"$1" ;;
+	*.sh) echo 1000000 ;;
+	*) echo 0 ;;
+	esac
+}
+
+# start_order - prints the jobs that run together, the longest first, and then the others.
+start_order() {
+	local job
+	for ((job = 0; job < together; job++)); do
+		printf '%s %s\n' "$(length_of "${files[job]}")" "$job"
+	done | sort -k1,1nr -k2,2n | cut -d' ' -f2
+	seq "$together" $((${#files[@]} - 1))
+}
+
 began_all=$SECONDS
-for ((job = 0; job < ${#files[@]}; job++)); do
+for job in $(start_order); do
 	limit=$JOBS
-	[ $job -lt "$together" ] || limit=1
+	[ "$job" -lt "$together" ] || limit=1
 	while [ ${#running[@]} -ge "$limit" ]; do
 		end_job
 		print_jobs
 	done
-	start_job $job
+	start_job "$job"
 done
 while [ ${#running[@]} -gt 0 ]; do
 	end_job

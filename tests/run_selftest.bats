@@ -75,6 +75,16 @@ run_files() {
 	[[ $output == *"# $PWD/slow ("*"ok 1 slow"*"# $PWD/quick ("*"ok 1 quick"*"the longest:"*"$PWD/"* ]]
 }
 
+@test "a script and long .bats files start first, and unit tests last" {
+	program unit <<<'echo unit >>ran; printf "1..1\nok 1 a\n"'
+	printf '%s\n' "${AT}test short {" 'echo short >>ran' '}' >short.bats
+	printf '%s\n' "# A long file." "${AT}test long {" 'echo long >>ran' '}' >long.bats
+	program script.sh <<<'echo script >>ran; printf "1..1\nok 1 a\n"'
+	sed -i "s|>>ran|>>$PWD/ran|" ./*.bats unit script.sh
+	JOBS=1 run_files 0 "4 passed, 0 failed, 0 skipped" unit short.bats long.bats script.sh
+	[ "$(xargs <ran)" = "script long short unit" ]
+}
+
 @test "tests with the tag alone run last and one at a time, and each runs once" {
 	printf '%s\n' "${AT}test one {" 'echo one >>ran' '}' "# bats test_tags=heavy,alone" "${AT}test two {" 'echo two >>ran' '}' \
 		>a.bats

@@ -170,9 +170,9 @@ static int open_device(const char *device)
 	return fd;
 }
 
-/* Prints "ready device=..". At the end it prints to_tcp=.. (destination counted), from_tcp=..
- * (source counted), total=.., out=.., largest=.. and drops=.. . Status 1 when packets were dropped,
- * because the counts are then wrong. */
+/* Prints "ready device=.." and the first packets. At the end it prints to_tcp=.. (destination
+ * counted), from_tcp=.. (source counted), total=.., out=.., largest=.. and drops=.. . Status 1 when
+ * packets were dropped, because the counts are then wrong. */
 int command_sniff(const struct options *options)
 {
 	static struct sniff sniff;
