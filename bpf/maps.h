@@ -61,6 +61,17 @@ struct {
 } inbound SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+#ifdef SIDESTEP_SHARED
+	__uint(max_entries, SIDESTEP_MAX_OPENERS * 4);
+#else
+	__uint(max_entries, SIDESTEP_MAX_OPENERS);
+#endif
+	__type(key, struct sidestep_flow_key);
+	__type(value, struct sidestep_process);
+} openers SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);

@@ -58,7 +58,8 @@ struct packet {
 	 * takes their fields for spilled registers. Without CAP_PERFMON it then rejects a write
 	 * next to one. */
 	struct sidestep_flow_key flow;
-	struct fragment_key fragment; /* for the same reason; .id is the packet's */
+	struct fragment_key fragment;	 /* for the same reason; .id is the packet's */
+	struct sidestep_process process; /* likewise, for `openers` */
 };
 
 enum packet_slot {

@@ -33,6 +33,7 @@
 #include "listener.h"
 #include "maps.h"
 #include "netns.h"
+#include "opener.h"
 #include "owner.h"
 #include "packet.h"
 #include "refuse.h"
@@ -196,8 +197,12 @@ int lo_egress(struct __sk_buff *skb)
 	/* The proxy's DNS answers are local too, but their source port must be rewritten. */
 	if (owner != SIDESTEP_OWNER_PROXY && owner != SIDESTEP_OWNER_ANSWERS) {
 		verdict = forget(judge_plain(skb, netns, AT_LO, ETHERNET_SIZE), skb->len);
-		if (verdict == SIDESTEP_LOCAL || verdict == SIDESTEP_STEER_TCP)
+		if (verdict == SIDESTEP_LOCAL)
 			return TC_NEXT;
+		if (verdict == SIDESTEP_STEER_TCP) {
+			opener_note_tcp(skb);
+			return TC_NEXT;
+		}
 	}
 	kind = packet_read(skb);
 	packet = packet_scratch(PACKET_FRAME);
@@ -217,6 +222,8 @@ int lo_egress(struct __sk_buff *skb)
 		if (packet->opening && nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_TCP4
 									  : SIDESTEP_LISTENER_TCP6))
 			return refuse_syn(skb, netns, AT_LO);
+		if (packet->opening)
+			opener_note_tcp(skb);
 		return TC_NEXT; /* steer counts it */
 	case SIDESTEP_STEER_DNS:
 		if (nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_DNS4
@@ -224,6 +231,7 @@ int lo_egress(struct __sk_buff *skb)
 			count(netns, SIDESTEP_ASSIGN_ERRORS);
 			return refuse(skb, netns, AT_LO);
 		}
+		opener_note_dns(skb, netns);
 		return TC_NEXT;
 	}
 	count(netns, verdict);

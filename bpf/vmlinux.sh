@@ -9,6 +9,7 @@ here=$(dirname "$0")
 roots="__be16,__be32,__s64,__wsum,__sum16,bool,enum bpf_map_type,enum sk_action,struct __sk_buff"
 roots="$roots,struct bpf_sk_lookup,struct bpf_sock,struct iphdr,struct ipv6hdr"
 roots="$roots,struct bpf_redir_neigh,struct bpf_sock_tuple,struct bpf_spin_lock"
+roots="$roots,struct bpf_tcp_sock"
 
 full=$(mktemp)
 trap 'rm -f "$full"' EXIT

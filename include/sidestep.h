@@ -15,7 +15,7 @@
 #endif
 
 /* Each incompatible change of anything below raises it. The map `info` holds it. */
-#define SIDESTEP_ABI_VERSION 7
+#define SIDESTEP_ABI_VERSION 8
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace and family */
 #define SIDESTEP_MAX_ROUTES	4096 /* the same */
@@ -23,6 +23,7 @@
 #define SIDESTEP_MAX_PREFIXES	(1 << 20) /* prefixes of all namespaces in one trie */
 #define SIDESTEP_MAX_FLOWS	65536	  /* live flows; further ones are not listed */
 #define SIDESTEP_MAX_INBOUND	65536	  /* the least recently used makes room */
+#define SIDESTEP_MAX_OPENERS	16384	  /* likewise; agent: four times as many */
 
 /* The index of the loopback device in every network namespace (Linux, include/net/flow.h). */
 #define LOOPBACK_IFINDEX 1
@@ -202,6 +203,17 @@ struct sidestep_inbound {
  * endpoints. No packet counts as a reply to a pending flow. */
 #define SIDESTEP_INBOUND_PENDING (~(__u64)0)
 
+/* Value of `openers`: the process and the socket that opened a steered flow. */
+struct sidestep_process {
+	__u64 time;    /* ns */
+	__u64 started; /* ns, CLOCK_BOOTTIME: when the process started; 0: not known */
+	__u64 cookie;  /* of the socket (SO_COOKIE) */
+	__u64 cgroup;  /* id of the socket's control group (v2); 0: not known */
+	__u32 pid;     /* in the first pid namespace; 0: not known */
+	__u32 uid;     /* of the socket's owner, in the namespace's user namespace */
+	char comm[16]; /* "": not known */
+};
+
 /* The owner of a socket, kept in the socket storage `owners`. */
 enum sidestep_owner {
 	SIDESTEP_OWNER_NONE,
@@ -300,6 +312,7 @@ _Static_assert(sizeof(struct sidestep_route) == 28, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
 _Static_assert(sizeof(struct sidestep_outer) == 8, "ABI");
+_Static_assert(sizeof(struct sidestep_process) == 56, "ABI");
 _Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
 	       "a field for each counter");
 

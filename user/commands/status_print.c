@@ -18,6 +18,13 @@ static long long number_of(const json_t *object, const char *name)
 	return (long long)json_integer_value(json_object_get(object, name));
 }
 
+/* @process: of a flow, or NULL. Without rights its number is not known, nor its name. */
+static void print_process(const json_t *process)
+{
+	if (process && number_of(process, "pid") > 0)
+		(void)printf("  %s[%lld]", text_of(process, "comm"), number_of(process, "pid"));
+}
+
 static void print_flow(const json_t *flow)
 {
 	(void)printf("    %-4s %s:%lld -> %s:%lld", text_of(flow, "protocol"),
@@ -26,6 +33,7 @@ static void print_flow(const json_t *flow)
 	if (json_object_get(flow, "verdict"))
 		(void)printf("  %s  %lld sent, %lld received", text_of(flow, "verdict"),
 			     number_of(flow, "bytes_sent"), number_of(flow, "bytes_received"));
+	print_process(json_object_get(flow, "process"));
 	(void)printf("\n");
 }
 

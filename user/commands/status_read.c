@@ -10,6 +10,7 @@
 #include "agent/agent_pins.h"
 #include "lib/address.h"
 #include "lib/clock.h"
+#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "programs/counters.h"
@@ -36,12 +37,13 @@ static int open_map(const char *directory, const char *name)
 struct walk {
 	uint32_t netns;
 	json_t *list;
+	int openers; /* the map */
 };
 
 /* Calls @visit for each entry of the namespace, whose number stands in the key at @offset. Entries
  * that come or go meanwhile may be missed. */
 static int walk_map(const char *directory, const char *name, size_t key_size, size_t offset,
-		    void (*visit)(json_t *list, const void *key, const void *value),
+		    void (*visit)(const struct walk *walk, const void *key, const void *value),
 		    const struct walk *walk)
 {
 	char key[sizeof(struct sidestep_flow_key)], next[sizeof(struct sidestep_flow_key)];
@@ -57,7 +59,7 @@ static int walk_map(const char *directory, const char *name, size_t key_size, si
 		previous = key;
 		memcpy(&netns, key + offset, sizeof(netns));
 		if (netns == walk->netns && bpf_map_lookup_elem(fd, key, value) == 0)
-			visit(walk->list, key, value);
+			visit(walk, key, value);
 	}
 	return 0;
 }
@@ -86,7 +88,7 @@ static void add_bypass(json_t *list, const struct prefix *prefix,
 						    "ifindex", (int)bypass->ifindex));
 }
 
-static void visit_bypass4(json_t *list, const void *key, const void *value)
+static void visit_bypass4(const struct walk *walk, const void *key, const void *value)
 {
 	const struct sidestep_prefix4 *from = key;
 	struct prefix prefix = {.address = {[10] = 0xff, [11] = 0xff},
@@ -94,16 +96,16 @@ static void visit_bypass4(json_t *list, const void *key, const void *value)
 					(uint8_t)(96 + from->prefix_length - SIDESTEP_NETNS_BITS)};
 
 	memcpy(prefix.address + 12, from->address, sizeof(from->address));
-	add_bypass(list, &prefix, value);
+	add_bypass(walk->list, &prefix, value);
 }
 
-static void visit_bypass6(json_t *list, const void *key, const void *value)
+static void visit_bypass6(const struct walk *walk, const void *key, const void *value)
 {
 	const struct sidestep_prefix6 *from = key;
 	struct prefix prefix = {.length = (uint8_t)(from->prefix_length - SIDESTEP_NETNS_BITS)};
 
 	memcpy(prefix.address, from->address, sizeof(from->address));
-	add_bypass(list, &prefix, value);
+	add_bypass(walk->list, &prefix, value);
 }
 
 static double age_seconds(uint64_t start)
@@ -124,7 +126,21 @@ static json_t *flow_json(const struct sidestep_flow_key *key, uint64_t start)
 			 key->remote_port, "age_seconds", age_seconds(start));
 }
 
-static void visit_flow(json_t *list, const void *key, const void *value)
+/* The process's name is the application's choice, and may hold any bytes. */
+static json_t *opener_json(int openers, const void *key)
+{
+	struct sidestep_process process;
+	char comm[4 * sizeof(process.comm) + 1], text[sizeof(process.comm) + 1];
+
+	if (openers < 0 || bpf_map_lookup_elem(openers, key, &process) < 0)
+		return json_null();
+	(void)snprintf(text, sizeof(text), "%.*s", (int)sizeof(process.comm), process.comm);
+	return json_pack("{s:i, s:s, s:i, s:I}", "pid", (int)process.pid, "comm",
+			 escape_text(comm, sizeof(comm), text), "uid", (int)process.uid,
+			 "cgroup_id", (json_int_t)process.cgroup);
+}
+
+static void visit_flow(const struct walk *walk, const void *key, const void *value)
 {
 	const struct sidestep_flow *flow = value;
 	json_t *json = flow_json(key, flow->start);
@@ -133,14 +149,15 @@ static void visit_flow(json_t *list, const void *key, const void *value)
 	(void)json_object_set_new(json, "bytes_sent", json_integer((json_int_t)flow->bytes_sent));
 	(void)json_object_set_new(json, "bytes_received",
 				  json_integer((json_int_t)flow->bytes_received));
-	(void)json_array_append_new(list, json);
+	(void)json_object_set_new(json, "process", opener_json(walk->openers, key));
+	(void)json_array_append_new(walk->list, json);
 }
 
-static void visit_inbound(json_t *list, const void *key, const void *value)
+static void visit_inbound(const struct walk *walk, const void *key, const void *value)
 {
 	const struct sidestep_inbound *inbound = value;
 
-	(void)json_array_append_new(list, flow_json(key, inbound->start));
+	(void)json_array_append_new(walk->list, flow_json(key, inbound->start));
 }
 
 static int read_counters(const char *directory, uint32_t netns, json_t *counters)
@@ -252,6 +269,7 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 {
 	json_t *bypass = json_array(), *flows = json_array(), *inbound = json_array();
 	json_t *counters = json_object();
+	_cleanup_close_ int openers = open_map(directory, "openers");
 	_cleanup_json_ json_t *instance = json_pack(
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s, s:f, s:o, s:o, s:o, s:o}", "pin",
 		directory, "version", info->version, "mode", mode_name(namespace->mode), "netns",
@@ -260,19 +278,19 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 		namespace->gateway, "age_seconds", age_seconds(namespace->start), "bypass", bypass,
 		"flows", flows, "inbound", inbound, "counters", counters);
 
-	if (!instance || read_counters(directory, netns, counters) < 0 ||
+	if (!instance || openers < 0 || read_counters(directory, netns, counters) < 0 ||
 	    walk_map(directory, "bypass4", sizeof(struct sidestep_prefix4),
 		     offsetof(struct sidestep_prefix4, netns), visit_bypass4,
-		     &(struct walk) {netns, bypass}) < 0 ||
+		     &(struct walk) {netns, bypass, -1}) < 0 ||
 	    walk_map(directory, "bypass6", sizeof(struct sidestep_prefix6),
 		     offsetof(struct sidestep_prefix6, netns), visit_bypass6,
-		     &(struct walk) {netns, bypass}) < 0 ||
+		     &(struct walk) {netns, bypass, -1}) < 0 ||
 	    walk_map(directory, "flows", sizeof(struct sidestep_flow_key),
 		     offsetof(struct sidestep_flow_key, netns), visit_flow,
-		     &(struct walk) {netns, flows}) < 0 ||
+		     &(struct walk) {netns, flows, openers}) < 0 ||
 	    walk_map(directory, "inbound", sizeof(struct sidestep_flow_key),
 		     offsetof(struct sidestep_flow_key, netns), visit_inbound,
-		     &(struct walk) {netns, inbound}) < 0)
+		     &(struct walk) {netns, inbound, -1}) < 0)
 		return NULL;
 	if (namespace->mode == SIDESTEP_MODE_OUTER) {
 		if (read_outer(directory, netns, instance) < 0)

@@ -16,6 +16,7 @@
 #include "lib/netns.h"
 #include "lib/util.h"
 #include "programs/bpffs.h"
+#include "programs/programs_helpers.h"
 #include "programs/programs_load.h"
 #include "programs/programs_private.h"
 #include "programs/programs_rights.h"
@@ -32,6 +33,7 @@ static const char *const map_names[] = {
 	[MAP_SOURCE_ROUTE6] = "source_route6",
 	[MAP_FLOWS] = "flows",
 	[MAP_INBOUND] = "inbound",
+	[MAP_OPENERS] = "openers",
 	[MAP_OWNERS] = "owners",
 	[MAP_LISTENERS] = "listeners",
 	[MAP_COUNTERS] = "counters",
@@ -233,6 +235,7 @@ struct bpf_object *programs_open(const struct programs_config *config)
 	size_t size;
 	int error, i;
 
+	programs_helpers_prepare();
 	elf = shared ? shared_bpf__elf_bytes(&size) : sidestep_bpf__elf_bytes(&size);
 	object = bpf_object__open_mem(elf, size, &options);
 	if (!object)
