@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/util.h"
+#include "proxy/connection_event.h"
 #include "proxy/destination.h"
 
 /* Chooses the address that is dialed: the current gateway's, or the destination's. */
@@ -118,6 +119,8 @@ static void relay_progress(struct relay *relay)
 	struct worker *worker = connection->worker;
 
 	flow_count(connection);
+	if (connection->relay.moved[1] > 0)
+		connection_event_first_byte(connection);
 	if (connection->unheard && !connection->intercept)
 		first_bytes(connection);
 	if (worker->shared->config.hooks.flow_update &&
@@ -160,11 +163,17 @@ int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *
 /* Takes @fd, unless it returns NULL: then the connection is to be refused. */
 static struct connection *connection_new(struct worker *worker, int fd, const struct flow *flow)
 {
+	static const struct worker_cause at_listener = {"listener_address", EVENT_END_REFUSED};
 	_cleanup_free_ struct connection *connection = calloc(1, sizeof(*connection));
 	const struct proxy_config *config = &worker->shared->config;
 	int error = 0;
 
-	if (!connection || (config->refuse_direct && destination_is_loopback(&flow->destination)))
+	if (config->refuse_direct && destination_is_loopback(&flow->destination)) {
+		worker_blame(worker, flow, &at_listener,
+			     "connection reset: it was made to the proxy's own listener");
+		return NULL;
+	}
+	if (!connection)
 		return NULL;
 	connection->handshake = handshake_new(connection);
 	if (!connection->handshake)
@@ -191,6 +200,13 @@ static struct connection *connection_new(struct worker *worker, int fd, const st
 	return TAKE_PTR(connection);
 }
 
+void connection_lacks_memory(struct worker *worker, const struct flow *flow)
+{
+	static const struct worker_cause cause = {"out_of_memory", EVENT_END_LIMIT};
+
+	worker_blame(worker, flow, &cause, "connection reset: no memory is left for it");
+}
+
 bool connection_exempt(const struct worker *worker, const struct flow *flow)
 {
 	const struct proxy_exemption *exemption = &worker->shared->config.exemption;
@@ -204,6 +220,7 @@ void connection_refuse(struct worker *worker, int fd, const struct flow *flow)
 
 	relay_reset_on_close(fd);
 	(void)close(fd);
+	connection_event_refused(worker, flow);
 	if (hooks->flow_close)
 		hooks->flow_close(hooks->context, flow);
 }
@@ -215,10 +232,13 @@ struct connection *connection_open(struct worker *worker, int fd, const struct f
 
 	counter_add(&worker->counters.accepted, 1);
 	if (!connection) {
+		if (worker->fault.flow != flow)
+			connection_lacks_memory(worker, flow);
 		(void)atomic_fetch_sub(&worker->shared->live, 1);
 		connection_refuse(worker, fd, flow);
 		return NULL;
 	}
+	connection_event_begin(connection);
 	list_append(&worker->connections, &connection->link);
 	peer_watch_start(&connection->watch, &worker->watches, &connection->relay);
 	if (worker->shared->config.hooks.flow_update)
@@ -248,6 +268,8 @@ void connection_end(struct connection *connection, enum connection_action action
 	int client = connection->relay.side[0].fd;
 
 	flow_count(connection);
+	connection_event_end(connection, action);
+	free(connection->note);
 	intercept_free(connection->intercept);
 	dns_stream_free(connection->dns);
 	if (client >= 0 && action == CONNECTION_REFUSE)

@@ -3,49 +3,14 @@
 #ifndef SIDESTEP_CONNECTION_H
 #define SIDESTEP_CONNECTION_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
-#include "lib/list.h"
-#include "lib/socket_address.h"
+#include "proxy/connection_parts.h"
 #include "proxy/connection_state.h"
-#include "proxy/dns_stream.h"
-#include "proxy/exchange.h"
-#include "proxy/intercept.h"
-#include "proxy/peek.h"
 #include "proxy/worker.h"
-#include "stream/dial.h"
 #include "stream/flow.h"
-#include "stream/loop.h"
-#include "stream/peer_watch.h"
-#include "stream/relay.h"
-
-/* The time before RELAY; freed then. */
-struct connection_handshake {
-	struct connection *connection;
-	struct dial dial;
-	struct socket_address gateway; /* the one that was dialed */
-	bool has_socket;	       /* the dial got one */
-	struct loop_task redial;
-	struct peek peek;
-	struct exchange exchange; /* last: its buffers are not zeroed */
-};
-
-struct connection {
-	struct worker *worker;
-	struct list_link link; /* worker->connections */
-	struct connection_machine machine;
-	struct connection_handshake *handshake; /* NULL from RELAY on */
-	struct intercept *intercept;		/* NULL: TLS does not end here */
-	struct dns_stream *dns;			/* NULL: it is no DNS */
-	struct relay relay;			/* side 0: application, 1: gateway */
-	struct flow flow;
-	unsigned int generation; /* of the gateway that was dialed */
-	bool direct;		 /* side 1 leads straight to the destination */
-	bool unheard;		 /* nobody has spoken, and it is of interest who does first */
-	struct loop_timer flow_timer;
-	struct peer_watch watch;
-	struct loop_release release;
-};
 
 /* Makes the flow of an accepted @fd, whose getsockname() is the original destination. Returns 0 or
  * negative errno, with a flow that has none. */
@@ -74,8 +39,12 @@ void connection_first_speaker(struct connection *connection, enum first_speaker 
 /* Tells whether @flow is to be carried straight to its destination. */
 bool connection_exempt(const struct worker *worker, const struct flow *flow);
 
-/* Resets an accepted socket that there is no room for. It was not counted in shared->live. */
+/* Resets an accepted socket that there is no room for. It was not counted in shared->live. Its
+ * event has what worker_blame() says of it; without that there is none. */
 void connection_refuse(struct worker *worker, int fd, const struct flow *flow);
+
+/* Keeps that the connection of @flow ends because there is no memory, for its event. */
+void connection_lacks_memory(struct worker *worker, const struct flow *flow);
 
 /* Frees the state before RELAY, if the connection still has it. */
 void connection_handshake_free(struct connection *connection);

@@ -8,6 +8,8 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proxy/connection.h"
+#include "proxy/connection_admit.h"
+#include "proxy/connection_event.h"
 #include "stream/relay_pump.h"
 
 enum connection_action connection_step(struct connection_machine *machine,
@@ -95,6 +97,14 @@ static bool gateway_changed(const struct connection *connection)
 
 static void connection_handle(struct connection *connection, enum connection_event event);
 
+/* Something in here has failed: the application's socket, or there is no memory. */
+static void connection_fail(struct connection *connection, int error)
+{
+	if (error == -ENOMEM)
+		connection_lacks_memory(connection->worker, &connection->flow);
+	connection_handle(connection, CONNECTION_FAILED);
+}
+
 static void peek_done(struct peek *peek, int error)
 {
 	struct connection_handshake *handshake = container_of(peek, struct connection_handshake,
@@ -102,7 +112,10 @@ static void peek_done(struct peek *peek, int error)
 
 	if (peek->hints.hello)
 		connection_first_speaker(handshake->connection, FIRST_SPEAKER_CLIENT);
-	connection_handle(handshake->connection, error < 0 ? CONNECTION_FAILED : CONNECTION_PEEKED);
+	if (error < 0)
+		connection_fail(handshake->connection, error);
+	else
+		connection_handle(handshake->connection, CONNECTION_PEEKED);
 }
 
 /* Counts and logs "@what the gateway ...: @why; @remedy", and ends the connection. */
@@ -121,7 +134,7 @@ static void no_socket(struct connection *connection, int error)
 
 	if (error == -EMFILE || error == -ENFILE) {
 		counter_add(&worker->counters.refused_limit, 1);
-		worker_lack_descriptors(worker);
+		worker_lack_descriptors(worker, &connection->flow);
 		connection_handle(connection, CONNECTION_FAILED);
 		return;
 	}
@@ -135,13 +148,30 @@ static void no_socket(struct connection *connection, int error)
 		       "see the messages about the kernel side above");
 }
 
+/* An exempt connection leads straight there. */
+static void destination_failed(struct connection *connection, int error)
+{
+	const struct worker_cause cause = {"destination_unreachable", error == -ETIMEDOUT
+									      ? EVENT_END_TIMEOUT
+									      : EVENT_END_REFUSED};
+	char destination[ADDRESS_TEXT_MAX], text[128];
+
+	worker_blame(connection->worker, &connection->flow, &cause,
+		     "cannot connect to the destination %s, to which this exempt process connects "
+		     "without the gateway: %s",
+		     endpoint_format((const struct sockaddr *)&connection->flow.destination,
+				     destination),
+		     strerror_r(-error, text, sizeof(text)));
+	connection_handle(connection, CONNECTION_FAILED);
+}
+
 static void not_connected(struct connection *connection, int error)
 {
 	char text[128];
 
 	/* The destination's refusal is passed on. */
 	if (connection->direct)
-		connection_handle(connection, CONNECTION_FAILED);
+		destination_failed(connection, error);
 	else if (gateway_changed(connection) && connection->handshake->exchange.sent == 0)
 		connection_handle(connection, CONNECTION_REDIAL);
 	else if (error == -ETIMEDOUT)
@@ -186,6 +216,7 @@ static void dial_done(struct dial *dial, int error)
 		return;
 	}
 	connection->relay.side[1].ready = gateway_ready;
+	connection_event_connected(connection);
 	connection_handle(connection, CONNECTION_CONNECTED);
 }
 
@@ -202,15 +233,19 @@ static void exchange_done(struct exchange *exchange, enum exchange_result result
 {
 	struct connection *connection =
 		container_of(exchange, struct connection_handshake, exchange)->connection;
+	int error = 0;
 
+	connection_event_answered(connection);
 	if (connection->flow.destination.ss_family == AF_INET6)
 		ipv6_answered(&connection->worker->shared->ipv6, exchange, result);
+	if (result == EXCHANGE_ACCEPTED)
+		error = relay_queue(&connection->relay, 1, exchange->rest, exchange->rest_size);
 	if (result == EXCHANGE_UNSENT)
 		not_connected(connection, exchange->error);
-	else if (result == EXCHANGE_FAILED ||
-		 (exchange->rest_size > 0 &&
-		  relay_queue(&connection->relay, 1, exchange->rest, exchange->rest_size) < 0))
+	else if (result == EXCHANGE_FAILED)
 		connection_handle(connection, CONNECTION_FAILED);
+	else if (error < 0)
+		connection_fail(connection, error);
 	else
 		connection_handle(connection, CONNECTION_ACCEPTED);
 }
@@ -228,7 +263,7 @@ static void intercept_done(struct intercept *intercept, int error)
 	struct connection *connection = container_of(intercept->relay, struct connection, relay);
 
 	if (error < 0) {
-		connection_handle(connection, CONNECTION_FAILED);
+		connection_fail(connection, error);
 		return;
 	}
 	intercept_free(intercept);
@@ -263,7 +298,7 @@ static void relay_pass(struct connection *connection)
 		error = intercept_new(worker, &connection->relay, &connection->flow, peek,
 				      intercept_done, &connection->intercept);
 	if (error < 0) {
-		connection_handle(connection, CONNECTION_FAILED);
+		connection_fail(connection, error);
 		return;
 	}
 	if (connection->intercept && peek->hints.hello)
@@ -273,6 +308,7 @@ static void relay_pass(struct connection *connection)
 		relay_ended(&connection->relay, 0);
 	if (!connection->intercept)
 		relay_queue_owned(&connection->relay, 0, TAKE_PTR(peek->bytes), peek->size);
+	connection_event_keep(connection);
 	connection_handshake_free(connection);
 	if (connection->intercept)
 		intercept_start(connection->intercept);
@@ -320,9 +356,14 @@ static void relay_finished(struct relay *relay, bool reset)
 /* An application has vanished only in bridge mode: its container is gone. */
 static void peer_vanished(struct peer_watch *watch, int side)
 {
+	static const struct worker_cause cause = {"peer_vanished", EVENT_END_TIMEOUT};
 	struct connection *connection = container_of(watch, struct connection, watch);
 	struct socket_address gateway = {.size = sizeof(gateway.address)};
 
+	worker_blame(
+		connection->worker, &connection->flow, &cause,
+		"the other end of the connection has vanished: no sign of life within the limit "
+		"(--peer-timeout)");
 	if (side == 1 && !connection->direct &&
 	    getpeername(connection->relay.side[1].fd, (struct sockaddr *)&gateway.address,
 			&gateway.size) == 0)
@@ -342,7 +383,7 @@ static void redial(struct loop_task *task)
 		dial_failed(connection, error);
 }
 
-/* Opens a connection that is counted in shared->live already, and starts its peek and its dial. */
+/* Opens a connection that was admitted, and starts its peek and its dial. */
 static void connection_start(struct worker *worker, int fd, const struct flow *flow)
 {
 	const struct proxy_config *config = &worker->shared->config;
@@ -379,64 +420,26 @@ static void connection_start(struct worker *worker, int fd, const struct flow *f
 				   connection_expects(connection) == FIRST_SPEAKER_CLIENT);
 }
 
-/* Tells whether the connection is the awaited echo, or the gateway's connections come back. Those
- * of somebody exempt do not. */
-static bool is_looping(struct worker *worker, const struct flow *flow)
-{
-	struct echo *echo = &worker->shared->echo;
-
-	if (!echo_has_come(echo, &flow->destination))
-		return atomic_load_explicit(&echo->is_looping, memory_order_relaxed);
-	if (!connection_exempt(worker, flow))
-		echo_report(echo, &flow->destination);
-	return true;
-}
-
 void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
 {
 	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
-	struct worker_shared *shared = worker->shared;
-	unsigned int limit = shared->config.max_connections;
-	char suffix[COMPLAINT_SUFFIX_MAX];
 	struct flow flow;
 
-	if (connection_flow(fd, source, &flow) < 0 || atomic_load(&shared->draining) ||
-	    is_looping(worker, &flow)) {
-		connection_refuse(worker, fd, &flow);
-		return;
-	}
-	if (atomic_fetch_add(&shared->live, 1) < limit) {
+	if (connection_admit(worker, fd, source, &flow))
 		connection_start(worker, fd, &flow);
-		return;
-	}
-	(void)atomic_fetch_sub(&shared->live, 1);
-	/* Counted before the client can know of it. */
-	counter_add(&worker->counters.refused_limit, 1);
-	connection_refuse(worker, fd, &flow);
-	if (complaint_due(&shared->complaints[COMPLAINT_LIMIT], suffix))
-		log_warning("connection reset: the limit of %u connections is reached; raise it or "
-			    "find who keeps them open%s",
-			    limit, suffix);
-}
-
-void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source)
-{
-	struct worker *worker = container_of(acceptor, struct worker_listener, acceptor)->worker;
-
-	struct flow flow;
-
-	worker_lack_descriptors(worker);
-	if (fd < 0)
-		return;
-	counter_add(&worker->counters.refused_limit, 1);
-	(void)connection_flow(fd, source, &flow);
-	connection_refuse(worker, fd, &flow);
 }
 
 void connection_reset_all(struct worker *worker)
 {
+	static const struct worker_cause cause = {"proxy_stopped", EVENT_END_PROXY_GONE};
 	struct list_link *link;
 
-	while ((link = list_first(&worker->connections)))
-		connection_handle(container_of(link, struct connection, link), CONNECTION_FAILED);
+	while ((link = list_first(&worker->connections))) {
+		struct connection *connection = container_of(link, struct connection, link);
+
+		worker_blame(worker, &connection->flow, &cause,
+			     "connection reset: sidestep has stopped; --drain gives running "
+			     "connections more time");
+		connection_handle(connection, CONNECTION_FAILED);
+	}
 }

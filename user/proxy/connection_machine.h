@@ -25,9 +25,6 @@ const char *connection_state_name(enum connection_state state);
 /* Takes a connection from a listener of a worker; getsockname() tells its original destination. */
 void connection_accepted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source);
 
-/* No descriptor is left: resets the connection, unless @fd is negative. */
-void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_storage *source);
-
 /* Resets all connections of a worker. From the loop's thread, outside of event handlers. */
 void connection_reset_all(struct worker *worker);
 

@@ -22,35 +22,45 @@ static const char distrusted[] =
 	"SSL_CERT_FILE, REQUESTS_CA_BUNDLE";
 
 /* Remedies for the reasons of OpenSSL that tell something about the client. */
-static const struct {
+static const struct remedy {
 	int reason;
+	const char *id; /* for the event */
 	const char *text;
 } remedies[] = {
-	{ALERT(SSL_AD_UNKNOWN_CA), distrusted},
-	{ALERT(SSL_AD_BAD_CERTIFICATE), distrusted},
-	{ALERT(SSL_AD_CERTIFICATE_UNKNOWN), distrusted},
-	{ALERT(SSL_AD_UNSUPPORTED_CERTIFICATE), "the client wants another kind of certificate than "
-						"ECDSA P-256"},
-	{ALERT(SSL_AD_CERTIFICATE_EXPIRED), "do the clocks of container and sidecar differ?"},
-	{SSL_R_NO_APPLICATION_PROTOCOL, "the client speaks HTTP/2 only: let it offer HTTP/1.1 too"},
-	{SSL_R_UNSUPPORTED_PROTOCOL, "the client is older than TLS 1.2: renew it"},
-	{SSL_R_NO_SHARED_CIPHER, "the client has no cipher for an ECDSA certificate: renew it"},
+	{ALERT(SSL_AD_UNKNOWN_CA), "tls_ca_distrusted", distrusted},
+	{ALERT(SSL_AD_BAD_CERTIFICATE), "tls_ca_distrusted", distrusted},
+	{ALERT(SSL_AD_CERTIFICATE_UNKNOWN), "tls_ca_distrusted", distrusted},
+	{ALERT(SSL_AD_UNSUPPORTED_CERTIFICATE), "tls_certificate_kind",
+	 "the client wants another kind of certificate than ECDSA P-256"},
+	{ALERT(SSL_AD_CERTIFICATE_EXPIRED), "tls_clock",
+	 "do the clocks of container and sidecar differ?"},
+	{SSL_R_NO_APPLICATION_PROTOCOL, "tls_no_common_alpn",
+	 "the client speaks HTTP/2 only: let it offer HTTP/1.1 too"},
+	{SSL_R_UNSUPPORTED_PROTOCOL, "tls_client_too_old",
+	 "the client is older than TLS 1.2: renew it"},
+	{SSL_R_NO_SHARED_CIPHER, "tls_client_too_old",
+	 "the client has no cipher for an ECDSA certificate: renew it"},
 };
 
-static const char *failure_remedy(const struct tls_failure *failure)
+static const struct remedy *failure_remedy(const struct tls_failure *failure)
 {
+	static const struct remedy
+		closed = {.id = "tls_client_closed",
+			  .text = "the client closed in the middle of it: does it insist on a "
+				  "certificate of its own (pinning)? Then let the gateway answer "
+				  "202 for this destination"},
+		stopped = {.id = "tls_client_stopped",
+			   .text = "the client stopped in the middle of it"},
+		other = {.id = "tls_handshake_failed", .text = "is that a TLS client?"};
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(remedies) && failure->error == -EPROTO; i++) {
 		if (ERR_GET_REASON(failure->code) == remedies[i].reason)
-			return remedies[i].text;
+			return &remedies[i];
 	}
 	if (failure->error == -ENODATA)
-		return "the client closed in the middle of it: does it insist on a certificate of "
-		       "its own (pinning)? Then let the gateway answer 202 for this destination";
-	if (failure->error == -ETIMEDOUT)
-		return "the client stopped in the middle of it";
-	return "is that a TLS client?";
+		return &closed;
+	return failure->error == -ETIMEDOUT ? &stopped : &other;
 }
 
 static const char *failure_cause(const struct tls_failure *failure, char text[128])
@@ -69,7 +79,9 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 {
 	struct intercept *intercept = relay->side[0].owner;
 	struct worker *worker = intercept->worker;
-	char source[ADDRESS_TEXT_MAX], destination[ADDRESS_TEXT_MAX], suffix[64], text[128];
+	char source[ADDRESS_TEXT_MAX], destination[ADDRESS_TEXT_MAX], text[128];
+	const struct remedy *remedy;
+	struct worker_cause cause;
 	const char *name;
 
 	if (!failure) {
@@ -77,16 +89,18 @@ static void handshake_over(struct relay *relay, const struct tls_failure *failur
 		return;
 	}
 	counter_add(&worker->counters.tls_failures, 1);
-	if (!complaint_due(&worker->shared->complaints[COMPLAINT_TLS], suffix))
-		return;
+	remedy = failure_remedy(failure);
+	cause = (struct worker_cause) {remedy->id, failure->error == -ETIMEDOUT
+							   ? EVENT_END_TIMEOUT
+							   : EVENT_END_REFUSED};
 	endpoint_format((const struct sockaddr *)&intercept->flow->source, source);
 	endpoint_format((const struct sockaddr *)&intercept->flow->destination, destination);
 	name = SSL_get_servername(intercept->tls->stream.ssl, TLSEXT_NAMETYPE_host_name);
 	if (name && !hostname_valid(name, strlen(name)))
 		name = NULL;
-	log_warning("TLS handshake with %s for %s (%s) failed: %s; %s%s", source, destination,
-		    name ? name : "no server name", failure_cause(failure, text),
-		    failure_remedy(failure), suffix);
+	worker_tell(worker, COMPLAINT_TLS, intercept->flow, &cause,
+		    "TLS handshake with %s for %s (%s) failed: %s; %s", source, destination,
+		    name ? name : "no server name", failure_cause(failure, text), remedy->text);
 }
 
 /* The destination's address without its port. */

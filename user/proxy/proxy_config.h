@@ -11,6 +11,7 @@
 #include "stream/dial.h"
 #include "stream/flow.h"
 
+struct events;
 struct policy;
 struct tls_authority;
 
@@ -64,6 +65,9 @@ struct proxy_config {
 	struct dial_announcer announcer;
 	struct proxy_exemption exemption;
 	struct proxy_hooks hooks;
+	/* Gets an event for each connection at its end. The caller's; outlives the proxy. NULL:
+	 * nobody wants them. */
+	struct events *events;
 };
 
 /* Sums over all threads since the start, except @connections. */

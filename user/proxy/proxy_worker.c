@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/process.h"
 #include "lib/util.h"
+#include "proxy/connection_admit.h"
 #include "proxy/connection_machine.h"
 #include "proxy/dns_relay.h"
 

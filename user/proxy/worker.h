@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "events/event.h"
 #include "lib/complaint.h"
 #include "lib/list.h"
 #include "lib/socket_address.h"
@@ -47,6 +48,19 @@ enum worker_complaint {
 	COMPLAINT_DNS,
 	COMPLAINT_TLS,
 	COMPLAINTS,
+};
+
+/* Why a connection fails, for its event (docs/EVENTS.md). */
+struct worker_cause {
+	const char *reason;
+	enum event_end end;
+};
+
+/* The latest failure. It is of the connection with this flow, whose end follows. */
+struct worker_fault {
+	const struct flow *flow;
+	struct worker_cause cause;
+	char message[EVENT_TEXT_MAX];
 };
 
 enum worker_family {
@@ -97,6 +111,7 @@ struct worker {
 	struct proxy_counters counters; /* other threads read them by atomic loads */
 	struct list_link connections;
 	struct time_waits waits; /* of the gateway's connections */
+	struct worker_fault fault;
 
 	struct worker_listener tcp[WORKER_LISTENERS];
 	int udp[WORKER_FAMILIES];
@@ -117,13 +132,23 @@ static inline void counter_add(uint64_t *counter, uint64_t number)
 /* The current gateway. The pointer is valid until the next call. */
 const struct socket_address *worker_gateway(struct worker *worker);
 
-/* Counts a gateway's failure, and logs "@what the gateway G for S -> D: @why; @remedy" if the last
- * such message is old enough. */
+/* Keeps why the connection of @flow will end, for its event. The message may be empty. */
+void worker_blame(struct worker *worker, const struct flow *flow, const struct worker_cause *cause,
+		  const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same, and logs the message if the last one of its kind is old enough. So log and event say
+ * the same. @flow may be NULL. */
+void worker_tell(struct worker *worker, enum worker_complaint complaint, const struct flow *flow,
+		 const struct worker_cause *cause, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* Counts a gateway's failure, and tells "@what the gateway G for S -> D: @why; @remedy". */
 void worker_complain(struct worker *worker, enum worker_complaint complaint,
 		     const struct socket_address *gateway, const struct flow *flow,
 		     const char *what, const char *why, const char *remedy);
 
-/* Closes idle pipes, and logs that a connection is reset because no file descriptor is left. */
-void worker_lack_descriptors(struct worker *worker);
+/* Closes idle pipes, and tells that a connection is reset because no file descriptor is left. @flow
+ * may be NULL. */
+void worker_lack_descriptors(struct worker *worker, const struct flow *flow);
 
 #endif

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Events: their JSON against a library, their packed form, and the queue that leads to the sinks.
+ */
+#include <jansson.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "events/event_json.h"
+#include "events/events.h"
+#include "lib/address.h"
+#include "lib/util.h"
+
+static struct event example(void)
+{
+	struct event event = event_of(EVENT_CONNECTION);
+	struct endpoint endpoint;
+
+	event.time_us = 1796000096123456;
+	event.id = 18446744073709551615u;
+	event.netns = 4321;
+	event.protocol = IPPROTO_TCP;
+	event.verdict = SIDESTEP_STEER_TCP;
+	event.has_ports = true;
+	assert_int_equal(endpoint_parse("172.17.0.2:40000", &endpoint), 0);
+	event_set_endpoint(&event.source, (struct sockaddr *)&endpoint.address);
+	assert_int_equal(endpoint_parse("[2001:db8::1]:443", &endpoint), 0);
+	event_set_endpoint(&event.destination, (struct sockaddr *)&endpoint.address);
+	event.end = EVENT_END_FIN;
+	event.bytes_sent = 7;
+	event.connect_us = 0;
+	event.text[EVENT_NAME] = "a.test";
+	event.name_source = EVENT_SOURCE_SNI;
+	event.text[EVENT_REASON] = "relayed";
+	return event;
+}
+
+static json_t *encode(const struct event *event)
+{
+	static char line[EVENT_JSON_MAX];
+	size_t size = event_json_write(event, line);
+	json_error_t error;
+	json_t *json;
+
+	assert_true(size > 0 && line[size - 1] == '\n');
+	assert_null(memchr(line, '\n', size - 1));
+	json = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
+	if (!json)
+		fail_msg("%s: %.*s", error.text, (int)size, line);
+	return json;
+}
+
+static const char *string_of(const json_t *json, const char *key)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	assert_non_null(text);
+	return text;
+}
+
+static void test_connection(void **state)
+{
+	struct event event = example();
+	json_t *json = encode(&event);
+
+	(void)state;
+	assert_string_equal(string_of(json, "type"), "connection");
+	assert_string_equal(string_of(json, "time"), "2026-11-30T00:54:56.123456Z");
+	assert_string_equal(string_of(json, "id"), "4321-18446744073709551615");
+	assert_string_equal(string_of(json, "src"), "172.17.0.2:40000");
+	assert_string_equal(string_of(json, "dst"), "[2001:db8::1]:443");
+	assert_string_equal(string_of(json, "verdict"), "steer_tcp");
+	assert_string_equal(string_of(json, "end"), "fin");
+	assert_int_equal(json_integer_value(json_object_get(json, "connect_us")), 0);
+	assert_true(json_is_integer(json_object_get(json, "connect_us")));
+	assert_true(json_is_null(json_object_get(json, "open_us")));
+	assert_true(json_is_null(json_object_get(json, "container")));
+	assert_true(json_is_null(json_object_get(json, "process")));
+	assert_true(json_is_false(json_object_get(json, "intercepted")));
+	json_decref(json);
+}
+
+/* Every type, and every text in it. All have the same keys. */
+static void test_types(void **state)
+{
+	static const char *const protocols[] = {"tcp", "udp", "icmp", "ipv6-icmp", "47"};
+	static const uint8_t numbers[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6,
+					  IPPROTO_GRE};
+	struct event event = example();
+	size_t i, keys;
+	json_t *json;
+
+	(void)state;
+	json = encode(&event);
+	keys = json_object_size(json);
+	json_decref(json);
+	for (i = 0; i < EVENT_TYPES; i++) {
+		event.type = (uint8_t)i;
+		event.protocol = numbers[i];
+		event.has_ports = i < 2;
+		event.pid = 77;
+		event.count = 3;
+		event.text[EVENT_COMM] = "curl";
+		event.text[EVENT_CONTAINER_ID] = "abc";
+		event.text[EVENT_CONTAINER_LABELS] = "{\"a\":\"b\"}";
+		event.text[EVENT_RULE_ENTRY] = "10.0.0.0/8";
+		event.text[EVENT_ANSWERS] = "11.0.0.1 fd00::1";
+		event.query_type = 64000;
+		event.rcode = 3;
+		json = encode(&event);
+		assert_int_equal(json_object_size(json), keys);
+		assert_string_equal(string_of(json, "type"), event_type_names[i]);
+		assert_string_equal(string_of(json_object_get(json_object_get(json, "container"),
+							      "labels"),
+					      "a"),
+				    "b");
+		if (i != EVENT_LOST)
+			assert_string_equal(string_of(json, "protocol"), protocols[i]);
+		if (i == EVENT_DENIED)
+			assert_string_equal(string_of(json, "src"), "172.17.0.2");
+		if (i == EVENT_DNS) {
+			json_t *query = json_object_get(json, "query");
+
+			assert_string_equal(string_of(query, "type"), "TYPE64000");
+			assert_string_equal(string_of(query, "rcode"), "NXDOMAIN");
+			assert_int_equal(json_array_size(json_object_get(query, "answers")), 2);
+		}
+		json_decref(json);
+	}
+}
+
+/* Times against the C library's calendar, around leap days and ends of years. */
+static void test_times(void **state)
+{
+	struct event event = example();
+	uint64_t day;
+
+	(void)state;
+	for (day = 0; day < 150 * 366; day++) {
+		time_t second = (time_t)(day * 86400 + day % 86400);
+		char wanted[40];
+		struct tm parts;
+		json_t *json;
+
+		event.time_us = (uint64_t)second * 1000000;
+		json = encode(&event);
+		assert_non_null(gmtime_r(&second, &parts));
+		assert_true(strftime(wanted, sizeof(wanted), "%Y-%m-%dT%H:%M:%S.000000Z", &parts));
+		assert_string_equal(string_of(json, "time"), wanted);
+		json_decref(json);
+	}
+}
+
+/* Random bytes as text. UTF-8 comes back, and the rest still makes a document. */
+static void test_hostile_texts(void **state)
+{
+	static const char good[] = "\x01\x1f\"\\/\x7f \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80";
+	struct event event = example();
+	char text[EVENT_TEXT_MAX + 1];
+	unsigned int seed = 1, i, j;
+	json_t *json;
+
+	(void)state;
+	event.text[EVENT_MESSAGE] = good;
+	json = encode(&event);
+	assert_string_equal(string_of(json, "message"), good);
+	json_decref(json);
+	event.text[EVENT_MESSAGE] = "\xc3\xa4\xc0\x80\xed\xa0\x80\xff|";
+	json = encode(&event);
+	assert_string_equal(string_of(json, "message"),
+			    "\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+			    "\xef\xbf\xbd|");
+	json_decref(json);
+	for (i = 0; i < 2000; i++) {
+		for (j = 0; j < sizeof(text) - 1; j++)
+			text[j] = (char)(1 + rand_r(&seed) % 255);
+		text[j] = '\0';
+		for (j = 0; j < EVENT_TEXTS; j++)
+			event.text[j] = j == EVENT_CONTAINER_LABELS ? "{}" : text;
+		json_decref(encode(&event));
+	}
+}
+
+static void test_packed(void **state)
+{
+	static char packed[EVENT_PACKED_MAX], longest[EVENT_LABELS_MAX + 2];
+	struct event event = example(), unpacked;
+	size_t size = event_pack(&event, packed);
+
+	(void)state;
+	assert_int_equal(size, event_packed_size(&event));
+	assert_true(size < 256);
+	event_unpack(packed, &unpacked);
+	assert_memory_equal(&event, &unpacked, offsetof(struct event, text));
+	assert_string_equal(unpacked.text[EVENT_NAME], "a.test");
+	assert_null(unpacked.text[EVENT_MESSAGE]);
+	memset(longest, 'x', sizeof(longest) - 1);
+	event.text[EVENT_MESSAGE] = longest;
+	event.text[EVENT_CONTAINER_LABELS] = longest;
+	event.text[EVENT_GATEWAY] = "";
+	size = event_pack(&event, packed);
+	assert_int_equal(size, event_packed_size(&event));
+	event_unpack(packed, &unpacked);
+	assert_int_equal(strlen(unpacked.text[EVENT_MESSAGE]), EVENT_TEXT_MAX);
+	assert_null(unpacked.text[EVENT_CONTAINER_LABELS]);
+	assert_null(unpacked.text[EVENT_GATEWAY]);
+}
+
+struct collector {
+	uint64_t events, lost, resolved, flushes, last_id;
+};
+
+static void collect(void *context, const struct event *event)
+{
+	struct collector *collector = context;
+
+	if (event->type == EVENT_LOST) {
+		collector->lost += event->count;
+		return;
+	}
+	assert_string_equal(event->text[EVENT_NAME], "a.test");
+	assert_int_equal(event->netns, 9);
+	assert_true(event->time_us > 0);
+	collector->resolved += event->pid == 5;
+	collector->last_id = event->id;
+	collector->events++;
+}
+
+static void flushed(void *context)
+{
+	((struct collector *)context)->flushes++;
+}
+
+static void resolve(void *context, struct event *event)
+{
+	(void)context;
+	event->pid = 5;
+}
+
+static void *produce(void *context)
+{
+	struct event event;
+	int i;
+
+	for (i = 0; i < 5000; i++) {
+		event = example();
+		event.id = event.netns = event.time_us = 0;
+		events_put(context, &event);
+	}
+	return NULL;
+}
+
+static struct events *events_with(struct collector *collector)
+{
+	const struct events_config config = {.netns = 9, .resolve = resolve};
+	const struct event_sink sink = {.context = collector, .take = collect, .flush = flushed};
+	struct events *events;
+
+	assert_int_equal(events_new(&config, &events), 0);
+	assert_int_equal(events_add_sink(events, &sink), 0);
+	return events;
+}
+
+/* Several threads at once: each event comes once, and the end waits for the last one. */
+static void test_sinks(void **state)
+{
+	struct collector collector = {0};
+	struct events *events = events_with(&collector);
+	struct events_counters counters;
+	pthread_t threads[4];
+	uint64_t id;
+	size_t i;
+
+	(void)state;
+	id = events_new_id(events);
+	assert_int_equal(events_find_id(events, (uint32_t)id), id);
+	assert_int_equal(events_start(events), 0);
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, produce, events), 0);
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	events_counters(events, &counters);
+	assert_int_equal(counters.taken + counters.lost, 20000);
+	events_free(events);
+	assert_int_equal(collector.events, counters.taken);
+	assert_int_equal(collector.lost, counters.lost);
+	assert_int_equal(collector.resolved, collector.events);
+	assert_true(collector.flushes > 0);
+}
+
+/* A queue that nobody empties takes what it has room for, and counts the rest. */
+static void test_full(void **state)
+{
+	struct collector collector = {0};
+	struct events *events = events_with(&collector);
+	struct events_counters counters;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		(void)produce(events);
+	events_counters(events, &counters);
+	assert_true(counters.taken > 8000 && counters.lost > 0);
+	assert_int_equal(events_start(events), 0);
+	events_free(events);
+	assert_int_equal(collector.events, counters.taken);
+	assert_int_equal(collector.lost, counters.lost);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_connection), cmocka_unit_test(test_types),
+		cmocka_unit_test(test_times),	   cmocka_unit_test(test_hostile_texts),
+		cmocka_unit_test(test_packed),	   cmocka_unit_test(test_sinks),
+		cmocka_unit_test(test_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "events/event.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "lib/address.h"
+#include "lib/util.h"
+
+const char *const event_type_names[EVENT_TYPES] = {
+	[EVENT_OPEN] = "open",	   [EVENT_CONNECTION] = "connection",
+	[EVENT_DENIED] = "denied", [EVENT_DNS] = "dns",
+	[EVENT_LOST] = "lost",
+};
+
+const char *const event_end_names[EVENT_ENDS] = {
+	[EVENT_END_FIN] = "fin",
+	[EVENT_END_RESET_BY_APPLICATION] = "reset_by_application",
+	[EVENT_END_RESET_BY_GATEWAY] = "reset_by_gateway",
+	[EVENT_END_REFUSED] = "refused",
+	[EVENT_END_TIMEOUT] = "timeout",
+	[EVENT_END_LIMIT] = "limit",
+	[EVENT_END_PROXY_GONE] = "proxy_gone",
+};
+
+const char *const event_source_names[EVENT_SOURCES] = {
+	[EVENT_SOURCE_SNI] = "sni",
+	[EVENT_SOURCE_HOST] = "host",
+	[EVENT_SOURCE_DNS] = "dns",
+};
+
+/* A packed event has everything in front of the texts, a bit for each text that it has, and these
+ * texts with their NUL. */
+#define FIXED_SIZE offsetof(struct event, text)
+
+_Static_assert(EVENT_TEXTS <= 32, "a bit for each text");
+
+struct event event_of(enum event_type type)
+{
+	return (struct event) {
+		.type = (uint8_t)type,
+		.connect_us = EVENT_NEVER,
+		.open_us = EVENT_NEVER,
+		.first_byte_us = EVENT_NEVER,
+	};
+}
+
+void event_set_endpoint(struct event_endpoint *endpoint, const struct sockaddr *address)
+{
+	address_from_sockaddr(address, endpoint->address);
+	endpoint->port = ntohs(address->sa_family == AF_INET6
+				       ? ((const struct sockaddr_in6 *)address)->sin6_port
+				       : ((const struct sockaddr_in *)address)->sin_port);
+}
+
+/* Returns a text's size without its NUL, of what is kept. 0: it is left out. */
+static size_t kept_size(const struct event *event, unsigned int index)
+{
+	size_t size;
+
+	if (!event->text[index])
+		return 0;
+	if (index == EVENT_CONTAINER_LABELS) {
+		size = strnlen(event->text[index], EVENT_LABELS_MAX + 1);
+		return size > EVENT_LABELS_MAX ? 0 : size;
+	}
+	return strnlen(event->text[index], EVENT_TEXT_MAX);
+}
+
+size_t event_packed_size(const struct event *event)
+{
+	size_t total = FIXED_SIZE + sizeof(uint32_t);
+	unsigned int i;
+
+	for (i = 0; i < EVENT_TEXTS; i++) {
+		size_t size = kept_size(event, i);
+
+		total += size > 0 ? size + 1 : 0;
+	}
+	return total;
+}
+
+size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX])
+{
+	char *at = packed + FIXED_SIZE + sizeof(uint32_t);
+	uint32_t present = 0;
+	unsigned int i;
+
+	memcpy(packed, event, FIXED_SIZE);
+	for (i = 0; i < EVENT_TEXTS; i++) {
+		size_t size = kept_size(event, i);
+
+		if (size == 0)
+			continue;
+		present |= 1u << i;
+		memcpy(at, event->text[i], size);
+		at[size] = '\0';
+		at += size + 1;
+	}
+	memcpy(packed + FIXED_SIZE, &present, sizeof(present));
+	return (size_t)(at - packed);
+}
+
+void event_unpack(const char *packed, struct event *ret_event)
+{
+	const char *at = packed + FIXED_SIZE + sizeof(uint32_t);
+	uint32_t present;
+	unsigned int i;
+
+	memcpy(ret_event, packed, FIXED_SIZE);
+	memcpy(&present, packed + FIXED_SIZE, sizeof(present));
+	for (i = 0; i < EVENT_TEXTS; i++) {
+		ret_event->text[i] = NULL;
+		if (!(present & 1u << i))
+			continue;
+		ret_event->text[i] = at;
+		at += strlen(at) + 1;
+	}
+}

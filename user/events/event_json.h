@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes events as JSON (RFC 8259), one object a line, as docs/event.schema.json has it. It stands
+ * in the way of every connection, so it uses no library.
+ */
+#ifndef SIDESTEP_EVENT_JSON_H
+#define SIDESTEP_EVENT_JSON_H
+
+#include <stddef.h>
+
+#include "events/event.h"
+
+/* The most bytes that a byte of text becomes ("\u001f"), and the most bytes of a line. */
+#define EVENT_JSON_ESCAPED 6
+#define EVENT_JSON_MAX	   (EVENT_TEXTS * EVENT_TEXT_MAX * EVENT_JSON_ESCAPED + EVENT_LABELS_MAX + 4096)
+
+/* Writes one line with its newline, without a NUL. Returns its size. */
+size_t event_json_write(const struct event *event, char line[EVENT_JSON_MAX]);
+
+/* Writes @text as a JSON string with its quotes, and without a NUL. Other bytes than UTF-8
+ * become U+FFFD. @out has room for EVENT_JSON_ESCAPED bytes for each byte of text and the quotes.
+ * Returns the size. */
+size_t event_json_string(const char *text, char *out);
+
+#endif

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/connection_event.h"
+
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "events/events.h"
+#include "lib/clock.h"
+#include "proto/hostname.h"
+#include "stream/relay.h"
+
+static struct events *events_of(const struct connection *connection)
+{
+	return connection->worker->shared->config.events;
+}
+
+/* NULL: nobody wants them, or there was no memory. */
+static struct connection_facts *facts_of(const struct connection *connection)
+{
+	if (!events_of(connection))
+		return NULL;
+	if (connection->handshake)
+		return &connection->handshake->facts;
+	return connection->note ? &connection->note->facts : NULL;
+}
+
+static struct event event_of_flow(enum event_type type, const struct flow *flow)
+{
+	struct event event = event_of(type);
+
+	event.protocol = IPPROTO_TCP;
+	event.verdict = SIDESTEP_STEER_TCP;
+	event.has_ports = true;
+	event_set_endpoint(&event.source, (const struct sockaddr *)&flow->source);
+	event_set_endpoint(&event.destination, (const struct sockaddr *)&flow->destination);
+	return event;
+}
+
+static const char *decision(const struct connection *connection)
+{
+	if (connection->direct)
+		return "exempt";
+	return connection->dns && dns_stream_is_alone(connection->dns) ? "answered_here"
+								       : "relayed";
+}
+
+void connection_event_begin(struct connection *connection)
+{
+	struct connection_facts *facts = facts_of(connection);
+	struct events *events = events_of(connection);
+	struct event event;
+
+	if (!facts)
+		return;
+	connection->flow.start = clock_ns();
+	facts->connect_us = facts->open_us = facts->first_byte_us = EVENT_NEVER;
+	if (connection->worker->fault.flow == &connection->flow)
+		connection->worker->fault.flow = NULL;
+	if (!events_asks_open(events)) {
+		facts->id = (uint32_t)events_new_id(events);
+		return;
+	}
+	event = event_of_flow(EVENT_OPEN, &connection->flow);
+	event.text[EVENT_REASON] = decision(connection);
+	event.id = events_new_id(events);
+	facts->id = (uint32_t)event.id;
+	events_put(events, &event);
+}
+
+static uint32_t elapsed_us(const struct connection *connection)
+{
+	uint64_t elapsed = (clock_ns() - connection->flow.start) / 1000;
+
+	return elapsed < EVENT_NEVER ? (uint32_t)elapsed : EVENT_NEVER - 1;
+}
+
+void connection_event_connected(struct connection *connection)
+{
+	struct connection_facts *facts = facts_of(connection);
+
+	if (facts)
+		facts->connect_us = elapsed_us(connection);
+}
+
+void connection_event_answered(struct connection *connection)
+{
+	struct connection_facts *facts = facts_of(connection);
+
+	if (!facts)
+		return;
+	facts->gateway_status = (uint16_t)connection->handshake->exchange.answer.status;
+	if (facts->gateway_status > 0)
+		facts->open_us = elapsed_us(connection);
+}
+
+void connection_event_first_byte(struct connection *connection)
+{
+	struct connection_facts *facts = facts_of(connection);
+
+	if (facts && facts->first_byte_us == EVENT_NEVER)
+		facts->first_byte_us = elapsed_us(connection);
+}
+
+static enum event_source source_of(const struct hints *hints)
+{
+	switch (hints->kind) {
+	case HINTS_SNI:
+		return EVENT_SOURCE_SNI;
+	case HINTS_HOST:
+		return EVENT_SOURCE_HOST;
+	default:
+		return EVENT_SOURCE_NONE;
+	}
+}
+
+void connection_event_keep(struct connection *connection)
+{
+	const struct connection_handshake *handshake = connection->handshake;
+	const struct hints *hints = &handshake->peek.hints;
+	enum event_source source = source_of(hints);
+	size_t length = source == EVENT_SOURCE_NONE ? 0 : strlen(hints->name);
+
+	if (!events_of(connection))
+		return;
+	connection->note = malloc(sizeof(connection->note->facts) + length + 1);
+	if (!connection->note)
+		return;
+	connection->note->facts = handshake->facts;
+	connection->note->facts.name_source = (uint8_t)source;
+	memcpy(connection->note->name, hints->name, length);
+	connection->note->name[length] = '\0';
+}
+
+/* The gateway that was dialed, which is seldom another one than the present one. */
+static const char *gateway_text(const struct connection *connection,
+				char text[SOCKET_ADDRESS_TEXT_MAX])
+{
+	struct socket_address gateway = {.size = sizeof(gateway.address)};
+
+	if (connection->direct || (connection->dns && dns_stream_is_alone(connection->dns)))
+		return NULL;
+	if (connection->handshake)
+		return socket_address_format(&connection->handshake->gateway, text);
+	if (connection->generation == connection->worker->generation)
+		return socket_address_format(&connection->worker->gateway, text);
+	if (getpeername(connection->relay.side[1].fd, (struct sockaddr *)&gateway.address,
+			&gateway.size) < 0)
+		return NULL;
+	return socket_address_format(&gateway, text);
+}
+
+/* Sets what TLS knows if it ended here. @alpn gets its text. */
+static void describe_tls(struct event *event, const struct intercept *intercept, char alpn[256])
+{
+	const unsigned char *protocol;
+	unsigned int size;
+	const char *name;
+	const SSL *ssl;
+
+	if (!intercept || !intercept->tls)
+		return;
+	event->intercepted = true;
+	ssl = intercept->tls->stream.ssl;
+	SSL_get0_alpn_selected(ssl, &protocol, &size);
+	if (size > 0 && size < 256) {
+		memcpy(alpn, protocol, size);
+		alpn[size] = '\0';
+		event->text[EVENT_ALPN] = alpn;
+	}
+	name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	if (name && hostname_valid(name, strlen(name))) {
+		event->text[EVENT_NAME] = name;
+		event->name_source = EVENT_SOURCE_SNI;
+	}
+}
+
+static void describe_facts(struct event *event, const struct connection *connection)
+{
+	const struct connection_facts *facts = facts_of(connection);
+	const struct hints *hints;
+
+	if (!facts)
+		return;
+	event->id = events_find_id(events_of(connection), facts->id);
+	event->connect_us = facts->connect_us;
+	event->open_us = facts->open_us;
+	event->first_byte_us = facts->first_byte_us;
+	event->gateway_status = facts->gateway_status;
+	if (connection->handshake) {
+		hints = &connection->handshake->peek.hints;
+		event->name_source = (uint8_t)source_of(hints);
+		event->text[EVENT_NAME] = hints->name;
+	} else {
+		event->name_source = facts->name_source;
+		event->text[EVENT_NAME] = connection->note->name;
+	}
+}
+
+/* Finds out which side was reset. One that was is closed by now, whether its event has come or not.
+ */
+static enum event_end reset_of(const struct connection *connection)
+{
+	const struct loop_handler *side = connection->relay.side;
+
+	if (!connection->handshake && side[1].fd >= 0 && !(side[0].latched & EPOLLERR) &&
+	    ((side[1].latched & EPOLLERR) ||
+	     (!relay_hung_up(side[0].fd) && relay_hung_up(side[1].fd))))
+		return EVENT_END_RESET_BY_GATEWAY;
+	return EVENT_END_RESET_BY_APPLICATION;
+}
+
+static void describe_end(struct event *event, const struct connection *connection,
+			 enum connection_action action)
+{
+	const struct worker_fault *fault = &connection->worker->fault;
+
+	event->text[EVENT_REASON] = decision(connection);
+	if (fault->flow == &connection->flow) {
+		event->end = (uint8_t)fault->cause.end;
+		event->text[EVENT_REASON] = fault->cause.reason;
+		event->text[EVENT_MESSAGE] = fault->message;
+		return;
+	}
+	if (action == CONNECTION_CLOSE) {
+		event->end = EVENT_END_FIN;
+		return;
+	}
+	event->end = (uint8_t)reset_of(connection);
+	if (event->end == EVENT_END_RESET_BY_APPLICATION) {
+		event->text[EVENT_REASON] = "application_reset";
+		return;
+	}
+	event->text[EVENT_REASON] = connection->direct ? "destination_reset" : "gateway_reset";
+	event->text[EVENT_MESSAGE] =
+		connection->direct
+			? "the destination reset the connection"
+			: "the gateway reset the open tunnel; the destination may have reset it, or "
+			  "the gateway has ended, which its own log tells";
+}
+
+void connection_event_end(const struct connection *connection, enum connection_action action)
+{
+	struct events *events = events_of(connection);
+	char gateway[SOCKET_ADDRESS_TEXT_MAX], alpn[256];
+	struct event event;
+
+	if (!events)
+		return;
+	event = event_of_flow(EVENT_CONNECTION, &connection->flow);
+	event.bytes_sent = connection->flow.sent;
+	event.bytes_received = connection->flow.received;
+	event.duration_ms = (clock_ns() - connection->flow.start) / 1000000;
+	event.text[EVENT_GATEWAY] = gateway_text(connection, gateway);
+	describe_facts(&event, connection);
+	describe_tls(&event, connection->intercept, alpn);
+	describe_end(&event, connection, action);
+	events_put(events, &event);
+}
+
+void connection_event_refused(struct worker *worker, const struct flow *flow)
+{
+	struct events *events = worker->shared->config.events;
+	const struct worker_fault *fault = &worker->fault;
+	struct event event;
+
+	if (!events || fault->flow != flow)
+		return;
+	event = event_of_flow(EVENT_CONNECTION, flow);
+	event.end = (uint8_t)fault->cause.end;
+	event.text[EVENT_REASON] = fault->cause.reason;
+	event.text[EVENT_MESSAGE] = fault->message;
+	events_put(events, &event);
+}
