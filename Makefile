@@ -72,6 +72,24 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/programs/*.c)): $(SKELETONS)
 
 $(VERSION_OBJECTS): VERSION
 
+# `sidestep version` prints the commit, and the libraries' versions from their pkg-config files. A header that would
+# not change keeps its time.
+COMMIT := $(shell [ ! -e .git ] || git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
+$(BUILD)/lib/built.h: FORCE
+	@mkdir -p $(@D)
+	libraries=; \
+	for name in $(filter-out llhttp,$(LIBRARIES)) mnl; do \
+		for package in lib$$name $$name $${name}lib; do \
+			file=$$($(CC) -print-file-name=pkgconfig/$$package.pc); \
+			[ ! -e "$$file" ] || libraries="$$libraries$$package $$(sed -n 's/^Version: *//p' "$$file"), "; \
+		done; \
+	done; \
+	printf '#define SIDESTEP_COMMIT "%s"\n#define SIDESTEP_LIBRARIES "%s"\n' "$(COMMIT)" "$$libraries" > $@.new
+	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(BUILD)/user/lib/version.o: $(BUILD)/lib/built.h
+.PHONY: FORCE
+FORCE:
+
 # The names of the architecture's system calls, for a message.
 $(BUILD)/lib/system_calls.h: Makefile
 	@mkdir -p $(@D)

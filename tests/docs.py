@@ -60,6 +60,7 @@ def options_of_help(text):
                 values = fact.removeprefix("one of ")
         found[match[1]] = (values, default)
     found.pop("--help", None)
+    found.pop("--version", None)
     return found
 
 

@@ -47,7 +47,7 @@ behaves() {
 	is version "$(inspect '{{index .Config.Labels "org.opencontainers.image.version"}}')" "$version"
 	is tag "$(dk image inspect -f '{{.Id}}' "sidestep:$version")" "$(inspect '{{.Id}}')"
 	is "health check" "$(inspect '{{json .Config.Healthcheck.Test}}')" '["CMD","/usr/bin/sidestep","ready"]'
-	is output "$(dk run --rm sidestep version)" "sidestep $version"
+	like output "$(dk run --rm sidestep version)" "^sidestep $version( |$)"
 	[[ $(dk run --rm sidestep --help) == "Usage: sidestep COMMAND"* ]]
 }
 
@@ -156,7 +156,7 @@ sidestep:latest"
 	is entrypoint "$(inspect '{{json .Config.Entrypoint}}')" '["/usr/bin/sidestep"]'
 	is role "$(inspect '{{index .Config.Labels "dev.sidestep.role"}}')" sidecar
 	is "health check" "$(inspect '{{json .Config.Healthcheck.Test}}')" '["CMD","/usr/bin/sidestep","ready"]'
-	is output "$(dk run --rm sidestep version)" "sidestep $(<"$BED_REPO/VERSION")"
+	like output "$(dk run --rm sidestep version)" "^sidestep $(<"$BED_REPO/VERSION")( |$)"
 	copies
 }
 

@@ -4,6 +4,8 @@
 #ifndef SIDESTEP_COMMANDS_H
 #define SIDESTEP_COMMANDS_H
 
+#include <stdio.h>
+
 enum exit_status {
 	STATUS_OK = 0,
 	STATUS_FAILED = 1,  /* failed; the log has the reason */
@@ -21,5 +23,22 @@ int command_status(int argc, char **argv);
 int command_agent(int argc, char **argv);
 int command_agent_watcher(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_version(int argc, char **argv);
+int command_help(int argc, char **argv);
+
+/* Prints the list of the commands. */
+void command_usage(FILE *stream);
+
+/* Their option tables (lib/options.h). */
+struct options_command;
+extern const struct options_command sidecar_options_command;
+extern const struct options_command gateway_options_command;
+extern const struct options_command demo_options_command;
+extern const struct options_command ready_options_command;
+extern const struct options_command status_options_command;
+extern const struct options_command agent_options_command;
+extern const struct options_command doctor_options_command;
+extern const struct options_command version_options_command;
+extern const struct options_command help_options_command;
 
 #endif

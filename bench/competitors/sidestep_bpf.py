@@ -22,4 +22,4 @@ def start_relay(box):
 
 def versions():
     return {"sidestep": subprocess.run([SIDESTEP, "--version"], capture_output=True, text=True,
-                                       check=False).stdout.strip()}
+                                       check=False).stdout.partition("\n")[0]}

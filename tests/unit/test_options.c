@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "commands.h"
 #include "lib/options.h"
 #include "lib/util.h"
 #include "sidecar/sidecar_options.h"
@@ -173,14 +174,13 @@ static void test_table(void **state)
 	assert_int_equal(options_check(&command), 0);
 }
 
-/* The sidecar's table is sound, and the gateway's entries, which doctor takes alone, come first. */
+/* The gateway's entries, which doctor takes alone, come first. */
 static void test_sidecar_table(void **state)
 {
 	static const char *const names[] = {"gateway", "gateway-ip", "http-egress-port"};
 	size_t i;
 
 	(void)state;
-	assert_int_equal(options_check(&sidecar_options_command), 0);
 	assert_int_equal(ARRAY_SIZE(names), SIDECAR_GATEWAY_ENTRIES);
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		assert_string_equal(sidecar_entries[i].name, names[i]);
@@ -388,6 +388,8 @@ static void test_refusals(void **state)
 	REFUSED("unknown option --dns-enable; did you mean --dns-enabled?", "--dns-enable");
 	REFUSED("did you mean --http-egress-port?", "--http-egress=1");
 	REFUSED("did you mean --bypass?", "-bypas", "10.0.0.0/8");
+	REFUSED("did you mean --help?", "--hlep");
+	REFUSED("did you mean --version?", "--verison");
 	REFUSED("unknown option --zzzzzz; 'sidestep test --help' lists all", "--zzzzzz");
 	REFUSED("unknown option ----loud", "----loud");
 	REFUSED("--http-egress-port: '0' is not a number from 1 to 65535; for example: "

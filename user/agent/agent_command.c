@@ -81,7 +81,7 @@ static const struct option_status statuses[] = {
 	{STATUS_BUSY, "another agent uses the same --pin"},
 };
 
-static const struct options_command command = {
+const struct options_command agent_options_command = {
 	.name = "sidestep agent",
 	.summary = "Steers for sidecars that have no right to load BPF programs.",
 	.description =
@@ -104,12 +104,12 @@ int command_agent(int argc, char **argv)
 	int first, error;
 
 	process_hide_memory();
-	error = options_parse(&command, argc, argv, &options, &first);
+	error = options_parse(&agent_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	log_set_level(options.log_level);
 	error = agent_run(&options);
-	options_release(&command, &options);
+	options_release(&agent_options_command, &options);
 	if (error == -EADDRINUSE)
 		return STATUS_BUSY;
 	return error == -EINVAL ? STATUS_USAGE : error < 0 ? STATUS_FAILED : STATUS_OK;

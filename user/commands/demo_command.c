@@ -41,7 +41,7 @@ static const struct option_status statuses[] = {
 	{STATUS_USAGE, "wrong command line"},
 };
 
-static const struct options_command command = {
+const struct options_command demo_options_command = {
 	.name = "sidestep demo",
 	.summary = "Shows the main job in private network namespaces, without Docker.",
 	.description =
@@ -305,7 +305,7 @@ int command_demo(int argc, char **argv)
 	struct demo demo = {.host_netns = -1, .container_netns = -1};
 	int first, error, unused;
 
-	error = options_parse(&command, argc, argv, &unused, &first);
+	error = options_parse(&demo_options_command, argc, argv, &unused, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	/* Warnings of the gateway belong to the demo, and its address does not. */

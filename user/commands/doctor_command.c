@@ -47,7 +47,7 @@ static const struct option_status statuses[] = {
 	{STATUS_GATEWAY, "the gateway cannot be reached; other checks may have failed, too"},
 };
 
-static const struct options_command command = {
+const struct options_command doctor_options_command = {
 	.name = "sidestep doctor",
 	.summary = "Finds out what a sidecar would lack here, and prints remedies.",
 	.description = "Prints a line for each check: ok, warning or failed, the subject, the "
@@ -363,7 +363,7 @@ int command_doctor(int argc, char **argv)
 	int first, error;
 	size_t i;
 
-	error = options_parse(&command, argc, argv, &doctor.options, &first);
+	error = options_parse(&doctor_options_command, argc, argv, &doctor.options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	if (check_gateway(&doctor) < 0)

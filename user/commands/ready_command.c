@@ -41,7 +41,7 @@ static const struct option_status statuses[] = {
 	{STATUS_USAGE, "wrong command line"},
 };
 
-static const struct options_command command = {
+const struct options_command ready_options_command = {
 	.name = "sidestep ready",
 	.summary = "Tells whether interception is live in this network namespace.",
 	.description = "Needs no rights. The image's health check runs it. It also finds a sidecar "
@@ -73,7 +73,7 @@ int command_ready(int argc, char **argv)
 	int first, error;
 	uint64_t end;
 
-	error = options_parse(&command, argc, argv, &options, &first);
+	error = options_parse(&ready_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	end = clock_ms() + options.wait_s * UINT64_C(1000);

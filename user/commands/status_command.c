@@ -37,7 +37,7 @@ static const struct option_status statuses[] = {
 	{STATUS_USAGE, "wrong command line"},
 };
 
-static const struct options_command command = {
+const struct options_command status_options_command = {
 	.name = "sidestep status",
 	.summary = "Shows what instances with pinned maps intercept, bypass and count.",
 	.description =
@@ -59,7 +59,7 @@ int command_status(int argc, char **argv)
 	int first, error;
 	size_t i;
 
-	error = options_parse(&command, argc, argv, &options, &first);
+	error = options_parse(&status_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	error = options.pin ? status_read_directory(options.pin, instances)

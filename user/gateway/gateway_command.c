@@ -95,7 +95,7 @@ static const struct option_status statuses[] = {
 	{STATUS_USAGE, "wrong command line"},
 };
 
-static const struct options_command command = {
+const struct options_command gateway_options_command = {
 	.name = "sidestep gateway",
 	.summary = "The reference HTTP CONNECT gateway, for development and tests.",
 	.entries = entries,
@@ -207,13 +207,13 @@ int command_gateway(int argc, char **argv)
 	int first, error, status;
 
 	process_hide_memory();
-	error = options_parse(&command, argc, argv, &options, &first);
+	error = options_parse(&gateway_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	/* Without arguments the gateway serves and logs. */
 	if (argc < 2)
 		options.server = options.log = true;
 	status = run(&options);
-	options_release(&command, &options);
+	options_release(&gateway_options_command, &options);
 	return status;
 }

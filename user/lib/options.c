@@ -9,6 +9,13 @@
 #include "lib/nearest.h"
 #include "lib/options_value.h"
 #include "lib/util.h"
+#include "lib/version.h"
+
+/* parse_one() returns these for the options that each command has. */
+enum {
+	PARSED_HELP = 1,
+	PARSED_VERSION,
+};
 
 static void *entry_field(const struct option_entry *entry, void *target)
 {
@@ -45,6 +52,8 @@ static const char *nearest_name(const struct options_command *command, const cha
 
 	for (i = 0; i < command->entry_count; i++)
 		nearest_consider(&nearest, command->entries[i].name);
+	nearest_consider(&nearest, "help");
+	nearest_consider(&nearest, "version");
 	return nearest.best;
 }
 
@@ -115,7 +124,8 @@ static int store_value(const struct option_entry *entry, const char *value, void
 	return error < 0 ? option_report_bad_value(entry, value, error) : 0;
 }
 
-/* Parses one option at argv[*index], and its value where that is an argument of its own. */
+/* Parses one option at argv[*index], and its value where that is an argument of its own. Returns 0,
+ * an error, PARSED_HELP or PARSED_VERSION. */
 static int parse_one(const struct options_command *command, int argc, char **argv, int *index,
 		     void *target, const struct option_entry **ret_entry)
 {
@@ -128,7 +138,9 @@ static int parse_one(const struct options_command *command, int argc, char **arg
 
 	if (!entry) {
 		if (strcmp(name, "h") == 0 || strcmp(name, "help") == 0)
-			return 1;
+			return PARSED_HELP;
+		if (strcmp(name, "V") == 0 || strcmp(name, "version") == 0)
+			return PARSED_VERSION;
 		copy = strndup(name, length);
 		return copy ? report_unknown(command, copy)
 			    : log_errno(-ENOMEM, "unknown option --%.200s", name);
@@ -222,7 +234,9 @@ int options_parse(const struct options_command *command, int argc, char **argv, 
 		result = parse_all(command, argc, argv, target, seen, ret_first_argument);
 	if (result != 0)
 		options_release(command, target);
-	if (result == 1)
+	if (result == PARSED_HELP)
 		options_print_help(command, stdout);
-	return result;
+	else if (result == PARSED_VERSION)
+		version_print(stdout);
+	return result > 0 ? 1 : result;
 }

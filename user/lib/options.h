@@ -55,8 +55,8 @@ struct options_command {
  * the last value counts. @target keeps pointers into @argv.
  *
  * Returns 0 and the index of the first argument behind the options in *@ret_first_argument. The
- * caller then releases @target with options_release(). Returns 1 after printing the help, for exit
- * status 0. Returns -EINVAL or -ENOMEM, logged, for exit status 2.
+ * caller then releases @target with options_release(). Returns 1 after printing the help or the
+ * version, for exit status 0. Returns -EINVAL or -ENOMEM, logged, for exit status 2.
  */
 int options_parse(const struct options_command *command, int argc, char **argv, void *target,
 		  int *ret_first_argument);

@@ -55,7 +55,7 @@ static size_t format_left(const struct option_entry *entry, char *text, size_t s
 static size_t right_column(const struct options_command *command)
 {
 	char text[128];
-	size_t column = format_left(&(const struct option_entry) {.name = "help"}, text,
+	size_t column = format_left(&(const struct option_entry) {.name = "version"}, text,
 				    sizeof(text));
 	size_t i;
 
@@ -128,6 +128,11 @@ static void print_entries(const struct options_command *command, FILE *stream)
 		.type = OPTION_BOOL,
 		.help = "Print this text and exit. Also -h.",
 	};
+	const struct option_entry version = {
+		.name = "version",
+		.type = OPTION_BOOL,
+		.help = "Print the version and exit. Also -V.",
+	};
 	size_t indent = right_column(command);
 	size_t i;
 
@@ -141,6 +146,7 @@ static void print_entries(const struct options_command *command, FILE *stream)
 	if (command->entry_count > 0)
 		(void)fputs("\nHelp\n", stream);
 	print_entry(stream, &help, indent);
+	print_entry(stream, &version, indent);
 	(void)fputc('\n', stream);
 	print_wrapped(stream,
 		      "One dash works like two, and \"--name=value\" like \"--name value\". "

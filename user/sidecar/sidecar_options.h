@@ -72,8 +72,6 @@ struct sidecar_options {
 #define SIDECAR_GATEWAY_ENTRIES 3
 extern const struct option_entry sidecar_entries[];
 
-extern const struct options_command sidecar_options_command;
-
 /* Reads the gateway that the options name. Without an address or a name it is host.docker.internal,
  * which must be in /etc/hosts. Returns 0 or -EINVAL, logged. */
 int sidecar_options_gateway(const struct sidecar_options *options,
