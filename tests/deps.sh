@@ -16,6 +16,7 @@
 #                              services, into build/programs. It goes on without a package that
 #                              cannot be had
 #   tests/deps.sh compose      unpacks Debian 13's Compose into build/compose and prints its path
+#   tests/deps.sh prometheus   unpacks Prometheus into build/prometheus and prints the folder of its programs
 #   tests/deps.sh wrangler     installs node, npm and curl; unpacks docker-registry into build/registry and
 #                              prints its folder
 #   tests/deps.sh sysroot-ARCH installs the cross compiler for arm64 or amd64; unpacks the libraries to link
@@ -360,6 +361,22 @@ need_compose() {
 	printf '%s\n' "$here/build/compose/$plugin"
 }
 
+# need_prometheus - prints the folder of prometheus and promtool, Go programs that run with any libc. The package would
+# start a service.
+need_prometheus() {
+	if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+		dirname "$(command -v promtool)"
+		return
+	fi
+	if [ ! -d "$here/build/prometheus" ]; then
+		has_package prometheus || update
+		rm -rf "$here/build/prometheus.new"
+		apt_unpack "$here/build/prometheus.new" prometheus || die "cannot get prometheus"
+		mv "$here/build/prometheus.new" "$here/build/prometheus"
+	fi
+	printf '%s\n' "$here/build/prometheus/usr/bin"
+}
+
 # need_programs - installs and unpacks what tests/programs runs. Its tests skip what is missing.
 need_programs() {
 	set --
@@ -497,6 +514,7 @@ for group; do
 	engine-*) need_engine_of "${group#engine-}" ;;
 	programs) need_programs ;;
 	compose) need_compose ;;
+	prometheus) need_prometheus ;;
 	wrangler) need_wrangler_tools ;;
 	kernel-*) need_kernel "${group#kernel-}" ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;

@@ -6,11 +6,13 @@
  *
  * Routes and rules bring the traffic to lo. They are not the datapath's
  * (user/steering/steering.c). One thread makes all calls, except for datapath_own_socket(),
- * datapath_flow_update() and datapath_flow_close(), which are thread safe.
+ * datapath_flow_update(), datapath_flow_close(), datapath_read_counters() and datapath_each_map(),
+ * which are thread safe.
  */
 #ifndef SIDESTEP_DATAPATH_H
 #define SIDESTEP_DATAPATH_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +28,10 @@ enum datapath_device {
 	DATAPATH_UPLINK_L3, /* likewise; its frames have no link-layer header */
 	DATAPATH_INNER,	    /* it leads to containers inside */
 };
+
+/* Is called with a map's name, its entries and how many fit. */
+typedef void datapath_visit_map(void *context, const char *map, uint32_t entries,
+				uint32_t capacity);
 
 /* One way to steer: its traits, and the functions behind the datapath_ calls below. */
 struct datapath_ops {
@@ -63,6 +69,10 @@ struct datapath_ops {
 	void (*flow_update)(struct datapath *datapath, const struct flow *flow);
 	/* For flows that flow_update() was called for. */
 	void (*flow_close)(struct datapath *datapath, const struct flow *flow);
+	int (*read_counters)(struct datapath *datapath, /* NULL: it has none */
+			     uint64_t ret_sums[SIDESTEP_COUNTERS]);
+	void (*each_map)(struct datapath *datapath, datapath_visit_map *visit,
+			 void *context); /* NULL: it has none */
 };
 
 /* The first member of each implementation's own struct. */
@@ -200,6 +210,23 @@ static inline void datapath_settle(struct datapath *datapath)
 {
 	if (datapath->ops->settle)
 		datapath->ops->settle(datapath);
+}
+
+/* Stores the counters. Returns how many there are, from the first one of enum sidestep_verdict on,
+ * or a negative errno. -EOPNOTSUPP: this process cannot read them. */
+static inline int datapath_read_counters(struct datapath *datapath,
+					 uint64_t ret_sums[SIDESTEP_COUNTERS])
+{
+	return datapath->ops->read_counters ? datapath->ops->read_counters(datapath, ret_sums)
+					    : -EOPNOTSUPP;
+}
+
+/* Calls @visit with each map of this process that may fill up. */
+static inline void datapath_each_map(struct datapath *datapath, datapath_visit_map *visit,
+				     void *context)
+{
+	if (datapath->ops->each_map)
+		datapath->ops->each_map(datapath, visit, context);
 }
 
 /* The signatures are those of struct dial_announcer and struct proxy_hooks; @context is the struct

@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "programs/programs_attach.h"
+#include "programs/programs_fill.h"
 #include "programs/programs_maps.h"
 
 #define MAX_DEVICES 256
@@ -289,6 +290,18 @@ static void bpf_flow_close(struct datapath *base, const struct flow *flow)
 	programs_flow_remove(self(base)->programs, self(base)->netns, &key);
 }
 
+static int bpf_read_counters(struct datapath *base, uint64_t ret_sums[SIDESTEP_COUNTERS])
+{
+	int error = programs_counters(self(base)->programs, self(base)->netns, ret_sums);
+
+	return error < 0 ? error : SIDESTEP_COUNTERS;
+}
+
+static void bpf_each_map(struct datapath *base, datapath_visit_map *visit, void *context)
+{
+	programs_fill_each(self(base)->programs, visit, context);
+}
+
 static const struct datapath_ops ops = {
 	.name = "bpf",
 	.own_programs = true,
@@ -310,6 +323,8 @@ static const struct datapath_ops ops = {
 	.own_socket = bpf_own_socket,
 	.flow_update = bpf_flow_update,
 	.flow_close = bpf_flow_close,
+	.read_counters = bpf_read_counters,
+	.each_map = bpf_each_map,
 };
 
 int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "datapath/datapath_nft_counters.h"
 #include "datapath/datapath_nft_own.h"
 #include "datapath/datapath_nft_sets.h"
 #include "datapath/datapath_nft_state.h"
@@ -309,6 +310,14 @@ static void nft_flow_close(struct datapath *base, const struct flow *flow)
 	(void)flow;
 }
 
+static int nft_read_counters(struct datapath *base, uint64_t ret_sums[SIDESTEP_COUNTERS])
+{
+	int error = nft_counters_read(ret_sums);
+
+	(void)base;
+	return error < 0 ? error : NFT_COUNTERS;
+}
+
 static const struct datapath_ops nft_ops = {
 	.name = "nft",
 	.out_mark = SIDESTEP_OUT_MARK,
@@ -330,6 +339,7 @@ static const struct datapath_ops nft_ops = {
 	.own_socket = own_socket,
 	.flow_update = nft_flow_update,
 	.flow_close = nft_flow_close,
+	.read_counters = nft_read_counters,
 };
 
 /* Fills the rules' part that does not depend on the namespace. Returns 0 or -EIO. */

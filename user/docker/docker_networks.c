@@ -27,6 +27,8 @@ static int networks_event(const char *line, size_t size, void *context)
 
 	if (error < 0)
 		return error;
+	if (effect != DOCKER_EVENT_NOTHING && networks->handler->event)
+		networks->handler->event(networks->context);
 	if (effect != DOCKER_EVENT_NOTHING)
 		docker_session_read_soon(&networks->session);
 	if (effect == DOCKER_EVENT_CHANGING)

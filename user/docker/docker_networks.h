@@ -22,6 +22,8 @@ struct docker_networks_handler {
 	/* Gets the whole state, ordered by id, after each possible change; two equal states in a
 	 * row are possible. The array belongs to the watcher and ends with the call. */
 	void (*networks)(const struct docker_network *networks, size_t count, void *context);
+	/* An event has come that may change the state, which networks() then gets. May be NULL. */
+	void (*event)(void *context);
 	/* Is called after the first attempt to connect, then at each change. The engine counts as
 	 * connected when its event stream is open and its state was read; networks() follows at
 	 * once. After a loss, the last state stays the best known one. @reason is NULL when

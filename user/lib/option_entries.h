@@ -37,4 +37,15 @@
 	.name = "docker-socket", .argument = "PATH", .type = OPTION_STRING,                        \
 	.offset = offsetof(target, member), .example = "/var/run/docker.sock"
 
+/* [const char *] Likewise, without a default. */
+#define OPTION_ENTRY_METRICS_LISTEN(target, member)                                                \
+	.name = "metrics-listen", .argument = "ADDRESS", .type = OPTION_STRING,                    \
+	.offset = offsetof(target, member), .default_note = "none", .example = "0.0.0.0:9093"
+
+/* [struct option_prefixes] Complete. */
+#define OPTION_ENTRY_METRICS_ALLOW(target, member)                                                 \
+	.name = "metrics-allow", .argument = "CIDR", .type = OPTION_PREFIXES,                      \
+	.offset = offsetof(target, member),                                                        \
+	.help = "A further reader of the metrics, such as a Prometheus in a container."
+
 #endif

@@ -107,8 +107,8 @@ static const int quiet_calls[] = {
 
 /* All but the loading of programs and the making of maps. */
 static const unsigned int bpf_commands[] = {
-	BPF_MAP_LOOKUP_ELEM,  BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
-	BPF_MAP_GET_NEXT_KEY, BPF_LINK_CREATE,	   BPF_OBJ_GET_INFO_BY_FD,
+	BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM,    BPF_MAP_DELETE_ELEM,  BPF_MAP_GET_NEXT_KEY,
+	BPF_LINK_CREATE,     BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_LOOKUP_BATCH,
 };
 
 static int add_rules(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)

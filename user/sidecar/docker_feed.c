@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 
 #include "docker/docker_networks.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "net/bridge_lookup.h"
@@ -32,7 +33,28 @@ struct docker_feed {
 	size_t prefix_count;
 	struct feed_network *networks;
 	size_t network_count;
+	/* When the first event came that is not in the networks yet, in the networks and not
+	 * applied, and applied and not in the datapath. ns, CLOCK_MONOTONIC; 0: none. */
+	uint64_t heard_ns, listed_ns, applied_ns;
 };
+
+/* Moves the time of an event on. The older one counts. */
+static void move_on(uint64_t *from, uint64_t *to)
+{
+	if (*to == 0)
+		*to = *from;
+	*from = 0;
+}
+
+static void on_event(void *context)
+{
+	struct docker_feed *feed = context;
+
+	(void)pthread_mutex_lock(&feed->lock);
+	if (feed->heard_ns == 0)
+		feed->heard_ns = clock_ns();
+	(void)pthread_mutex_unlock(&feed->lock);
+}
 
 static void copy_network(struct feed_network *copy, const struct docker_network *network)
 {
@@ -72,6 +94,7 @@ static void on_networks(const struct docker_network *networks, size_t count, voi
 	feed->prefix_count = used;
 	feed->networks = names;
 	feed->network_count = count;
+	move_on(&feed->heard_ns, &feed->listed_ns);
 	(void)pthread_mutex_unlock(&feed->lock);
 	(void)eventfd_write(feed->event_fd, 1);
 }
@@ -89,6 +112,7 @@ static void on_connected(bool connected, const char *reason, void *context)
 
 static const struct docker_networks_handler handler = {
 	.networks = on_networks,
+	.event = on_event,
 	.connected = on_connected,
 	.resync_ms = RESYNC_MS,
 };
@@ -188,6 +212,22 @@ int docker_feed_apply(struct docker_feed *feed, struct steering *steering,
 	error = steering_set_docker(steering, feed->prefixes, feed->prefix_count);
 	if (error == 0)
 		error = steering_set_bridges(steering, names, bridges->count);
+	if (error == 0)
+		move_on(&feed->listed_ns, &feed->applied_ns);
 	(void)pthread_mutex_unlock(&feed->lock);
 	return error;
+}
+
+bool docker_feed_synced(struct docker_feed *feed, uint64_t *ret_us)
+{
+	uint64_t since;
+
+	(void)pthread_mutex_lock(&feed->lock);
+	since = feed->applied_ns;
+	feed->applied_ns = 0;
+	(void)pthread_mutex_unlock(&feed->lock);
+	if (since == 0)
+		return false;
+	*ret_us = (clock_ns() - since) / 1000;
+	return true;
 }

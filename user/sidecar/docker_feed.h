@@ -26,4 +26,8 @@ bool docker_feed_lacks_bridges(struct docker_feed *feed, const struct option_str
 int docker_feed_apply(struct docker_feed *feed, struct steering *steering,
 		      const struct option_strings *bridges);
 
+/* The applied networks are in the datapath. Returns true if events led to it, with the time since
+ * the first of them in *@ret_us. */
+bool docker_feed_synced(struct docker_feed *feed, uint64_t *ret_us);
+
 #endif

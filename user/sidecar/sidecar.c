@@ -14,6 +14,7 @@
 #include "sidecar/docker_feed.h"
 #include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
+#include "sidecar/sidecar_metrics.h"
 #include "sidecar/sidecar_steps.h"
 #include "steering/steering.h"
 
@@ -141,6 +142,8 @@ static int run(struct sidecar *sidecar)
 		waits = changed && sidecar_takeover_waits(&sidecar->takeover);
 		if (changed)
 			error = waits ? 0 : steering_sync(sidecar->steering);
+		if (changed && !waits)
+			sidecar_metrics_synced(sidecar, error);
 		if (events[INTERNET].revents)
 			main_request_answer(&sidecar->internet, waits ? -EAGAIN : error);
 		if (events[MOVE].revents)

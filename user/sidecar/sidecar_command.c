@@ -7,6 +7,7 @@
 #include "lib/netns.h"
 #include "lib/process.h"
 #include "sidecar/sidecar.h"
+#include "sidecar/sidecar_metrics.h"
 #include "sidecar/sidecar_options.h"
 #include "stream/peer_watch.h"
 
@@ -84,7 +85,7 @@ static int run(const struct sidecar_options *options)
 	int error;
 
 	if (check_bypass(options) < 0 || check_bridge_mode(options) < 0 ||
-	    check_limits(options) < 0)
+	    check_limits(options) < 0 || sidecar_metrics_check(options) < 0)
 		return STATUS_USAGE;
 	/* The application may share /etc/hosts with this process. */
 	error = sidecar_options_gateway(options, &target);

@@ -283,6 +283,11 @@ const struct option_entry sidecar_entries[] = {
 	 .help = "The wait for the host's agent with --datapath bpf, where nftables cannot be "
 		 "used, or after a start that failed. Otherwise an nftables table steers at once, "
 		 "and an agent takes over when it comes."},
+	{OPTION_ENTRY_METRICS_LISTEN(struct sidecar_options, metrics_listen),
+	 .help = "Serve metrics for Prometheus at this address, over HTTP: IP:PORT, [IPv6]:PORT or "
+		 "unix:/PATH. It refuses requests from inside the network namespace and of "
+		 "neighbours on the network."},
+	{OPTION_ENTRY_METRICS_ALLOW(struct sidecar_options, metrics_allow)},
 	{OPTION_ENTRY_ATTACH(struct sidecar_options, attach)},
 	{OPTION_ENTRY_LOG_LEVEL(struct sidecar_options, log_level)},
 };

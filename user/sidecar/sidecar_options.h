@@ -56,6 +56,8 @@ struct sidecar_options {
 	unsigned int answer_ms;
 	unsigned int peer_ms;
 	unsigned int drain_ms;
+	const char *metrics_listen;
+	struct option_prefixes metrics_allow;
 	const char *pin;
 	unsigned int attach;	/* enum programs_way */
 	unsigned int log_level; /* enum log_level */

@@ -3,11 +3,15 @@
 #ifndef SIDESTEP_SIDECAR_STATE_H
 #define SIDESTEP_SIDECAR_STATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "lib/socket_address.h"
+#include "metrics/metrics_histogram.h"
+#include "metrics/metrics_server.h"
 #include "sidecar/exemption.h"
 #include "sidecar/gateway_target.h"
 #include "sidecar/ipv6_pause.h"
@@ -17,6 +21,14 @@
 #include "sidecar/sidecar_takeover.h"
 #include "sidecar/way_out.h"
 #include "steering/bridge_netns.h"
+
+/* The metrics' part (--metrics-listen). */
+struct sidecar_metrics {
+	struct metrics_server *server; /* NULL: nobody asks */
+	time_t start;
+	struct metrics_histogram sync_lag;
+	_Atomic uint64_t sync_failures;
+};
 
 /* Belongs to the main thread. The options and the target are the caller's. */
 struct sidecar {
@@ -55,6 +67,7 @@ struct sidecar {
 	struct docker_feed *feed;
 	struct preflight *preflight;
 	struct control *control;
+	struct sidecar_metrics metrics;
 };
 
 #endif

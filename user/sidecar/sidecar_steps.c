@@ -22,6 +22,7 @@
 #include "sidecar/sidecar_control.h"
 #include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
+#include "sidecar/sidecar_metrics.h"
 #include "sidecar/sidecar_policy.h"
 #include "sidecar/sidecar_threads.h"
 #include "sidestep.h"
@@ -229,6 +230,7 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.own_programs = own_programs,
 		.folder = own_programs ? sidecar->options->pin : NULL,
 		.names = sidecar->target->host[0] != '\0',
+		.socket = sidecar_metrics_file(sidecar),
 	};
 }
 
@@ -351,10 +353,12 @@ static const struct {
 	{"exemption", open_exemption, close_exemption},
 	{"proxy", make_proxy, free_proxy},
 	{"interception", sidecar_interception_start, NULL},
+	{"address of the metrics", sidecar_metrics_open, sidecar_metrics_close},
 	{"proxy threads", start_proxy, drain_proxy},
 	{"IPv6", start_ipv6, stop_ipv6},
 	{"Docker", start_docker, stop_docker},
 	{"preflight", start_preflight, stop_preflight},
+	{"metrics", sidecar_metrics_start, sidecar_metrics_stop},
 	{"control API", sidecar_control_start, sidecar_control_stop},
 	{"readiness", mark_live, unmark_live},
 };

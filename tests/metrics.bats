@@ -1,0 +1,114 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Metrics over HTTP: who may read them, what they count, and whether Prometheus takes them.
+
+load lib/testbed.bash
+load lib/scenarios.bash
+
+setup() {
+	bed_start
+	mkdir -p "$BED_BPFFS/sidestep"
+	PATH=$("$BED_REPO/tests/deps.sh" prometheus 2>/dev/null):$PATH
+}
+
+teardown() {
+	bed_stop
+}
+
+# scrape WHERE URL [ARGUMENT...] - puts the metrics into $output. Fails without them.
+scrape() {
+	run bed_exec "$1" curl -sS --fail-with-body --max-time 5 "${@:3}" "$2"
+	[ "$status" -eq 0 ]
+}
+
+# metric SERIES - prints the value of a series in $output.
+metric() {
+	awk -v "series=$1" '$1 == series { print $2 }' <<<"$output"
+}
+
+# accepted - promtool takes $output, and docs/METRICS.md has each of its names.
+accepted() {
+	local name
+	promtool check metrics <<<"$output" || return
+	for name in $(sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' <<<"$output"); do
+		grep -q "^| \`$name\`" "$BED_REPO/docs/METRICS.md" || fail "docs/METRICS.md lacks $name" || return
+	done
+}
+
+# counts_traffic - the host's scrape has one connection through the gateway with its bytes.
+counts_traffic() {
+	scrape host "http://$BED_APP:9093/metrics"
+	accepted
+	is accepted "$(metric sidestep_connections_accepted_total)" 1
+	is tunnelled "$(metric sidestep_connections_tunnelled_total)" 1
+	[ "$(metric sidestep_sent_bytes_total)" -gt 0 ]
+	[ "$(metric sidestep_received_bytes_total)" -gt 0 ]
+	[ "$(metric 'sidestep_packets_total{verdict="steer_tcp"}')" -gt 0 ]
+	[ "$(metric 'sidestep_packets_total{verdict="deny_udp"}')" -gt 0 ]
+}
+
+traffic() {
+	bed_exec app curl -s --max-time 5 http://203.0.113.1/ >/dev/null
+	bed_exec app "$PEER" udp 203.0.113.1 9999 --send x --timeout 1 || true
+}
+
+@test "the host reads the metrics, promtool takes them, and the application and neighbours are refused (bpf)" {
+	gateway
+	own_sidecar --metrics-listen 0.0.0.0:9093
+	traffic
+	counts_traffic
+	is "build info" "$(metric 'sidestep_build_info{version="'"$(<"$BED_REPO/VERSION")"'",mode="sidecar",datapath="bpf"}')" 1
+	[ "$(metric 'sidestep_map_entries{map="bypass4"}')" -gt 3 ]
+	[ "$(metric 'sidestep_map_capacity{map="flows"}')" -gt 1000 ]
+	scrape host "http://$BED_APP:9093/metrics" -H "Accept: application/openmetrics-text"
+	[[ $output == *"# EOF" ]]
+	for namespace in app neighbour; do
+		run bed_exec "$namespace" curl -s --max-time 5 "http://$BED_APP:9093/metrics"
+		like answer "$output" "only the host may ask"
+	done
+	# Nothing that comes over lo is heard, whatever its source.
+	run bed_exec app curl -s --max-time 5 --interface lo "http://$BED_APP:9093/metrics"
+	[[ $output != *sidestep_packets* ]]
+	run grep "the sandbox refuses" "$BED_DIR/sidecar.log"
+	[ "$status" -ne 0 ]
+}
+
+@test "nftables counts as well, and --metrics-allow lets a neighbour read" {
+	gateway
+	nft_sidecar --metrics-listen 0.0.0.0:9093 --metrics-allow "$BED_NEIGHBOUR/32"
+	traffic
+	counts_traffic
+	is steered "$(metric 'sidestep_packets_total{verdict="steer_tcp"}')" "$(counter steer_tcp)"
+	scrape neighbour "http://$BED_APP:9093/metrics"
+	run bed_exec app curl -s --max-time 5 "http://$BED_APP:9093/metrics"
+	like answer "$output" "only the host may ask"
+	run grep "the sandbox refuses" "$BED_DIR/sidecar.log"
+	[ "$status" -ne 0 ]
+}
+
+@test "bridge mode serves the host's loopback alone, and the socket's file goes with the sidecar" {
+	gateway
+	run bed_exec host "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" --metrics-listen 0.0.0.0:9093
+	[ "$status" -eq 2 ]
+	like answer "$output" "containers reach this address, too"
+	bridge_sidecar --metrics-listen 127.0.0.1:9093
+	scrape host http://127.0.0.1:9093/metrics
+	accepted
+	[[ $output == *'mode="bridge",datapath="bpf"'* ]]
+	# A machine outside that reaches the host's 127.0.0.1 is not heard. Another server there hears it.
+	bed_exec host sh -c 'echo 1 >/proc/sys/net/ipv4/conf/uplink/route_localnet'
+	bed_spawn host control "$PEER" serve 9094 --address 127.0.0.1
+	bed_exec world sh -c 'echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet
+		ip address del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via '"$BED_UPLINK"
+	bed_until 5 bed_exec world "$PEER" connect 127.0.0.1 9094 --send x --timeout 2
+	run bed_exec world curl -s --max-time 1 http://127.0.0.1:9093/metrics
+	is status "$status" 28 # curl's time limit
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 10
+	bridge_sidecar --metrics-listen "unix:$BED_DIR/metrics.sock"
+	scrape host http://any/metrics --unix-socket "$BED_DIR/metrics.sock"
+	is mode "$(stat -c %a "$BED_DIR/metrics.sock")" 600
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 10
+	[ ! -e "$BED_DIR/metrics.sock" ]
+}
