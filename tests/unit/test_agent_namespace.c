@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +32,7 @@
 #include "programs/programs_attach.h"
 #include "programs/programs_maps.h"
 #include "programs/programs_private.h"
+#include "support/descriptors.h"
 #include "support/two_netns.h"
 
 #define TCX_INGRESS ((enum bpf_attach_type)46)
@@ -391,20 +391,17 @@ static void test_removed_without_session(void **state)
  * that is gone. */
 static void test_no_free_descriptor(void **state)
 {
-	struct rlimit before, none;
+	rlim_t before;
 	int gone, attached;
 
 	(void)state;
 	begin(PROGRAMS_WAY_AUTO);
 	attach();
 	settle_all();
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = before;
-	none.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	before = limit_descriptors(0);
 	gone = agent_namespace_gone(&namespace);
 	attached = agent_namespace_attach(&namespace);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	(void)limit_descriptors(before);
 	assert_int_equal(gone, -EMFILE);
 	assert_int_equal(attached, -EMFILE);
 	assert_settled();

@@ -4,37 +4,21 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <nftables/libnftables.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-/* After sys/socket.h, whose struct sockaddr it uses. */
-#include <net/if.h>
 
 #include <cmocka.h>
 
 #include "lib/address.h"
 #include "lib/util.h"
 #include "proxy/destination.h"
-
-/* The network namespace has nothing but lo. */
-static int enter_namespace(void **state)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	_cleanup_close_ int fd = -1;
-
-	(void)state;
-	if (unshare(CLONE_NEWNET) < 0)
-		return -1;
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	return ioctl(fd, SIOCSIFFLAGS, &request);
-}
+#include "support/own_netns.h"
 
 /* Sends connections to port 7 to @port. */
 static void redirect(uint16_t port)
@@ -125,8 +109,8 @@ static void test_loopback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_ipv4, enter_namespace),
-		cmocka_unit_test_setup(test_ipv6, enter_namespace),
+		cmocka_unit_test_setup(test_ipv4, enter_own_netns),
+		cmocka_unit_test_setup(test_ipv6, enter_own_netns),
 		cmocka_unit_test(test_loopback),
 	};
 

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "stream/acceptor.h"
 #include "stream/dial.h"
 #include "stream/relay.h"
+#include "support/descriptors.h"
 
 #define LIMIT_MS   40	/* passes in a test */
 #define PATIENT_MS 5000 /* does not, however busy the machine is */
@@ -223,30 +223,40 @@ static void exhausted(struct acceptor *acceptor, int fd, const struct sockaddr_s
 	loop_stop(fixture->loop);
 }
 
+static void start_acceptor(struct fixture *fixture)
+{
+	int listener = listen_local(fixture, 4);
+
+	assert_int_equal(acceptor_reserve_open(&fixture->reserve, fixture->loop), 0);
+	fixture->acceptor.accepted = accepted;
+	fixture->acceptor.exhausted = exhausted;
+	assert_int_equal(acceptor_start(&fixture->acceptor, &fixture->reserve, listener), 0);
+}
+
+static int connect_local(const struct fixture *fixture)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)&fixture->address,
+				 sizeof(fixture->address)),
+			 0);
+	return fd;
+}
+
 /* Without descriptors the reserve serves one connection after the other. */
 static void test_exhausted(void **state)
 {
 	struct fixture fixture = fixture_new();
-	int clients[2], i, listener = listen_local(&fixture, 4);
-	struct rlimit limit, low;
+	int clients[2], i;
+	rlim_t limit;
 
 	(void)state;
-	assert_int_equal(acceptor_reserve_open(&fixture.reserve, fixture.loop), 0);
-	fixture.acceptor.accepted = accepted;
-	fixture.acceptor.exhausted = exhausted;
-	assert_int_equal(acceptor_start(&fixture.acceptor, &fixture.reserve, listener), 0);
-	for (i = 0; i < 2; i++) {
-		clients[i] = socket(AF_UNIX, SOCK_STREAM, 0);
-		assert_int_equal(connect(clients[i], (struct sockaddr *)&fixture.address,
-					 sizeof(fixture.address)),
-				 0);
-	}
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	low = limit;
-	low.rlim_cur = (rlim_t)clients[1] + 1;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	start_acceptor(&fixture);
+	for (i = 0; i < 2; i++)
+		clients[i] = connect_local(&fixture);
+	limit = limit_descriptors(clients[1] + 1);
 	assert_int_equal(loop_run(fixture.loop), 0);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	(void)limit_descriptors(limit);
 	assert_int_equal(fixture.exhausted, 2);
 	assert_int_equal(fixture.accepted, 0);
 	assert_true(fixture.reserve.fd >= 0);
@@ -259,23 +269,16 @@ static void test_exhausted(void **state)
 static void test_listener_rests(void **state)
 {
 	struct fixture fixture = fixture_new();
-	int client = socket(AF_UNIX, SOCK_STREAM, 0), listener = listen_local(&fixture, 4);
-	struct rlimit limit, low;
+	int client;
+	rlim_t limit;
 
 	(void)state;
-	assert_int_equal(acceptor_reserve_open(&fixture.reserve, fixture.loop), 0);
-	fixture.acceptor.accepted = accepted;
-	fixture.acceptor.exhausted = exhausted;
-	assert_int_equal(acceptor_start(&fixture.acceptor, &fixture.reserve, listener), 0);
-	assert_int_equal(
-		connect(client, (struct sockaddr *)&fixture.address, sizeof(fixture.address)), 0);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	low = limit;
+	start_acceptor(&fixture);
+	client = connect_local(&fixture);
 	/* The reserve's number is free once it is closed, but above this limit. */
-	low.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	limit = limit_descriptors(0);
 	fixture.acceptor.listener.ready(&fixture.acceptor.listener, EPOLLIN);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	(void)limit_descriptors(limit);
 	assert_int_equal(fixture.resting, 1);
 	assert_int_equal(loop_run(fixture.loop), 0);
 	assert_int_equal(fixture.accepted, 1);
@@ -288,30 +291,22 @@ static void test_listener_rests(void **state)
 static void test_reserve_comes_back(void **state)
 {
 	struct fixture fixture = fixture_new();
-	int client = socket(AF_UNIX, SOCK_STREAM, 0), listener = listen_local(&fixture, 4);
-	struct rlimit limit, low;
+	int client;
+	rlim_t limit;
 	int reserve;
 
 	(void)state;
-	assert_int_equal(acceptor_reserve_open(&fixture.reserve, fixture.loop), 0);
+	start_acceptor(&fixture);
 	reserve = fixture.reserve.fd;
-	fixture.acceptor.accepted = accepted;
-	fixture.acceptor.exhausted = exhausted;
-	assert_int_equal(acceptor_start(&fixture.acceptor, &fixture.reserve, listener), 0);
-	assert_int_equal(
-		connect(client, (struct sockaddr *)&fixture.address, sizeof(fixture.address)), 0);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	low = limit;
-	low.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	client = connect_local(&fixture);
+	limit = limit_descriptors(0);
 	fixture.acceptor.listener.ready(&fixture.acceptor.listener, EPOLLIN);
 	assert_int_equal(fixture.resting, 1);
 	assert_int_equal(fixture.reserve.fd, -1);
 	/* One descriptor is free: there is none between the first and the last one of the test. */
-	low.rlim_cur = (rlim_t)reserve + 1;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	(void)limit_descriptors(reserve + 1);
 	assert_int_equal(loop_run(fixture.loop), 0);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	(void)limit_descriptors(limit);
 	assert_int_equal(fixture.exhausted, 1);
 	assert_int_equal(fixture.accepted, 0);
 	assert_true(fixture.reserve.fd >= 0);

@@ -3,41 +3,25 @@
  * somebody who was faster is noticed. Accepted connections leave their port to servers. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-/* After sys/socket.h, whose struct sockaddr it uses. */
-#include <net/if.h>
 
 #include <cmocka.h>
 
 #include "lib/util.h"
 #include "proxy/listener_group.h"
+#include "support/own_netns.h"
 
 #define CONNECTIONS 64
 
 static struct listener_group group;
 static int members[2];
-
-/* The network namespace has nothing but lo. */
-static int enter_namespace(void **state)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	_cleanup_close_ int fd = -1;
-
-	(void)state;
-	if (unshare(CLONE_NEWNET) < 0)
-		return -1;
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	return ioctl(fd, SIOCSIFFLAGS, &request);
-}
 
 static void begin(int family, const char *device)
 {
@@ -236,5 +220,5 @@ int main(void)
 		cmocka_unit_test(test_servers_bind),
 	};
 
-	return cmocka_run_group_tests(tests, enter_namespace, NULL);
+	return cmocka_run_group_tests(tests, enter_own_netns, NULL);
 }

@@ -2,7 +2,6 @@
 /* Ports of ours stay out of the range of clients' ports, and are nobody else's. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,14 +15,9 @@
 
 #include "lib/local_ports.h"
 #include "lib/util.h"
+#include "support/own_netns.h"
 
 #define SOCKETS 100
-
-static int enter_namespace(void **state)
-{
-	(void)state;
-	return unshare(CLONE_NEWNET);
-}
 
 static void set_range(unsigned int low, unsigned int high)
 {
@@ -115,5 +109,5 @@ int main(void)
 		(void)puts("1..0 # SKIP network namespaces need root");
 		return 0;
 	}
-	return cmocka_run_group_tests(tests, enter_namespace, NULL);
+	return cmocka_run_group_tests(tests, enter_own_netns, NULL);
 }

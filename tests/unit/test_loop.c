@@ -20,6 +20,7 @@ struct fixture {
 	struct loop_task task;
 	int order[16];
 	int count;
+	uint64_t fired_at[4];
 	unsigned int wakes;
 };
 
@@ -52,14 +53,17 @@ static int teardown(void **state)
 static void timer_note(struct loop_timer *timer)
 {
 	note((int)(timer - fixture->timer));
+	fixture->fired_at[timer - fixture->timer] = loop_now(fixture->loop);
 	if (timer == &fixture->timer[3])
 		loop_stop(fixture->loop);
 }
 
+/* The timers of a class fire in the order of their starts. A machine with other work may be so late
+ * that two classes are due in one round, in either order. */
 static void test_timers_fire_in_order(void **state)
 {
 	uint64_t start = loop_now(fixture->loop);
-	int i;
+	int i, first;
 
 	(void)state;
 	loop_timer_class_init(fixture->loop, &fixture->short_class, 5);
@@ -76,10 +80,12 @@ static void test_timers_fire_in_order(void **state)
 	loop_timer_start(fixture->loop, &fixture->short_class, &fixture->timer[0]);
 	assert_int_equal(loop_run(fixture->loop), 0);
 	assert_int_equal(fixture->count, 3);
-	assert_int_equal(fixture->order[0], 2);
-	assert_int_equal(fixture->order[1], 0);
-	assert_int_equal(fixture->order[2], 3);
-	assert_true(loop_now(fixture->loop) - start >= 20);
+	first = fixture->order[0] == 3;
+	assert_int_equal(fixture->order[first], 2);
+	assert_int_equal(fixture->order[first + 1], 0);
+	assert_true(fixture->fired_at[2] - start >= 5);
+	assert_true(fixture->fired_at[3] - start >= 20);
+	assert_true(fixture->fired_at[3] >= fixture->fired_at[0]);
 	assert_false(loop_timer_running(&fixture->timer[1]));
 }
 

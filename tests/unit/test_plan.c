@@ -14,6 +14,7 @@
 
 #include "steering/plan.h"
 #include "steering/plan_routes.h"
+#include "support/plan_look.h"
 
 static struct prefix prefix(const char *text)
 {
@@ -86,18 +87,6 @@ static const struct netlink_route *find_route(const struct plan *plan, const cha
 	return NULL;
 }
 
-static uint32_t bypass_sources(const struct plan *plan, const char *text)
-{
-	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
-	struct prefix wanted = prefix(text);
-	size_t i;
-
-	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
-		if (prefix_equal(&bypass[i].prefix, &wanted))
-			return bypass[i].value.sources;
-	return 0;
-}
-
 static bool has_rule(const struct plan *plan, int family, uint32_t priority)
 {
 	const struct netlink_rule *rules = plan->lists[PLAN_RULE].items;
@@ -124,10 +113,10 @@ static void test_container(void **state)
 
 	(void)state;
 	assert_int_equal(plan_make(&input, &plan), 0);
-	assert_int_equal(bypass_sources(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
-	assert_int_equal(bypass_sources(&plan, "172.17.0.2/32"), SIDESTEP_FROM_LOCAL);
-	assert_int_equal(bypass_sources(&plan, "127.0.0.0/8"), SIDESTEP_FROM_LOCAL);
-	assert_int_equal(bypass_sources(&plan, "169.254.0.0/16"), 0);
+	assert_int_equal(plan_sources_of(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(plan_sources_of(&plan, "172.17.0.2/32"), SIDESTEP_FROM_LOCAL);
+	assert_int_equal(plan_sources_of(&plan, "127.0.0.0/8"), SIDESTEP_FROM_LOCAL);
+	assert_int_equal(plan_sources_of(&plan, "169.254.0.0/16"), 0);
 	steer = find_route(&plan, "0.0.0.0/0", PLAN_TABLE_STEER, RTN_LOCAL);
 	assert_non_null(steer);
 	assert_int_equal(steer->ifindex, 1);
@@ -182,7 +171,7 @@ static void test_rules_do_not_grow(void **state)
 	input.docker_count = 500;
 	assert_int_equal(plan_make(&input, &plan), 0);
 	assert_int_equal(plan.lists[PLAN_RULE].count, rules);
-	assert_int_equal(bypass_sources(&plan, "10.1.243.0/24"), SIDESTEP_FROM_DOCKER);
+	assert_int_equal(plan_sources_of(&plan, "10.1.243.0/24"), SIDESTEP_FROM_DOCKER);
 	plan_release(&plan);
 }
 
@@ -212,7 +201,7 @@ static void test_static_routes_are_captured(void **state)
 	assert_true(has_rule(&plan, AF_INET, PLAN_RULE_BOUND_FIRST));
 	assert_false(has_rule(&plan, AF_INET, PLAN_RULE_BOUND));
 	assert_true(has_rule(&plan, AF_INET6, PLAN_RULE_BOUND));
-	assert_int_equal(bypass_sources(&plan, "10.0.0.0/8"), 0);
+	assert_int_equal(plan_sources_of(&plan, "10.0.0.0/8"), 0);
 	/* A bypassed one goes where the main table leads. */
 	assert_null(find_route(&plan, "192.168.5.0/24", PLAN_TABLE_CAPTURE, RTN_LOCAL));
 	assert_non_null(find_route(&plan, "192.168.0.0/16", PLAN_TABLE_CAPTURE, RTN_THROW));
@@ -311,9 +300,9 @@ static void test_bridge_mode(void **state)
 	(void)state;
 	assert_int_equal(plan_make(&input, &plan), 0);
 	/* The host's own subnet counts as outside, and the host gets no route or rule. */
-	assert_int_equal(bypass_sources(&plan, "192.168.1.0/24"), 0);
-	assert_int_equal(bypass_sources(&plan, "192.168.1.5/32"), 0);
-	assert_int_equal(bypass_sources(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(plan_sources_of(&plan, "192.168.1.0/24"), 0);
+	assert_int_equal(plan_sources_of(&plan, "192.168.1.5/32"), 0);
+	assert_int_equal(plan_sources_of(&plan, "172.17.0.0/16"), SIDESTEP_FROM_CONNECTED);
 	assert_int_equal(plan.lists[PLAN_ROUTE].count, 0);
 	assert_int_equal(plan.lists[PLAN_RULE].count, 0);
 	assert_int_equal(plan.lists[PLAN_DEVICE].count, 1);

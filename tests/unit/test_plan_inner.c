@@ -16,6 +16,7 @@
 #include "steering/plan.h"
 #include "steering/plan_inner.h"
 #include "steering/plan_routes.h"
+#include "support/plan_look.h"
 
 enum {
 	LO = 1,
@@ -195,19 +196,6 @@ static const struct plan_device *find_device(const struct plan *plan, uint32_t i
 	return NULL;
 }
 
-static uint32_t sources_of(const struct plan *plan, const char *text)
-{
-	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
-	struct prefix wanted;
-	size_t i;
-
-	assert_int_equal(prefix_parse(text, &wanted), 0);
-	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
-		if (prefix_equal(&bypass[i].prefix, &wanted))
-			return bypass[i].value.sources;
-	return 0;
-}
-
 static const struct netlink_route *find_route(const struct plan *plan, int family, uint32_t table,
 					      uint8_t type)
 {
@@ -248,14 +236,14 @@ static void test_devices(void **state)
 	assert_int_equal(find_device(&plan, DOCKER0)->kind, DATAPATH_INNER);
 	assert_int_equal(find_device(&plan, DIRECT)->kind, DATAPATH_INNER);
 	/* The subnet on an inner device's link is near, and one behind a router there is not. */
-	assert_int_equal(sources_of(&plan, "10.244.0.5/32"), SIDESTEP_FROM_CONNECTED);
-	assert_int_equal(sources_of(&plan, "10.245.0.0/16"), 0);
+	assert_int_equal(plan_sources_of(&plan, "10.244.0.5/32"), SIDESTEP_FROM_CONNECTED);
+	assert_int_equal(plan_sources_of(&plan, "10.245.0.0/16"), 0);
 	plan_release(&plan);
 	scene.input.inner = false;
 	assert_int_equal(plan_make(&scene.input, &plan), 0);
 	assert_int_equal(plan.lists[PLAN_DEVICE].count, LINKS - 1);
 	assert_int_equal(find_device(&plan, DOCKER0)->kind, DATAPATH_UPLINK);
-	assert_int_equal(sources_of(&plan, "10.244.0.5/32"), 0);
+	assert_int_equal(plan_sources_of(&plan, "10.244.0.5/32"), 0);
 	assert_int_equal(count_rules(&plan, "docker0", PLAN_RULE_INNER), 0);
 	assert_null(find_route(&plan, AF_INET, PLAN_TABLE_INNER, RTN_PROHIBIT));
 	plan_release(&plan);

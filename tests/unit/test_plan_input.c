@@ -11,6 +11,7 @@
 
 #include "steering/plan.h"
 #include "steering/plan_routes.h"
+#include "support/plan_look.h"
 
 static const struct netlink_link links[] = {
 	{.ifindex = 2, .up = true, .ethernet = true, .name = "eth0"},
@@ -40,19 +41,6 @@ static struct netlink_address address(const char *text, const char *subnet, uint
 	assert_int_equal(address_parse(text, result.address), 0);
 	assert_int_equal(prefix_parse(subnet, &result.subnet), 0);
 	return result;
-}
-
-static bool is_bypassed(const struct plan *plan, const char *text)
-{
-	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
-	struct prefix wanted;
-	size_t i;
-
-	assert_int_equal(prefix_parse(text, &wanted), 0);
-	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
-		if (prefix_equal(&bypass[i].prefix, &wanted))
-			return true;
-	return false;
 }
 
 static bool is_captured(const struct plan *plan, const char *text)
@@ -101,13 +89,13 @@ static void connected_subnets(void **state)
 	/* It follows the advertisement. */
 	addresses[1].configured = false;
 	assert_int_equal(plan_make(&input, &plan), 0);
-	assert_true(is_bypassed(&plan, "fd00::/64"));
-	assert_true(is_bypassed(&plan, "10.0.0.9/32"));
-	assert_false(is_bypassed(&plan, "2000::/3"));
-	assert_false(is_bypassed(&plan, "2001:db8::/64"));
-	assert_true(is_bypassed(&plan, "2001:db8::2/128"));
+	assert_int_not_equal(plan_sources_of(&plan, "fd00::/64"), 0);
+	assert_int_not_equal(plan_sources_of(&plan, "10.0.0.9/32"), 0);
+	assert_int_equal(plan_sources_of(&plan, "2000::/3"), 0);
+	assert_int_equal(plan_sources_of(&plan, "2001:db8::/64"), 0);
+	assert_int_not_equal(plan_sources_of(&plan, "2001:db8::2/128"), 0);
 	/* The address with this prefix is at another device. */
-	assert_false(is_bypassed(&plan, "2001:db8:1::/64"));
+	assert_int_equal(plan_sources_of(&plan, "2001:db8:1::/64"), 0);
 	/* Before the main table, or the routes there would take effect. */
 	assert_true(is_captured(&plan, "2000::/3"));
 	assert_true(is_captured(&plan, "2001:db8::/64"));

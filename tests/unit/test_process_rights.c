@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "lib/netns.h"
 #include "lib/process_rights.h"
 #include "lib/util.h"
+#include "support/descriptors.h"
 
 struct child {
 	pid_t pid;
@@ -136,16 +136,13 @@ static void test_ended_process(void **state)
 static void test_no_free_descriptor(void **state)
 {
 	struct child child = start(0, true);
-	struct rlimit before, none;
+	rlim_t before;
 	int rights;
 
 	(void)state;
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = before;
-	none.rlim_cur = 1; /* poll(2) takes no more descriptors than that */
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	before = limit_descriptors(1); /* poll(2) takes no more descriptors than that */
 	rights = rights_of(&child);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	(void)limit_descriptors(before);
 	assert_int_equal(rights, -EMFILE);
 	end(&child);
 }

@@ -11,13 +11,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lib/log.h"
 #include "proxy/proxy.h"
+#include "support/descriptors.h"
 #include "support/peer.h"
 #include "support/proxy_bed.h"
 
@@ -49,20 +49,17 @@ static void test_limit(void **state)
 static void test_no_descriptors(void **state)
 {
 	struct proxy_bed *bed = proxy_bed_new(&proxy_bed_defaults);
-	struct rlimit limit, low;
+	rlim_t limit;
 	int client = socket(AF_INET, SOCK_STREAM, 0), tunnel;
 	struct proxy_counters counters;
 
 	(void)state;
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	low = limit;
-	low.rlim_cur = (rlim_t)client + 1;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	limit = limit_descriptors(client + 1);
 	assert_int_equal(connect(client, (struct sockaddr *)&bed->listener.address,
 				 sizeof(struct sockaddr_in)),
 			 0);
 	expect_reset(client);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	(void)limit_descriptors(limit);
 	client = dial(bed);
 	tunnel = tunnel_accept(bed, client, "");
 	proxy_counters(bed->proxy, &counters);
@@ -102,7 +99,7 @@ static void test_idle_pipes_give_way(void **state)
 	struct proxy_bed *bed;
 	int client, tunnel, idle;
 	struct proxy_counters counters;
-	struct rlimit limit, low;
+	rlim_t limit;
 	pthread_t sender;
 	size_t left = 16 << 20;
 
@@ -126,15 +123,12 @@ static void test_idle_pipes_give_way(void **state)
 	while (counters.connections > 0);
 	client = socket(AF_INET, SOCK_STREAM, 0);
 	idle = count_descriptors();
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	low = limit;
-	low.rlim_cur = (rlim_t)client + 1;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	limit = limit_descriptors(client + 1);
 	assert_int_equal(connect(client, (struct sockaddr *)&bed->listener.address,
 				 sizeof(struct sockaddr_in)),
 			 0);
 	expect_reset(client);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	(void)limit_descriptors(limit);
 	/* The client's and a pipe's have gone. */
 	assert_true(count_descriptors() <= idle - 1 - 2);
 	proxy_bed_free(bed, 2);

@@ -19,6 +19,7 @@
 
 #include "datapath/rendezvous.h"
 #include "lib/util.h"
+#include "support/descriptors.h"
 
 #define WAIT_MS 5000
 
@@ -377,7 +378,7 @@ static void test_more_than_one_descriptor(void **state)
 /* At the limit of open files, the agent neither loses a request nor takes its sidecar for gone. */
 static void test_no_free_descriptor(void **state)
 {
-	struct rlimit before, none;
+	rlim_t before;
 	struct agent_hello greeting;
 	int pair[2], own = rendezvous_open(), fd, received, found;
 	char byte = 0;
@@ -386,13 +387,10 @@ static void test_no_free_descriptor(void **state)
 	assert_true(own >= 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	send_descriptors(pair[0], 1);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	none = before;
-	none.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	before = limit_descriptors(0);
 	received = rendezvous_receive(pair[1], &byte, 1, &fd, MSG_DONTWAIT);
 	found = rendezvous_find(self_pidfd, &greeting);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	(void)limit_descriptors(before);
 	assert_int_equal(received, 1);
 	assert_int_equal(byte, 'x');
 	assert_int_equal(fd, -EMFILE);
