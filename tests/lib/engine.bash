@@ -232,14 +232,15 @@ engine_caps() {
 }
 
 # engine_state - prints rules, routes, links and packet filters of the engine's machine, without counters and
-# times.
+# times. The first filter on a bridge of Docker's gives it a length of the queue that it does not have
+# (qdisc_create, net/sched/sch_api.c).
 engine_state() {
 	engine_exec sh -c '
 		ip rule; ip -6 rule
 		ip route show table all; ip -6 route show table all
 		ip -o link | cut -d" " -f2-
 		iptables-save; ip6tables-save; nft list ruleset' 2>&1 |
-		sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//; s/ expires [0-9]+sec//; s/packets [0-9]+ bytes [0-9]+//'
+		sed -E '/^#/d; s/\[[0-9]+:[0-9]+\]//; s/ expires [0-9]+sec//; s/packets [0-9]+ bytes [0-9]+//; s/( qlen [0-9]+)? *\\/\\/'
 }
 
 # engine_bridge_nf 0|1 - sets net.bridge.bridge-nf-call-{ip,ip6}tables in the engine's namespace only.
