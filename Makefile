@@ -185,7 +185,8 @@ help:
 	@echo "make deps           install the packages for building and testing (Debian 12, 13, Ubuntu 24.04; as root)"
 	@echo "make demo           show the main job on a real Docker engine (as root)"
 	@echo "make image          write a container image to $(BUILD)/image/sidestep.tar; for the other platform IMAGE_ARCH=arm64"
-	@echo "make install        copy the program to $(DESTDIR)$(PREFIX)/bin"
+	@echo "make install        install the program, manual pages and completions below $(DESTDIR)$(prefix)"
+	@echo "make uninstall      remove them"
 	@echo "make check          build and run all tests (as root)"
 	@echo "make units          build the unit tests; with ASan and UBSan: SANITIZE=1"
 	@echo "make lint           check format, structure, prose and hardening, and analyse the C code"
@@ -213,7 +214,7 @@ demo: deps
 .PHONY: check
 check: deps
 	tests/deps.sh lint >/dev/null
-	$(MAKE) -j$(JOBS) all $(BUILD)/peer units
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer $(BUILD)/share/written units
 	$(MAKE) -j$(JOBS) SANITIZE=1 units
 	tests/run.sh tests/lint.sh $(sort $(UNIT_TESTS)) \
 		$(sort $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/sanitize/%)) $(sort $(wildcard tests/*.bats))
@@ -247,10 +248,53 @@ lint: all
 format:
 	tests/lint.sh --format
 
+# Manual pages and completions come from the option tables of the commands.
+EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y VERSION))
+GENERATE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard deploy/generate/*.c))
+$(GENERATE_OBJECTS): private CPPFLAGS += -Ideploy/generate
+$(BUILD)/deploy/generate/man.o: VERSION
+$(BUILD)/generate: $(GENERATE_OBJECTS) $(BUILD)/libsidestep.a $(BUILD)/libraries
+	$(LINK) -pie @$(BUILD)/libraries -o $@
+
+# A cross build takes those of the machine's own build.
+SHARE ?= $(BUILD)/share
+$(BUILD)/share/written: $(BUILD)/generate
+	rm -rf $(@D)
+	mkdir -p $(addprefix $(@D)/,man/man8 bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(BUILD)/generate $(@D) $$(date -u -d @$(EPOCH) +%F)
+	touch $@
+
+# The folders have the names of the GNU coding standards, and DESTDIR stands before them.
 PREFIX ?= /usr/local
-.PHONY: install
-install: all
-	install -D -m 755 $(BUILD)/sidestep $(DESTDIR)$(PREFIX)/bin/sidestep
+prefix ?= $(PREFIX)
+exec_prefix ?= $(prefix)
+bindir ?= $(exec_prefix)/bin
+libdir ?= $(exec_prefix)/lib
+sysconfdir ?= $(prefix)/etc
+datarootdir ?= $(prefix)/share
+datadir ?= $(datarootdir)
+docdir ?= $(datarootdir)/doc/sidestep
+mandir ?= $(datarootdir)/man
+bashcompletiondir ?= $(datadir)/bash-completion/completions
+zshfunctiondir ?= $(datadir)/zsh/site-functions
+fishcompletiondir ?= $(datadir)/fish/vendor_completions.d
+systemdunitdir ?= $(libdir)/systemd/system
+.PHONY: install uninstall
+install: all $(SHARE)/written
+	install -D -m 755 $(BUILD)/sidestep '$(DESTDIR)$(bindir)/sidestep'
+	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' $(SHARE)/man/man8/*.8
+	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' $(SHARE)/bash-completion/completions/sidestep
+	install -D -m 644 -t '$(DESTDIR)$(zshfunctiondir)' $(SHARE)/zsh/site-functions/_sidestep
+	install -D -m 644 -t '$(DESTDIR)$(fishcompletiondir)' $(SHARE)/fish/vendor_completions.d/sidestep.fish
+	install -D -m 644 -t '$(DESTDIR)$(docdir)' README.md LICENSE.md
+	install -D -m 644 -t '$(DESTDIR)$(docdir)/LICENSES' LICENSES/*.txt
+
+# Removes the files that install would write.
+uninstall: $(SHARE)/written
+	rm -f '$(DESTDIR)$(bindir)/sidestep' $(patsubst $(SHARE)/man/man8/%,'$(DESTDIR)$(mandir)/man8/%',$(wildcard $(SHARE)/man/man8/*.8)) \
+		'$(DESTDIR)$(bashcompletiondir)/sidestep' '$(DESTDIR)$(zshfunctiondir)/_sidestep' \
+		'$(DESTDIR)$(fishcompletiondir)/sidestep.fish'
+	rm -rf '$(DESTDIR)$(docdir)'
 
 .PHONY: vmlinux
 vmlinux:
@@ -261,4 +305,5 @@ vmlinux:
 clean:
 	rm -rf $(BUILD)
 
--include $(patsubst %.o,%.d,$(USER_OBJECTS) $(MAIN_OBJECT) $(UNIT_SUPPORT) $(PEER_OBJECTS) $(BENCH_OBJECTS)) $(UNIT_TESTS:=.d)
+-include $(patsubst %.o,%.d,$(USER_OBJECTS) $(MAIN_OBJECT) $(UNIT_SUPPORT) $(PEER_OBJECTS) $(BENCH_OBJECTS) $(GENERATE_OBJECTS)) \
+	$(UNIT_TESTS:=.d)

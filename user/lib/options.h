@@ -67,6 +67,10 @@ void options_release(const struct options_command *command, void *target);
 /* Prints the whole help, 80 columns wide. */
 void options_print_help(const struct options_command *command, FILE *stream);
 
+/* Formats the table's facts about the value, such as "1 to 65535; default: 39000", or "". */
+#define OPTION_FACTS_MAX 512
+void options_format_facts(const struct option_entry *entry, char *text, size_t size);
+
 /* Checks the table: unique names, a help for each entry, defaults that parse. Unit tests call it.
  * Returns 0 or -EINVAL, logged. */
 int options_check(const struct options_command *command);

@@ -68,8 +68,7 @@ static size_t right_column(const struct options_command *command)
 	return column + 2;
 }
 
-/* Formats the table's facts about the value, such as "1 to 65535; default: 39000", or "". */
-static void format_facts(const struct option_entry *entry, char *text, size_t size)
+void options_format_facts(const struct option_entry *entry, char *text, size_t size)
 {
 	const char *fallback = entry->default_note ? entry->default_note : entry->default_text;
 	const char *divider = "";
@@ -107,11 +106,11 @@ static void format_facts(const struct option_entry *entry, char *text, size_t si
 static void print_entry(FILE *stream, const struct option_entry *entry, size_t indent)
 {
 	char left[128];
-	char facts[512];
+	char facts[OPTION_FACTS_MAX];
 	char text[2048];
 	size_t column = format_left(entry, left, sizeof(left));
 
-	format_facts(entry, facts, sizeof(facts));
+	options_format_facts(entry, facts, sizeof(facts));
 	(void)snprintf(text, sizeof(text), facts[0] ? "%s\n[%s]" : "%s", entry->help, facts);
 	(void)fputs(left, stream);
 	if (column + 2 > indent) {
