@@ -191,12 +191,12 @@ guard_dropped() {
 	bed_spawn world server "$PEER" udp-serve 7000
 	bed_wait_line server ready
 	sidecar
-	run bed_exec app "$PEER" udp 192.0.2.1 7000 --send hello --timeout 1
+	run datagram 192.0.2.1 7000 --send hello --timeout 1
 	[ "$status" -ne 0 ]
 	[ "$(counter deny_udp)" -ge 1 ]
 	bed_kill sidecar
 	sidecar --udp pass
-	bed_exec app "$PEER" udp 192.0.2.1 7000 --send hello
+	datagram 192.0.2.1 7000 --send hello
 }
 
 @test "DNS is relayed to the resolver that was asked, and its answer comes from there" {
@@ -204,7 +204,7 @@ guard_dropped() {
 	resolver
 	sidecar
 	for resolver in 1.1.1.1 8.8.8.8 2001:db8::1; do
-		run bed_exec app "$PEER" dns example.test A "@$resolver"
+		run query example.test A "@$resolver"
 		echo "$output"
 		[ "$status" -eq 0 ]
 		[[ $output == *"$resolver"* ]]
@@ -217,7 +217,7 @@ guard_dropped() {
 	bed_exec app sh -c 'ip route del default; ip -6 route del default'
 	sidecar
 	for resolver in 1.1.1.1 2001:db8::1; do
-		run bed_exec app "$PEER" dns example.test A "@$resolver"
+		run query example.test A "@$resolver"
 		echo "$output"
 		[[ $output == *rcode=servfail* ]]
 	done

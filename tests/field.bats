@@ -859,7 +859,7 @@ falls_back() { # START
 	own_sidecar --http-ingress-address "0.0.0.0:39001"
 	refused6 3
 	bed_wait_line sidecar "the gateway has refused 3 IPv6 connections and opened none"
-	bed_spawn host other "$SIDESTEP" gateway --listen "$BED_HOST:8081" --server
+	bed_spawn host other "$SIDESTEP" gateway --listen "$BED_HOST:8081" --server --log
 	bed_until 5 bed_listening host 8081
 	bed_exec host curl -fsS -X PUT -d '{"port": 8081}' "http://$BED_APP:39001/egress"
 	opens6() { connect 2001:db8::1 80 --send hello --half-close --read-all; }

@@ -3,6 +3,9 @@
 # Starts and observes a sidecar in a bed of namespaces (testbed.bash), whichever way it steers. The .bats file
 # sets DATAPATH to bpf, nft or nft-redirect. Functions that begin with scenario_ are tests that the agent passes as well.
 
+# shellcheck source=tests/lib/explained.bash
+. "$BED_REPO/tests/lib/explained.bash"
+
 SIDE_PIN() { echo "$BED_BPFFS/sidestep/app"; }
 
 # gateway [ARGUMENT...] - starts the reference gateway on the bridge's address, with --server by default.
@@ -26,6 +29,7 @@ weak_sidecar() {
 
 # sidecar_spawn [ARGUMENT...] - starts it in the application's namespace with the rights that its datapath needs.
 sidecar_spawn() {
+	explained_anew
 	if [[ $DATAPATH == nft* ]]; then
 		weak_sidecar app sidecar --datapath "$DATAPATH" "$@"
 	else
@@ -63,6 +67,7 @@ agent_sidecar() {
 	bed_wait_line sidecar "interception is live" 10
 	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)" --attach "${ATTACH:-auto}"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+	explained_anew
 }
 
 bridge_sidecar() {
@@ -77,6 +82,10 @@ arrived() {
 
 # counter NAME - prints a counter of enum sidestep_verdict, named in small letters, without the outer guard's.
 counter() {
+	echo "$(($(_counter "$1") - $(explained "$1")))"
+}
+
+_counter() {
 	if [[ $DATAPATH == nft* ]]; then
 		bed_exec app nft list ruleset | awk -v "name=${1^^}" '
 			$1 == "counter" { inside = $2 == name }
@@ -97,10 +106,6 @@ sniff_start() {
 
 leaks() {
 	seen sniff
-}
-
-connect() {
-	bed_exec app "$PEER" connect "$@"
 }
 
 # A SYN from outside with the endpoints of a steered connection lets no packet of that connection out, not

@@ -296,11 +296,16 @@ _bed_unmake_namespace() {
 }
 
 # bed_stop - ends the bed with its engine, processes, namespaces, mounts, pins and folder. It may be called twice
-# or without a bed. Status 1 when something is left, which it lists on stderr.
+# or without a bed. Status 1 when something is left, which it lists on stderr, or when a check of the library has
+# written to the bed's file `complaints`.
 bed_stop() {
 	local result=0
 	[ -n "${BED_DIR:-}" ] || return 0
 	if [ -d "$BED_DIR" ]; then
+		if [ -s "$BED_DIR/complaints" ]; then
+			cat "$BED_DIR/complaints" >&2
+			result=1
+		fi
 		_bed_remove || true
 		bed_leftovers || result=1
 	fi

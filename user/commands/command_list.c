@@ -22,6 +22,8 @@ const struct command command_list[] = {
 	 &ready_options_command},
 	{"status", command_status, "show what running instances intercept, bypass and count",
 	 &status_options_command},
+	{"explain", command_explain, "tell what would happen to a connection, and why",
+	 &explain_options_command},
 	{"doctor", command_doctor, "find out what a sidecar would lack here",
 	 &doctor_options_command},
 	{"version", command_version, "print the version, its commit, libraries and features",

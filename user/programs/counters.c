@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/util.h"
 #include "sidestep.h"
@@ -73,6 +74,23 @@ int counters_read(int fd, uint32_t netns, uint64_t ret_sums[])
 		for (cpu = 0; cpu < cpus; cpu++)
 			ret_sums[counter] += ((const __u64 *)&values[cpu])[counter];
 	}
+	return 0;
+}
+
+int counters_read_cpu(int fd, uint32_t netns, unsigned int cpu, uint64_t ret_counters[])
+{
+	_cleanup_free_ struct sidestep_counters *values = NULL;
+	uint32_t key = counters_key(fd, netns);
+	int cpus;
+
+	values = allocate(&cpus);
+	if (!values)
+		return -errno;
+	if (cpu >= (unsigned int)cpus)
+		return -EINVAL;
+	if (bpf_map_lookup_elem(fd, &key, values) < 0)
+		return -errno;
+	memcpy(ret_counters, &values[cpu], sizeof(values[cpu]));
 	return 0;
 }
 

@@ -12,6 +12,9 @@ extern const char *const counter_names[];
  * Returns 0 or a negative errno; -ENOENT: the namespace is not registered. */
 int counters_read(int fd, uint32_t netns, uint64_t ret_sums[]);
 
+/* Does the same for one CPU. */
+int counters_read_cpu(int fd, uint32_t netns, unsigned int cpu, uint64_t ret_counters[]);
+
 /* Adds a namespace's counters, all 0, unless the map has them. Returns 0 or a negative errno. */
 int counters_prepare(int fd, uint32_t netns);
 

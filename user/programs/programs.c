@@ -69,6 +69,11 @@ static const struct {
 	[PROGRAM_HOST_EGRESS] = {"host_egress", SHARED},
 };
 
+const char *programs_map_name(enum programs_map map)
+{
+	return map_names[map];
+}
+
 const char *programs_name(enum programs_program program)
 {
 	return program_table[program].name;

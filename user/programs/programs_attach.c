@@ -10,10 +10,6 @@
 #include "lib/util.h"
 #include "programs/programs_private.h"
 
-/* These are of Linux 6.6, newer than the headers of the oldest systems that this builds on. */
-#define ATTACH_TYPE_TCX_INGRESS ((enum bpf_attach_type)46)
-#define ATTACH_TYPE_TCX_EGRESS	((enum bpf_attach_type)47)
-
 /* They identify our clsact filters, so that the next process can replace them after a SIGKILL. */
 #define CLSACT_PRIORITY 9300
 #define CLSACT_HANDLE	93
@@ -68,6 +64,20 @@ static int clsact_attach(const struct programs_attachment *attachment, int progr
 		return error;
 	clsact_detach(attachment);
 	return -EEXIST;
+}
+
+int programs_attach_query_filter(uint32_t ifindex, bool egress, uint32_t *ret_id)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex,
+		    .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, found, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+	int error = bpf_tc_query(&hook, &found);
+
+	/* Without the qdisc the kernel says -EINVAL. */
+	if (error < 0)
+		return error == -EINVAL ? -ENOENT : error;
+	*ret_id = found.prog_id;
+	return 0;
 }
 
 int programs_attach_steer(const struct programs *programs, int netns_fd,

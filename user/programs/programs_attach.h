@@ -8,6 +8,10 @@
 
 #include "programs/programs.h"
 
+/* These are of Linux 6.6, newer than the headers of the oldest systems that this builds on. */
+#define ATTACH_TYPE_TCX_INGRESS ((enum bpf_attach_type)46)
+#define ATTACH_TYPE_TCX_EGRESS	((enum bpf_attach_type)47)
+
 /* A program that is attached to a device or a namespace. Zero-initialised: none. */
 struct programs_attachment {
 	enum {
@@ -55,6 +59,10 @@ int programs_attach_leave(const struct programs *programs, struct programs_attac
 
 /* Detaches. Repeating it is harmless. */
 void programs_attach_release(struct programs_attachment *attachment);
+
+/* Finds the program of our filter, whichever process attached it. Returns 0, -ENOENT, or another
+ * negative errno. */
+int programs_attach_query_filter(uint32_t ifindex, bool egress, uint32_t *ret_id);
 
 /* Makes the link @link_fd, which runs an older load's @program, run this load's. Returns 0 or a
  * negative errno. */

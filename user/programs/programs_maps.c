@@ -281,6 +281,19 @@ int programs_route_remove(const struct programs *programs, uint32_t netns, const
 	return error == -ENOENT ? 0 : error;
 }
 
+int programs_route_get(const struct programs *programs, uint32_t netns, const uint8_t *source,
+		       const uint8_t destination[16], struct sidestep_route *ret_route)
+{
+	struct prefix prefix = {.length = 128};
+	union lpm_key key;
+	int fd;
+
+	memcpy(prefix.address, destination, sizeof(prefix.address));
+	fd = source ? source_key(programs, netns, source, &prefix, &key)
+		    : lpm_key(programs, netns, &prefix, MAP_ROUTE4, MAP_ROUTE6, &key);
+	return bpf_map_lookup_elem(fd, &key, ret_route);
+}
+
 int programs_inbound_add(const struct programs *programs, uint32_t netns,
 			 const struct sidestep_flow_key *key)
 {

@@ -50,6 +50,12 @@ int programs_route_set(const struct programs *programs, uint32_t netns, const ui
 int programs_route_remove(const struct programs *programs, uint32_t netns, const uint8_t source[16],
 			  const struct prefix *prefix);
 
+/* Reads the route to an address: of packets from @source in `source_route4` or `source_route6`, or
+ * with NULL of all in `route4` or `route6`. -ENOENT: there is none. An IPv4 gateway is in the first
+ * 4 bytes. */
+int programs_route_get(const struct programs *programs, uint32_t netns, const uint8_t *source,
+		       const uint8_t destination[16], struct sidestep_route *ret_route);
+
 /* Adds a flow to `inbound`. @key's netns is ignored. */
 int programs_inbound_add(const struct programs *programs, uint32_t netns,
 			 const struct sidestep_flow_key *key);

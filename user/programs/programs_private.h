@@ -27,6 +27,9 @@ enum programs_map {
 	PROGRAMS_MAPS,
 };
 
+/* The name of a map as bpftool shows it. */
+const char *programs_map_name(enum programs_map map);
+
 struct bpf_object;
 struct programs_loading;
 

@@ -1,0 +1,117 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# `sidestep explain`. That it agrees with real connections is tested by every use of `connect`, `datagram` and `query`
+# (lib/explained.bash). Here are its steps, its reasons, and what it leaves behind.
+
+load lib/testbed.bash
+load lib/scenarios.bash
+
+setup() {
+	bed_start
+	mkdir -p "$BED_BPFFS/sidestep"
+	gateway
+}
+
+teardown() {
+	bed_stop
+}
+
+# explain STATUS [ARGUMENT...] - asks in the application's namespace, puts the answer into $output and compares the status.
+explain() {
+	local expected=$1
+	shift
+	run bed_exec app "$SIDESTEP" explain "$@"
+	echo "$output"
+	[ "$status" = "$expected" ]
+}
+
+# says STEP REGEX - the answer has such a line.
+says() {
+	grep -qE "^  $1 +$2" <<<"$output" || fail "no line '$1 $2'"
+}
+
+@test "each step of an intercepted connection is told, and a gateway that is gone" {
+	own_sidecar
+	explain 0 192.0.2.77:80
+	says route "local by lo, table 9301 \(rule 103\), source $BED_APP"
+	says lo_egress "keeps it"
+	says steer "hands it to the proxy's listener, counts steer_tcp"
+	says gateway "$BED_HOST:8080 accepts connections"
+	says destination "192.0.2.77 is in no bypassed subnet"
+	says source "$BED_APP is in $BED_APP/32: local"
+	[[ $output == *$'\nintercepted (steer_tcp)' ]]
+	explain 0 2001:db8::77
+	[[ ${lines[0]} == "tcp $BED_APP6 -> [2001:db8::77]:443, steered by own programs" ]]
+	explain 0 --device eth0 192.0.2.77:80
+	says route "local by lo, table 9302 \(rule 102\)"
+	bed_kill gateway
+	explain 4 192.0.2.77:80
+	says gateway "$BED_HOST:8080 cannot be reached: Connection refused"
+	explain 0 --ask-gateway=false 192.0.2.77:80
+}
+
+@test "the entry that decides is told with its origin, and so is a route that is missing" {
+	own_sidecar --bypass 203.0.113.0/24
+	explain 0 "$BED_NEIGHBOUR:7000"
+	says dev_egress "lets it leave by eth0, counts bridge"
+	says destination "$BED_NEIGHBOUR is in $BED_SUBNET: interface eth0"
+	[[ $output == *$'\ndirect (bridge)' ]]
+	explain 0 203.0.113.1:80
+	says destination "203.0.113.1 is in 203.0.113.0/24: option"
+	[[ $output == *$'\ndirect (bridge)' ]]
+	explain 0 --udp 192.0.2.77:5000
+	says lo_egress "answers with an ICMP error, counts deny_udp"
+	explain 0 127.0.0.1:7000
+	says socket "nobody listens at 127.0.0.1:7000"
+	bed_exec app ip route add unreachable 203.0.113.7
+	explain 0 203.0.113.7:80
+	[[ $output == *unreachable || $output == *direct* ]]
+}
+
+@test "the rules of nftables are told, also others', and nothing is left of the question" {
+	nft_sidecar
+	explain 0 192.0.2.77:80
+	says judge "goes to stay"
+	says to_proxy "counts STEER_TCP"
+	explain 0 --udp 192.0.2.77:5000
+	says judge "counts DENY_UDP, drops it \(the sender is told EPERM\)"
+	says sender "is told: Operation not permitted"
+	bed_exec app nft -f - <<-RULES
+		table inet firewall {
+			chain out {
+				type filter hook output priority 0
+				tcp dport 25 reject with tcp reset
+			}
+		}
+	RULES
+	explain 0 192.0.2.77:25
+	says "firewall out" "drops it"
+	[[ $output == *$'\n'refused* || $output == *$'\n'dropped* ]]
+	[ "$(bed_exec app nft list tables | sort | xargs)" = "table inet firewall table inet sidestep table netdev sidestep" ]
+	[ -z "$(bed_exec app ss -Htan '( dport = :80 or dport = :25 )')" ]
+	[ "$(arrived '.*')" = 0 ]
+}
+
+@test "on the host the agent's programs and the outer guard answer for a container" {
+	agent_sidecar
+	run bed_exec host "$SIDESTEP" explain --netns "$(bed_netns app)" "$BED_NEIGHBOUR:7000"
+	echo "$output"
+	[ "$status" = 0 ]
+	says dev_egress "lets it leave by eth0"
+	says host_ingress "lets it pass \(the outer guard\)"
+	[[ ${lines[0]} == *"steered by the host's agent" ]]
+}
+
+@test "bridge mode answers for a container's address, and before any sidecar nobody does" {
+	explain 1 192.0.2.77:80
+	[[ $output == *"Sidestep does not steer in this network namespace"* ]]
+	bridge_sidecar
+	run bed_exec host "$SIDESTEP" explain --json "$BED_APP" 192.0.2.77:80
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *'"datapath": "bridge mode"'*'"outcome": "intercepted"'*'"step": "bridge_ingress"'* ]]
+	run bed_exec host "$SIDESTEP" explain --udp "$BED_APP" 192.0.2.77:5000
+	says bridge_ingress "answers with an ICMP error, counts deny_udp"
+	explain 2 nowhere
+	explain 2 "$BED_APP6" 192.0.2.77:80
+}
