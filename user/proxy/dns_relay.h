@@ -11,9 +11,14 @@
  * So source ports do not change, which helps a forger little (RFC 5452 sections 4 and 9). An answer
  * counts only if it comes from the resolver's address and port and repeats the question. It must
  * also hit the query's socket and its random 16-bit ID. The socket is drawn for each query from
- * DNS_UPSTREAMS, whose random ports have about 15 bits each. A forger who has found all ports by
- * probing still needs to hit one in 2^19, while the query is in flight. Nothing is cached, so a hit
- * deceives one client once. New ports from time to time would not change that.
+ * DNS_UPSTREAMS. A forger who has found all ports by probing still needs to hit one in 2^19, while
+ * the query is in flight. Nothing is cached, so a hit deceives one client once. New ports from time
+ * to time would not change that.
+ *
+ * The ports are above the range of clients' ports (lib/local_ports.h): 4536 by default, where that
+ * range has 28232. A forger who knows none of them hits one in 2^28 instead of 2^31. RFC 5452
+ * section 9.2 wants as many ports as practicable. Each one is held for as long as the proxy lives,
+ * so a server of the application's that wants a clients' port could not start.
  */
 #ifndef SIDESTEP_DNS_RELAY_H
 #define SIDESTEP_DNS_RELAY_H
