@@ -38,7 +38,7 @@ agent() {
 # served - starts a gateway, a sidecar in the application's namespace, and an agent that steers for it.
 served() {
 	gateway
-	live_sidecar app sidecar --gateway "$BED_HOST:8080"
+	live_sidecar app sidecar --gateway "$BED_HOST:8080" "$@"
 	agent agent "$(bed_pid sidecar)"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
 }
@@ -214,6 +214,11 @@ agent_killed() {
 @test "a SYN from outside with a steered connection's endpoints does not free that connection" {
 	served
 	scenario_same_endpoints
+}
+
+@test "after a clean stop nothing leaves of connections with unsent bytes" {
+	served --drain 0
+	scenario_clean_stop
 }
 
 @test "after the agent is killed connections go on, and the next agent adopts the same links" {

@@ -274,6 +274,12 @@ guard_dropped() {
 	scenario_same_endpoints
 }
 
+@test "after a clean stop nothing leaves of connections with unsent bytes" {
+	gateway
+	sidecar --drain 0
+	scenario_clean_stop
+}
+
 @test "after SIGKILL connections fail at once, nothing leaks, and a new sidecar takes over" {
 	gateway
 	bed_spawn app server "$PEER" serve 7000 --mode hold
