@@ -413,7 +413,7 @@ agent_killed() {
 	[ -z "$(find "$PIN" -mindepth 1 2>/dev/null)" ]
 	# No program judges packets any more, but the routes lead nowhere.
 	for target in 192.0.2.1 2001:db8::1; do
-		run connect $target 7000 --send hello --read-all --timeout 1
+		run connect $target 7000 --send hello --read-all --timeout 0.3
 		[ "$status" -ne 0 ]
 	done
 	[ "$(leaks)" = 0 ]

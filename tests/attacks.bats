@@ -33,7 +33,7 @@ plain() {
 
 # The application asks a resolver from a far host's address and port.
 ask_from_victim() {
-	run plain udp 2001:db8:1::1 53 --source $VICTIM6 --source-port 7777 --freebind --send "$QUERY" --timeout 1
+	run plain udp 2001:db8:1::1 53 --source $VICTIM6 --source-port 7777 --freebind --send "$QUERY" --timeout 0.3
 	echo "$output"
 	[ "$status" -ne 0 ]
 	# IPv4 takes CAP_NET_RAW.
@@ -49,8 +49,8 @@ warm() {
 answers_stay() { # START
 	warm
 	watch control $VICTIM $VICTIM6
-	run plain udp $VICTIM 7777 --send direct --timeout 1
-	run plain udp $VICTIM6 7777 --send direct --timeout 1
+	run plain udp $VICTIM 7777 --send direct --timeout 0.3
+	run plain udp $VICTIM6 7777 --send direct --timeout 0.3
 	[ "$(seen control)" -ge 2 ]
 	gateway
 	"$1"
@@ -500,12 +500,12 @@ fails_as() {
 # attempts - the application tries to get out, without a capability and with NET_RAW.
 attempts() {
 	local mode
-	run plain connect $VICTIM 80 --send hello --timeout 1
-	run plain connect $VICTIM 80 --send hello --bind-device eth0 --timeout 1
-	run plain connect $VICTIM6 80 --send hello --timeout 1
-	run plain udp $VICTIM 7777 --send direct --timeout 1
-	run plain udp $VICTIM6 7777 --send direct --timeout 1
-	run plain dns example.com A @1.1.1.1 --timeout 1
+	run plain connect $VICTIM 80 --send hello --timeout 0.3
+	run plain connect $VICTIM 80 --send hello --bind-device eth0 --timeout 0.3
+	run plain connect $VICTIM6 80 --send hello --timeout 0.3
+	run plain udp $VICTIM 7777 --send direct --timeout 0.3
+	run plain udp $VICTIM6 7777 --send direct --timeout 0.3
+	run plain dns example.com A @1.1.1.1 --timeout 0.3
 	for mode in syn udp; do
 		run bed_exec app "$PEER" raw-send $VICTIM 80 --mode $mode
 		run bed_exec app "$PEER" packet-send $VICTIM 80 --mode $mode --device eth0
@@ -752,7 +752,7 @@ stop_closes_after_pass() { # HOW [SIGNAL]
 		bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)"
 	bed_wait_line sidecar "interception is live" 15
 	watch open $VICTIM
-	run plain udp $VICTIM 7777 --send direct --timeout 1
+	run plain udp $VICTIM 7777 --send direct --timeout 0.3
 	[ "$(seen open)" = 1 ]
 	bed_kill sidecar "${2:-TERM}"
 	nothing_gets_out
@@ -1659,8 +1659,8 @@ restarted_agent() {
 # discovery.
 pose_as_host() {
 	command -v python3 >/dev/null || skip "python3 is not installed"
-	bed_exec neighbour "$PEER" udp "$BED_HOST" 9 --timeout 1 >/dev/null || true
-	bed_exec neighbour "$PEER" udp "$BED_HOST6" 9 --timeout 1 >/dev/null || true
+	bed_exec neighbour "$PEER" udp "$BED_HOST" 9 --timeout 0.3 >/dev/null || true
+	bed_exec neighbour "$PEER" udp "$BED_HOST6" 9 --timeout 0.3 >/dev/null || true
 	bed_exec app python3 - "$BED_HOST" "$BED_HOST6" "$BED_NEIGHBOUR6" <<-'SCRIPT'
 		import fcntl, socket, struct, sys
 

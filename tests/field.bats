@@ -625,7 +625,7 @@ denied() {
 # unheard HOST [ARGUMENT...] - does likewise, and requires that nothing comes back.
 unheard() {
 	local line
-	line=$(bed_exec app "$PEER" udp "$1" 7000 --timeout 1 "${@:2}") || true
+	line=$(bed_exec app "$PEER" udp "$1" 7000 --timeout 0.3 "${@:2}") || true
 	echo "udp $*: $line"
 	[ "$(bed_value result "$line")" = timeout ]
 }

@@ -677,7 +677,7 @@ inner_off() {
 	gateway
 	"$1" --inner off
 	[ "$(grep -c "inner device inner0: containers behind it reach nothing outside.*--inner off" "$BED_DIR/sidecar.log")" = 1 ]
-	run inner_connect "$BED_WORLD" 443 --timeout 1
+	run inner_connect "$BED_WORLD" 443 --timeout 0.3
 	[ "$status" -ne 0 ]
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	[ "$(leaks)" = 0 ]
@@ -721,7 +721,7 @@ inner_doctor() {
 	grep -q "inner device inner0: containers behind it reach nothing outside.*the kernel lacks nft_tproxy" "$BED_DIR/sidecar.log"
 	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2: .*nft_tproxy"
 	connect 192.0.2.77 443 --send hello --half-close --read-all
-	run inner_connect "$BED_WORLD" 443 --timeout 1
+	run inner_connect "$BED_WORLD" 443 --timeout 0.3
 	[ "$status" -ne 0 ]
 	[ "$(leaks)" = 0 ]
 }
@@ -745,7 +745,7 @@ inner_killed() {
 		echo "connect $address: $line"
 		[[ $(bed_value result "$line") =~ ^(refused|unreachable|EACCES)$ ]]
 		[ "$(bed_value total_us "$line")" -lt "$limit" ]
-		run bed_exec inner "$PEER" udp "$address" 7000 --timeout 1
+		run bed_exec inner "$PEER" udp "$address" 7000 --timeout 0.3
 		[ "$status" -ne 0 ]
 	done
 	[ "$(leaks)" = 0 ]
@@ -789,8 +789,8 @@ bridge_is_no_way_out() {
 	bed_exec app ip link add own0 type bridge
 	bed_exec app ip link set own0 up
 	# Neither side has to find the other's address while packets are counted.
-	bed_exec app "$PEER" udp "$BED_WORLD" 9 --timeout 1 || true
-	bed_exec app "$PEER" udp "$BED_WORLD6" 9 --timeout 1 || true
+	bed_exec app "$PEER" udp "$BED_WORLD" 9 --timeout 0.3 || true
+	bed_exec app "$PEER" udp "$BED_WORLD6" 9 --timeout 0.3 || true
 	[ "$(bridge_frames)" -gt 0 ]
 	"$1"
 	bed_wait_line sidecar "inner device own0: "

@@ -956,7 +956,7 @@ echo()' "$BED_DIR/more"
 	[ "$(arrived 203.0.113.9:443)$(arrived '\[2001:db8:9::9\]:443')" = 11 ]
 	[ "$(counter steer_tcp)" = 2 ]
 	[ "$(answer good.test A @8.8.8.8)" = "noerror 192.0.2.7" ]
-	run bed_exec neighbour "$PEER" dns good.test A "@$BED_APP:$udp4" --timeout 1
+	run bed_exec neighbour "$PEER" dns good.test A "@$BED_APP:$udp4" --timeout 0.3
 	echo "$output"
 	[[ $output == *result=timeout* ]]
 	: >"$BED_DIR/more"

@@ -24,7 +24,7 @@ teardown() {
 	for mark in 100 1373525993; do
 		connect 192.0.2.77 80 --mark $mark --send hello --half-close --read-all
 		connect 2001:db8:9::9 80 --mark $mark --send hello --half-close --read-all
-		run bed_exec app "$PEER" udp 192.0.2.1 7000 --mark $mark --send hello --timeout 1
+		run bed_exec app "$PEER" udp 192.0.2.1 7000 --mark $mark --send hello --timeout 0.3
 		[ "$status" -ne 0 ]
 	done
 	[ "$(arrived 192.0.2.77:80)" = 2 ]

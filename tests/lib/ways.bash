@@ -47,9 +47,9 @@ way_address() { # [STEERED]
 	if [ -n "${1:-}" ] && administers; then
 		bed_wait_line sidecar "bypass: 192.0.2.0/24 connected" 5 || return
 	fi
-	attempt connect "$BED_WORLD" 80 --source "$BED_APP" --timeout 1 &&
-		attempt connect "$BED_WORLD6" 80 --source "$BED_APP6" --timeout 1 &&
-		attempt udp "$BED_WORLD" 9 --send secret --timeout 1
+	attempt connect "$BED_WORLD" 80 --source "$BED_APP" --timeout 0.3 &&
+		attempt connect "$BED_WORLD6" 80 --source "$BED_APP6" --timeout 0.3 &&
+		attempt udp "$BED_WORLD" 9 --send secret --timeout 0.3
 }
 
 # The application removes all of Sidestep's that it sees.
@@ -66,9 +66,9 @@ way_remove() {
 			! tc qdisc show dev $device | grep -q clsact || tc qdisc delete dev $device clsact || status=1
 		done
 		exit $status' || return
-	attempt connect "$BED_WORLD" 80 --timeout 1 &&
-		attempt connect "$BED_WORLD6" 80 --timeout 1 &&
-		attempt udp "$BED_WORLD" 9 --send secret --timeout 1
+	attempt connect "$BED_WORLD" 80 --timeout 0.3 &&
+		attempt connect "$BED_WORLD6" 80 --timeout 0.3 &&
+		attempt udp "$BED_WORLD" 9 --send secret --timeout 0.3
 }
 
 # A device of the application's own brings a datagram "from outside", which it answers by eth0.
@@ -91,7 +91,7 @@ way_device() { # [STEERED]
 	[ -z "${1:-}" ] || bed_until 5 device_guarded || return
 	attempt packet-send "$BED_APP" 7777 --device fake1 --mode udp --source "$BED_WORLD" --source-port 9 \
 		--gateway 10.99.0.1 --send opening &&
-		attempt udp "$BED_WORLD" 9 --source-port 7777 --send secret --timeout 1
+		attempt udp "$BED_WORLD" 9 --source-port 7777 --send secret --timeout 0.3
 }
 
 # The application rewrites the destination of the proxy's own packets, which it tells from its own by the user.
@@ -106,7 +106,7 @@ way_rewrite() {
 	RULES
 	# The other user cannot execute the peer in a home that is closed to him.
 	install -m 755 "$PEER" "$BED_DIR/peer" || return
-	bed_exec app setpriv --reuid 1000 --clear-groups "$BED_DIR/peer" dns secret.example A @1.1.1.1 --timeout 1 \
+	bed_exec app setpriv --reuid 1000 --clear-groups "$BED_DIR/peer" dns secret.example A @1.1.1.1 --timeout 0.3 \
 		>/dev/null || [ $? = 1 ]
 }
 
@@ -139,11 +139,11 @@ way_frames() {
 way_plain() {
 	local world
 	for world in "$BED_WORLD" "$BED_WORLD6"; do
-		attempt connect "$world" 80 --timeout 1 &&
-			attempt connect "$world" 80 --bind-device eth0 --timeout 1 &&
-			attempt connect "$world" 80 --mark 1 --timeout 1 &&
-			attempt udp "$world" 9 --send secret --timeout 1 &&
-			attempt udp "$world" 9 --send secret --bind-device eth0 --timeout 1 &&
+		attempt connect "$world" 80 --timeout 0.3 &&
+			attempt connect "$world" 80 --bind-device eth0 --timeout 0.3 &&
+			attempt connect "$world" 80 --mark 1 --timeout 0.3 &&
+			attempt udp "$world" 9 --send secret --timeout 0.3 &&
+			attempt udp "$world" 9 --send secret --bind-device eth0 --timeout 0.3 &&
 			attempt raw "$world" 9 --mode echo --socket ping --device eth0 || return
 	done
 }

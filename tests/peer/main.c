@@ -9,6 +9,7 @@
 enum kind {
 	NUMBER,
 	WIDE,
+	SECONDS, /* in microseconds */
 	TEXT,
 	FLAG,
 	LIST
@@ -23,7 +24,8 @@ static const struct {
 	void *value;
 	const char *help;
 } table[] = {
-	{"timeout", NUMBER, &options.timeout_s, "SECONDS  the whole run (10; servers 600)"},
+	{"timeout", SECONDS, &options.timeout_us,
+	 "SECONDS  the whole run (10; servers 600), such as 0.3"},
 	{"send", TEXT, &options.send, "TEXT  send this"},
 	{"send-bytes", WIDE, &options.send_bytes, "N  send N bytes of the stream --seed"},
 	{"expect", TEXT, &options.expect, "TEXT  the answer must contain this"},
@@ -128,6 +130,9 @@ static bool take_value(size_t entry, const char *text)
 		return *text && !*end;
 	case WIDE:
 		*(int64_t *)table[entry].value = strtoll(text, &end, 0);
+		return *text && !*end;
+	case SECONDS:
+		*(int64_t *)table[entry].value = (int64_t)(strtod(text, &end) * 1e6);
 		return *text && !*end;
 	case TEXT:
 		*(const char **)table[entry].value = text;

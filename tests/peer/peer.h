@@ -26,12 +26,11 @@ struct options {
 	const char *args[3]; /* positional: HOST PORT, PORT, or NAME TYPE @IP */
 	int arg_count;
 
-	long timeout_s;	 /* the whole run ends after this; 0 in the table: the subcommand's default
-			  */
-	long attempt_ms; /* flood: one attempt */
-	long seconds;	 /* flood: length of the run */
-	long count;	 /* serve, raw-send, flood: how many, then end; 0 is no limit */
-	long times;	 /* reconnect */
+	int64_t timeout_us; /* the whole run ends after this; 0: the subcommand's default */
+	long attempt_ms;    /* flood: one attempt */
+	long seconds;	    /* flood: length of the run */
+	long count;	    /* serve, raw-send, flood: how many, then end; 0 is no limit */
+	long times;	    /* reconnect */
 	long connections;
 	long source_port;
 	long pause_us; /* flood: between attempts of one thread */

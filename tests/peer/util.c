@@ -24,9 +24,9 @@ int64_t now_us(void)
 
 int64_t deadline_from(const struct options *options, long default_s)
 {
-	long seconds = options->timeout_s > 0 ? options->timeout_s : default_s;
+	int64_t default_us = (int64_t)default_s * 1000000;
 
-	return now_us() + (int64_t)seconds * 1000000;
+	return now_us() + (options->timeout_us > 0 ? options->timeout_us : default_us);
 }
 
 int wait_fd(int fd, short events, int64_t deadline_us)
