@@ -129,6 +129,10 @@ arrived() {
 	tests/docs.py rooms
 }
 
+@test "docs/DOCTOR.md has each finding of the doctor, with its subject and severity" {
+	tests/docs.py findings
+}
+
 @test "links between pages lead somewhere, and paths of the source exist" {
 	tests/docs.py links
 }

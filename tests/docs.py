@@ -6,6 +6,7 @@ tests/docs.py options PROGRAM   docs/OPTIONS.md against the --help of each comma
 tests/docs.py messages          docs/TROUBLESHOOTING.md against the strings in user/
 tests/docs.py walks             the walks of docs/DEVELOPING.md against the functions in user/
 tests/docs.py rooms             its table of rooms against user/LAYERS
+tests/docs.py findings          docs/DOCTOR.md against the table of findings in user/doctor
 tests/docs.py links             links between pages, and paths and functions of the source in them
 tests/docs.py block HEADING N   prints the Nth block of commands below that heading of README.md
 tests/docs.py blocks            prints "HEADING<tab>N" for each block of commands in README.md
@@ -222,6 +223,23 @@ def check_rooms():
         yield f"{room[0]}: {room[1]}: only in {'user/LAYERS' if room in layers else 'the page'}"
 
 
+# Findings
+
+
+def check_findings():
+    """The ids, subjects and severities of docs/DOCTOR.md against user/doctor/finding.c."""
+    source = (ROOT / "user/doctor/finding.c").read_text()
+    table = {match[1]: (match[2], match[3].lower()) for match in re.finditer(
+        r'^\t\[FINDING_\w+\] =\s*\{\s*"([^"]+)",\s*"([^"]+)",\s*([A-Z]+),', source, re.M)}
+    page = section((ROOT / "docs/DOCTOR.md").read_text(), "Findings")
+    described = {cells[0].strip("`"): (cells[1], cells[2]) for cells in rows(page)}
+    if len(table) != len(re.findall(r"^\t\[FINDING_", source, re.M)):
+        yield "user/doctor/finding.c: cannot read all rows"
+    for name in sorted(set(table) | set(described)):
+        if table.get(name) != described.get(name):
+            yield f"{name}: page {described.get(name)}, program {table.get(name)}"
+
+
 # Links
 
 
@@ -285,6 +303,7 @@ CHECKS = {
     "messages": check_messages,
     "walks": check_walks,
     "rooms": check_rooms,
+    "findings": check_findings,
     "links": check_links,
 }
 

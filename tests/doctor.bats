@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# The gateway's preflight in the sidecar's log, and `sidestep doctor`.
+# The gateway's preflight in the sidecar's log, and `sidestep doctor`. Each of its findings has a test that plants
+# the fault. All share one bed, so each test mends what it broke.
 
 load lib/testbed.bash
 load lib/scenarios.bash
@@ -8,12 +9,21 @@ load lib/scenarios.bash
 # shellcheck disable=SC2034 # for scenarios.bash
 DATAPATH=bpf
 
-setup() {
+setup_file() {
 	bed_start
 }
 
-teardown() {
+teardown_file() {
 	bed_stop
+}
+
+# A test that failed may have left them.
+teardown() {
+	local name
+	for name in sidecar gateway near app; do
+		bed_kill "$name" >/dev/null 2>&1 || true
+	done
+	bed_kill agent KILL >/dev/null 2>&1 || true
 }
 
 # doctor STATUS [ARGUMENT...] - runs it in the application's namespace, puts its lines into $output and
@@ -26,26 +36,42 @@ doctor() {
 	[ "$status" = "$expected" ]
 }
 
+# finding COMMAND... - prints "SEVERITY ID" for each finding that is not ok. COMMAND runs a doctor with --json.
+finding() {
+	"$@" --json | awk -F'"' '
+		$2 == "id" { id = $4 }
+		$2 == "severity" && $4 != "ok" { print $4, id }' | sort
+}
+
+# Those of an application without a fault.
+finding_app() {
+	finding bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080"
+}
+
 @test "without a gateway the log names cause and remedy before any connection, and doctor ends with 4" {
 	sidecar
 	bed_wait_line sidecar \
 		"warning: preflight: the gateway $BED_HOST:8080 cannot be reached.*: nothing listens there; start the gateway" 5
 	bed_kill sidecar
 	doctor 4 --gateway "$BED_HOST:8080"
-	[[ $output == *"failed  gateway: $BED_HOST:8080 cannot be reached: nothing listens there; start the gateway"* ]]
+	[[ $output == *"failed  gateway: $BED_HOST:8080 cannot be reached: nothing listens there [gateway-unreachable]"*"do:  start the gateway"* ]]
 	doctor 4 --gateway-ip "$BED_HOST" --http-egress-port 8080
 	doctor 4 --gateway "unix:$BED_DIR/none"
-	[[ $output == *"no such socket; start the gateway, and mount"* ]]
+	[[ $output == *"no such socket"*"start the gateway, and mount"* ]]
+	doctor 4 --gateway nobody.invalid:8080
+	[[ $output == *"[gateway-name]"* ]]
 }
 
 @test "with a gateway the log says so, the gateway sees no CONNECT, and doctor ends with 0" {
 	gateway
 	doctor 0 --gateway "$BED_HOST:8080"
 	[[ $output == *"ok      gateway: $BED_HOST:8080 accepts connections"* ]]
+	[ -z "$(finding_app)" ]
 	sidecar
 	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8080 can be reached" 5
 	doctor 0 --gateway "$BED_HOST:8080"
 	[[ $output == *"warning other instance: process "* ]]
+	[ "$(finding_app)" = "warning instance-other" ]
 	[ "$(grep -c destination "$BED_DIR/gateway.log")" = 0 ]
 }
 
@@ -57,17 +83,59 @@ doctor() {
 	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8999 cannot be reached" 5
 }
 
+@test "doctor --json has the fields that docs/DOCTOR.md tells, and the exit status" {
+	run bed_exec app "$SIDESTEP" doctor --json --gateway "unix:$BED_DIR/none"
+	[ "$status" = 4 ]
+	python3 - "$output" <<-'PROGRAM'
+		import json, sys
+		found = json.loads(sys.argv[1])
+		assert (found["schema"], found["status"]) == (1, 4) and found["version"], found
+		for finding in found["findings"]:
+		    assert set(finding) == {"id", "subject", "severity", "place", "message", "why", "remedy"}
+		    assert finding["severity"] in ("ok", "note", "warning", "failed")
+		    assert finding["severity"] == "ok" or finding["why"] and finding["remedy"], finding
+	PROGRAM
+}
+
 @test "doctor names missing rights and the remedy, and warns without a gateway" {
 	run bed_exec app setpriv --bounding-set=-all --inh-caps=-all "$SIDESTEP" doctor
 	echo "$output"
 	[ "$status" = 1 ]
 	[[ $output == *"warning gateway: not checked"* ]]
-	[[ $output == *"failed  CAP_NET_ADMIN: missing; --cap-add NET_ADMIN"* ]]
+	[[ $output == *"failed  CAP_NET_ADMIN: missing [net-admin-missing]"*"docker run --cap-add NET_ADMIN"* ]]
 	[[ $output == *"failed  nftables: "* ]]
 	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" doctor
 	echo "$output"
 	[ "$status" = 0 ]
-	[[ $output == *"CAP_BPF: not held: an nftables table steers"* ]]
+	[[ $output == *"note    CAP_BPF: not held [bpf-missing]"*"an nftables table steers"* ]]
+}
+
+# A seccomp filter of the classic kind: system call NUMBER fails with EPERM.
+filtered() { # NUMBER COMMAND...
+	python3 -c '
+import ctypes, os, struct, sys
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (6, 0, 0, 0x50001), (6, 0, 0, 0x7fff0000)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
+program = Program(len(code), ctypes.addressof(text))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+os.execv(sys.argv[2], sys.argv[2:])' "$@"
+}
+
+# number NAME - prints the number of a system call.
+number() {
+	echo "#include <sys/syscall.h>
+		SYS_$1" | gcc -E -P - | tail -n 1
+}
+
+@test "doctor tells a seccomp filter from a user namespace that keeps BPF away, and names other calls" {
+	finding filtered "$(number bpf)" "$SIDESTEP" doctor | grep -x "warning bpf-seccomp"
+	finding filtered "$(number splice)" "$SIDESTEP" doctor | grep -x "warning system-calls-refused"
+	finding unshare --user --map-root-user --net "$SIDESTEP" doctor >"$BED_DIR/found"
+	grep -x "warning bpf-user-namespace" "$BED_DIR/found"
+	! grep seccomp "$BED_DIR/found" || false
 }
 
 @test "row 2: doctor names a gateway that takes smaller packets than the device sends" {
@@ -76,15 +144,17 @@ doctor() {
 	[[ $output == *"ok      MTU: 1500 bytes on the way to the gateway"* ]]
 	bed_exec host ip link set br0 mtu 1400
 	doctor 0 --gateway "$BED_HOST:8080"
-	[[ $output == *"warning MTU: the gateway takes packets of 1400 bytes, the device here sends 1500"* ]]
+	bed_exec host ip link set br0 mtu 1500
+	[[ $output == *"warning MTU: the gateway takes packets of 1400 bytes, the device here sends 1500 [mtu-gateway]"*"driver.mtu=1400"* ]]
 }
 
 @test "row 3: doctor names a network namespace that its application has left" {
 	doctor 0
 	[[ $output == *"ok      way out: by eth0"* ]]
-	bed_exec app ip link del eth0
-	doctor 1
-	[[ $output == *"failed  way out: no device leads outside"*"docker restart"* ]]
+	run unshare --net "$SIDESTEP" doctor
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"failed  way out: no device leads outside [way-out-none]"*"docker restart"* ]]
 }
 
 @test "row 10: doctor names local ports that soon run out" {
@@ -92,14 +162,16 @@ doctor() {
 	[[ $output == *"ok      local ports: "* ]]
 	bed_exec app sysctl -qw net.ipv4.ip_local_port_range="40000 40999"
 	doctor 0
-	[[ $output == *"warning local ports: 1000, and "*"net.ipv4.ip_local_port_range="* ]]
+	bed_exec app sysctl -qw net.ipv4.ip_local_port_range="32768 60999"
+	[[ $output == *"warning local ports: 1000, and "*"[ports-few]"*"net.ipv4.ip_local_port_range="* ]]
 }
 
 @test "row 17: doctor names a gateway whose own connections would come back to it" {
 	bed_spawn app near "$SIDESTEP" gateway --listen 127.0.0.1:8080
 	bed_until 5 bed_listening app 8080
 	doctor 0 --gateway 127.0.0.1:8080
-	[[ $output == *"warning gateway loop: it is in this network namespace"*"--exempt-uid"* ]]
+	[[ $output == *"warning gateway loop: it is in this network namespace [gateway-loop]"*"--exempt-uid"* ]]
+	bed_kill near
 	gateway
 	doctor 0 --gateway "$BED_HOST:8080"
 	[[ $output != *"gateway loop"* ]]
@@ -111,7 +183,7 @@ doctor() {
 	run bed_exec app sh -c 'ulimit -n 256; exec "$0" doctor' "$SIDESTEP"
 	echo "$output"
 	[ "$status" = 0 ]
-	[[ $output == *"warning open files: 256, and each connection takes two"*"--ulimit nofile=65536"* ]]
+	[[ $output == *"warning open files: 256"*"[files-few]"*"each connection takes two"*"--ulimit nofile=65536"* ]]
 }
 
 @test "row 19: doctor names an engine's resolver that no sidecar steers" {
@@ -122,7 +194,127 @@ doctor() {
 		"$BED_DIR/resolv.conf"
 	echo "$output"
 	[ "$status" = 0 ]
-	[[ $output == *"warning internet off: the engine's resolver asks from the host's network namespace"*"--dns"* ]]
+	[[ $output == *"warning internet off: the engine's resolver asks from the host's network namespace [internet-off-resolver]"*"--dns"* ]]
+}
+
+@test "row n12: doctor names devices that lead to containers without a bridge, which count as ways out" {
+	_bed_namespace direct
+	_bed_ip app <<-COMMANDS
+		link add cali0 type veth peer name eth0 netns $BED_DIR/ns/direct
+		link set cali0 up
+	COMMANDS
+	gateway
+	[ "$(finding_app)" = "warning inner-direct" ]
+	bed_exec app ip link del cali0
+	[ -z "$(finding_app)" ]
+}
+
+# outside ARGUMENT... - a doctor on the host of the bed that looks at the application's namespace.
+outside() {
+	bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --pid "$(bed_pid app)" --gateway "$BED_HOST:8080" "$@"
+}
+
+@test "from the host doctor looks into a container's namespace: MTU of both ends, and no such container" {
+	gateway
+	bed_spawn app app sleep infinity
+	[ "$(finding outside)" = "note engine-socket" ]
+	bed_exec host ip link set app-eth0 mtu 1400
+	finding outside | grep -x "warning mtu-veth"
+	run outside
+	bed_exec host ip link set app-eth0 mtu 1500
+	[[ $output == *"warning MTU in process "*": eth0 has 1500 bytes, and its end on the host, app-eth0, 1400"*"ip link set app-eth0 mtu 1500"* ]]
+	bed_kill gateway
+	run outside
+	[ "$status" = 4 ]
+	run "$SIDESTEP" doctor --container none --docker-socket "$BED_DIR/none"
+	[ "$status" = 1 ]
+	[[ $output == *"failed  container: none: "*"[container-none]"* ]]
+	run "$SIDESTEP" doctor --pid 1 --bridge br0
+	[ "$status" = 2 ]
+}
+
+@test "doctor checks the CA: whether it is there, its dates, the clock, and whether the application trusts it" {
+	local ca=$BED_DIR/ca
+	mkdir -p "$ca" "$BED_DIR/early" "$BED_DIR/root/etc/ssl/certs"
+	checks() { # ID [ARGUMENT...] - the doctor with this CA finds it
+		finding bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --ca-dir "${DIRECTORY:-$ca}" "${@:2}" |
+			grep -x "$1"
+	}
+	checks "warning ca-missing"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test -days 2 \
+		-keyout "$ca/ca.key" -out "$ca/ca.crt" 2>/dev/null
+	run checks "(warning|failed) ca-.*"
+	[ -z "$output" ]
+	bed_spawn app app sleep infinity
+	checks "warning ca-untrusted" --pid "$(bed_pid app)"
+	bed_kill app
+	# The application names the file itself, or has it in its store.
+	bed_spawn app app env "NODE_EXTRA_CA_CERTS=$ca/ca.crt" sleep infinity
+	! checks "warning ca-untrusted" --pid "$(bed_pid app)" || false
+	bed_kill app
+	printf '#include <time.h>\ntime_t time(time_t *at) { return at ? (*at = 1000) : 1000; }\n' |
+		gcc -shared -fPIC -x c -o "$BED_DIR/early.so" -
+	LD_PRELOAD=$BED_DIR/early.so checks "failed clock-wrong"
+	LD_PRELOAD=$BED_DIR/early.so checks "failed ca-dates"
+}
+
+@test "doctor checks for bridge mode: the bridge, ports that lead out, their MTU, and bridge netfilter" {
+	bridges() {
+		finding bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --gateway "$BED_HOST:8080" "$@"
+	}
+	gateway
+	if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
+		bed_exec host sysctl -qw net.bridge.bridge-nf-call-iptables=1
+		bridges --bridge br0 | grep -x "note bridge-netfilter"
+		bed_exec host sysctl -qw net.bridge.bridge-nf-call-iptables=0
+	fi
+	[ "$(bridges --bridge br0)" = "note engine-socket" ]
+	bridges --bridge nobody | grep -x "failed bridge-missing"
+	_bed_ip host <<-COMMANDS
+		link add outward type vxlan id 9 local $BED_UPLINK dstport 4789
+		link set outward master br0
+		link set outward mtu 1400
+		link set br0 mtu 1500
+	COMMANDS
+	bridges --bridge br0 >"$BED_DIR/found"
+	cat "$BED_DIR/found"
+	grep -x "warning bridge-uplink" "$BED_DIR/found"
+	grep -x "warning mtu-bridge" "$BED_DIR/found"
+	bed_exec host ip link del outward
+}
+
+@test "doctor checks the agent, and each namespace that it serves: its sidecar, devices and rules" {
+	bed_needs_linux 6.6 "TCX links"
+	agents() {
+		finding bed_exec host "$SIDESTEP" doctor --agent --docker-socket "$BED_DIR/none" --pin "$(SIDE_PIN)"
+	}
+	[ "$(agents)" = "note agent-none
+note engine-socket" ]
+	agent_sidecar
+	bed_spawn app app sleep infinity
+	[ "$(agents)" = "note engine-socket" ]
+	_bed_ip app <<-COMMANDS
+		rule add to 203.0.113.0/24 table 51820 priority 50
+		route add default dev lo table 51820
+	COMMANDS
+	agents | grep -x "warning rules-first"
+	_bed_ip app <<-COMMANDS
+		rule del to 203.0.113.0/24 table 51820 priority 50
+	COMMANDS
+	bed_kill agent KILL
+	_bed_plug app eth7 br0 172.30.0.77 fd30::77
+	agents | grep -x "warning agent-unguarded"
+	bed_exec app ip link del eth7
+	bed_kill sidecar KILL
+	agents | grep -x "warning agent-gone"
+	"$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+}
+
+@test "without rights for it doctor names what bridge mode and the agent lack" {
+	finding setpriv --bounding-set=-all,+net_admin,+bpf --inh-caps=-all "$SIDESTEP" doctor --agent \
+		--docker-socket "$BED_DIR/none" >"$BED_DIR/found"
+	grep -x "failed sys-admin-missing" "$BED_DIR/found"
+	grep -x "failed ptrace-missing" "$BED_DIR/found"
 }
 
 @test "the agent mounts a bpffs where that lasts, and names the command where it would not, as doctor does" {
@@ -133,12 +325,13 @@ doctor() {
 	echo "$output"
 	[ "$status" = 1 ]
 	[[ $output == *"cannot pin maps in $pinned, which is not on a bpffs (mount -t bpf bpf /sys/fs/bpf, and for"* ]]
-	bed_spawn host agent unshare --mount --pid --fork --mount-proc \
+	bed_spawn host agent unshare --mount --pid --kill-child --mount-proc \
 		sh -c 'umount /sys/fs/bpf; exec "$@"' - "$SIDESTEP" agent --pid 2
 	bed_wait_line agent "info: mounted a bpffs at /sys/fs/bpf"
 	bed_wait_line agent "programs loaded, pinned below $pinned"
-	# Only on the machine's own network does doctor look for it.
-	run unshare --mount sh -c 'umount /sys/fs/bpf; exec "$@"' - "$SIDESTEP" doctor
-	echo "$output"
-	[[ $output == *"warning bpffs: not mounted at /sys/fs/bpf"*"mount -t bpf bpf /sys/fs/bpf"* ]]
+	# Only on the machine's own network does doctor look for it. With --fix it mounts one, where that lasts.
+	finding unshare --mount sh -c 'umount /sys/fs/bpf; exec "$@"' - "$SIDESTEP" doctor --fix |
+		grep -x "warning bpffs-unmounted"
+	finding unshare --mount --pid --fork --mount-proc sh -c 'umount /sys/fs/bpf; "$@"; "$@"' - "$SIDESTEP" doctor --fix |
+		grep -cE "^(note bpffs-fixed)$" | grep -x 1
 }

@@ -223,7 +223,7 @@ no_helper() {
 	engine_wait_line side "preflight: the gateway 172.17.0.1:8080 cannot be reached.*: nothing listens there; start the gateway on an address that containers reach"
 	run dk exec side sidestep doctor --http-egress-port 8080
 	is "exit status of doctor" "$status" 4
-	like "doctor" "$output" "failed  gateway: 172.17.0.1:8080 cannot be reached: nothing listens there; start the gateway"
+	like "doctor" "$output" "failed  gateway: 172.17.0.1:8080 cannot be reached: nothing listens there"
 	like "the application" "$(app_peer connect $NOWHERE 443 --send ping --expect ping --timeout 5)" "result=reset"
 	engine_wait_line side "gateway 172.17.0.1:8080.*Connection refused; is the gateway listening there, and on an address that containers reach"
 	no_leak

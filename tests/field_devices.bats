@@ -695,7 +695,7 @@ inner_doctor() {
 	inner_make
 	inner_doctor "inner0 inner2: a sidecar steers"
 	own_sidecar --inner off
-	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2: .*--inner off"
+	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2 are not steered"
 	bed_kill sidecar
 	own_sidecar
 	inner_doctor "inner0 inner2: what containers behind them send is steered"
@@ -719,7 +719,7 @@ inner_doctor() {
 	sniff_start
 	own_sidecar --datapath nft-redirect
 	grep -q "inner device inner0: containers behind it reach nothing outside.*the kernel lacks nft_tproxy" "$BED_DIR/sidecar.log"
-	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2: .*nft_tproxy"
+	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep -A2 "^warning inner devices: inner0 inner2 are not" | grep nft_tproxy
 	connect 192.0.2.77 443 --send hello --half-close --read-all
 	run inner_connect "$BED_WORLD" 443 --timeout 0.3
 	[ "$status" -ne 0 ]

@@ -174,18 +174,6 @@ static void test_table(void **state)
 	assert_int_equal(options_check(&command), 0);
 }
 
-/* The gateway's entries, which doctor takes alone, come first. */
-static void test_sidecar_table(void **state)
-{
-	static const char *const names[] = {"gateway", "gateway-ip", "http-egress-port"};
-	size_t i;
-
-	(void)state;
-	assert_int_equal(ARRAY_SIZE(names), SIDECAR_GATEWAY_ENTRIES);
-	for (i = 0; i < ARRAY_SIZE(names); i++)
-		assert_string_equal(sidecar_entries[i].name, names[i]);
-}
-
 /* The control API is workerd's, and with it comes workerd's protocol. */
 static void test_gateway_protocol(void **state)
 {
@@ -466,19 +454,12 @@ static void test_help(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_gateway_protocol),
-		cmocka_unit_test(test_sidecar_table),
-		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_bad_tables),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_workerd),
-		cmocka_unit_test(test_spellings),
-		cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_lenient),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_required),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_gateway_protocol), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_bad_tables),	 cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_workerd),		 cmocka_unit_test(test_spellings),
+		cmocka_unit_test(test_arguments),	 cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lenient),		 cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_required),	 cmocka_unit_test(test_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,14 +5,10 @@
 
 #include <jansson.h>
 
+#include "lib/json.h"
+
 /* Directories below it are read without --pin. */
 #define STATUS_PIN_ROOT "/sys/fs/bpf/sidestep"
-
-static inline void status_release_json(json_t **json)
-{
-	json_decref(*json);
-}
-#define _cleanup_json_ __attribute__((cleanup(status_release_json)))
 
 /* Append an object for each namespace that the maps of one directory serve, or those of every
  * directory below STATUS_PIN_ROOT. After an error the rest is still read. Return 0 or negative

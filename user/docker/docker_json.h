@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "docker/docker_network.h"
+#include "lib/json.h"
 #include "lib/util.h"
 
 #define DOCKER_REASON_MAX 256
@@ -50,13 +51,6 @@ void docker_parse_error(const char *body, size_t size, char reason[DOCKER_REASON
 	"\"start\",\"die\",\"rename\",\"reload\"]}"
 
 /* The following serve docker_sidecars_json too. */
-
-static inline void cleanup_json(json_t **value)
-{
-	json_decref(*value);
-}
-
-#define _cleanup_json_ _cleanup_(cleanup_json)
 
 /* Writes @reason and evaluates to @error. */
 int docker_refuse(int error, char reason[DOCKER_REASON_MAX], const char *format, ...)

@@ -16,7 +16,7 @@ static void free_capabilities(cap_t *capabilities)
 
 #define _cleanup_cap_ __attribute__((cleanup(free_capabilities)))
 
-static bool in_effect(cap_value_t capability)
+bool privileges_have(int capability)
 {
 	_cleanup_cap_ cap_t now = cap_get_proc();
 	cap_flag_value_t have = CAP_CLEAR;
@@ -26,17 +26,17 @@ static bool in_effect(cap_value_t capability)
 
 bool privileges_have_bpf(void)
 {
-	return in_effect(CAP_BPF) || in_effect(CAP_SYS_ADMIN);
+	return privileges_have(CAP_BPF) || privileges_have(CAP_SYS_ADMIN);
 }
 
 bool privileges_have_perfmon(void)
 {
-	return in_effect(CAP_PERFMON) || in_effect(CAP_SYS_ADMIN);
+	return privileges_have(CAP_PERFMON) || privileges_have(CAP_SYS_ADMIN);
 }
 
 bool privileges_have_net_admin(void)
 {
-	return in_effect(CAP_NET_ADMIN);
+	return privileges_have(CAP_NET_ADMIN);
 }
 
 int privileges_set_bpf(bool on)

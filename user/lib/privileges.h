@@ -13,6 +13,9 @@
  */
 int privileges_drop(bool keep_bpf);
 
+/* Tells whether a capability (CAP_*) is effective. */
+bool privileges_have(int capability);
+
 /* Tells whether CAP_BPF or CAP_SYS_ADMIN, which includes it, is effective. */
 bool privileges_have_bpf(void);
 

@@ -14,9 +14,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define USUAL_PLACE "/sys/fs/bpf"
-
-static bool is_bpffs(const char *path)
+bool bpffs_is(const char *path)
 {
 	struct statfs filesystem;
 
@@ -32,12 +30,14 @@ static bool mounts_for_all(void)
 	       own.st_dev == first.st_dev && own.st_ino == first.st_ino;
 }
 
-static void mount_at_usual_place(void)
+int bpffs_mount(void)
 {
-	if (is_bpffs(USUAL_PLACE) || !mounts_for_all())
-		return;
-	if (mount("bpf", USUAL_PLACE, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0)
-		log_info("mounted a bpffs at " USUAL_PLACE);
+	if (!mounts_for_all())
+		return -EXDEV;
+	if (mount("bpf", BPFFS_USUAL_PLACE, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") <
+	    0)
+		return -errno;
+	return 0;
 }
 
 static int refuse(const char *path)
@@ -51,7 +51,7 @@ static int refuse(const char *path)
 int bpffs_make_directory(const char *path)
 {
 	_cleanup_free_ char *parent = strdup(path);
-	bool usual = strncmp(path, USUAL_PLACE "/", sizeof(USUAL_PLACE)) == 0;
+	bool usual = strncmp(path, BPFFS_USUAL_PLACE "/", sizeof(BPFFS_USUAL_PLACE)) == 0;
 	char *slash;
 
 	if (!parent)
@@ -63,15 +63,15 @@ int bpffs_make_directory(const char *path)
 				 "mounted bpffs, such as /sys/fs/bpf/sidestep/NAME",
 				 path);
 	*slash = '\0';
-	if (usual)
-		mount_at_usual_place();
+	if (usual && !bpffs_is(BPFFS_USUAL_PLACE) && bpffs_mount() == 0)
+		log_info("mounted a bpffs at " BPFFS_USUAL_PLACE);
 	/* sysfs, which is below, has no directories to make. */
-	if (usual && !is_bpffs(USUAL_PLACE))
+	if (usual && !bpffs_is(BPFFS_USUAL_PLACE))
 		return refuse(path);
 	if ((mkdir(parent, 0755) < 0 && errno != EEXIST) ||
 	    (mkdir(path, 0755) < 0 && errno != EEXIST))
 		return log_errno(-errno, "cannot make the directory %s to pin maps in", path);
-	if (is_bpffs(path))
+	if (bpffs_is(path))
 		return 0;
 	(void)rmdir(path);
 	return refuse(path);

@@ -30,6 +30,37 @@ static void add_name(char list[INNER_CHECK_MAX], const char *name)
 		(void)snprintf(list + used, INNER_CHECK_MAX - used, "%s%s", used ? " " : "", name);
 }
 
+/* The namespaces that devices with a default route lead to. An engine keeps all its networks in
+ * one of them. */
+static bool leads_with_default(const struct plan_input *input, int32_t nsid)
+{
+	size_t i;
+
+	for (i = 0; i < input->link_count; i++)
+		if (input->links[i].peer_nsid == nsid &&
+		    plan_inner_has_default(input, &input->links[i]))
+			return true;
+	return false;
+}
+
+static bool has_uplink(const struct plan_input *input)
+{
+	size_t i;
+
+	for (i = 0; i < input->link_count; i++)
+		if (plan_inner_has_default(input, &input->links[i]))
+			return true;
+	return false;
+}
+
+/* Whether a sidecar that starts now would take the link for a way out, although another one has the
+ * default route and leads elsewhere. */
+static bool is_direct(const struct plan_input *input, const struct netlink_link *link)
+{
+	return link->veth && link->master == 0 && link->peer_nsid >= 0 && has_uplink(input) &&
+	       !leads_with_default(input, link->peer_nsid);
+}
+
 static void sort(const struct snapshot *snapshot, struct inner_check *check)
 {
 	struct inner_devices devices = {.looked = false};
@@ -43,11 +74,16 @@ static void sort(const struct snapshot *snapshot, struct inner_check *check)
 	size_t i;
 
 	inner_devices_look(&devices, &input);
-	for (i = 0; i < input.link_count; i++)
-		if (plan_inner_is(&input, &input.links[i]))
-			add_name(is_steered(snapshot, &input.links[i]) ? check->steered
-								       : check->others,
-				 input.links[i].name);
+	for (i = 0; i < input.link_count; i++) {
+		const struct netlink_link *link = &input.links[i];
+
+		if (!link->loopback && is_steered(snapshot, link))
+			add_name(check->steered, link->name);
+		else if (is_direct(&input, link))
+			add_name(check->direct, link->name);
+		else if (plan_inner_is(&input, link))
+			add_name(check->others, link->name);
+	}
 	inner_devices_release(&devices);
 }
 

@@ -11,6 +11,9 @@
 struct inner_check {
 	char steered[INNER_CHECK_MAX]; /* by the sidecar that runs */
 	char others[INNER_CHECK_MAX];
+	/* Veths that lead to other namespaces without a bridge, beside a way out. A sidecar takes
+	 * them for ways out, unless it was there before them. */
+	char direct[INNER_CHECK_MAX];
 };
 
 /* Returns 0 or a negative errno, logged. */

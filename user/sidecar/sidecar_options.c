@@ -12,8 +12,6 @@
 #include "lib/socket_address.h"
 #include "lib/util.h"
 
-#define GATEWAY_NAME "host.docker.internal"
-
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
 
 static const char *const udp_choices[] = {"deny", "pass", "drop", NULL};
@@ -22,32 +20,8 @@ static const char *const protocol_choices[] = {"auto", "workerd", "connect", NUL
 static const char *const exit_choices[] = {"open", "closed", NULL};
 static const char *const datapath_choices[] = {"auto", "bpf", "nft", "nft-redirect", NULL};
 
-const struct option_entry sidecar_entries[] = {
-	/* The first SIDECAR_GATEWAY_ENTRIES describe the gateway. */
-	{.section = "Gateway",
-	 .name = "gateway",
-	 .argument = "ADDRESS",
-	 .type = OPTION_STRING,
-	 FIELD(gateway),
-	 .default_note = "--gateway-ip with --http-egress-port",
-	 .example = "172.17.0.1:8080",
-	 .help = "The HTTP CONNECT gateway: IP:PORT, [IPv6]:PORT, NAME:PORT or unix:/PATH. A name "
-		 "is looked up at the start, and again when the gateway cannot be reached."},
-	{.name = "gateway-ip",
-	 .argument = "IP",
-	 .type = OPTION_ADDRESS,
-	 FIELD(gateway_ip),
-	 .default_note = "the address of " GATEWAY_NAME " in " HOSTS_FILE_PATH,
-	 .help = "The gateway's address alone."},
-	{.name = "http-egress-port",
-	 .argument = "PORT",
-	 .type = OPTION_UNSIGNED,
-	 FIELD(egress_port),
-	 .minimum = 1,
-	 .maximum = 65535,
-	 .default_note = "none",
-	 .example = "8080",
-	 .help = "The gateway's port."},
+static const struct option_entry entries[] = {
+	SIDECAR_GATEWAY_ENTRIES,
 	{.section = "Control",
 	 .name = "http-ingress-address",
 	 .argument = "IP:PORT",
@@ -324,8 +298,8 @@ const struct options_command sidecar_options_command = {
 		"If it is killed, the application's connections to the outside fail at once until "
 		"it runs again. In bridge mode nothing of it stays on the host, and containers "
 		"then reach the outside directly.",
-	.entries = sidecar_entries,
-	.entry_count = ARRAY_SIZE(sidecar_entries),
+	.entries = entries,
+	.entry_count = ARRAY_SIZE(entries),
 	.examples = examples,
 	.example_count = ARRAY_SIZE(examples),
 	.statuses = statuses,
@@ -347,14 +321,14 @@ static int gateway_of_hosts(in_port_t port, struct gateway_target *ret_target)
 {
 	uint8_t address[1][16];
 
-	if (hosts_file_find(HOSTS_FILE_PATH, GATEWAY_NAME, address, 1) == 0) {
+	if (hosts_file_find(HOSTS_FILE_PATH, SIDECAR_GATEWAY_NAME, address, 1) == 0) {
 		log_error("no gateway address: %s has no address for %s; give --gateway-ip, or "
 			  "start the container with --add-host %s:host-gateway",
-			  HOSTS_FILE_PATH, GATEWAY_NAME, GATEWAY_NAME);
+			  HOSTS_FILE_PATH, SIDECAR_GATEWAY_NAME, SIDECAR_GATEWAY_NAME);
 		return -EINVAL;
 	}
 	socket_address_unknown(port, &ret_target->address);
-	(void)strcpy(ret_target->host, GATEWAY_NAME);
+	(void)strcpy(ret_target->host, SIDECAR_GATEWAY_NAME);
 	ret_target->hosts_only = true;
 	return 0;
 }

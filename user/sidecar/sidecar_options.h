@@ -3,6 +3,7 @@
 #ifndef SIDESTEP_SIDECAR_OPTIONS_H
 #define SIDESTEP_SIDECAR_OPTIONS_H
 
+#include "lib/hosts_file.h"
 #include "lib/options.h"
 #include "proto/tunnel.h"
 #include "sidecar/gateway_target.h"
@@ -70,9 +71,32 @@ struct sidecar_options {
 	bool guard_first;
 };
 
-/* The table's first entries, which other commands may take alone: the gateway's. */
-#define SIDECAR_GATEWAY_ENTRIES 3
-extern const struct option_entry sidecar_entries[];
+#define SIDECAR_GATEWAY_NAME "host.docker.internal"
+
+/* Three entries of the table, the gateway's, which other commands have as well. They are for a
+ * target that begins with struct sidecar_options. */
+#define SIDECAR_GATEWAY_ENTRIES                                                                     \
+	{.section = "Gateway",                                                                      \
+	 .name = "gateway",                                                                         \
+	 .argument = "ADDRESS",                                                                     \
+	 .type = OPTION_STRING,                                                                     \
+	 .offset = offsetof(struct sidecar_options, gateway),                                       \
+	 .default_note = "--gateway-ip with --http-egress-port",                                    \
+	 .example = "172.17.0.1:8080",                                                              \
+	 .help = "The HTTP CONNECT gateway: IP:PORT, [IPv6]:PORT, NAME:PORT or unix:/PATH. A name " \
+		 "is looked up at the start, and again when the gateway cannot be reached."},       \
+		{.name = "gateway-ip",                                                              \
+		 .argument = "IP",                                                                  \
+		 .type = OPTION_ADDRESS,                                                            \
+		 .offset = offsetof(struct sidecar_options, gateway_ip),                            \
+		 .default_note = "the address of " SIDECAR_GATEWAY_NAME " in " HOSTS_FILE_PATH,     \
+		 .help = "The gateway's address alone."},                                           \
+	{                                                                                           \
+		.name = "http-egress-port", .argument = "PORT", .type = OPTION_UNSIGNED,            \
+		.offset = offsetof(struct sidecar_options, egress_port), .minimum = 1,              \
+		.maximum = 65535, .default_note = "none", .example = "8080",                        \
+		.help = "The gateway's port."                                                       \
+	}
 
 /* Reads the gateway that the options name. Without an address or a name it is host.docker.internal,
  * which must be in /etc/hosts. Returns 0 or -EINVAL, logged. */

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "docker/docker_about.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "docker/docker_api.h"
+#include "lib/util.h"
+
+#define COPY(target, text) ((void)snprintf(target, sizeof(target), "%s", text))
+
+/* Docker's first component is "Engine", Podman's "Podman Engine". */
+static void judge_components(const json_t *version, struct docker_about *about)
+{
+	const json_t *components = json_object_get(version, "Components"), *component;
+	size_t i;
+
+	COPY(about->name, "Docker");
+	json_array_foreach (components, i, component) {
+		const char *name = json_string_value(json_object_get(component, "Name"));
+
+		about->podman |= name && strcmp(name, "Podman Engine") == 0;
+	}
+	if (about->podman)
+		COPY(about->name, "Podman");
+}
+
+/* They are "name=seccomp,profile=builtin", "name=rootless", ... */
+static void judge_security(const json_t *info, struct docker_about *about)
+{
+	const json_t *options = json_object_get(info, "SecurityOptions"), *option;
+	size_t i;
+
+	json_array_foreach (options, i, option) {
+		const char *text = json_string_value(option);
+
+		about->rootless |= text && strncmp(text, "name=rootless", 13) == 0;
+	}
+}
+
+bool docker_is_gvisor(const char *runtime)
+{
+	return strncmp(runtime, "runsc", 5) == 0 || strstr(runtime, "gvisor") != NULL;
+}
+
+int docker_about_parse(const char *version_text, size_t version_size, const char *info_text,
+		       size_t info_size, struct docker_about *ret_about,
+		       char reason[DOCKER_REASON_MAX])
+{
+	_cleanup_json_ json_t *version = docker_load("GET /version", version_text, version_size,
+						     reason);
+	_cleanup_json_ json_t *info =
+		version ? docker_load("GET /info", info_text, info_size, reason) : NULL;
+	const char *number = "", *system = "", *kernel = "", *runtime = "";
+	struct docker_about about = {.podman = false};
+	json_error_t error;
+
+	if (!version || !info)
+		return -EBADMSG;
+	if (json_unpack_ex(version, &error, 0, "{s?s}", "Version", &number) < 0)
+		return docker_refuse(-EBADMSG, reason, "GET /version: %s", error.text);
+	if (json_unpack_ex(info, &error, 0, "{s?s, s?s, s?s}", "OperatingSystem", &system,
+			   "KernelVersion", &kernel, "DefaultRuntime", &runtime) < 0)
+		return docker_refuse(-EBADMSG, reason, "GET /info: %s", error.text);
+	COPY(about.version, number);
+	COPY(about.system, system);
+	COPY(about.kernel, kernel);
+	COPY(about.runtime, runtime);
+	judge_components(version, &about);
+	judge_security(info, &about);
+	about.desktop = strcmp(system, "Docker Desktop") == 0;
+	about.wsl2 = strstr(kernel, "microsoft") != NULL;
+	about.gvisor = docker_is_gvisor(runtime);
+	*ret_about = about;
+	return 0;
+}
+
+int docker_about_ask(const struct docker_engine *engine, struct docker_about *ret_about,
+		     char reason[DOCKER_REASON_MAX])
+{
+	struct docker_buffer version = {0}, info = {0};
+	int error = docker_api_ask(engine, "GET", "/version", NULL, &version, reason);
+
+	if (error == 0)
+		error = docker_api_ask(engine, "GET", "/info", NULL, &info, reason);
+	if (error == 0)
+		error = docker_about_parse(version.data, version.used, info.data, info.used,
+					   ret_about, reason);
+	docker_buffer_release(&version);
+	docker_buffer_release(&info);
+	return error;
+}
+
+static int parse_container(const struct docker_buffer *body,
+			   struct docker_about_container *ret_container,
+			   char reason[DOCKER_REASON_MAX])
+{
+	_cleanup_json_ json_t *answer = docker_load("GET /containers/NAME/json", body->data,
+						    body->used, reason);
+	const char *runtime = "";
+	json_error_t error;
+	int pid = 0;
+
+	if (!answer)
+		return -EBADMSG;
+	if (json_unpack_ex(answer, &error, 0, "{s:{s:i}, s?{s?s}}", "State", "Pid", &pid,
+			   "HostConfig", "Runtime", &runtime) < 0)
+		return docker_refuse(-EBADMSG, reason, "GET /containers/NAME/json: %s", error.text);
+	*ret_container = (struct docker_about_container) {.pid = pid};
+	COPY(ret_container->runtime, runtime);
+	return 0;
+}
+
+int docker_about_container(const struct docker_engine *engine, const char *name,
+			   struct docker_about_container *ret_container,
+			   char reason[DOCKER_REASON_MAX])
+{
+	_cleanup_free_ char *encoded = docker_url_encode(name), *path = NULL;
+	struct docker_buffer body = {0};
+	int error;
+
+	if (!encoded || asprintf(&path, "/containers/%s/json", encoded) < 0)
+		return docker_refuse(-ENOMEM, reason, "out of memory");
+	error = docker_api_ask(engine, "GET", path, NULL, &body, reason);
+	if (error == 0)
+		error = parse_container(&body, ret_container, reason);
+	docker_buffer_release(&body);
+	return error;
+}
+
+int docker_about_bridge(const struct docker_engine *engine, const char *name,
+			char ret_interface[IFNAMSIZ], char reason[DOCKER_REASON_MAX])
+{
+	struct docker_network *networks = NULL;
+	struct docker_buffer body = {0};
+	size_t count = 0, i;
+	int error = docker_api_ask(engine, "GET", "/networks", NULL, &body, reason);
+
+	if (error == 0)
+		error = docker_parse_state(body.data, body.used, "[]", 2, &networks, &count,
+					   reason);
+	docker_buffer_release(&body);
+	if (error < 0)
+		return error;
+	error = docker_refuse(-ENOENT, reason, "no network %.64s has a bridge", name);
+	for (i = 0; i < count; i++)
+		if (strcmp(networks[i].name, name) == 0 && networks[i].interface[0]) {
+			memcpy(ret_interface, networks[i].interface, IFNAMSIZ);
+			error = 0;
+		}
+	docker_state_free(networks, count);
+	return error;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asks a Docker engine what it is, and for one container by its name, for `sidestep doctor`. */
+#ifndef SIDESTEP_DOCKER_ABOUT_H
+#define SIDESTEP_DOCKER_ABOUT_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "docker/docker_engine.h"
+#include "docker/docker_json.h"
+
+/* Texts that are longer are cut. */
+struct docker_about {
+	char name[64]; /* "Docker", "Podman" */
+	char version[64];
+	char system[128]; /* the engine's operating system */
+	char kernel[64];
+	char runtime[64]; /* the default one */
+	bool podman;
+	bool desktop; /* Docker Desktop: in a virtual machine */
+	bool wsl2;    /* Microsoft's kernel */
+	bool rootless;
+	bool gvisor; /* runsc is the default runtime */
+};
+
+/* Is the runtime of that name gVisor's? */
+bool docker_is_gvisor(const char *runtime);
+
+/* Parses the answers to GET /version and GET /info. Pure. Returns 0, or -EBADMSG or -ENOMEM with
+ * @reason. */
+int docker_about_parse(const char *version, size_t version_size, const char *info, size_t info_size,
+		       struct docker_about *ret_about, char reason[DOCKER_REASON_MAX]);
+
+/* Asks for both. Returns 0 or a negative errno with @reason, as docker_api_ask(). */
+int docker_about_ask(const struct docker_engine *engine, struct docker_about *ret_about,
+		     char reason[DOCKER_REASON_MAX]);
+
+struct docker_about_container {
+	pid_t pid; /* of its first process; 0: it does not run */
+	char runtime[64];
+};
+
+/* Asks for the container of that name or id. Returns 0, -ENOENT: there is none, or another negative
+ * errno, with @reason. */
+int docker_about_container(const struct docker_engine *engine, const char *name,
+			   struct docker_about_container *ret_container,
+			   char reason[DOCKER_REASON_MAX]);
+
+/* Finds the bridge of the Docker network of that name. Returns 0, -ENOENT: there is none, or
+ * another negative errno, with @reason. */
+int docker_about_bridge(const struct docker_engine *engine, const char *name,
+			char ret_interface[IFNAMSIZ], char reason[DOCKER_REASON_MAX]);
+
+#endif
