@@ -24,6 +24,7 @@ int command_agent(int argc, char **argv);
 int command_agent_watcher(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_explain(int argc, char **argv);
+int command_capture(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_help(int argc, char **argv);
 
@@ -40,6 +41,7 @@ extern const struct options_command status_options_command;
 extern const struct options_command agent_options_command;
 extern const struct options_command doctor_options_command;
 extern const struct options_command explain_options_command;
+extern const struct options_command capture_options_command;
 extern const struct options_command version_options_command;
 extern const struct options_command help_options_command;
 

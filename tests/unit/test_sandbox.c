@@ -447,7 +447,7 @@ static void remove_own(const void *context)
 static void remove_socket(const void *context)
 {
 	const struct tree *tree = context;
-	const struct sandbox sandbox = {.role = SANDBOX_GATEWAY, .socket = tree->socket};
+	const struct sandbox sandbox = {.role = SANDBOX_GATEWAY, .sockets = {tree->socket}};
 
 	sandbox_files(&sandbox);
 	sandbox_calls(&sandbox);

@@ -62,7 +62,7 @@ static int verify(X509 *authority, X509 *leaf, const char *host, const char *add
 
 static X509 *leaf_of(struct tls_authority *authority, const char *name)
 {
-	SSL *ssl = tls_authority_accept(authority, name);
+	SSL *ssl = tls_authority_accept(authority, name, NULL);
 	X509 *leaf;
 
 	assert_non_null(ssl);
@@ -151,10 +151,10 @@ static void test_names_refused(void **state)
 	(void)state;
 	assert_int_equal(tls_authority_new(NULL, &authority), 0);
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_null(tls_authority_accept(authority, bad[i]));
+		assert_null(tls_authority_accept(authority, bad[i], NULL));
 	memset(too_long, 'a', sizeof(too_long));
 	too_long[256] = '\0';
-	assert_null(tls_authority_accept(authority, too_long));
+	assert_null(tls_authority_accept(authority, too_long, NULL));
 	tls_authority_free(authority);
 }
 

@@ -154,7 +154,7 @@ static void say_listening(const struct gateway_config *config, const char *addre
 static void listening(void *context, const struct gateway_listening *addresses)
 {
 	const struct gateway_config *config = context;
-	const struct sandbox sandbox = {.role = SANDBOX_GATEWAY, .socket = config->unix_path};
+	const struct sandbox sandbox = {.role = SANDBOX_GATEWAY, .sockets = {config->unix_path}};
 	char text[ADDRESS_TEXT_MAX];
 	size_t i;
 

@@ -20,12 +20,15 @@ enum sandbox_role {
 	SANDBOX_DOCKER,	 /* talks by sockets that it is given */
 };
 
+/* The most sockets in the file system that a process has. */
+#define SANDBOX_SOCKETS 4
+
 struct sandbox {
 	enum sandbox_role role;
 	bool own_programs;  /* changes and attaches BPF programs and maps, but loads none */
 	bool names;	    /* looks names up, and reads the files for that */
 	const char *folder; /* it removes this folder and the files in it at its end, or NULL */
-	const char *socket; /* it removes this file at its end, or NULL */
+	const char *sockets[SANDBOX_SOCKETS]; /* it removes these files at its end; or NULL */
 };
 
 /*

@@ -60,7 +60,7 @@ static int leave_parent(int ruleset, const char *path, uint64_t rights)
 
 static int add_rules(int ruleset, const struct sandbox *sandbox)
 {
-	int error = 0;
+	int error = 0, i;
 
 	/* Settings of devices, and what the C library reads when it returns memory. */
 	if (sandbox->role == SANDBOX_SIDECAR)
@@ -77,8 +77,10 @@ static int add_rules(int ruleset, const struct sandbox *sandbox)
 		error = leave(ruleset, sandbox->folder, LANDLOCK_ACCESS_FS_REMOVE_FILE);
 	if (error == 0 && sandbox->folder)
 		error = leave_parent(ruleset, sandbox->folder, LANDLOCK_ACCESS_FS_REMOVE_DIR);
-	if (error == 0 && sandbox->socket)
-		error = leave_parent(ruleset, sandbox->socket, LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	for (i = 0; i < SANDBOX_SOCKETS && error == 0; i++)
+		if (sandbox->sockets[i])
+			error = leave_parent(ruleset, sandbox->sockets[i],
+					     LANDLOCK_ACCESS_FS_REMOVE_FILE);
 	return error;
 }
 

@@ -135,17 +135,27 @@ static void tls_start(struct intercept *intercept)
 {
 	struct worker *worker = intercept->worker;
 	struct relay *relay = intercept->relay;
-	SSL *ssl = tls_authority_accept(worker->shared->config.tls, intercept->name);
+	const struct flow *flow = intercept->flow;
+	const struct tls_tap *tap = worker->shared->config.tap;
+	uint64_t tap_id = tap ? tap->open(tap->context, &flow->source, &flow->destination,
+					  intercept->name)
+			      : 0;
+	SSL *ssl = tls_authority_accept(worker->shared->config.tls, intercept->name,
+					tap_id ? tap : NULL);
 
 	if (ssl)
 		intercept->tls = tls_relay_new(relay, worker->tls, ssl, TAKE_PTR(intercept->first),
 					       intercept->first_size);
 	if (!intercept->tls) {
+		if (tap_id)
+			tap->close(tap->context, tap_id);
 		counter_add(&worker->counters.tls_failures, 1);
 		intercept->done(intercept, -ENOMEM);
 		return;
 	}
 	intercept->tls->handshaken = handshake_over;
+	intercept->tls->tap = tap_id ? tap : NULL;
+	intercept->tls->tap_id = tap_id;
 	relay->side[0].ready = tls_ready;
 	relay->side[1].ready = tls_upstream_ready;
 	tls_relay_start(intercept->tls);

@@ -60,6 +60,8 @@ struct proxy_config {
 	/* Terminates TLS where the gateway takes plaintext. The caller's; outlives the proxy. NULL:
 	 * TLS is relayed as it is. */
 	struct tls_authority *tls;
+	/* Sees what is terminated. The caller's; outlives the proxy. NULL: nobody does. */
+	const struct tls_tap *tap;
 	/* Learns of all sockets that send packets. The UDP listeners do, too: their answers leave
 	 * from the resolver's address and their own port, which the kernel side makes 53. */
 	struct dial_announcer announcer;

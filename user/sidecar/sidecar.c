@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "capture/capture_source.h"
 #include "datapath/datapath_agent.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -78,7 +79,8 @@ static int run(struct sidecar *sidecar)
 		IPV6_VERDICT,
 		IPV6_PAUSE,
 		INTERNET,
-		MOVE
+		MOVE,
+		CAPTURES
 	};
 	int error = 0;
 
@@ -98,6 +100,9 @@ static int run(struct sidecar *sidecar)
 			[IPV6_PAUSE] = {.fd = sidecar->ipv6.timer_fd, .events = POLLIN},
 			[INTERNET] = {.fd = sidecar->internet.fd, .events = POLLIN},
 			[MOVE] = {.fd = sidecar->move.fd, .events = POLLIN},
+			[CAPTURES] = {.fd = sidecar->captures ? capture_source_fd(sidecar->captures)
+							      : -1,
+				      .events = POLLIN},
 			[AGENT] = sidecar_takeover_session(&sidecar->takeover),
 		};
 		bool changed = error < 0, waits;
@@ -135,6 +140,8 @@ static int run(struct sidecar *sidecar)
 			sidecar_takeover_agent_came(&sidecar->takeover);
 			changed = true;
 		}
+		if (events[CAPTURES].revents)
+			capture_source_event(sidecar->captures);
 		if (events[INTERNET].revents)
 			changed |= turn_internet(sidecar);
 		moved = events[MOVE].revents ? sidecar_gateway_take(sidecar) : -EAGAIN;

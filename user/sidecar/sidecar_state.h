@@ -57,6 +57,7 @@ struct sidecar {
 	struct bridge_netns bridge;
 	struct policy *policy;
 	struct tls_authority *tls;
+	struct capture_source *captures; /* NULL: none */
 	struct sidecar_datapath datapath;
 	struct sidecar_takeover takeover;
 	struct proxy *proxy;

@@ -19,6 +19,7 @@
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
 #include "sidecar/preflight.h"
+#include "sidecar/sidecar_captures.h"
 #include "sidecar/sidecar_control.h"
 #include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
@@ -182,6 +183,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.gateway_protocol = sidecar_options_protocol(options),
 		.policy = sidecar->policy,
 		.tls = sidecar->tls,
+		.tap = sidecar_captures_tap(sidecar),
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
 		.exemption = {exemption_owns, &sidecar->exemption},
 		.hooks = {.context = &sidecar->datapath,
@@ -230,7 +232,7 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.own_programs = own_programs,
 		.folder = own_programs ? sidecar->options->pin : NULL,
 		.names = sidecar->target->host[0] != '\0',
-		.socket = sidecar_metrics_file(sidecar),
+		.sockets = {sidecar_metrics_file(sidecar), sidecar_captures_path(sidecar)},
 	};
 }
 
@@ -347,6 +349,7 @@ static const struct {
 	{"gateway's address", sidecar_gateway_find, sidecar_gateway_forget},
 	{"DNS policy", make_policy, free_policy},
 	{"TLS authority", make_authority, free_authority},
+	{"captures", sidecar_captures_start, sidecar_captures_stop},
 	{"datapath", open_datapath, close_datapath},
 	{"guard of devices", sidecar_interception_guard_devices, sidecar_interception_end},
 	{"gateway", check_gateway, NULL},

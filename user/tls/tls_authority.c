@@ -230,6 +230,14 @@ static bool set_ciphers(SSL_CTX *context)
 	       SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384:P-521") == 1;
 }
 
+static void give_secret(const SSL *ssl, const char *line)
+{
+	const struct tls_tap *tap = SSL_get_app_data(ssl);
+
+	if (tap)
+		tap->secret(tap->context, line);
+}
+
 static void set_behaviour(struct tls_authority *authority, SSL_CTX *context)
 {
 	(void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
@@ -242,6 +250,7 @@ static void set_behaviour(struct tls_authority *authority, SSL_CTX *context)
 	 * and serve only clients that open several connections at once. */
 	(void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_num_tickets(context, 1);
+	SSL_CTX_set_keylog_callback(context, give_secret);
 	SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);
 	(void)SSL_CTX_set_tlsext_servername_callback(context, check_server_name);
 	(void)SSL_CTX_set_tlsext_servername_arg(context, authority);
@@ -342,7 +351,8 @@ const char *tls_authority_pem(const struct tls_authority *authority, size_t *ret
 	return authority->pem;
 }
 
-SSL *tls_authority_accept(struct tls_authority *authority, const char *name)
+SSL *tls_authority_accept(struct tls_authority *authority, const char *name,
+			  const struct tls_tap *tap)
 {
 	_cleanup_x509_ X509 *leaf = NULL;
 	struct tls_name parsed;
@@ -357,7 +367,8 @@ SSL *tls_authority_accept(struct tls_authority *authority, const char *name)
 	if (!leaf)
 		return NULL;
 	ssl = SSL_new(authority->context);
-	if (ssl && SSL_use_certificate(ssl, leaf) == 1) {
+	/* OpenSSL's parameter is not const, but only give_secret() reads it. */
+	if (ssl && SSL_use_certificate(ssl, leaf) == 1 && SSL_set_app_data(ssl, (void *)tap) == 1) {
 		SSL_set_accept_state(ssl);
 		return ssl;
 	}

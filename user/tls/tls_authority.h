@@ -9,6 +9,8 @@
 #include <openssl/ssl.h>
 #include <stddef.h>
 
+#include "tls/tls_tap.h"
+
 struct tls_authority;
 
 /* Takes the user's authority in @directory (tls_authority_load()). Without one it makes an ECDSA
@@ -27,8 +29,10 @@ const char *tls_authority_pem(const struct tls_authority *authority, size_t *ret
  * that one.
  *
  * A leaf has a P-256 key and is valid from one hour ago to 24 hours ahead. At most 512 are cached.
- * Thread safe. The caller frees the result (SSL_free()). NULL: logged.
+ * @tap, which outlives the result, gets the connection's secrets; NULL: nobody does. Thread safe.
+ * The caller frees the result (SSL_free()). NULL: logged.
  */
-SSL *tls_authority_accept(struct tls_authority *authority, const char *name);
+SSL *tls_authority_accept(struct tls_authority *authority, const char *name,
+			  const struct tls_tap *tap);
 
 #endif

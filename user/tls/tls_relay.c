@@ -104,6 +104,14 @@ static void pump_later(struct tls_relay *tls)
 	loop_defer(tls->pool->relays->loop, &tls->again);
 }
 
+/* Shows plaintext to the tap, before it is passed on. */
+static void show(const struct tls_relay *tls, enum tls_tap_direction direction, const char *data,
+		 size_t size)
+{
+	if (tls->tap)
+		tls->tap->data(tls->tap->context, tls->tap_id, direction, data, size);
+}
+
 /* Moves at most about @budget bytes to the gateway, until a side blocks. Returns 1 when nothing is
  * kept, 0 when the gateway takes no more now, or negative errno. */
 static int decrypt_move(struct tls_relay *tls, size_t budget)
@@ -131,6 +139,7 @@ static int decrypt_move(struct tls_relay *tls, size_t budget)
 		}
 		if (size < 0)
 			return (int)size;
+		show(tls, TLS_TAP_FROM_APPLICATION, relay->pool->buffer, (size_t)size);
 		error = relay_write(relay, DECRYPT, (size_t)size);
 		if (error < 0)
 			return error;
@@ -165,8 +174,10 @@ static int encrypt_queued(struct tls_relay *tls)
 {
 	struct relay_direction *direction = &tls->relay->direction[ENCRYPT];
 	size_t size = direction->end - direction->begin;
-	int error = tls_stream_write(&tls->stream, direction->buffer + direction->begin, size);
+	int error;
 
+	show(tls, TLS_TAP_TO_APPLICATION, direction->buffer + direction->begin, size);
+	error = tls_stream_write(&tls->stream, direction->buffer + direction->begin, size);
 	free(direction->buffer);
 	direction->buffer = NULL;
 	direction->begin = direction->end = 0;
@@ -196,6 +207,7 @@ static ssize_t encrypt_copy(struct tls_relay *tls)
 	}
 	if (size < RELAY_BUFFER && !relay->exhaust[1])
 		from->latched &= ~(uint32_t)EPOLLIN;
+	show(tls, TLS_TAP_TO_APPLICATION, relay->pool->buffer, (size_t)size);
 	error = tls_stream_write(&tls->stream, relay->pool->buffer, (size_t)size);
 	relay->moved[ENCRYPT] += (uint64_t)size;
 	return error < 0 ? error : size;
@@ -372,6 +384,8 @@ void tls_relay_free(struct tls_relay *tls)
 		return;
 	loop_cancel(&tls->again);
 	loop_timer_stop(&tls->handshake_timer);
+	if (tls->tap)
+		tls->tap->close(tls->tap->context, tls->tap_id);
 	tls_stream_release(&tls->stream);
 	free(tls);
 }

@@ -26,6 +26,7 @@
 #include "stream/loop.h"
 #include "stream/relay.h"
 #include "tls/tls_stream.h"
+#include "tls/tls_tap.h"
 
 /* Time limit for a handshake, in ms, as servers commonly have it. */
 #define TLS_HANDSHAKE_MS 10000
@@ -61,6 +62,8 @@ struct tls_relay {
 	/* The handshake is over; @failure is NULL if it succeeded. A failure ends the relay, which
 	 * relay->finish reports as well. May be NULL. */
 	void (*handshaken)(struct relay *relay, const struct tls_failure *failure);
+	const struct tls_tap *tap; /* the owner's, who sets it before the start; NULL: none */
+	uint64_t tap_id;	   /* from tap->open() */
 };
 
 /*

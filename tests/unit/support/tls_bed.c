@@ -173,8 +173,8 @@ void tls_bed_start(struct tls_bed *bed, const char *name, const void *first, siz
 
 	if (size)
 		memcpy(copy, first, size);
-	bed->tls = tls_relay_new(&bed->relay, bed->tls_pool, tls_authority_accept(authority, name),
-				 copy, size);
+	bed->tls = tls_relay_new(&bed->relay, bed->tls_pool,
+				 tls_authority_accept(authority, name, NULL), copy, size);
 	assert_non_null(bed->tls);
 	bed->tls->handshaken = handshaken;
 	assert_int_equal(pthread_create(&bed->thread, NULL, bed_thread, bed), 0);

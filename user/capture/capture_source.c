@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "capture/capture_source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture/capture_wire.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define READERS_MAX 4
+
+/* The most bytes that wait for a reader, with the kernel's overhead. Forced, because
+ * net.core.wmem_max is lower by default. */
+#define READER_BUFFER (8 << 20)
+
+struct reader {
+	int fd;	      /* -1: free */
+	bool started; /* it has sent its request */
+	bool data;    /* it wants plaintext */
+	uint64_t lost;
+};
+
+struct capture_source {
+	int listener, epoll;
+	char path[CAPTURE_PATH_MAX];
+	struct tls_tap tap;
+	atomic_uint_fast64_t ids;
+	atomic_uint started; /* readers */
+	pthread_mutex_t lock;
+	struct reader readers[READERS_MAX]; /* by the lock */
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Tells how many messages were lost. Returns false if some were, and the reader cannot take that
+ * either. */
+static bool tell_lost(struct reader *reader)
+{
+	const struct capture_frame lost = {.type = CAPTURE_LOST,
+					   .id = reader->lost,
+					   .time_us = now_us()};
+
+	if (reader->lost > 0 &&
+	    send(reader->fd, &lost, sizeof(lost), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(lost))
+		return false;
+	reader->lost = 0;
+	return true;
+}
+
+/* Sends one message, or counts it as lost. A reader that has gone is closed by
+ * capture_source_event(). */
+static void reader_send(struct reader *reader, const struct capture_frame *frame,
+			const void *payload, size_t size)
+{
+	struct iovec parts[] = {{(void *)frame, sizeof(*frame)}, {(void *)payload, size}};
+	const struct msghdr message = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
+
+	if (!tell_lost(reader) || sendmsg(reader->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		reader->lost++;
+}
+
+static void send_all(struct capture_source *source, const struct capture_frame *frame,
+		     const void *payload, size_t size)
+{
+	size_t i;
+
+	(void)pthread_mutex_lock(&source->lock);
+	for (i = 0; i < READERS_MAX; i++) {
+		struct reader *reader = &source->readers[i];
+
+		if (reader->started && (reader->data || frame->type != CAPTURE_DATA))
+			reader_send(reader, frame, payload, size);
+	}
+	(void)pthread_mutex_unlock(&source->lock);
+}
+
+static bool is_idle(struct capture_source *source)
+{
+	return atomic_load_explicit(&source->started, memory_order_relaxed) == 0;
+}
+
+static uint64_t tap_open(void *context, const struct sockaddr_storage *sender,
+			 const struct sockaddr_storage *destination, const char *name)
+{
+	struct capture_source *source = context;
+	struct capture_frame frame = {.type = CAPTURE_OPEN};
+	struct capture_open open = {.source = *sender, .destination = *destination};
+
+	if (is_idle(source))
+		return 0;
+	frame.id = atomic_fetch_add(&source->ids, 1) + 1;
+	frame.time_us = now_us();
+	(void)snprintf(open.name, sizeof(open.name), "%s", name);
+	send_all(source, &frame, &open, sizeof(open));
+	return frame.id;
+}
+
+static void tap_secret(void *context, const char *line)
+{
+	struct capture_source *source = context;
+	struct capture_frame frame = {.type = CAPTURE_SECRET};
+
+	if (is_idle(source))
+		return;
+	frame.time_us = now_us();
+	send_all(source, &frame, line, strlen(line));
+}
+
+static void tap_data(void *context, uint64_t id, enum tls_tap_direction direction, const char *data,
+		     size_t size)
+{
+	struct capture_source *source = context;
+	struct capture_frame frame = {.type = CAPTURE_DATA, .direction = direction, .id = id};
+
+	if (is_idle(source))
+		return;
+	frame.time_us = now_us();
+	while (size > 0) {
+		size_t part = size < CAPTURE_PAYLOAD ? size : CAPTURE_PAYLOAD;
+
+		send_all(source, &frame, data, part);
+		data += part;
+		size -= part;
+	}
+}
+
+static void tap_close(void *context, uint64_t id)
+{
+	struct capture_source *source = context;
+	struct capture_frame frame = {.type = CAPTURE_CLOSE, .id = id};
+
+	if (is_idle(source))
+		return;
+	frame.time_us = now_us();
+	send_all(source, &frame, NULL, 0);
+}
+
+/* Makes the folder and the socket in it, which only its owner may use. */
+static int make_listener(struct capture_source *source)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (mkdir(CAPTURE_FOLDER, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	source->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (source->listener < 0)
+		return -errno;
+	memcpy(address.sun_path, source->path, sizeof(source->path));
+	/* One of an instance that was killed. The instance lock says that none runs. */
+	(void)unlink(source->path);
+	/* Nobody can connect before listen(2). */
+	if (bind(source->listener, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chmod(source->path, 0600) < 0 || listen(source->listener, READERS_MAX) < 0)
+		return -errno;
+	return 0;
+}
+
+static int watch(struct capture_source *source, int fd, uint32_t index, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.u32 = index};
+
+	return epoll_ctl(source->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int capture_source_new(struct capture_source **ret_source)
+{
+	struct capture_source *source = calloc(1, sizeof(*source));
+	int error = -ENOMEM;
+	size_t i;
+
+	if (source) {
+		*source = (struct capture_source) {
+			.listener = -1,
+			.lock = PTHREAD_MUTEX_INITIALIZER,
+			.tap = {source, tap_open, tap_secret, tap_data, tap_close},
+		};
+		for (i = 0; i < READERS_MAX; i++)
+			source->readers[i].fd = -1;
+		capture_path(source->path);
+		source->epoll = epoll_create1(EPOLL_CLOEXEC);
+		error = source->epoll < 0 ? -errno : make_listener(source);
+		if (error == 0)
+			error = watch(source, source->listener, READERS_MAX, EPOLLIN);
+	}
+	if (error == 0) {
+		*ret_source = source;
+		return 0;
+	}
+	log_warning("captures are not possible: cannot listen on %s: %s",
+		    source ? source->path : CAPTURE_FOLDER, strerror(-error));
+	capture_source_free(source);
+	return error;
+}
+
+int capture_source_fd(const struct capture_source *source)
+{
+	return source->epoll;
+}
+
+const struct tls_tap *capture_source_tap(struct capture_source *source)
+{
+	return &source->tap;
+}
+
+const char *capture_source_path(const struct capture_source *source)
+{
+	return source->path;
+}
+
+static void reader_stop(struct capture_source *source, size_t index)
+{
+	struct reader *reader = &source->readers[index];
+	bool started = reader->started;
+
+	(void)pthread_mutex_lock(&source->lock);
+	(void)close(reader->fd);
+	*reader = (struct reader) {.fd = -1};
+	(void)pthread_mutex_unlock(&source->lock);
+	if (!started)
+		return;
+	(void)atomic_fetch_sub(&source->started, 1);
+	log_info("a capture has ended");
+}
+
+static void accept_reader(struct capture_source *source)
+{
+	const int size = READER_BUFFER;
+	int fd = accept4(source->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	uint32_t i = 0;
+
+	if (fd < 0)
+		return;
+	while (i < READERS_MAX && source->readers[i].fd >= 0)
+		i++;
+	if (i == READERS_MAX || watch(source, fd, i, EPOLLIN | EPOLLOUT | EPOLLET) < 0) {
+		(void)close(fd);
+		return;
+	}
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	(void)pthread_mutex_lock(&source->lock);
+	source->readers[i] = (struct reader) {.fd = fd};
+	(void)pthread_mutex_unlock(&source->lock);
+}
+
+/* Takes a reader's request. Anything else that comes ends it. */
+static void reader_event(struct capture_source *source, size_t index)
+{
+	struct reader *reader = &source->readers[index];
+	struct capture_request request;
+	ssize_t size = recv(reader->fd, &request, sizeof(request), MSG_DONTWAIT);
+
+	if (size < 0 && errno == EAGAIN) {
+		/* It reads again. */
+		(void)pthread_mutex_lock(&source->lock);
+		(void)tell_lost(reader);
+		(void)pthread_mutex_unlock(&source->lock);
+		return;
+	}
+	if (size != sizeof(request) || request.version != CAPTURE_VERSION || reader->started) {
+		reader_stop(source, index);
+		return;
+	}
+	(void)pthread_mutex_lock(&source->lock);
+	reader->data = request.data != 0;
+	reader->started = true;
+	(void)pthread_mutex_unlock(&source->lock);
+	(void)atomic_fetch_add(&source->started, 1);
+	log_info("a capture runs: its reader gets the TLS secrets%s of new connections whose TLS "
+		 "ends here",
+		 request.data ? " and the plaintext" : "");
+}
+
+void capture_source_event(struct capture_source *source)
+{
+	struct epoll_event events[READERS_MAX + 1];
+	int count = epoll_wait(source->epoll, events, ARRAY_SIZE(events), 0), i;
+
+	for (i = 0; i < count; i++) {
+		if (events[i].data.u32 == READERS_MAX)
+			accept_reader(source);
+		else if (source->readers[events[i].data.u32].fd >= 0)
+			reader_event(source, events[i].data.u32);
+	}
+}
+
+void capture_source_free(struct capture_source *source)
+{
+	size_t i;
+
+	if (!source)
+		return;
+	for (i = 0; i < READERS_MAX; i++)
+		if (source->readers[i].fd >= 0)
+			(void)close(source->readers[i].fd);
+	if (source->listener >= 0)
+		(void)unlink(source->path);
+	(void)safe_close(source->listener);
+	(void)safe_close(source->epoll);
+	free(source);
+}
