@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # tests/run.sh [--light] FILE... - runs unit test programs, .bats files and scripts that print TAP.
 #
-# JOBS of them run at once (default: three for two processors, at most 6, because most tests wait more than
-# they compute). Scripts and long .bats files start first, so that none is left alone at the end. Tests with the
+# JOBS of them run at once (default: two for each processor, at most 8, because most tests wait more than they
+# compute). Scripts and long .bats files start first, so that none is left alone at the end. Tests with the
 # bats tag `alone` measure time or memory, so they run last and one file at a time. --light leaves out tests with
 # the tag `heavy`, for a slow machine (tests/kernels).
 #
@@ -15,8 +15,8 @@ set -u
 
 cd "$(dirname "$0")/.." || exit 1
 if [ -z "${JOBS:-}" ]; then
-	JOBS=$((($(nproc) * 3 + 1) / 2))
-	[ "$JOBS" -le 6 ] || JOBS=6
+	JOBS=$(($(nproc) * 2))
+	[ "$JOBS" -le 8 ] || JOBS=8
 fi
 light=
 if [ "${1:-}" = --light ]; then
