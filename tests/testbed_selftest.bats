@@ -136,6 +136,14 @@ serve() {
 	run -137 bed_wait_exit long
 }
 
+@test "wrong usage of the peer fails the test that wanted a failure" {
+	bed_start
+	run -2 bed_exec app "$PEER" connect "$BED_WORLD" 80 --timeout never
+	run -1 bed_stop
+	echo "$output"
+	[[ $output == *"wrong usage of the peer: bad value never"* && ! -e $BED_DIR ]]
+}
+
 @test "two beds follow each other and leave nothing" {
 	for _ in 1 2; do
 		bed_start

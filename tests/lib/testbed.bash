@@ -297,7 +297,7 @@ _bed_unmake_namespace() {
 
 # bed_stop - ends the bed with its engine, processes, namespaces, mounts, pins and folder. It may be called twice
 # or without a bed. Status 1 when something is left, which it lists on stderr, or when a check of the library has
-# written to the bed's file `complaints`.
+# written to the bed's file `complaints`. The peer writes down there when it was used wrongly.
 bed_stop() {
 	local result=0
 	[ -n "${BED_DIR:-}" ] || return 0

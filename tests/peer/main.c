@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The option table and the choice of the subcommand. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,8 +111,27 @@ static const struct {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/* A test that wants a command to fail must not take wrong usage for that. bed_stop (testbed.bash)
+ * fails when the bed has this file. */
+static void note_misuse(const char *why, const char *what)
+{
+	const char *bed = getenv("BED_DIR");
+	char path[PATH_MAX];
+	FILE *file;
+
+	if (!bed)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/complaints", bed);
+	file = fopen(path, "ae");
+	if (!file)
+		return;
+	(void)fprintf(file, "wrong usage of the peer: %s%s\n", why, what);
+	(void)fclose(file);
+}
+
 static int usage(const char *why, const char *what)
 {
+	note_misuse(why, what);
 	fprintf(stderr, "peer: %s%s\nusage: peer COMMAND [ARGUMENT...] [--OPTION...]\n", why, what);
 	for (size_t i = 0; i < COUNT(commands); i++)
 		fprintf(stderr, "  %s %s\n", commands[i].name, commands[i].usage);
