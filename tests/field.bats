@@ -79,6 +79,7 @@ late_hints() { # START
 	late_hints nft_sidecar
 }
 
+# bats test_tags=alone
 @test "row 1: servers that speak first are not kept waiting, on known ports and others" {
 	gateway --map-all "$BED_NEIGHBOUR:7000"
 	bed_spawn neighbour server "$PEER" serve 7000 --mode greet
@@ -91,6 +92,7 @@ late_hints() { # START
 	done
 }
 
+# bats test_tags=alone
 @test "row 1: with the control API the peek is as workerd expects, on port 80 alone for a Host" {
 	late_files
 	gateway --map-all "$BED_NEIGHBOUR:7000"
