@@ -257,17 +257,6 @@ path_is_heeded() { # START
 
 # row 4: connections that conntrack has forgotten
 
-# forget - conntrack forgets all connections of the application's namespace (`conntrack -F`).
-forget() {
-	bed_exec app python3 -c '
-import socket, struct
-netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) # NETLINK_NETFILTER
-# IPCTNL_MSG_CT_DELETE of all families, with an acknowledgement.
-netlink.send(struct.pack("=IHHIIBBH", 20, 1 << 8 | 2, 5, 1, 0, 0, 0, 0))
-error = struct.unpack_from("=i", netlink.recv(4096), 16)[0]
-assert error == 0, error'
-}
-
 # pool - a client of the application's. Its servers close first, and it closes when something is written to "close".
 pool() {
 	mkfifo "$BED_DIR/close"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034 # DATAPATH is for scenarios.bash
-# What the files field*.bats share: the bed of each test, the application's query, and servers in the world.
+# What the files field*.bats share: the bed of each test, the query of the application, servers, and conntrack's loss.
 
 setup() {
 	DATAPATH=bpf
@@ -33,4 +33,15 @@ serve_sizes() {
 	bed_wait_line server ready
 	bed_spawn app datagrams "$PEER" udp-serve 7001
 	bed_wait_line datagrams ready
+}
+
+# forget - conntrack forgets all connections of the application's namespace (`conntrack -F`).
+forget() {
+	bed_exec app python3 -c '
+import socket, struct
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) # NETLINK_NETFILTER
+# IPCTNL_MSG_CT_DELETE of all families, with an acknowledgement.
+netlink.send(struct.pack("=IHHIIBBH", 20, 1 << 8 | 2, 5, 1, 0, 0, 0, 0))
+error = struct.unpack_from("=i", netlink.recv(4096), 16)[0]
+assert error == 0, error'
 }
