@@ -13,6 +13,7 @@
  *     as tun, WireGuard and ppp.
  *   - lo_ingress (TC, ingress of lo) tells steer the namespace of the packet. It runs where one
  *     load serves several namespaces (the agent).
+ *   - shut (TC) drops all packets of a device whose programs could not be loaded.
  *   - bridge_ingress and bridge_egress (TC, on inner devices) do for containers inside what they do
  *     in bridge mode. They hand steered packets to lo.
  *
@@ -374,6 +375,14 @@ int l3_egress(struct __sk_buff *skb)
 	__u32 netns = netns_of(skb);
 
 	return guard_passes(netns, judge_l3(skb, netns)) ? TC_NEXT : TC_ACT_SHOT;
+}
+
+/* Closes a device that lacks its own programs. */
+SEC("tc")
+int shut(struct __sk_buff *skb)
+{
+	count(netns_of(skb), SIDESTEP_GUARD_DROPS);
+	return TC_ACT_SHOT;
 }
 
 SEC("tc")

@@ -2462,6 +2462,7 @@ fields() {
 
 # sandboxed NAME - each thread of the process has the filter.
 sandboxed() {
+	settled "$1"
 	echo "$1: Seccomp $(fields "$1" Seccomp), NoNewPrivs $(fields "$1" NoNewPrivs)" >&2
 	[ "$(fields "$1" Seccomp)" = 2 ] && [ "$(fields "$1" NoNewPrivs)" = 1 ]
 }

@@ -223,12 +223,8 @@ tunnel_is_answered() { # START
 	tunnel_is_answered nft_sidecar
 }
 
-tunnel_is_steered() { # START
+tunnel_is_judged() {
 	local address device
-	tunnel tun0
-	tunnel_routes tun0
-	gateway
-	"$1"
 	bed_spawn world sniff "$PEER" sniff --device tun0 --count-dst 203.0.113.0/24 --count-dst 2001:db8:1::/48 \
 		--until-file "$BED_DIR/sniff-end"
 	bed_wait_line sniff ready
@@ -249,8 +245,26 @@ tunnel_is_steered() { # START
 	[ "$(leaks)" = 0 ]
 }
 
+tunnel_is_steered() { # START
+	tunnel tun0
+	tunnel_routes tun0
+	gateway
+	"$1"
+	tunnel_is_judged
+}
+
 @test "row 16: what goes out by a tunnel is steered or denied (own programs)" {
 	tunnel_is_steered own_sidecar
+}
+
+@test "row 16: so is what goes out by a tunnel that comes later (own programs)" {
+	gateway
+	own_sidecar
+	tunnel tun0
+	tunnel_routes tun0
+	guarded() { bed_programs bed_exec app | grep "tun0 .*l3_egress"; }
+	bed_until 5 guarded
+	tunnel_is_judged
 }
 
 @test "row 16: what goes out by a tunnel is steered or denied (agent)" {

@@ -199,7 +199,7 @@ steered() {
 	before=$(bed_exec app sh -c 'ip rule; ip -6 rule; ip -o link | cut -d: -f2; ip route show table all; ip -6 route show table all | sort')
 	sidecar --drain 30000
 	programs=$(programs)
-	[ "$(wc -w <<<"$programs")" = 8 ]
+	[ "$(wc -w <<<"$programs")" = 9 ]
 	bed_spawn app client "$PEER" transfer 192.0.2.77 9000 --bytes 200000000 --timeout 60
 	bed_until 5 steered 1
 	bed_signal sidecar TERM
@@ -315,6 +315,7 @@ learns() {
 		"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --datapath bpf
 	bed_wait_line sidecar "interception is live .* bpf" 10
 	connect 192.0.2.77 80 --send hello --half-close --read-all
+	settled sidecar
 	for task in /proc/"$(bed_pid sidecar)"/task/*; do
 		grep -qE "^CapEff:\\s+$kept\$" "$task/status"
 		grep -qE "^CapPrm:\\s+$kept\$" "$task/status"
@@ -368,15 +369,18 @@ learns() {
 	stalled 4
 }
 
-# descriptors_end - leaves the running sidecar no free descriptor. The reserve of its proxy is below the lowest free
-# one, because the sidecar opened it at its start.
+# descriptors_end - leaves the running sidecar no free descriptor but those below others, which its start gave back.
+# Connections that are held take them.
 descriptors_end() {
-	local pid number=0
+	local pid last
 	pid=$(bed_pid sidecar)
-	while [ -e "/proc/$pid/fd/$number" ]; do
-		number=$((number + 1))
+	last=$(ls "/proc/$pid/fd" | sort -n | tail -n 1)
+	while [ "$(ls "/proc/$pid/fd" | wc -l)" -le "$last" ]; do
+		held=$((held + 1))
+		bed_spawn app "stall$held" "$PEER" stall 192.0.2.77 9000 --bytes 1
+		bed_until 5 stalled "$held"
 	done
-	prlimit --pid "$pid" --nofile="$number:"
+	prlimit --pid "$pid" --nofile="$((last + 1)):"
 }
 
 @test "without a free descriptor connections are reset, each time, and afterwards they work" {
@@ -384,6 +388,7 @@ descriptors_end() {
 	bed_spawn neighbour server "$PEER" serve 7000 --mode hold
 	bed_wait_line server ready
 	sidecar --threads 1
+	held=0
 	for round in 1 2; do
 		descriptors_end
 		for i in 1 2 3; do
@@ -392,8 +397,9 @@ descriptors_end() {
 			[[ $output == *result=reset* ]]
 		done
 		prlimit --pid "$(bed_pid sidecar)" --nofile=1024:
-		bed_spawn app "stall$round" "$PEER" stall 192.0.2.77 9000 --bytes 1
-		bed_until 5 stalled "$round"
+		held=$((held + 1))
+		bed_spawn app "stall$held" "$PEER" stall 192.0.2.77 9000 --bytes 1
+		bed_until 5 stalled "$held"
 	done
 	bed_log sidecar | grep -F "no file descriptors left"
 	! bed_log sidecar | grep -F "sandbox refuses" || return

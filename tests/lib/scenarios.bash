@@ -37,10 +37,17 @@ sidecar_spawn() {
 	fi
 }
 
-# sidecar [ARGUMENT...] - the same; returns when interception is live.
+# settled NAME - waits for the last thing that a sidecar does behind "live": its system calls are restricted, in
+# all threads that go on.
+settled() {
+	bed_until 5 grep -q "^Seccomp:[[:space:]]*2$" "/proc/$(bed_pid "$1")/status"
+}
+
+# sidecar [ARGUMENT...] - the same; returns when interception is live, and the rest of the start has been done.
 sidecar() {
 	sidecar_spawn --gateway "$BED_HOST:8080" "$@"
 	bed_wait_line sidecar "interception is live" 10
+	settled sidecar
 }
 
 # own_sidecar, nft_sidecar, redirect_sidecar, agent_sidecar, bridge_sidecar [ARGUMENT...] - start a sidecar of that

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "lib/address.h"
+#include "lib/privileges.h"
 #include "programs/programs_private.h"
 #include "support/programs_run.h"
 
@@ -171,7 +172,8 @@ static bool uses(int program_fd, int map_fd)
 	return false;
 }
 
-/* The programs load while the start goes on, and share the others' maps. */
+/* The programs load when somebody waits for them, with the rights that the process had before, and
+ * share the others' maps. */
 static void test_they_load_later(void **state)
 {
 	struct programs_config config = {.kind = PROGRAMS_SIDECAR, .netns = 1, .inner = true};
@@ -179,8 +181,14 @@ static void test_they_load_later(void **state)
 
 	(void)state;
 	assert_int_equal(programs_load(&config, false, &programs), 0);
+	assert_true(programs->programs[PROGRAM_L3_EGRESS] < 0);
+	assert_true(programs->programs[PROGRAM_BRIDGE_INGRESS] < 0);
+	assert_int_equal(privileges_set_bpf(false), 0);
 	assert_int_equal(programs_await(programs), 0);
 	assert_int_equal(programs_await(programs), 0);
+	assert_int_equal(privileges_set_bpf(true), 0);
+	assert_true(uses(programs->programs[PROGRAM_L3_EGRESS], programs->maps[MAP_BYPASS4]));
+	assert_true(uses(programs->programs[PROGRAM_L3_INGRESS], programs->maps[MAP_INBOUND]));
 	assert_true(uses(programs->programs[PROGRAM_BRIDGE_INGRESS], programs->maps[MAP_BYPASS4]));
 	assert_true(uses(programs->programs[PROGRAM_BRIDGE_EGRESS], programs->maps[MAP_INBOUND]));
 	assert_true(programs->programs[PROGRAM_VETH_INGRESS] < 0);
@@ -191,6 +199,7 @@ static void test_they_load_later(void **state)
 	config.inner = false;
 	assert_int_equal(programs_load(&config, false, &programs), 0);
 	assert_int_equal(programs_await(programs), 0);
+	assert_true(programs->programs[PROGRAM_L3_EGRESS] >= 0);
 	assert_true(programs->programs[PROGRAM_BRIDGE_INGRESS] < 0);
 	programs_free(programs);
 }

@@ -64,7 +64,8 @@ struct datapath_ops {
 			    const struct prefix *prefix);
 	int (*inbound_add)(struct datapath *datapath, const struct sidestep_flow_key *key);
 	int (*commit)(struct datapath *datapath);
-	void (*settle)(struct datapath *datapath); /* NULL: nothing is deferred */
+	void (*complete)(struct datapath *datapath); /* NULL: it is complete at once */
+	void (*settle)(struct datapath *datapath);   /* NULL: nothing is deferred */
 	int (*own_socket)(struct datapath *datapath, int fd, const struct sockaddr *destination);
 	void (*flow_update)(struct datapath *datapath, const struct flow *flow);
 	/* For flows that flow_update() was called for. */
@@ -203,6 +204,14 @@ static inline int datapath_inbound_add(struct datapath *datapath,
 static inline int datapath_commit(struct datapath *datapath)
 {
 	return datapath->ops->commit(datapath);
+}
+
+/* Makes ready what a start need not wait for. Call it once interception is live, in front of the
+ * sandbox. */
+static inline void datapath_complete(struct datapath *datapath)
+{
+	if (datapath->ops->complete)
+		datapath->ops->complete(datapath);
 }
 
 /* Does the work that was deferred to be in force sooner. */

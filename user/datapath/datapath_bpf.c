@@ -2,6 +2,7 @@
 #include "datapath/datapath_bpf.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,10 +75,8 @@ static int bpf_attach(struct datapath *base)
 		return programs_attach_tc(datapath->programs, PROGRAM_VETH_INGRESS,
 					  datapath->config.veth_ifindex, &datapath->fixed);
 	/* After a kill the routes still lead to lo. There it refuses what they bring. */
-	error = programs_attach_filter(datapath->programs, PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX,
-				       &datapath->fixed);
-	/* The rights to load the last ones go soon. */
-	return error < 0 ? error : programs_await(datapath->programs);
+	return programs_attach_filter(datapath->programs, PROGRAM_LO_EGRESS, LOOPBACK_IFINDEX,
+				      &datapath->fixed);
 }
 
 static struct device *find_device(struct datapath_bpf *datapath, uint32_t ifindex)
@@ -97,14 +96,22 @@ static const enum programs_program device_programs[][2] = {
 	[DATAPATH_INNER] = {PROGRAM_BRIDGE_EGRESS, PROGRAM_BRIDGE_INGRESS},
 };
 
-/* Attaches both programs. Filters of another kind, ours, are replaced. */
+/* Attaches both programs. Filters of another kind, ours, are replaced. A device whose programs do
+ * not load is closed. */
 static int attach_both(struct datapath_bpf *datapath, struct device *device)
 {
 	bool bridge = datapath->config.mode == SIDESTEP_MODE_BRIDGE;
 	const enum programs_program *wanted =
 		device_programs[bridge ? DATAPATH_INNER : device->kind];
+	char name[IF_NAMESIZE] = "?";
 	int error;
 
+	if (!bridge && device->kind != DATAPATH_UPLINK && programs_await(datapath->programs) < 0) {
+		(void)if_indextoname(device->ifindex, name);
+		log_error("nothing passes by %s, whose BPF programs do not load", name);
+		return programs_attach_shut(datapath->programs, wanted[1], device->ifindex,
+					    &device->judge);
+	}
 	/* Inbound connections are remembered before any outbound packet is judged. */
 	error = programs_attach_tc(datapath->programs, wanted[0], device->ifindex, &device->record);
 	if (error < 0)
@@ -136,9 +143,7 @@ static int bpf_attach_device(struct datapath *base, uint32_t ifindex, enum datap
 	if (!known && datapath->device_count == MAX_DEVICES)
 		return log_errno(-ENOSPC, "cannot attach to another device: %d is the limit",
 				 MAX_DEVICES);
-	error = kind == DATAPATH_INNER ? programs_await(datapath->programs) : 0;
-	if (error == 0)
-		error = attach_both(datapath, &device);
+	error = attach_both(datapath, &device);
 	if (error < 0)
 		return error;
 	if (known)
@@ -246,6 +251,12 @@ static int bpf_commit(struct datapath *base)
 	return 0;
 }
 
+/* The devices that need the rest may appear when the process has no rights to load it any more. */
+static void bpf_complete(struct datapath *base)
+{
+	(void)programs_await(self(base)->programs);
+}
+
 /* After a kill the host's network must go on. In a container, filters keep closed what they guard.
  */
 static void bpf_settle(struct datapath *base)
@@ -319,6 +330,7 @@ static const struct datapath_ops ops = {
 	.route_remove = bpf_route_remove,
 	.inbound_add = bpf_inbound_add,
 	.commit = bpf_commit,
+	.complete = bpf_complete,
 	.settle = bpf_settle,
 	.own_socket = bpf_own_socket,
 	.flow_update = bpf_flow_update,

@@ -13,6 +13,10 @@
  */
 int privileges_drop(bool keep_bpf);
 
+/* Gives up all capabilities of the calling thread for good but those that a load of BPF programs
+ * takes. Returns 0 or a negative errno, logged. */
+int privileges_keep_loading(void);
+
 /* Tells whether a capability (CAP_*) is effective. */
 bool privileges_have(int capability);
 

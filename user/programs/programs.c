@@ -49,7 +49,7 @@ _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 static const struct {
 	const char *name;
 	unsigned int kinds; /* bits, 1 << enum programs_kind: the kinds that load it */
-	unsigned int later; /* likewise: the kinds that load it while the start goes on */
+	unsigned int later; /* likewise: the kinds that load it in programs_await() */
 	int share; /* each is verified on a processor of its own, and takes about as long */
 } program_table[PROGRAMS] = {
 #define SIDECAR (1 << PROGRAMS_SIDECAR)
@@ -60,13 +60,14 @@ static const struct {
 	[PROGRAM_LO_INGRESS] = {"lo_ingress", SHARED},
 	[PROGRAM_DEV_INGRESS] = {"dev_ingress", SIDECAR | SHARED},
 	[PROGRAM_DEV_EGRESS] = {"dev_egress", SIDECAR | SHARED},
-	[PROGRAM_L3_INGRESS] = {"l3_ingress", SIDECAR | SHARED, .share = 2},
-	[PROGRAM_L3_EGRESS] = {"l3_egress", SIDECAR | SHARED, .share = 2},
+	[PROGRAM_L3_INGRESS] = {"l3_ingress", SHARED, SIDECAR},
+	[PROGRAM_L3_EGRESS] = {"l3_egress", SHARED, SIDECAR},
 	[PROGRAM_BRIDGE_INGRESS] = {"bridge_ingress", BRIDGE | SHARED, SIDECAR, .share = 1},
 	[PROGRAM_BRIDGE_EGRESS] = {"bridge_egress", BRIDGE | SHARED, SIDECAR},
 	[PROGRAM_VETH_INGRESS] = {"veth_ingress", BRIDGE},
 	[PROGRAM_HOST_INGRESS] = {"host_ingress", SHARED},
 	[PROGRAM_HOST_EGRESS] = {"host_egress", SHARED},
+	[PROGRAM_SHUT] = {"shut", SIDECAR},
 };
 
 const char *programs_map_name(enum programs_map map)
@@ -250,7 +251,8 @@ struct bpf_object *programs_open(const struct programs_config *config)
 			bpf_object__find_program_by_name(object, program_table[i].name);
 
 		if (program)
-			(void)bpf_program__set_autoload(program, program_table[i].kinds &
+			(void)bpf_program__set_autoload(program, (program_table[i].kinds |
+								  program_table[i].later) &
 									 1U << config->kind);
 	}
 	error = configure(object, config);
@@ -262,11 +264,27 @@ struct bpf_object *programs_open(const struct programs_config *config)
 	return object;
 }
 
-/* The programs that load while the start goes on. */
+static bool is_inner(enum programs_program program)
+{
+	return program == PROGRAM_BRIDGE_INGRESS || program == PROGRAM_BRIDGE_EGRESS;
+}
+
+/* The programs that load in programs_await(). */
 #define SHARE_LATER (-1)
 
+static bool is_chosen(const struct programs_config *config, enum programs_program program,
+		      int share)
+{
+	if (share == SHARE_LATER)
+		return program_table[program].later & 1U << config->kind &&
+		       (config->inner || !is_inner(program));
+	return program_table[program].kinds & 1U << config->kind &&
+	       program_table[program].share == share;
+}
+
 /* Has @object load only the programs of a share. */
-static void choose_programs(struct bpf_object *object, enum programs_kind kind, int share)
+static void choose_programs(struct bpf_object *object, const struct programs_config *config,
+			    int share)
 {
 	int i;
 
@@ -274,12 +292,8 @@ static void choose_programs(struct bpf_object *object, enum programs_kind kind, 
 		struct bpf_program *program =
 			bpf_object__find_program_by_name(object, program_table[i].name);
 
-		bool chosen = share == SHARE_LATER ? program_table[i].later & 1U << kind
-						   : program_table[i].kinds & 1U << kind &&
-							     program_table[i].share == share;
-
 		if (program)
-			(void)bpf_program__set_autoload(program, chosen);
+			(void)bpf_program__set_autoload(program, is_chosen(config, i, share));
 	}
 }
 
@@ -315,27 +329,19 @@ static int load_objects(const struct programs_config *config,
 			objects[i] = programs_open(config);
 		if (!objects[i])
 			return -errno;
-		choose_programs(objects[i], config->kind, i);
+		choose_programs(objects[i], config, i);
 	}
 	return programs_load_shares(objects, count);
 }
 
-/* Starts to load the programs of inner devices, unless nobody wants them. */
-static int begin_later(struct programs *programs, const struct bpf_object *main)
+static struct bpf_object *open_later(const void *context)
 {
-	struct bpf_object *later;
-	int error;
+	const struct programs_config *config = context;
+	struct bpf_object *later = programs_open(config);
 
-	if (!programs->config.inner || programs->config.kind != PROGRAMS_SIDECAR)
-		return 0;
-	later = programs_open(&programs->config);
-	if (!later)
-		return -errno;
-	choose_programs(later, programs->config.kind, SHARE_LATER);
-	error = programs_load_later(main, later, &programs->loading);
-	if (error < 0)
-		bpf_object__close(later);
-	return error;
+	if (later)
+		choose_programs(later, config, SHARE_LATER);
+	return later;
 }
 
 static int load(struct programs *programs, bool quiet)
@@ -356,7 +362,12 @@ static int load(struct programs *programs, bool quiet)
 	error = take_maps(programs, objects[0]);
 	for (i = 0; i < PROGRAMS_SHARES_MAX && objects[i] && error == 0; i++)
 		error = take_programs(programs, objects[i]);
-	return error < 0 ? error : begin_later(programs, objects[0]);
+	if (error < 0 || config->kind != PROGRAMS_SIDECAR)
+		return error;
+	error = programs_load_later(objects[0], open_later, config, &programs->loading);
+	if (error == 0)
+		objects[0] = NULL;
+	return error;
 }
 
 static void close_object(struct bpf_object **object)
@@ -367,15 +378,18 @@ static void close_object(struct bpf_object **object)
 int programs_await(struct programs *programs)
 {
 	_cleanup_(close_object) struct bpf_object *object = NULL;
-	int error = 0;
+	int error;
 
-	if (programs->loading)
-		error = programs_load_join(programs->loading, &object);
+	if (!programs->loading)
+		return programs->later_error;
+	error = programs_load_join(programs->loading, &object);
 	programs->loading = NULL;
-	if (object)
+	if (error == 0)
 		error = take_programs(programs, object);
-	return error < 0 ? programs_rights_complain(error, version_wanted(&programs->config), false)
-			 : 0;
+	if (error < 0)
+		error = programs_rights_complain(error, version_wanted(&programs->config), false);
+	programs->later_error = error;
+	return error;
 }
 
 /* Maps `generation` into memory. Programs of other loads may have cached entries of the bypass
@@ -438,7 +452,7 @@ void programs_free(struct programs *programs)
 	if (!programs)
 		return;
 	if (programs->loading)
-		(void)programs_await(programs);
+		programs_load_cancel(programs->loading);
 	unpin_maps(programs);
 	if (programs->generation)
 		(void)munmap(programs->generation, sizeof(*programs->generation));

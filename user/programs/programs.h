@@ -46,8 +46,11 @@ struct programs_config {
  */
 int programs_load(const struct programs_config *config, bool quiet, struct programs **ret_programs);
 
-/* Waits for the programs of inner devices, which load while the start goes on. Call it before the
- * first is attached, and while the process has its rights. Returns 0 or a negative errno, logged.
+/*
+ * Loads the programs of L3 devices and of inner ones, which few namespaces have, so that a start
+ * need not wait for them. PROGRAMS_SIDECAR: call it before the first is attached. It also works
+ * when the process has given its rights up, but not in its sandbox. Returns 0 or a negative errno,
+ * which is logged the first time.
  */
 int programs_await(struct programs *programs);
 
@@ -75,6 +78,7 @@ enum programs_program {
 	PROGRAM_VETH_INGRESS,
 	PROGRAM_HOST_INGRESS,
 	PROGRAM_HOST_EGRESS,
+	PROGRAM_SHUT,
 	PROGRAMS,
 };
 

@@ -118,14 +118,14 @@ static int tcx_attach(struct programs_attachment *attachment, int program_fd)
 	return error;
 }
 
-static int attach_tc(const struct programs *programs, enum programs_program program,
+static int attach_tc(const struct programs *programs, enum programs_program program, bool egress,
 		     uint32_t ifindex, enum programs_way way,
 		     struct programs_attachment *ret_attachment)
 {
 	struct programs_attachment result = {
 		.kind = PROGRAMS_ATTACHMENT_CLSACT,
 		.ifindex = ifindex,
-		.egress = is_egress(program),
+		.egress = egress,
 		.program = program,
 	};
 	int fd = programs->programs[program], error;
@@ -152,13 +152,22 @@ static int attach_tc(const struct programs *programs, enum programs_program prog
 int programs_attach_tc(const struct programs *programs, enum programs_program program,
 		       uint32_t ifindex, struct programs_attachment *ret_attachment)
 {
-	return attach_tc(programs, program, ifindex, programs->config.way, ret_attachment);
+	return attach_tc(programs, program, is_egress(program), ifindex, programs->config.way,
+			 ret_attachment);
 }
 
 int programs_attach_filter(const struct programs *programs, enum programs_program program,
 			   uint32_t ifindex, struct programs_attachment *ret_attachment)
 {
-	return attach_tc(programs, program, ifindex, PROGRAMS_WAY_AUTO, ret_attachment);
+	return attach_tc(programs, program, is_egress(program), ifindex, PROGRAMS_WAY_AUTO,
+			 ret_attachment);
+}
+
+int programs_attach_shut(const struct programs *programs, enum programs_program instead,
+			 uint32_t ifindex, struct programs_attachment *ret_attachment)
+{
+	return attach_tc(programs, PROGRAM_SHUT, is_egress(instead), ifindex, PROGRAMS_WAY_AUTO,
+			 ret_attachment);
 }
 
 void programs_attach_settle(const struct programs *programs, struct programs_attachment *attachment)

@@ -39,6 +39,11 @@ int programs_attach_tc(const struct programs *programs, enum programs_program pr
 int programs_attach_filter(const struct programs *programs, enum programs_program program,
 			   uint32_t ifindex, struct programs_attachment *ret_attachment);
 
+/* Attaches the program that drops all packets, by a filter, where @instead would be attached.
+ * Returns as programs_attach_tc(). */
+int programs_attach_shut(const struct programs *programs, enum programs_program instead,
+			 uint32_t ifindex, struct programs_attachment *ret_attachment);
+
 /* PROGRAMS_WAY_AUTO: replaces the filter by a link, which does not survive a kill. Both run for a
  * moment. Where the kernel has no TCX, the filter stays. */
 void programs_attach_settle(const struct programs *programs,

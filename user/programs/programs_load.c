@@ -11,10 +11,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/privileges.h"
+#include "lib/process.h"
 #include "lib/util.h"
 
 /* bpf/ has fewer, and each object has a map .rodata of its own. */
@@ -176,17 +179,14 @@ int programs_load_shares(struct bpf_object **objects, int count)
 
 struct programs_loading {
 	pthread_t thread;
+	sem_t asked;
+	bool wanted; /* written before @asked */
+	struct bpf_object *main;
+	struct bpf_object *(*open)(const void *context);
+	const void *context;
 	struct bpf_object *object;
 	int error;
 };
-
-static void *load_later(void *argument)
-{
-	struct programs_loading *loading = argument;
-
-	loading->error = bpf_object__load(loading->object);
-	return NULL;
-}
 
 static int share_maps(const struct bpf_object *main, struct bpf_object *later)
 {
@@ -201,17 +201,42 @@ static int share_maps(const struct bpf_object *main, struct bpf_object *later)
 	return error;
 }
 
-int programs_load_later(const struct bpf_object *main, struct bpf_object *later,
-			struct programs_loading **ret_loading)
+static int open_and_load(struct programs_loading *loading)
+{
+	int error;
+
+	loading->object = loading->open(loading->context);
+	if (!loading->object)
+		return -errno;
+	error = share_maps(loading->main, loading->object);
+	return error < 0 ? error : bpf_object__load(loading->object);
+}
+
+static void *load_later(void *argument)
+{
+	struct programs_loading *loading = argument;
+
+	loading->error = privileges_keep_loading();
+	while (sem_wait(&loading->asked) < 0) {
+	}
+	if (loading->wanted && loading->error == 0)
+		loading->error = open_and_load(loading);
+	return NULL;
+}
+
+int programs_load_later(struct bpf_object *main, struct bpf_object *(*open)(const void *context),
+			const void *context, struct programs_loading **ret_loading)
 {
 	struct programs_loading *loading = calloc(1, sizeof(*loading));
-	int error = loading ? share_maps(main, later) : -ENOMEM;
+	int error;
 
-	if (error == 0) {
-		loading->object = later;
-		error = -pthread_create(&loading->thread, NULL, load_later, loading);
-	}
+	if (!loading)
+		return -ENOMEM;
+	*loading = (struct programs_loading) {.main = main, .open = open, .context = context};
+	(void)sem_init(&loading->asked, 0, 0);
+	error = process_start_thread(&loading->thread, load_later, loading);
 	if (error < 0) {
+		(void)sem_destroy(&loading->asked);
 		free(loading);
 		return error;
 	}
@@ -219,11 +244,20 @@ int programs_load_later(const struct bpf_object *main, struct bpf_object *later,
 	return 0;
 }
 
+static void end_thread(struct programs_loading *loading, bool wanted)
+{
+	loading->wanted = wanted;
+	(void)sem_post(&loading->asked);
+	(void)pthread_join(loading->thread, NULL);
+	(void)sem_destroy(&loading->asked);
+	bpf_object__close(loading->main);
+}
+
 int programs_load_join(struct programs_loading *loading, struct bpf_object **ret_object)
 {
 	int error;
 
-	(void)pthread_join(loading->thread, NULL);
+	end_thread(loading, true);
 	error = loading->error;
 	if (error < 0)
 		bpf_object__close(loading->object);
@@ -231,4 +265,10 @@ int programs_load_join(struct programs_loading *loading, struct bpf_object **ret
 		*ret_object = loading->object;
 	free(loading);
 	return error;
+}
+
+void programs_load_cancel(struct programs_loading *loading)
+{
+	end_thread(loading, false);
+	free(loading);
 }

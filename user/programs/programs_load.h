@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Loads the BPF programs on several processors at once, and some while the start goes on. */
+/* Loads the BPF programs on several processors at once, and some behind the start. */
 #ifndef SIDESTEP_PROGRAMS_LOAD_H
 #define SIDESTEP_PROGRAMS_LOAD_H
 
@@ -17,13 +17,20 @@ int programs_load_shares(struct bpf_object **objects, int count);
 
 struct programs_loading;
 
-/* Starts to load @later, which was made likewise, on a thread of its own, with the maps of the
- * loaded @main. On success @later is the loading's. Returns 0 or a negative errno. */
-int programs_load_later(const struct bpf_object *main, struct bpf_object *later,
-			struct programs_loading **ret_loading);
+/*
+ * Makes a thread that loads another object, with the maps of the loaded @main, once
+ * programs_load_join() asks for it. The thread keeps the rights that a load takes, whatever the
+ * caller gives up meanwhile. @open makes the object, in that thread; NULL with errno set: it
+ * cannot. On success @main is the loading's. Returns 0 or a negative errno.
+ */
+int programs_load_later(struct bpf_object *main, struct bpf_object *(*open)(const void *context),
+			const void *context, struct programs_loading **ret_loading);
 
-/* Waits for the load. Returns 0 with the object in *@ret_object, which the caller closes, or a
- * negative errno. Frees @loading. */
+/* Has the thread load, and waits for it. Returns 0 with the object in *@ret_object, which the
+ * caller closes, or a negative errno. Frees @loading. */
 int programs_load_join(struct programs_loading *loading, struct bpf_object **ret_object);
+
+/* Ends the thread without a load, and frees @loading. */
+void programs_load_cancel(struct programs_loading *loading);
 
 #endif

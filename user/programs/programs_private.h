@@ -39,7 +39,8 @@ struct programs {
 	int maps[PROGRAMS_MAPS];		/* -1: not of this kind */
 	struct sidestep_generation *generation; /* the map's memory; NULL: not loaded */
 	int programs[PROGRAMS];			/* -1: not of this kind */
-	struct programs_loading *loading;	/* NULL: all are loaded */
+	struct programs_loading *loading;	/* NULL: there is nothing to wait for any more */
+	int later_error;			/* of programs_await() */
 };
 
 /* Invalidates the answers of `bypass4` and `bypass6` that the programs have cached. */

@@ -419,14 +419,15 @@ int sidecar_steps_start(struct sidecar *sidecar)
 	sidecar->live = true;
 	sidecar->bridges_known = !sidecar->feed;
 	sidecar_interception_tell_bridges(sidecar);
-	sandbox = own_sandbox(sidecar);
-	sandbox_calls(&sandbox);
-	memory_trim();
 	log_info("interception is live after %.1f ms: %s, %s, gateway %s, %u threads",
 		 (double)(clock_ns() - begin_ns) / 1e6,
 		 sidecar->bridge_mode ? "bridge mode" : "this network namespace",
 		 sidecar->datapath.current->ops->name, sidecar->datapath.gateway_text,
 		 sidecar->threads);
+	datapath_complete(sidecar->datapath.current);
+	sandbox = own_sandbox(sidecar);
+	sandbox_calls(&sandbox);
+	memory_trim();
 	return 0;
 }
 
