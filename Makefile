@@ -185,6 +185,7 @@ help:
 	@echo "make deps           install the packages for building and testing (Debian 12, 13, Ubuntu 24.04; as root)"
 	@echo "make demo           show the main job on a real Docker engine (as root)"
 	@echo "make image          write a container image to $(BUILD)/image/sidestep.tar; for the other platform IMAGE_ARCH=arm64"
+	@echo "make deb            write the Debian package to $(BUILD)/deb; for the other architecture DEB_ARCH=arm64"
 	@echo "make install        install the program, manual pages and completions below $(DESTDIR)$(prefix)"
 	@echo "make uninstall      remove them"
 	@echo "make check          build and run all tests (as root)"
@@ -194,6 +195,7 @@ help:
 	@echo "make check-programs run ordinary programs through a sidecar (as root; PROGRAMS_ROUNDS=6 for an hour)"
 	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie"
 	@echo "make check-distros  run README's commands in bare Debian 12, 13 and forky (as root; an hour); DISTROS=trixie"
+	@echo "make check-deb      install, upgrade and purge the package in bare Debian 12 and 13 (as root; 10 minutes)"
 	@echo "make bench          compare with other programs; results go to bench/out (as root; 15 minutes)"
 	@echo "make bench-quick    the same in 5 minutes"
 	@echo "make vmlinux        write vmlinux.h from the running kernel"
@@ -286,15 +288,38 @@ install: all $(SHARE)/written
 	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' $(SHARE)/bash-completion/completions/sidestep
 	install -D -m 644 -t '$(DESTDIR)$(zshfunctiondir)' $(SHARE)/zsh/site-functions/_sidestep
 	install -D -m 644 -t '$(DESTDIR)$(fishcompletiondir)' $(SHARE)/fish/vendor_completions.d/sidestep.fish
-	install -D -m 644 -t '$(DESTDIR)$(docdir)' README.md LICENSE.md
+	for file in sidestep-agent.service:$(systemdunitdir)/sidestep-agent.service \
+			sidestep-agent.default:$(sysconfdir)/default/sidestep-agent; do \
+		install -D -m 644 deploy/$${file%:*} "$(DESTDIR)$${file#*:}" && \
+		sed -i 's|@bindir@|$(bindir)|; s|@sysconfdir@|$(sysconfdir)|' "$(DESTDIR)$${file#*:}" || exit; \
+	done
+	install -D -m 644 -t '$(DESTDIR)$(docdir)' README.md LICENSE.md CHANGELOG.md SECURITY.md
 	install -D -m 644 -t '$(DESTDIR)$(docdir)/LICENSES' LICENSES/*.txt
 
 # Removes the files that install would write.
 uninstall: $(SHARE)/written
 	rm -f '$(DESTDIR)$(bindir)/sidestep' $(patsubst $(SHARE)/man/man8/%,'$(DESTDIR)$(mandir)/man8/%',$(wildcard $(SHARE)/man/man8/*.8)) \
 		'$(DESTDIR)$(bashcompletiondir)/sidestep' '$(DESTDIR)$(zshfunctiondir)/_sidestep' \
-		'$(DESTDIR)$(fishcompletiondir)/sidestep.fish'
+		'$(DESTDIR)$(fishcompletiondir)/sidestep.fish' '$(DESTDIR)$(systemdunitdir)/sidestep-agent.service' \
+		'$(DESTDIR)$(sysconfdir)/default/sidestep-agent'
 	rm -rf '$(DESTDIR)$(docdir)'
+
+# The Debian package; for the other architecture DEB_ARCH=arm64. deb-tree packs what was built.
+DEB_ARCH ?= $(shell dpkg --print-architecture)
+.PHONY: deb deb-tree
+deb: $(BUILD)/share/written
+	SHARE=$(BUILD)/share image/make.sh $(DEB_ARCH) deb-tree
+deb-tree: $(BUILD)/sidestep
+	BUILD=$(BUILD) deploy/debian/build.sh $(DEB_ARCH)
+
+# Installs, upgrades and purges the package in bare systems of Debian's.
+.PHONY: check-deb
+check-deb: deps
+	tests/deps.sh deb
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer $(BUILD)/share/written
+	$(MAKE) deb
+	$(MAKE) deb DEB_ARCH=$(if $(filter amd64,$(DEB_ARCH)),arm64,amd64)
+	BUILD=$(BUILD) tests/distros/deb.sh $(DISTROS)
 
 .PHONY: vmlinux
 vmlinux:

@@ -486,3 +486,34 @@ agent_killed() {
 	[ -z "$(find "$PIN" -mindepth 1 2>/dev/null)" ]
 	[ -z "$(filters)" ]
 }
+
+@test "the rights of sidestep-agent.service are enough, and the service manager hears of the agent's state" {
+	local unit=$BED_REPO/deploy/sidestep-agent.service rights
+	rights=$(sed -n 's/^CapabilityBoundingSet=//p' "$unit" | tr 'A-Z \n' 'a-z,,' | sed 's/,$//; s/cap_/+/g')
+	bed_spawn host manager python3 -c '
+import socket, sys
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind(sys.argv[1])
+print("listens", flush=True)
+while True:
+	print(manager.recv(4096).decode(), flush=True)' "$BED_DIR/notify"
+	bed_wait_line manager listens
+	gateway
+	live_sidecar app sidecar --gateway "$BED_HOST:8080"
+	confined_agent() {
+		bed_spawn host "$1" env "NOTIFY_SOCKET=$BED_DIR/notify" WATCHDOG_USEC=100000 \
+			setpriv "--bounding-set=-all,$rights" --no-new-privs "$SIDESTEP" agent --pin "$PIN" "${@:2}"
+	}
+	confined_agent agent --pid "$(bed_pid sidecar)"
+	bed_wait_line manager READY=1
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
+	signs() { [ "$(bed_log manager | grep -c WATCHDOG=1)" -ge 3 ]; }
+	bed_until 5 signs
+	bed_signal agent TERM
+	bed_wait_line manager STOPPING=1
+	bed_wait_exit agent
+	# The watcher of Docker gives up its rights before it asks, which needs some.
+	confined_agent watching --docker-socket "$BED_DIR/none"
+	bed_wait_line watching "no connection to Docker"
+	[ "$(bed_log watching | grep -cE "cannot (make|give up|set|end)|the sandbox")" = 0 ]
+}

@@ -7,6 +7,7 @@
 #   tests/deps.sh bench        likewise for `make bench`. haproxy and redsocks would start services, so they are
 #                              unpacked into build/bench-tools
 #   tests/deps.sh distros      likewise for tests/distros/check.sh
+#   tests/deps.sh deb          likewise for tests/distros/deb.sh
 #   tests/deps.sh lint         prints the folder of the tools of tests/lint.sh in Debian 12's versions; where the
 #                              machine has others, they are unpacked into build/lint-tools
 #   tests/deps.sh engine       prints the folder of a Docker engine; without one on the machine, it is unpacked
@@ -505,6 +506,7 @@ for group; do
 		install_packages $image_packages
 		;;
 	distros) install_packages debootstrap git util-linux ;;
+	deb) install_packages debootstrap util-linux lintian man-db mandoc zsh fish systemd ;;
 	bench)
 		# shellcheck disable=SC2086
 		install_packages $bench_packages
@@ -521,6 +523,6 @@ for group; do
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test lint image bench distros engine engine-trixie programs compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test lint image bench distros deb engine engine-trixie programs compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done

@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGES = [page for name in ("*.md", "docs/*.md", "bench/*.md", "examples/*/*.md") for page in sorted(ROOT.glob(name))]
+PAGES = [page for name in ("*.md", "docs/*.md", "bench/*.md", "deploy/*.md", "examples/*/*.md") for page in sorted(ROOT.glob(name))]
 FILE_CHANGES_MAX = 12
 
 

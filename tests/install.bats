@@ -47,6 +47,8 @@ completes() {
 	is version "$("$DEST/usr/local/bin/sidestep" version | head -n 1)" "$("$SIDESTEP" version | head -n 1)"
 	is files "$(cd "$DEST" && find . -type f ! -path '*/doc/*' ! -name '*.8' | sort)" \
 		"./usr/local/bin/sidestep
+./usr/local/etc/default/sidestep-agent
+./usr/local/lib/systemd/system/sidestep-agent.service
 ./usr/local/share/bash-completion/completions/sidestep
 ./usr/local/share/fish/vendor_completions.d/sidestep.fish
 ./usr/local/share/zsh/site-functions/_sidestep"

@@ -23,24 +23,8 @@ passed=0 failed=0 skipped=0 child=
 
 # shellcheck source=tests/lib/apt.sh
 . tests/lib/apt.sh
-
-# make_base SUITE - makes $folder/SUITE.base, debootstrap's smallest system with this machine's sources.
-make_base() {
-	local suite=$1 base=$folder/$1.base script=$1 mirror component
-	[ ! -d "$base" ] || return 0
-	if ! read -r _ mirror _ component < <(apt_sources "$suite" | grep " $suite "); then
-		printf 'this machine has no package source of its own release\n'
-		return 1
-	fi
-	# An older debootstrap does not know the newest suite's name, but its rolling one.
-	[ -e "/usr/share/debootstrap/scripts/$suite" ] || script=sid
-	rm -rf "$base.new"
-	debootstrap --variant=minbase "--keyring=$(apt_keyring)" "--components=${component// /,}" "$suite" \
-		"$base.new" "$mirror" "/usr/share/debootstrap/scripts/$script" || return
-	apt_sources "$suite" >"$base.new/etc/apt/sources.list"
-	apt-config dump | grep -E '^Acquire::(Check-|https?::|Retries)' >"$base.new/etc/apt/apt.conf.d/00machine"
-	mv "$base.new" "$base"
-}
+# shellcheck source=tests/distros/base.bash
+. tests/distros/base.bash
 
 # make_root SUITE - makes or updates $folder/SUITE, with the committed tree in /root/sidestep.
 make_root() {
@@ -134,7 +118,7 @@ for suite; do
 		failed=$((failed + 1))
 		continue
 	fi
-	if { make_base "$suite" && make_root "$suite"; } >"$log" 2>&1; then
+	if { make_base "$folder" "$suite" && make_root "$suite"; } >"$log" 2>&1; then
 		exec 3> >(tee -a "$log")
 		tee=$!
 		run_in "$folder/$suite" >&3 2>&1

@@ -11,6 +11,7 @@
 #include "agent/agent_ends.h"
 #include "agent/agent_holds.h"
 #include "agent/agent_namespaces.h"
+#include "agent/agent_notify.h"
 #include "agent/agent_reaper.h"
 #include "agent/agent_wards.h"
 #include "agent/agent_watch.h"
@@ -29,6 +30,7 @@ struct agent {
 	int home_fd;   /* the host's network namespace */
 	uint32_t home; /* its number */
 	struct loop_handler signals;
+	struct agent_notify notify;
 	struct agent_namespaces namespaces;
 	struct agent_ends *ends; /* NULL: --clean */
 	struct agent_candidates candidates;
@@ -222,6 +224,7 @@ int agent_run(const struct agent_options *options)
 		.lock_fd = -1,
 		.home_fd = -1,
 		.signals = {.fd = -1},
+		.notify = {.fd = -1},
 	};
 	int error;
 
@@ -233,8 +236,10 @@ int agent_run(const struct agent_options *options)
 	} else if (error == 0) {
 		log_info("agent %s: programs loaded, pinned below %s", SIDESTEP_VERSION,
 			 options->pin);
+		agent_notify_start(&agent.notify, agent.loop);
 		log_set_patience(0);
 		error = loop_run(agent.loop);
+		agent_notify_stop(&agent.notify);
 		log_set_patience(LOG_BOUND_MS);
 		log_info("stopped; attached programs stay and work (sidestep agent --clean removes "
 			 "them)");
