@@ -241,7 +241,7 @@ agent_killed() {
 	[ -z "$(comm -12 <(cut -d' ' -f3 <<<"$before" | sort) <(cut -d' ' -f3 <<<"$after" | sort))" ]
 	# The new session works like the first one: a new bypass arrives in the maps.
 	bed_exec app ip address add 10.9.0.1/24 dev eth0
-	bed_wait_line sidecar "bypass: 10.9.0.0/24 connected"
+	bed_wait_line sidecar "bypass: 10.9.0.0/24 interface"
 	bed_until 5 sh -c '"$0" status --pin "$1" | grep -q "10.9.0.0/24"' "$SIDESTEP" "$PIN"
 }
 

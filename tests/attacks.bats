@@ -1078,7 +1078,7 @@ advertised_is_steered() { # START
 	done
 	[ "$(seen attack)" = 0 ]
 	run bed_log sidecar
-	[[ $output == *"bypass: $BED_SUBNET6 connected"* ]]
+	[[ $output == *"bypass: $BED_SUBNET6 interface"* ]]
 	[[ $output != *"bypass: 2"* ]]
 }
 
@@ -2066,7 +2066,7 @@ status_counts() { # NUMBER - so many of the networks are bypassed
 	# The control: nobody has read more, and the lines are there.
 	[ "$(bed_log sidecar | grep -c "bypass: 10.9")" = 0 ]
 	touch "$BED_DIR/sidecar-read"
-	bed_wait_line sidecar "bypass: 10.9.1.0/24 connected"
+	bed_wait_line sidecar "bypass: 10.9.1.0/24 interface"
 	bed_exec app ip address delete 10.9.1.1/24 dev eth0
 	bed_wait_line sidecar "warning: [0-9]+ messages were lost, because nobody read them"
 	bed_wait_line sidecar "bypass: 10.9.1.0/24 removed"
@@ -2084,7 +2084,7 @@ status_counts() { # NUMBER - so many of the networks are bypassed
 	[ -z "$(bed_exec app ip rule show | grep "proto 93\|suppress")" ]
 	# The control: these lines filled the pipe.
 	touch "$BED_DIR/sidecar-read"
-	bed_until 5 grep -q "bypass: 10.9.1.0/24 connected" "$BED_DIR/sidecar.log"
+	bed_until 5 grep -q "bypass: 10.9.1.0/24 interface" "$BED_DIR/sidecar.log"
 }
 
 # A router is behind a port of the bridge. Frames from port to port do not pass the bridge's programs.

@@ -253,7 +253,7 @@ guard_dropped() {
 	bed_wait_line server ready
 	connect "$BED_NEIGHBOUR2" 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP2"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
-	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 interface"
 	# The guard is on the new device as well.
 	connect 192.0.2.77 80 --bind-device eth1 --send hello --half-close --read-all
 	bed_leave_second_network

@@ -338,7 +338,7 @@ join_and_leave() {
 	dk network create --subnet $SECOND --ipv6 --subnet $SECOND6 second
 	container neighbour2 --network second
 	sidecar sidecar --privileged -v "$ENGINE_SOCKET:/run/engine.sock" -- --docker-socket /run/engine.sock
-	engine_wait_line sidecar "bypass: $SECOND docker"
+	engine_wait_line sidecar "bypass: $SECOND docker network second"
 	flood bridge-flood app "$(engine_address neighbour)" 8080
 	flood out app $NOWHERE 80
 	flood out6 app $NOWHERE6 80

@@ -82,7 +82,7 @@ breaks_out() {
 	[ -n "$mac" ] || fail "no MAC address of $2"
 	in_namespace "$1" ip address replace 192.0.2.200/24 dev eth0
 	in_namespace "$1" ip neigh replace $ANSWERS lladdr "$mac" dev eth0 nud permanent
-	engine_wait_line "$1" "bypass: 192.0.2.0/24 connected"
+	engine_wait_line "$1" "bypass: 192.0.2.0/24 interface"
 }
 
 # reaches CONTAINER - an attempt to reach the world directly, which succeeds.

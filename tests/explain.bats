@@ -57,7 +57,7 @@ says() {
 	says destination "$BED_NEIGHBOUR is in $BED_SUBNET: interface eth0"
 	[[ $output == *$'\ndirect (bridge)' ]]
 	explain 0 203.0.113.1:80
-	says destination "203.0.113.1 is in 203.0.113.0/24: option"
+	says destination "203.0.113.1 is in 203.0.113.0/24: option --bypass"
 	[[ $output == *$'\ndirect (bridge)' ]]
 	explain 0 --udp 192.0.2.77:5000
 	says lo_egress "answers with an ICMP error, counts deny_udp"
@@ -73,6 +73,8 @@ says() {
 	explain 0 192.0.2.77:80
 	says judge "goes to stay"
 	says to_proxy "counts STEER_TCP"
+	says destination "192.0.2.77 is in no bypassed subnet"
+	says source "$BED_APP is in $BED_APP/32: local"
 	explain 0 --udp 192.0.2.77:5000
 	says judge "counts DENY_UDP, drops it \(the sender is told EPERM\)"
 	says sender "is told: Operation not permitted"

@@ -101,7 +101,7 @@ other_devices_come() { # START
 	goes_on
 	# The second network goes, and then the first one.
 	bed_join_second_network
-	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 interface"
 	bed_leave_second_network
 	goes_on
 	bed_join_second_network
@@ -449,7 +449,7 @@ rules_are_named() { # START
 	bed_exec app ip -6 rule add fwmark 7 table 51820 priority 1000
 	bed_wait_line sidecar "warning: the routing rule 1000 .*selects by more than addresses" 5
 	bed_exec app ip address add 10.9.0.1/24 dev tun0
-	bed_wait_line sidecar "bypass: 10.9.0.0/24 connected" 5
+	bed_wait_line sidecar "bypass: 10.9.0.0/24 interface" 5
 	[ "$(bed_log sidecar | grep -c "the routing rule")" = 2 ]
 	run bed_exec app "$SIDESTEP" doctor
 	[[ $output =~ "warning "$special ]]
@@ -651,7 +651,7 @@ inner_comes_and_goes() {
 	}
 	bed_until 5 no_inner_rules
 	bed_join_second_network
-	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 interface"
 	inner_container inner3 inner3 $INNER2 $INNER_GATEWAY2
 	bed_wait_line sidecar "inner device inner3: "
 	run grep "inner device eth" "$BED_DIR/sidecar.log"

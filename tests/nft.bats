@@ -71,7 +71,7 @@ teardown() {
 	sidecar --bypass 203.0.113.0/24 --bypass 203.0.113.0/28 --bypass 10.0.0.0/8
 	addresses() { seq 0 999 | awk -v "verb=$1" '{ printf "address %s 10.%d.%d.2/24 dev eth0\n", verb, $1 / 250, $1 % 250 }'; }
 	bed_exec app ip -batch - < <(addresses add)
-	bed_wait_line sidecar "bypass: 10.3.249.0/24 connected" 20
+	bed_wait_line sidecar "bypass: 10.3.249.0/24 interface" 20
 	connect 203.0.113.1 7000 --send $'GET / HTTP/1.0\r\n\r\n' --expect "$BED_APP"
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	bed_exec app ip -batch - < <(addresses delete)

@@ -414,7 +414,7 @@ descriptors_end() {
 	[[ $output == *'"sources": 2'* ]]
 	run "$SIDESTEP" status --pin "$(SIDE_PIN)"
 	echo "$output"
-	[[ $output == *"$BED_SUBNET"*"connected"* ]]
+	[[ $output == *"$BED_SUBNET"*"interface eth0"* ]]
 	run "$SIDESTEP" status --json --pin "$(SIDE_PIN)"
 	[[ $output == *"\"prefix\": \"$BED_SUBNET\""* ]]
 }

@@ -69,7 +69,7 @@ void steer_leave(struct steer *steer)
 void steer_start(struct steer *steer, int listener, int lo_listener, const char *const *prefixes,
 		 unsigned int prefix_count)
 {
-	struct prefix *bypass = calloc(prefix_count + 1, sizeof(*bypass));
+	struct plan_given *bypass = calloc(prefix_count + 1, sizeof(*bypass));
 	struct steering_config config = {
 		.mode = steer->bridge_name ? SIDESTEP_MODE_BRIDGE : SIDESTEP_MODE_SIDECAR,
 		.options = bypass,
@@ -81,7 +81,7 @@ void steer_start(struct steer *steer, int listener, int lo_listener, const char 
 	if (!bypass)
 		die("out of memory");
 	for (i = 0; i < prefix_count; i++)
-		if (prefix_parse(prefixes[i], &bypass[i]) < 0)
+		if (prefix_parse(prefixes[i], &bypass[i].prefix) < 0)
 			die("not a subnet: %s", prefixes[i]);
 	if (datapath_set_listener(steer->datapath, SIDESTEP_LISTENER_TCP4, listener) < 0 ||
 	    datapath_set_listener(steer->datapath, SIDESTEP_LISTENER_TCP4_LO, lo_listener) < 0 ||

@@ -175,7 +175,7 @@ scenario_answers_by_lo() {
 	bed_until 5 proxy_end_is 4001 192.0.2.77%lo
 	bed_until 5 proxy_end_is 4002 192.0.2.77
 	bed_join_second_network
-	bed_wait_line sidecar "bypass: $BED_SUBNET2 connected"
+	bed_wait_line sidecar "bypass: $BED_SUBNET2 interface"
 	[ "$(answer_routes)" = "local $BED_APP dev lo local $BED_APP2 dev lo" ]
 	connect 192.0.2.77 80 --source "$BED_APP2" --send hello --half-close --read-all
 	[ "$(arrived 192.0.2.77:80)" = 1 ]

@@ -45,7 +45,7 @@ way_address() { # [STEERED]
 		neigh replace $BED_WORLD6 lladdr $mac dev eth0 nud permanent
 	COMMANDS
 	if [ -n "${1:-}" ] && administers; then
-		bed_wait_line sidecar "bypass: 192.0.2.0/24 connected" 5 || return
+		bed_wait_line sidecar "bypass: 192.0.2.0/24 interface" 5 || return
 	fi
 	attempt connect "$BED_WORLD" 80 --source "$BED_APP" --timeout 0.3 &&
 		attempt connect "$BED_WORLD6" 80 --source "$BED_APP6" --timeout 0.3 &&

@@ -153,7 +153,7 @@ static void test_rules_do_not_grow(void **state)
 	};
 	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
-	struct prefix many[500];
+	struct plan_given many[500] = {0};
 	size_t rules, i;
 	struct plan plan;
 
@@ -165,7 +165,7 @@ static void test_rules_do_not_grow(void **state)
 		char text[ADDRESS_TEXT_MAX];
 
 		(void)snprintf(text, sizeof(text), "10.%zu.%zu.0/24", i / 256, i % 256);
-		many[i] = prefix(text);
+		many[i].prefix = prefix(text);
 	}
 	input.docker = many;
 	input.docker_count = 500;
@@ -185,7 +185,7 @@ static void test_static_routes_are_captured(void **state)
 	};
 	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 4, addresses, 1);
-	struct prefix option = prefix("192.168.0.0/16");
+	struct plan_given option = {.prefix = prefix("192.168.0.0/16")};
 	struct plan plan;
 
 	(void)state;
@@ -330,7 +330,7 @@ static void test_difference(void **state)
 	};
 	const struct netlink_address addresses[] = {address("172.17.0.2/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
-	struct prefix option = prefix("10.0.0.0/8");
+	struct plan_given option = {.prefix = prefix("10.0.0.0/8")};
 	struct plan one, two;
 	int layer;
 
@@ -369,7 +369,7 @@ static void test_changed_value(void **state)
 	const struct netlink_address other_addresses[] = {address("172.17.0.3/16", 2)};
 	struct plan_input input = container(routes, 2, addresses, 1);
 	struct plan_input other = container(other_routes, 2, other_addresses, 1);
-	struct prefix subnet = prefix("172.17.0.0/16");
+	struct plan_given subnet = {.prefix = prefix("172.17.0.0/16")};
 	struct plan one, two;
 
 	(void)state;
@@ -417,7 +417,7 @@ static void test_closed(void **state)
 
 static void test_too_many(void **state)
 {
-	struct prefix *many = calloc(SIDESTEP_MAX_BYPASS + 1, sizeof(*many));
+	struct plan_given *many = calloc(SIDESTEP_MAX_BYPASS + 1, sizeof(*many));
 	struct plan_input input = container(NULL, 0, NULL, 0);
 	struct plan plan;
 	size_t i;
@@ -425,9 +425,9 @@ static void test_too_many(void **state)
 	(void)state;
 	assert_non_null(many);
 	for (i = 0; i <= SIDESTEP_MAX_BYPASS; i++) {
-		many[i] = prefix("10.0.0.0/24");
-		many[i].address[13] = (uint8_t)(i >> 8);
-		many[i].address[14] = (uint8_t)i;
+		many[i].prefix = prefix("10.0.0.0/24");
+		many[i].prefix.address[13] = (uint8_t)(i >> 8);
+		many[i].prefix.address[14] = (uint8_t)i;
 	}
 	input.docker = many;
 	input.docker_count = SIDESTEP_MAX_BYPASS + 1;

@@ -163,10 +163,70 @@ static void routers_that_nobody_needs(void **state)
 	assert_false(plan_input_needs_no_router(&input, &links[0]));
 }
 
+static struct prefix prefix_of(const char *text)
+{
+	struct prefix result;
+
+	assert_int_equal(prefix_parse(text, &result), 0);
+	return result;
+}
+
+static void assert_origin(const struct plan *plan, const char *subnet, const char *wanted)
+{
+	const struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	struct prefix key = prefix_of(subnet);
+	char text[BYPASS_ORIGIN_MAX];
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
+		if (prefix_equal(&bypass[i].prefix, &key))
+			break;
+	assert_true(i < plan->lists[PLAN_BYPASS].count);
+	assert_string_equal(bypass_origin(&bypass[i].origin, text), wanted);
+}
+
+/* Each entry knows its origins by name. */
+static void origins(void **state)
+{
+	const struct netlink_route routes[] = {route("172.17.0.0/16", NULL, RTPROT_KERNEL)};
+	const struct netlink_address addresses[] = {address("172.17.0.2", "172.17.0.0/16", 2)};
+	const struct plan_given docker[] = {
+		{.prefix = prefix_of("172.17.0.0/16"), .network = "bridge"},
+		{.prefix = prefix_of("10.2.0.0/16"), .network = "backend"},
+	};
+	const struct plan_given options[] = {
+		{.prefix = prefix_of("10.2.0.0/16"), .option = BYPASS_OPTION_ADDED},
+		{.prefix = prefix_of("10.3.0.0/16"), .option = BYPASS_OPTION_BYPASS},
+	};
+	const struct plan_input input = {
+		.mode = SIDESTEP_MODE_SIDECAR,
+		.links = links,
+		.link_count = 2,
+		.addresses = addresses,
+		.address_count = 1,
+		.routes = routes,
+		.route_count = 1,
+		.docker = docker,
+		.docker_count = 2,
+		.options = options,
+		.option_count = 2,
+	};
+	struct plan plan;
+
+	(void)state;
+	assert_int_equal(plan_make(&input, &plan), 0);
+	assert_origin(&plan, "172.17.0.0/16", "interface eth0, docker network bridge");
+	assert_origin(&plan, "10.2.0.0/16", "sidestep bypass add, docker network backend");
+	assert_origin(&plan, "10.3.0.0/16", "option --bypass");
+	assert_origin(&plan, "172.17.0.2/32", "local");
+	plan_release(&plan);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(connected_subnets),
+		cmocka_unit_test(origins),
 		cmocka_unit_test(advertised_routes),
 		cmocka_unit_test(routers_that_nobody_needs),
 	};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checks that merged lists of a plan have each item once. */
+/* Checks that merged lists of a plan have each item once, and how long subnets are bypassed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,10 +60,45 @@ static void test_merge(void **state)
 	plan_release(&from_other);
 }
 
+static void set_since(const struct plan *plan, size_t index, uint64_t since)
+{
+	((struct plan_bypass *)plan->lists[PLAN_BYPASS].items)[index].since = since;
+}
+
+static uint64_t since_of(const struct plan *plan, size_t index)
+{
+	return ((const struct plan_bypass *)plan->lists[PLAN_BYPASS].items)[index].since;
+}
+
+/* Entries that stay in force keep their time, and new ones have the present one. */
+static void test_since(void **state)
+{
+	static const uint8_t before[] = {8, 16}, doubtful[] = {12}, now[] = {8, 12, 24};
+	struct plan applied = plan_of(before, 2), doubt = plan_of(doubtful, 1),
+		    wanted = plan_of(now, 3);
+	const struct plan nothing = {.lists = {{0}}};
+
+	(void)state;
+	set_since(&applied, 0, 5);
+	set_since(&applied, 1, 6);
+	set_since(&doubt, 0, 7);
+	plan_keep_since(&wanted, &applied, 0);
+	plan_keep_since(&wanted, &doubt, 0);
+	plan_keep_since(&wanted, &nothing, 0);
+	plan_keep_since(&wanted, NULL, 100);
+	assert_int_equal(since_of(&wanted, 0), 5);
+	assert_int_equal(since_of(&wanted, 1), 7);
+	assert_int_equal(since_of(&wanted, 2), 100);
+	plan_release(&applied);
+	plan_release(&doubt);
+	plan_release(&wanted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_since),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,8 @@ const struct command command_list[] = {
 	 &status_options_command},
 	{"explain", command_explain, "tell what would happen to a connection, and why",
 	 &explain_options_command},
+	{"bypass", command_bypass, "show and change what a running sidecar leaves alone",
+	 &bypass_options_command},
 	{"doctor", command_doctor, "find out what a sidecar would lack here",
 	 &doctor_options_command},
 	{"capture", command_capture, "capture connections whose TLS a sidecar terminates",

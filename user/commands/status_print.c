@@ -83,7 +83,7 @@ void status_print(const json_t *instance)
 	json_t *counters = json_object_get(instance, "counters");
 	const char *name;
 	json_t *value, *entry;
-	size_t i, j;
+	size_t i;
 
 	name = text_of(instance, "name");
 	(void)printf("%s: %s%s%s, sidestep %s, ", text_of(instance, "pin"),
@@ -95,14 +95,8 @@ void status_print(const json_t *instance)
 		(void)printf("process gone");
 	(void)printf(", gateway %s\n", text_of(instance, "gateway"));
 	(void)printf("  bypassed:\n");
-	json_array_foreach (bypass, i, entry) {
-		const json_t *sources = json_object_get(entry, "sources");
-
-		(void)printf("    %-24s", text_of(entry, "prefix"));
-		json_array_foreach (sources, j, value)
-			(void)printf(" %s", json_string_value(value));
-		(void)printf("\n");
-	}
+	json_array_foreach (bypass, i, entry)
+		(void)printf("    %-24s %s\n", text_of(entry, "prefix"), text_of(entry, "origin"));
 	print_attached("links", json_object_get(instance, "links"));
 	print_attached("clsact filters", json_object_get(instance, "filters"));
 	print_devices(json_object_get(instance, "devices"));

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "agent/agent_pins.h"
+#include "datapath/bypass_origin.h"
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "operator/operator_client.h"
 #include "programs/counters.h"
 #include "sidestep.h"
 
@@ -76,15 +78,17 @@ static void add_bypass(json_t *list, const struct prefix *prefix,
 		{SIDESTEP_FROM_BUILTIN, "builtin"},  {SIDESTEP_FROM_GATEWAY, "gateway"},
 		{SIDESTEP_EXCEPT_DNS, "except dns"}, {SIDESTEP_FROM_HOST, "host"},
 	};
+	const struct bypass_origin origin = {.sources = bypass->sources};
 	json_t *names = json_array();
-	char text[ADDRESS_TEXT_MAX];
+	char text[ADDRESS_TEXT_MAX], words[BYPASS_ORIGIN_MAX];
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(sources); i++)
 		if (bypass->sources & sources[i].bit)
 			(void)json_array_append_new(names, json_string(sources[i].name));
-	(void)json_array_append_new(list, json_pack("{s:s, s:o, s:i}", "prefix",
+	(void)json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:i}", "prefix",
 						    prefix_format(prefix, text), "sources", names,
+						    "origin", bypass_origin(&origin, words),
 						    "ifindex", (int)bypass->ifindex));
 }
 
@@ -106,6 +110,25 @@ static void visit_bypass6(const struct walk *walk, const void *key, const void *
 
 	memcpy(prefix.address, from->address, sizeof(from->address));
 	add_bypass(walk->list, &prefix, value);
+}
+
+/* Takes over the origins that the sidecar tells, with the names of networks and interfaces. A
+ * sidecar with files of its own is not asked. */
+static void name_origins(uint32_t netns, json_t *bypass)
+{
+	json_t *request = json_pack("{s:s}", "bypass", "list"), *answer = NULL, *entry, *told;
+	size_t i, j;
+
+	if (request && operator_ask_here(netns, request, &answer) == 0) {
+		json_array_foreach (bypass, i, entry)
+			json_array_foreach (json_object_get(answer, "entries"), j, told)
+				if (json_equal(json_object_get(entry, "prefix"),
+					       json_object_get(told, "prefix")))
+					(void)json_object_set(entry, "origin",
+							      json_object_get(told, "origin"));
+		json_decref(answer);
+	}
+	json_decref(request);
 }
 
 static double age_seconds(uint64_t start)
@@ -297,6 +320,7 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 			return NULL;
 	} else {
 		read_attached(directory, netns, instance);
+		name_origins(netns, bypass);
 	}
 	return TAKE_PTR(instance);
 }

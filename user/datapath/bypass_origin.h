@@ -11,6 +11,9 @@
 /* Room for the names below and the words around them, with the NUL. */
 #define BYPASS_ORIGIN_MAX 256
 
+/* Room for a network's name, which is cut if need be, with its NUL. */
+#define BYPASS_NETWORK_MAX 64
+
 /* The ways to give a prefix (SIDESTEP_FROM_OPTION). */
 enum bypass_option {
 	BYPASS_OPTION_UNKNOWN,
@@ -22,8 +25,8 @@ enum bypass_option {
 struct bypass_origin {
 	uint32_t sources; /* enum sidestep_bypass_source */
 	enum bypass_option option;
-	char device[IFNAMSIZ]; /* SIDESTEP_FROM_CONNECTED; "": not known */
-	char network[64];      /* SIDESTEP_FROM_DOCKER, cut if need be; "": not known */
+	char device[IFNAMSIZ];		  /* SIDESTEP_FROM_CONNECTED; "": not known */
+	char network[BYPASS_NETWORK_MAX]; /* SIDESTEP_FROM_DOCKER; "": not known */
 };
 
 /* Prints "docker network NAME, interface eth0", "option --bypass" and the like. Returns @text. */

@@ -31,7 +31,8 @@ struct explain_entry {
 	bool known; /* the rest says what is there, or that nothing is */
 	bool found;
 	struct prefix prefix;
-	uint32_t sources; /* enum sidestep_bypass_source */
+	uint32_t sources;		/* enum sidestep_bypass_source */
+	char origin[BYPASS_ORIGIN_MAX]; /* in the sidecar's words; "": it was not asked */
 };
 
 /* A question, and the answer as far as it is known. */
@@ -75,9 +76,13 @@ void explain_socket(struct explain *explain, const uint8_t address[16], uint16_t
 /* Prints "192.0.2.1:80" and the like. Returns @text. */
 const char *explain_end(const uint8_t address[16], uint16_t port, char text[ADDRESS_TEXT_MAX]);
 
-/* Tells where an entry comes from, as far as the kernel knows. */
-void explain_origin(const struct explain *explain, const struct explain_entry *entry,
-		    struct bypass_origin *ret_origin);
+/* Asks the sidecar for the entries of the packet's ends, with their origins. Without an answer they
+ * stay what they are. */
+void explain_ask_origins(struct explain *explain);
+
+/* Prints the origin of an entry, as far as it is known. Returns @text. */
+const char *explain_origin(const struct explain *explain, const struct explain_entry *entry,
+			   char text[BYPASS_ORIGIN_MAX]);
 
 /* Describes the route of the packet, and returns it. Returns 0, or the kernel's negative errno:
  * then the outcome is told. */

@@ -2,17 +2,14 @@
 /* The command line of `sidestep explain`. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "commands.h"
-#include "docker/docker_container.h"
+#include "explain/chosen_netns.h"
 #include "explain/explain.h"
 #include "lib/log.h"
-#include "lib/netns.h"
-#include "lib/option_entries.h"
 #include "lib/options.h"
 #include "lib/util.h"
 #include "net/netlink.h"
@@ -24,9 +21,7 @@ struct explain_options {
 	bool udp;
 	bool json;
 	const char *device;
-	const char *container;
-	const char *netns;
-	const char *docker_socket;
+	struct chosen_netns chosen;
 	bool ask_gateway;
 };
 
@@ -42,21 +37,7 @@ static const struct option_entry entries[] = {
 	 .offset = offsetof(struct explain_options, device),
 	 .example = "eth0",
 	 .help = "Its socket is bound to this device (SO_BINDTODEVICE)."},
-	{.section = "The network namespace",
-	 .name = "container",
-	 .argument = "NAME",
-	 .type = OPTION_STRING,
-	 .offset = offsetof(struct explain_options, container),
-	 .example = "app",
-	 .help = "That of this Docker container, or of the one whose network it shares."},
-	{.name = "netns",
-	 .argument = "PATH",
-	 .type = OPTION_STRING,
-	 .offset = offsetof(struct explain_options, netns),
-	 .example = "/proc/1234/ns/net",
-	 .help = "The one at this path. Without either it is that of the command."},
-	{OPTION_ENTRY_DOCKER_SOCKET(struct explain_options, docker_socket),
-	 .default_text = DOCKER_SOCKET_DEFAULT, .help = "Docker's API socket, for --container."},
+	CHOSEN_NETNS_ENTRIES(struct explain_options, chosen),
 	{.section = "The answer",
 	 .name = "ask-gateway",
 	 .type = OPTION_BOOL,
@@ -139,46 +120,13 @@ static int parse_arguments(char **arguments, int count, struct explain *explain)
 	return 0;
 }
 
-/* Opens the network namespace that the options name, or returns a negative errno, logged. */
-static int open_netns(const struct explain_options *options)
-{
-	struct docker_engine engine;
-	pid_t pid;
-	int fd;
-
-	if (options->container) {
-		if (docker_engine_init(&engine, options->docker_socket) < 0)
-			return -EINVAL;
-		pid = docker_container_process(&engine, options->container);
-		fd = pid < 0 ? (int)pid : netns_open_of(pid);
-		return fd < 0 && pid > 0
-			       ? log_errno(fd, "cannot open the network namespace of process %d",
-					   (int)pid)
-			       : fd;
-	}
-	if (options->netns) {
-		fd = open(options->netns, O_RDONLY | O_CLOEXEC);
-		return fd < 0 ? log_errno(-errno, "cannot open %s", options->netns) : fd;
-	}
-	fd = netns_open_own();
-	return fd < 0 ? log_errno(fd, "cannot open the network namespace") : fd;
-}
-
 static int enter(struct explain *explain, const struct explain_options *options)
 {
-	bool other = options->container || options->netns;
 	int error;
 
-	explain->netns_fd = open_netns(options);
+	explain->netns_fd = chosen_netns_enter(&options->chosen, &explain->home_fd);
 	if (explain->netns_fd < 0)
 		return explain->netns_fd;
-	if (other) {
-		explain->home_fd = netns_open_own();
-		error = explain->home_fd < 0 ? explain->home_fd : netns_enter(explain->netns_fd);
-		if (error < 0)
-			return log_errno(error, "cannot enter the network namespace (this needs "
-						"CAP_SYS_ADMIN)");
-	}
 	if (options->device) {
 		explain->device = if_nametoindex(options->device);
 		if (!explain->device)

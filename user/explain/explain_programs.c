@@ -383,6 +383,7 @@ static int answer(struct explain *explain, const struct hook *hook)
 	if (error < 0)
 		return error;
 	tell_maps(explain, view);
+	explain_ask_origins(explain);
 	if (explain->outcome == EXPLAIN_INTERCEPTED)
 		explain_gateway(explain, bridge || programs_view_is_shared(view) ? NULL : view);
 	return 0;

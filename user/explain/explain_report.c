@@ -3,11 +3,9 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <linux/rtnetlink.h>
 
 #include "explain/explain.h"
 #include "lib/util.h"
-#include "net/netlink_route.h"
 #include "programs/counters.h"
 
 /* Of the JSON document. */
@@ -32,33 +30,6 @@ void explain_step(struct explain *explain, const char *name, const char *format,
 				    json_pack("{s:s, s:s}", "step", name, "says", text));
 }
 
-struct device_search {
-	const struct prefix *prefix;
-	char *name;
-};
-
-static int note_device(void *context, const struct netlink_route *route)
-{
-	struct device_search *search = context;
-
-	if (route->table == RT_TABLE_MAIN && !route->has_gateway &&
-	    prefix_equal(&route->destination, search->prefix))
-		(void)if_indextoname(route->ifindex, search->name);
-	return 0;
-}
-
-void explain_origin(const struct explain *explain, const struct explain_entry *entry,
-		    struct bypass_origin *ret_origin)
-{
-	struct device_search search = {.prefix = &entry->prefix, .name = ret_origin->device};
-	bool ipv4 = address_is_ipv4(entry->prefix.address);
-
-	*ret_origin = (struct bypass_origin) {.sources = entry->sources};
-	if (entry->sources & SIDESTEP_FROM_CONNECTED)
-		(void)netlink_dump_routes(explain->netlink, ipv4 ? AF_INET : AF_INET6, note_device,
-					  &search);
-}
-
 const char *explain_end(const uint8_t address[16], uint16_t port, char text[ADDRESS_TEXT_MAX])
 {
 	char plain[ADDRESS_TEXT_MAX];
@@ -71,13 +42,11 @@ const char *explain_end(const uint8_t address[16], uint16_t port, char text[ADDR
 static json_t *entry_json(const struct explain *explain, const struct explain_entry *entry)
 {
 	char prefix[ADDRESS_TEXT_MAX], text[BYPASS_ORIGIN_MAX];
-	struct bypass_origin origin;
 
 	if (!entry->found)
 		return json_null();
-	explain_origin(explain, entry, &origin);
 	return json_pack("{s:s, s:s}", "entry", prefix_format(&entry->prefix, prefix), "origin",
-			 bypass_origin(&origin, text));
+			 explain_origin(explain, entry, text));
 }
 
 static json_t *counted_json(const struct explain *explain)
@@ -123,7 +92,6 @@ static void print_entry(const struct explain *explain, const char *name, const u
 			const struct explain_entry *entry)
 {
 	char prefix[ADDRESS_TEXT_MAX], text[BYPASS_ORIGIN_MAX], plain[ADDRESS_TEXT_MAX];
-	struct bypass_origin origin;
 
 	(void)address_format(address, plain);
 	if (!entry->known)
@@ -132,9 +100,8 @@ static void print_entry(const struct explain *explain, const char *name, const u
 		(void)printf("  %-13s %s is in no bypassed subnet\n", name, plain);
 		return;
 	}
-	explain_origin(explain, entry, &origin);
 	(void)printf("  %-13s %s is in %s: %s\n", name, plain,
-		     prefix_format(&entry->prefix, prefix), bypass_origin(&origin, text));
+		     prefix_format(&entry->prefix, prefix), explain_origin(explain, entry, text));
 }
 
 void explain_print(const struct explain *explain)

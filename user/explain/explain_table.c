@@ -188,6 +188,7 @@ int explain_table(struct explain *explain)
 		(void)snprintf(explain->gateway, sizeof(explain->gateway), "%s", facts.gateway);
 		if (explain_way(explain, &way) == 0)
 			error = trace(explain, &facts);
+		explain_ask_origins(explain);
 		if (error == 0 && explain->outcome == EXPLAIN_INTERCEPTED)
 			explain_gateway(explain, NULL);
 	}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/instance_lock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -47,9 +49,9 @@ static bool parse_line(const char *line, uint32_t wanted, struct listed *ret)
 	return protocol == NETLINK_USERSOCK && groups == wanted;
 }
 
-/* Looks for sockets other than @own that have these groups. Returns 1 and the lowest port among
- * them, 0: none, or a negative errno. */
-static int find_other(uint32_t groups, ino_t own, uint32_t *ret_port)
+/* Looks for sockets other than @own that have these groups. Returns 1 and the one with the lowest
+ * port among them, 0: none, or a negative errno. */
+static int find_socket(uint32_t groups, ino_t own, struct listed *ret)
 {
 	_cleanup_fclose_ FILE *list = fopen(LIST_PATH, "re");
 	struct listed listed;
@@ -61,11 +63,21 @@ static int find_other(uint32_t groups, ino_t own, uint32_t *ret_port)
 	while (fgets(line, sizeof(line), list)) {
 		if (!parse_line(line, groups, &listed) || listed.inode == own)
 			continue;
-		if (!found || listed.port < *ret_port)
-			*ret_port = listed.port;
+		if (!found || listed.port < ret->port)
+			*ret = listed;
 		found = 1;
 	}
 	return ferror(list) ? -EIO : found;
+}
+
+static int find_other(uint32_t groups, ino_t own, uint32_t *ret_port)
+{
+	struct listed listed = {.port = 0};
+	int found = find_socket(groups, own, &listed);
+
+	if (found > 0)
+		*ret_port = listed.port;
+	return found;
 }
 
 /* Tells whether a process with this number is in the calling thread's network namespace. Each
@@ -95,6 +107,46 @@ pid_t instance_holder(void)
 	uint32_t port = 0;
 
 	return find_other(LOCK_GROUPS, 0, &port) == 1 ? process_of(port) : -1;
+}
+
+/* Does process @pid have the socket open? */
+static bool has_open(pid_t pid, ino_t inode)
+{
+	_cleanup_closedir_ DIR *files = NULL;
+	const struct dirent *entry;
+	char path[64], wanted[64], target[64];
+
+	(void)snprintf(wanted, sizeof(wanted), "socket:[%lu]", (unsigned long)inode);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	files = opendir(path);
+	while (files && (entry = readdir(files))) {
+		ssize_t size = readlinkat(dirfd(files), entry->d_name, target, sizeof(target) - 1);
+
+		if (size < 0)
+			continue;
+		target[size] = '\0';
+		if (strcmp(target, wanted) == 0)
+			return true;
+	}
+	return false;
+}
+
+pid_t instance_holder_search(void)
+{
+	_cleanup_closedir_ DIR *processes = opendir("/proc");
+	struct listed lock = {.inode = 0};
+	const struct dirent *entry;
+	int found = find_socket(LOCK_GROUPS, 0, &lock);
+
+	if (found <= 0)
+		return -1;
+	while (processes && (entry = readdir(processes))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0 && in_own_netns((uint32_t)pid) && has_open(pid, lock.inode))
+			return pid;
+	}
+	return 0;
 }
 
 /* Opens a socket in no group. */

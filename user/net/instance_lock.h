@@ -24,6 +24,10 @@ int instance_lock(void);
  * if the holder is in another PID namespace. */
 pid_t instance_holder(void);
 
+/* The same, wherever its process is, by the open files of processes. It takes the rights to see
+ * them. Returns 0 if none of those that can be seen holds the lock. */
+pid_t instance_holder_search(void);
+
 enum instance_state {
 	INSTANCE_NONE,
 	INSTANCE_STARTS, /* it holds the lock. It is starting, or stopping */

@@ -9,6 +9,7 @@
 
 #include "docker/docker_networks.h"
 #include "lib/clock.h"
+#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "net/bridge_lookup.h"
@@ -28,9 +29,9 @@ struct feed_network {
 struct docker_feed {
 	struct docker_networks *watch;
 	int event_fd;
-	pthread_mutex_t lock; /* guards the members below */
-	struct prefix *prefixes;
-	size_t prefix_count;
+	pthread_mutex_t lock;	  /* guards the members below */
+	struct plan_given *given; /* subnets and the names of their networks */
+	size_t given_count;
 	struct feed_network *networks;
 	size_t network_count;
 	/* When the first event came that is not in the networks yet, in the networks and not
@@ -71,27 +72,31 @@ static void on_networks(const struct docker_network *networks, size_t count, voi
 	struct docker_feed *feed = context;
 	struct feed_network *names = calloc(count + 1, sizeof(*names));
 	size_t total = 0, used = 0, i, j;
-	struct prefix *prefixes;
+	struct plan_given *given;
 
 	for (i = 0; i < count; i++)
 		total += networks[i].subnet_count;
-	prefixes = calloc(total + 1, sizeof(*prefixes));
-	if (!names || !prefixes) {
+	given = calloc(total + 1, sizeof(*given));
+	if (!names || !given) {
 		free(names);
-		free(prefixes);
+		free(given);
 		log_error("no memory for %zu Docker networks: the old ones stay in force", count);
 		return;
 	}
 	for (i = 0; i < count; i++) {
 		copy_network(&names[i], &networks[i]);
-		for (j = 0; j < networks[i].subnet_count; j++)
-			prefixes[used++] = networks[i].subnets[j].prefix;
+		for (j = 0; j < networks[i].subnet_count; j++, used++) {
+			given[used].prefix = networks[i].subnets[j].prefix;
+			/* The log and terminals show it. */
+			(void)escape_text(given[used].network, sizeof(given[used].network),
+					  networks[i].name);
+		}
 	}
 	(void)pthread_mutex_lock(&feed->lock);
-	free(feed->prefixes);
+	free(feed->given);
 	free(feed->networks);
-	feed->prefixes = prefixes;
-	feed->prefix_count = used;
+	feed->given = given;
+	feed->given_count = used;
 	feed->networks = names;
 	feed->network_count = count;
 	move_on(&feed->heard_ns, &feed->listed_ns);
@@ -143,7 +148,7 @@ void docker_feed_free(struct docker_feed *feed)
 	docker_networks_free(feed->watch);
 	(void)safe_close(feed->event_fd);
 	(void)pthread_mutex_destroy(&feed->lock);
-	free(feed->prefixes);
+	free(feed->given);
 	free(feed->networks);
 	free(feed);
 }
@@ -209,7 +214,7 @@ int docker_feed_apply(struct docker_feed *feed, struct steering *steering,
 	(void)pthread_mutex_lock(&feed->lock);
 	for (i = 0; i < bridges->count; i++)
 		names[i] = interface_of(feed, bridges->values[i]);
-	error = steering_set_docker(steering, feed->prefixes, feed->prefix_count);
+	error = steering_set_docker(steering, feed->given, feed->given_count);
 	if (error == 0)
 		error = steering_set_bridges(steering, names, bridges->count);
 	if (error == 0)

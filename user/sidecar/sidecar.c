@@ -12,6 +12,7 @@
 #include "lib/process.h"
 #include "lib/util.h"
 #include "net/netlink.h"
+#include "operator/operator_server.h"
 #include "sidecar/docker_feed.h"
 #include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
@@ -80,7 +81,8 @@ static int run(struct sidecar *sidecar)
 		IPV6_PAUSE,
 		INTERNET,
 		MOVE,
-		CAPTURES
+		CAPTURES,
+		OPERATOR
 	};
 	int error = 0;
 
@@ -102,6 +104,8 @@ static int run(struct sidecar *sidecar)
 			[MOVE] = {.fd = sidecar->move.fd, .events = POLLIN},
 			[CAPTURES] = {.fd = sidecar->captures ? capture_source_fd(sidecar->captures)
 							      : -1,
+				      .events = POLLIN},
+			[OPERATOR] = {.fd = operator_server_fd(sidecar->operator),
 				      .events = POLLIN},
 			[AGENT] = sidecar_takeover_session(&sidecar->takeover),
 		};
@@ -157,6 +161,11 @@ static int run(struct sidecar *sidecar)
 			main_request_answer(&sidecar->move, moved < 0 ? moved
 							    : waits   ? -EAGAIN
 								      : error);
+		if (events[OPERATOR].revents) {
+			sidecar->sync_error = error;
+			operator_server_serve(sidecar->operator);
+			error = sidecar->sync_error;
+		}
 		sidecar_interception_tell_bridges(sidecar);
 		if (changed)
 			datapath_settle(sidecar->datapath.current);

@@ -18,18 +18,25 @@ int sidecar_interception_new(struct sidecar *sidecar)
 		.ipv6_refused = options->disable_ipv6,
 		.inner = options->inner == SIDECAR_INNER_AUTO,
 	};
-	_cleanup_free_ struct prefix *prefixes = NULL;
+	_cleanup_free_ struct plan_given *given = NULL;
 	int error;
+	size_t i;
 
-	prefixes = calloc(options->bypass.count + 1, sizeof(*prefixes));
-	if (!prefixes)
+	given = calloc(options->bypass.count + 1, sizeof(*given));
+	if (!given)
 		return -ENOMEM;
-	if (options->bypass.count)
-		memcpy(prefixes, options->bypass.values, options->bypass.count * sizeof(*prefixes));
-	config.options = prefixes;
-	config.option_count = options->bypass.count;
+	for (i = 0; i < options->bypass.count; i++)
+		given[i] = (struct plan_given) {
+			.prefix = options->bypass.values[i],
+			.option = BYPASS_OPTION_BYPASS,
+		};
 	if (options->docker_gateway_cidr.given)
-		prefixes[config.option_count++] = options->docker_gateway_cidr.prefix;
+		given[i++] = (struct plan_given) {
+			.prefix = options->docker_gateway_cidr.prefix,
+			.option = BYPASS_OPTION_DOCKER,
+		};
+	config.options = given;
+	config.option_count = i;
 	error = steering_new(&config, &sidecar->steering);
 	if (error < 0)
 		return error;

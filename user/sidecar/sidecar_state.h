@@ -68,6 +68,8 @@ struct sidecar {
 	struct docker_feed *feed;
 	struct preflight *preflight;
 	struct control *control;
+	struct operator_server *operator; /* NULL: none */
+	int sync_error;			  /* of the last sync for the operator */
 	struct sidecar_metrics metrics;
 };
 

@@ -15,6 +15,7 @@
 #include "lib/util.h"
 #include "net/instance_lock.h"
 #include "net/netlink.h"
+#include "operator/operator_server.h"
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "sidecar/docker_feed.h"
@@ -24,6 +25,7 @@
 #include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_metrics.h"
+#include "sidecar/sidecar_operator.h"
 #include "sidecar/sidecar_policy.h"
 #include "sidecar/sidecar_threads.h"
 #include "sidestep.h"
@@ -232,7 +234,8 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.own_programs = own_programs,
 		.folder = own_programs ? sidecar->options->pin : NULL,
 		.names = sidecar->target->host[0] != '\0',
-		.sockets = {sidecar_metrics_file(sidecar), sidecar_captures_path(sidecar)},
+		.sockets = {sidecar_metrics_file(sidecar), sidecar_captures_path(sidecar),
+			    operator_server_path(sidecar->operator)},
 	};
 }
 
@@ -326,6 +329,8 @@ static int mark_live(struct sidecar *sidecar)
 static void unmark_live(struct sidecar *sidecar)
 {
 	sidecar->live_fd = safe_close(sidecar->live_fd);
+	/* Nobody answers an operator while connections are drained. */
+	sidecar_operator_close(sidecar);
 }
 
 /*
@@ -357,6 +362,7 @@ static const struct {
 	{"proxy", make_proxy, free_proxy},
 	{"interception", sidecar_interception_start, NULL},
 	{"address of the metrics", sidecar_metrics_open, sidecar_metrics_close},
+	{"operator's socket", sidecar_operator_open, sidecar_operator_close},
 	{"proxy threads", start_proxy, drain_proxy},
 	{"IPv6", start_ipv6, stop_ipv6},
 	{"Docker", start_docker, stop_docker},

@@ -7,10 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datapath/bypass_origin.h"
 #include "lib/address.h"
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
 #include "sidestep.h"
+
+/* A prefix that somebody gave. */
+struct plan_given {
+	struct prefix prefix;
+	enum bypass_option option;	  /* of an option */
+	char network[BYPASS_NETWORK_MAX]; /* of Docker: the network's name */
+};
 
 /* The arrays are the caller's. */
 struct plan_input {
@@ -23,9 +31,9 @@ struct plan_input {
 	size_t route_count;
 	const struct netlink_rule *others; /* rules that are not ours, in the kernel's order */
 	size_t other_count;
-	const struct prefix *options; /* --bypass, --docker-gateway-cidr */
+	const struct plan_given *options; /* --bypass and the like */
 	size_t option_count;
-	const struct prefix *docker; /* subnets of Docker's bridge networks */
+	const struct plan_given *docker; /* subnets of Docker's bridge networks */
 	size_t docker_count;
 	const char *const *bridges; /* bridge mode: interfaces to steer */
 	size_t bridge_count;

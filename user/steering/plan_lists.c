@@ -197,6 +197,25 @@ int plan_merge(struct plan *plan, const struct plan *from, enum plan_layer layer
 	return 0;
 }
 
+void plan_keep_since(struct plan *plan, const struct plan *from, uint64_t now)
+{
+	const struct plan_list *list = &plan->lists[PLAN_BYPASS];
+	const struct plan_list *before = from ? &from->lists[PLAN_BYPASS] : NULL;
+	struct plan_bypass *items = list->items;
+	size_t i;
+
+	for (i = 0; i < list->count; i++) {
+		const struct plan_bypass *old = before && before->count
+							? bsearch(&items[i], before->items,
+								  before->count, sizeof(*old),
+								  compare_bypass_key)
+							: NULL;
+
+		if (items[i].since == 0)
+			items[i].since = old ? old->since : from ? 0 : now;
+	}
+}
+
 void plan_release_layer(struct plan *plan, enum plan_layer layer)
 {
 	free(plan->lists[layer].items);

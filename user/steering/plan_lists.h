@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "datapath/bypass_origin.h"
 #include "datapath/datapath.h"
 #include "lib/address.h"
 #include "sidestep.h"
@@ -26,6 +27,8 @@ enum plan_layer {
 struct plan_bypass {
 	struct prefix prefix;
 	struct sidestep_bypass value;
+	struct bypass_origin origin; /* in words; no difference between plans */
+	uint64_t since; /* ns, CLOCK_MONOTONIC: when it came into force, see plan_keep_since() */
 };
 
 struct plan_route {
@@ -60,6 +63,10 @@ void plan_tidy(struct plan *plan, enum plan_layer layer);
 
 /* Adds the items of @from's layer to @plan's. Returns 0 or -ENOMEM, and then @plan's stay. */
 int plan_merge(struct plan *plan, const struct plan *from, enum plan_layer layer);
+
+/* Gives bypassed prefixes that @from has too the time that they have there, unless they have one.
+ * With NULL all that have none get @now. Both plans must be tidy. */
+void plan_keep_since(struct plan *plan, const struct plan *from, uint64_t now);
 
 /* Frees a layer, or all of them, and leaves it empty. */
 void plan_release_layer(struct plan *plan, enum plan_layer layer);

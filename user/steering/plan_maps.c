@@ -11,26 +11,40 @@
 /* Loopback addresses, which the application owns. */
 static const char *const loopback_prefixes[] = {"127.0.0.0/8", "::1/128"};
 
-/* Adds a subnet, or another source of one that is there. */
-static void bypass_put(struct plan *plan, const struct prefix *prefix, uint32_t source,
-		       uint32_t ifindex)
+/* Adds a subnet, or another source of one that is there. Returns the entry. */
+static struct plan_bypass *bypass_put(struct plan *plan, const struct prefix *prefix,
+				      uint32_t source)
 {
 	struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
 	size_t i;
 
-	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++) {
-		if (!prefix_equal(&bypass[i].prefix, prefix))
-			continue;
-		bypass[i].value.sources |= source;
-		if (ifindex)
-			bypass[i].value.ifindex = ifindex;
-		return;
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
+		if (prefix_equal(&bypass[i].prefix, prefix))
+			break;
+	if (i < plan->lists[PLAN_BYPASS].count)
+		bypass = &bypass[i];
+	else
+		bypass = plan_append(plan, PLAN_BYPASS);
+	bypass->prefix = *prefix;
+	bypass->value.sources |= source;
+	return bypass;
+}
+
+/* Adds what somebody gave. Of several with one prefix the first one is named. */
+static void bypass_given(struct plan *plan, const struct plan_given *given, size_t count,
+			 uint32_t source)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct plan_bypass *bypass = bypass_put(plan, &given[i].prefix, source);
+
+		if (bypass->origin.option == BYPASS_OPTION_UNKNOWN)
+			bypass->origin.option = given[i].option;
+		if (!*bypass->origin.network)
+			memcpy(bypass->origin.network, given[i].network,
+			       sizeof(bypass->origin.network));
 	}
-	bypass = plan_append(plan, PLAN_BYPASS);
-	*bypass = (struct plan_bypass) {
-		.prefix = *prefix,
-		.value = {.sources = source, .ifindex = ifindex},
-	};
 }
 
 /* Adds the subnets that routes of the main table reach directly, and those of inner devices. */
@@ -42,6 +56,7 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 	for (i = 0; i < input->route_count; i++) {
 		const struct netlink_route *route = &input->routes[i];
 		const struct netlink_link *link = plan_input_link(input, route->ifindex);
+		struct plan_bypass *bypass;
 
 		if (!link || link->loopback ||
 		    (!plan_input_connected(input, route) && !plan_inner_route(input, route)))
@@ -49,8 +64,10 @@ static void bypass_connected(const struct plan_input *input, struct plan *plan)
 		/* Containers are behind the host's bridges. Its other subnets are the outside. */
 		if (bridge_mode && !link->bridge)
 			continue;
-		bypass_put(plan, &route->destination, SIDESTEP_FROM_CONNECTED,
-			   bridge_mode ? link->ifindex : 0);
+		bypass = bypass_put(plan, &route->destination, SIDESTEP_FROM_CONNECTED);
+		if (bridge_mode)
+			bypass->value.ifindex = link->ifindex;
+		memcpy(bypass->origin.device, link->name, sizeof(bypass->origin.device));
 	}
 }
 
@@ -65,7 +82,7 @@ static void bypass_except_dns(struct plan *plan)
 			bypass[i].value.sources |= SIDESTEP_EXCEPT_DNS;
 }
 
-int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
+static int put_bypasses(const struct plan_input *input, struct plan *plan)
 {
 	size_t room = ARRAY_SIZE(loopback_prefixes) + LINK_SCOPE_PREFIXES + input->option_count +
 		      1 + input->docker_count + input->route_count + input->address_count;
@@ -76,27 +93,36 @@ int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
 		return -ENOMEM;
 	for (i = 0; i < ARRAY_SIZE(loopback_prefixes); i++)
 		if (prefix_parse(loopback_prefixes[i], &prefix) == 0)
-			bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL, 0);
+			(void)bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL);
 	for (i = 0; i < LINK_SCOPE_PREFIXES; i++)
 		if (prefix_parse(link_scope_prefixes[i], &prefix) == 0)
-			bypass_put(plan, &prefix, SIDESTEP_FROM_BUILTIN, 0);
-	for (i = 0; i < input->option_count; i++)
-		bypass_put(plan, &input->options[i], SIDESTEP_FROM_OPTION, 0);
+			(void)bypass_put(plan, &prefix, SIDESTEP_FROM_BUILTIN);
+	bypass_given(plan, input->options, input->option_count, SIDESTEP_FROM_OPTION);
 	if (input->gateway)
-		bypass_put(plan, input->gateway, SIDESTEP_FROM_GATEWAY, 0);
-	for (i = 0; i < input->docker_count; i++)
-		bypass_put(plan, &input->docker[i], SIDESTEP_FROM_DOCKER, 0);
+		(void)bypass_put(plan, input->gateway, SIDESTEP_FROM_GATEWAY);
+	bypass_given(plan, input->docker, input->docker_count, SIDESTEP_FROM_DOCKER);
 	bypass_connected(input, plan);
 	if (input->mode == SIDESTEP_MODE_BRIDGE)
 		return 0;
 	for (i = 0; i < input->address_count; i++) {
 		prefix = (struct prefix) {.length = 128};
 		memcpy(prefix.address, input->addresses[i].address, sizeof(prefix.address));
-		bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL, 0);
+		(void)bypass_put(plan, &prefix, SIDESTEP_FROM_LOCAL);
 	}
 	if (input->internet_off)
 		bypass_except_dns(plan);
 	return 0;
+}
+
+int plan_maps_bypass(const struct plan_input *input, struct plan *plan)
+{
+	int error = put_bypasses(input, plan);
+	struct plan_bypass *bypass = plan->lists[PLAN_BYPASS].items;
+	size_t i;
+
+	for (i = 0; i < plan->lists[PLAN_BYPASS].count; i++)
+		bypass[i].origin.sources = bypass[i].value.sources;
+	return error;
 }
 
 static bool is_steered_bridge(const struct plan_input *input, const char *name)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "net/device_settings.h"
@@ -22,8 +23,9 @@ struct steering {
 	struct datapath *datapath; /* NULL: none yet */
 	struct netlink *netlink;
 	struct steering_way way;
-	struct prefix *options;
-	struct prefix *docker;
+	struct plan_given *options; /* and what was added later */
+	size_t option_count;
+	struct plan_given *docker;
 	size_t docker_count;
 	char **bridges;
 	size_t bridge_count;
@@ -47,6 +49,7 @@ int steering_new(const struct steering_config *config, struct steering **ret_ste
 	if (!steering)
 		return -ENOMEM;
 	steering->config = *config;
+	steering->option_count = config->option_count;
 	steering->options = calloc(config->option_count + 1, sizeof(*steering->options));
 	if (!steering->options) {
 		free(steering);
@@ -87,18 +90,73 @@ void steering_free(struct steering *steering)
 	free(steering);
 }
 
-int steering_set_docker(struct steering *steering, const struct prefix *prefixes, size_t count)
+int steering_set_docker(struct steering *steering, const struct plan_given *given, size_t count)
 {
-	struct prefix *copy = calloc(count + 1, sizeof(*copy));
+	struct plan_given *copy = calloc(count + 1, sizeof(*copy));
 
 	if (!copy)
 		return -ENOMEM;
 	if (count)
-		memcpy(copy, prefixes, count * sizeof(*copy));
+		memcpy(copy, given, count * sizeof(*copy));
 	free(steering->docker);
 	steering->docker = copy;
 	steering->docker_count = count;
 	return 0;
+}
+
+int steering_bypass_add(struct steering *steering, const struct prefix *prefix)
+{
+	struct plan_given *options = reallocarray(steering->options, steering->option_count + 1,
+						  sizeof(*options));
+
+	if (!options)
+		return -ENOMEM;
+	steering->options = options;
+	options[steering->option_count++] = (struct plan_given) {
+		.prefix = *prefix,
+		.option = BYPASS_OPTION_ADDED,
+	};
+	return 0;
+}
+
+int steering_bypass_take(struct steering *steering, const struct prefix *prefix)
+{
+	struct plan_given *options = steering->options;
+	size_t i;
+
+	for (i = 0; i < steering->option_count; i++) {
+		if (options[i].option != BYPASS_OPTION_ADDED ||
+		    !prefix_equal(&options[i].prefix, prefix))
+			continue;
+		options[i] = options[--steering->option_count];
+		return 0;
+	}
+	return -ENOENT;
+}
+
+const struct plan_bypass *steering_bypass_find(const struct steering *steering,
+					       const struct prefix *prefix)
+{
+	const struct plan_list *list = &steering->applied.lists[PLAN_BYPASS];
+	const struct plan_bypass *items = list->items;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (prefix_equal(&items[i].prefix, prefix))
+			return &items[i];
+	return NULL;
+}
+
+void steering_bypass_each(const struct steering *steering,
+			  void (*visit)(void *context, const struct plan_bypass *bypass),
+			  void *context)
+{
+	const struct plan_list *list = &steering->applied.lists[PLAN_BYPASS];
+	const struct plan_bypass *items = list->items;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		visit(context, &items[i]);
 }
 
 void steering_set_ipv6_refused(struct steering *steering, bool refused)
@@ -196,7 +254,7 @@ static struct plan_input input_of(struct steering *steering, const struct snapsh
 		.others = snapshot->others.items,
 		.other_count = snapshot->others.count,
 		.options = steering->options,
-		.option_count = steering->config.option_count,
+		.option_count = steering->option_count,
 		.docker = steering->docker,
 		.docker_count = steering->docker_count,
 		.bridges = (const char *const *)steering->bridges,
@@ -274,6 +332,9 @@ static int sync_until(struct steering *steering, enum plan_layer last)
 		plan_release(&wanted);
 		return error;
 	}
+	plan_keep_since(&wanted, &steering->applied, 0);
+	plan_keep_since(&wanted, &steering->doubtful, 0);
+	plan_keep_since(&wanted, NULL, clock_ns());
 	plan_release(&steering->doubtful);
 	plan_release(&steering->applied);
 	steering->applied = wanted;

@@ -12,12 +12,14 @@
 
 #include "datapath/datapath.h"
 #include "lib/address.h"
+#include "steering/plan_input.h"
+#include "steering/plan_lists.h"
 
 struct steering;
 
 struct steering_config {
 	enum sidestep_mode mode;
-	const struct prefix *options; /* --bypass and --docker-gateway-cidr; copied */
+	const struct plan_given *options; /* --bypass and --docker-gateway-cidr; copied */
 	size_t option_count;
 	bool ipv6_refused;
 	bool inner; /* sidecar mode: steer what inner devices bring */
@@ -38,7 +40,7 @@ int steering_close(struct steering *steering, bool always);
 
 /* Sets the subnets of Docker's networks; copied. They take effect with the next steering_sync().
  * Returns 0 or -ENOMEM. */
-int steering_set_docker(struct steering *steering, const struct prefix *prefixes, size_t count);
+int steering_set_docker(struct steering *steering, const struct plan_given *given, size_t count);
 
 /* Has IPv6 connections to the outside fail, or steers them, from the next sync on. Sidecar mode. */
 void steering_set_ipv6_refused(struct steering *steering, bool refused);
@@ -61,6 +63,20 @@ int steering_sync(struct steering *steering);
 /* Does so for maps and devices only, without routes and rules. Nothing is steered yet, but programs
  * that are attached afterwards judge by full maps. */
 int steering_prepare(struct steering *steering);
+
+/* Has a further subnet bypassed from the next sync on, or takes one back that was added so. The
+ * first returns 0 or -ENOMEM, the second 0 or -ENOENT. */
+int steering_bypass_add(struct steering *steering, const struct prefix *prefix);
+int steering_bypass_take(struct steering *steering, const struct prefix *prefix);
+
+/* Returns the entry of that prefix after the last sync, or NULL. It is valid until the next one. */
+const struct plan_bypass *steering_bypass_find(const struct steering *steering,
+					       const struct prefix *prefix);
+
+/* Calls @visit with each bypassed subnet of the last sync, in the order of their addresses. */
+void steering_bypass_each(const struct steering *steering,
+			  void (*visit)(void *context, const struct plan_bypass *bypass),
+			  void *context);
 
 /* Tells whether the last sync left the address alone. */
 bool steering_bypasses(const struct steering *steering, const uint8_t address[16]);

@@ -10,19 +10,14 @@
 static int add_bypass(const struct steering_change *change, const void *item)
 {
 	const struct plan_bypass *bypass = item;
-	uint32_t sources = bypass->value.sources;
-	char text[ADDRESS_TEXT_MAX];
+	char text[ADDRESS_TEXT_MAX], origin[BYPASS_ORIGIN_MAX];
 	int error = datapath_bypass_set(change->datapath, &bypass->prefix, &bypass->value);
 
 	(void)prefix_format(&bypass->prefix, text);
 	if (error < 0)
 		return log_errno(error, "cannot add %s to the bypass map", text);
-	if (!(sources & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
-		log_info("bypass: %s%s%s%s%s", text,
-			 sources & SIDESTEP_FROM_OPTION ? " option" : "",
-			 sources & SIDESTEP_FROM_CONNECTED ? " connected" : "",
-			 sources & SIDESTEP_FROM_DOCKER ? " docker" : "",
-			 sources & SIDESTEP_FROM_GATEWAY ? " gateway" : "");
+	if (!(bypass->value.sources & (SIDESTEP_FROM_LOCAL | SIDESTEP_FROM_BUILTIN)))
+		log_info("bypass: %s %s", text, bypass_origin(&bypass->origin, origin));
 	return 0;
 }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/operator_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "lib/util.h"
+#include "net/instance_lock.h"
+#include "operator/operator_wire.h"
+
+/* A sync of the sidecar's takes milliseconds, and seconds on a machine that is busy. */
+#define LIMIT_S 10
+
+/* Receives the descriptor of the answer, which becomes the caller's, or returns a negative errno.
+ */
+static int receive(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	const struct cmsghdr *header;
+	int answer;
+
+	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+	    header->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -ECONNRESET;
+	memcpy(&answer, CMSG_DATA(header), sizeof(answer));
+	return answer;
+}
+
+static int ask_at(const char *root, uint64_t cookie, const json_t *request, json_t **ret_answer)
+{
+	const struct timeval limit = {.tv_sec = LIMIT_S};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), answer = -1;
+	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
+	struct sockaddr_un address;
+	int error = operator_address(root, cookie, &address);
+
+	if (error < 0 || !text)
+		return error < 0 ? error : -ENOMEM;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
+		return -errno;
+	answer = receive(fd);
+	if (answer < 0)
+		return answer;
+	*ret_answer = json_loadfd(answer, 0, NULL);
+	return *ret_answer ? 0 : -EBADMSG;
+}
+
+int operator_ask_here(uint64_t cookie, const json_t *request, json_t **ret_answer)
+{
+	return ask_at("", cookie, request, ret_answer);
+}
+
+int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer)
+{
+	char root[64] = "";
+	pid_t holder;
+
+	if (elsewhere) {
+		holder = instance_holder_search();
+		if (holder <= 0)
+			return holder < 0 ? -ENOENT : -EPERM;
+		(void)snprintf(root, sizeof(root), "/proc/%d/root", (int)holder);
+	}
+	return ask_at(root, operator_netns(), request, ret_answer);
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "operator/operator_server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/util.h"
+#include "operator/operator_wire.h"
+
+/* So many may have connected and not yet asked. The next one takes the oldest one's place. */
+#define CLIENTS_MAX 8
+
+struct operator_server {
+	operator_handler *handler;
+	void *context;
+	struct sockaddr_un address;
+	int listener, epoll;
+	int clients[CLIENTS_MAX]; /* -1: free */
+	size_t oldest;
+};
+
+static int watch(const struct operator_server *server, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* Opens a socket at the address, in place of one that a killed predecessor left. */
+static int open_listener(const struct sockaddr_un *address)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t mask;
+	int error;
+
+	if (fd < 0)
+		return -errno;
+	if (mkdir(OPERATOR_FOLDER, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	(void)unlink(address->sun_path);
+	/* The socket is never there with other rights. */
+	mask = umask(0177);
+	error = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	(void)umask(mask);
+	if (error == 0 && listen(fd, CLIENTS_MAX) < 0)
+		error = -errno;
+	return error < 0 ? error : TAKE_FD(fd);
+}
+
+int operator_server_open(operator_handler *handler, void *context,
+			 struct operator_server **ret_server)
+{
+	struct operator_server *server = calloc(1, sizeof(*server));
+	int error, i;
+
+	if (!server)
+		return -ENOMEM;
+	server->handler = handler;
+	server->context = context;
+	server->listener = -1;
+	for (i = 0; i < CLIENTS_MAX; i++)
+		server->clients[i] = -1;
+	server->epoll = epoll_create1(EPOLL_CLOEXEC);
+	error = server->epoll < 0 ? -errno
+				  : operator_address("", operator_netns(), &server->address);
+	if (error == 0) {
+		server->listener = open_listener(&server->address);
+		error = server->listener < 0 ? server->listener : watch(server, server->listener);
+	}
+	if (error < 0) {
+		operator_server_close(server);
+		return error;
+	}
+	*ret_server = server;
+	return 0;
+}
+
+void operator_server_close(struct operator_server *server)
+{
+	int i;
+
+	if (!server)
+		return;
+	for (i = 0; i < CLIENTS_MAX; i++)
+		(void)safe_close(server->clients[i]);
+	if (server->listener >= 0)
+		(void)unlink(server->address.sun_path);
+	(void)safe_close(server->listener);
+	(void)safe_close(server->epoll);
+	free(server);
+}
+
+int operator_server_fd(const struct operator_server *server)
+{
+	return server ? server->epoll : -1;
+}
+
+const char *operator_server_path(const struct operator_server *server)
+{
+	return server ? server->address.sun_path : NULL;
+}
+
+static void take_client(struct operator_server *server)
+{
+	int *place = &server->clients[server->oldest];
+	int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	(void)safe_close(*place);
+	*place = fd;
+	server->oldest = (server->oldest + 1) % CLIENTS_MAX;
+	if (watch(server, fd) < 0)
+		*place = safe_close(fd);
+}
+
+/* Writes the object to a file in memory. Returns its descriptor, the caller's, or negative errno.
+ */
+static int write_answer(const json_t *answer)
+{
+	_cleanup_close_ int fd = memfd_create("answer", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return json_dumpfd(answer, fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -EIO : TAKE_FD(fd);
+}
+
+static void send_answer(int client, int answer)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec data = {.iov_base = (char[]) {0}, .iov_len = 1};
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control.bytes),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &answer, sizeof(answer));
+	(void)sendmsg(client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Reads a client's only request and answers it. A request that cannot be read is an empty object.
+ */
+static void serve(struct operator_server *server, int client)
+{
+	char text[OPERATOR_REQUEST_MAX];
+	ssize_t size = recv(client, text, sizeof(text), MSG_DONTWAIT);
+	json_t *request, *answer;
+	int fd;
+
+	if (size <= 0)
+		return;
+	request = json_loadb(text, (size_t)size, 0, NULL);
+	answer = server->handler(server->context, request);
+	fd = answer ? write_answer(answer) : -1;
+	if (fd >= 0)
+		send_answer(client, fd);
+	(void)safe_close(fd);
+	json_decref(answer);
+	json_decref(request);
+}
+
+void operator_server_serve(struct operator_server *server)
+{
+	struct epoll_event events[CLIENTS_MAX + 1];
+	int count = epoll_wait(server->epoll, events, ARRAY_SIZE(events), 0), i, j;
+
+	for (i = 0; i < count; i++) {
+		int fd = events[i].data.fd;
+
+		if (fd == server->listener) {
+			take_client(server);
+			continue;
+		}
+		for (j = 0; j < CLIENTS_MAX; j++) {
+			if (server->clients[j] != fd)
+				continue;
+			serve(server, fd);
+			server->clients[j] = safe_close(fd);
+		}
+	}
+}
