@@ -201,5 +201,5 @@ _bed_processes() {
 			arguments=$(tr '\0\n' '  ' 2>/dev/null <"$path")
 			printf '%s %s\n' "$pid" "$arguments"
 		fi
-	done < <(grep -lF -f - /proc/[0-9]*/cmdline <<<"$BED_DIR/" 2>/dev/null)
+	done < <(grep -lF --file=- /proc/[0-9]*/cmdline <<<"$BED_DIR/" 2>/dev/null)
 }
