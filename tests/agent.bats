@@ -216,6 +216,11 @@ agent_killed() {
 	scenario_same_endpoints
 }
 
+@test "the kernel's answer to a packet of an unknown connection stays inside" {
+	served
+	[ "$(stray)" = 0 ]
+}
+
 @test "after a clean stop nothing leaves of connections with unsent bytes" {
 	served --drain 0
 	scenario_clean_stop

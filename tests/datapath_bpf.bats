@@ -274,6 +274,13 @@ guard_dropped() {
 	scenario_same_endpoints
 }
 
+@test "the kernel's answer to a packet of an unknown connection leaves before the start, and not after it" {
+	gateway
+	[ "$(stray)" = 1 ]
+	sidecar
+	[ "$(stray)" = 0 ]
+}
+
 @test "after a clean stop nothing leaves of connections with unsent bytes" {
 	gateway
 	sidecar --drain 0

@@ -212,3 +212,11 @@ scenario_clean_stop() {
 	bed_until 10 ended
 	[ "$(leaks)" = 0 ]
 }
+
+# stray - the world sends a packet of a connection that the application does not know, such as one that an earlier
+# container with its address had. Prints how many packets answer it.
+stray() {
+	watch stray 192.0.2.1/32 >&2
+	bed_exec outside "$PEER" raw-send "$BED_APP" 4002 --source 192.0.2.1 --source-port 4001 --mode data >&2
+	seen stray
+}
