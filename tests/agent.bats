@@ -354,8 +354,8 @@ agent_killed() {
 		link set port up
 		link set end up
 	COMMANDS
-	guarded_end() { bed_programs bed_exec app | grep -q "end .*dev_egress"; }
-	bed_until 5 guarded_end
+	# Without delay, because the agent names the ends after a second.
+	bed_wait_line agent "dev_egress attached to end"
 	_bed_ip app <<-COMMANDS
 		link set port master docker0
 		link set end netns $inner
