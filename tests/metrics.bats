@@ -112,3 +112,24 @@ traffic() {
 	bed_wait_exit sidecar 10
 	[ ! -e "$BED_DIR/metrics.sock" ]
 }
+
+@test "the agent's metrics have the verdicts of each container" {
+	gateway
+	bed_needs_linux 6.6 "TCX links"
+	weak_sidecar app sidecar --gateway "$BED_HOST:8080" --metrics-listen 0.0.0.0:9093
+	bed_wait_line sidecar "interception is live" 10
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)" \
+		--metrics-listen 127.0.0.1:9093
+	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+	traffic
+	scrape host http://127.0.0.1:9093/metrics
+	accepted
+	like metrics "$output" "sidestep_packets_total\{container=\"process-$(bed_pid sidecar)\",netns=\"[0-9]+\",verdict=\"steer_tcp\"\} [1-9]"
+	is namespaces "$(metric 'sidestep_namespaces{guard="inside"}')" 1
+	[ "$(metric 'sidestep_map_entries{map="bypass4"}')" -gt 3 ]
+	# The sidecar has the connections, and no map.
+	scrape host "http://$BED_APP:9093/metrics"
+	accepted
+	is tunnelled "$(metric sidestep_connections_tunnelled_total)" 1
+	[[ $output == *'datapath="agent"'* && $output != *sidestep_packets_total* ]]
+}

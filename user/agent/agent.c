@@ -10,6 +10,7 @@
 #include "agent/agent_candidates.h"
 #include "agent/agent_ends.h"
 #include "agent/agent_holds.h"
+#include "agent/agent_metrics.h"
 #include "agent/agent_namespaces.h"
 #include "agent/agent_notify.h"
 #include "agent/agent_reaper.h"
@@ -35,9 +36,10 @@ struct agent {
 	struct agent_ends *ends; /* NULL: --clean */
 	struct agent_candidates candidates;
 	struct agent_wards wards;
-	struct agent_holds *holds;   /* NULL: no --guard */
-	struct agent_reaper *reaper; /* NULL: no --reap-after */
-	struct agent_watch *watch;   /* NULL: --pid */
+	struct agent_holds *holds;     /* NULL: no --guard */
+	struct agent_reaper *reaper;   /* NULL: no --reap-after */
+	struct agent_watch *watch;     /* NULL: --pid */
+	struct agent_metrics *metrics; /* NULL: no --metrics-listen */
 };
 
 static void on_seen(const struct agent_seen *seen, size_t count, void *context)
@@ -190,7 +192,10 @@ static int start(struct agent *agent)
 			      agent->home_fd, agent->home);
 	if (agent->options->clean)
 		return 0;
-	if ((error = agent_ends_new(agent->loop, &agent->namespaces, &agent->ends)) < 0)
+	if ((error = agent_metrics_new(agent->options->metrics_listen,
+				       &agent->options->metrics_allow, agent->programs,
+				       &agent->metrics)) < 0 ||
+	    (error = agent_ends_new(agent->loop, &agent->namespaces, &agent->ends)) < 0)
 		return error;
 	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends);
 	agent_wards_init(&agent->wards, agent->loop, &agent->namespaces, agent->ends);
@@ -203,6 +208,7 @@ static int start(struct agent *agent)
 
 static void stop(struct agent *agent)
 {
+	agent_metrics_free(agent->metrics);
 	agent_reaper_free(agent->reaper);
 	agent_watch_free(agent->watch);
 	agent_holds_free(agent->holds);

@@ -15,6 +15,8 @@ struct agent_options {
 	struct option_strings matches;
 	struct option_strings guards;
 	struct option_strings pids;
+	const char *metrics_listen;
+	struct option_prefixes metrics_allow;
 	const char *pin;
 	unsigned int reap_s; /* 0: never */
 	unsigned int attach; /* enum programs_way */

@@ -63,6 +63,12 @@ static const struct option_entry entries[] = {
 	 FIELD(clean),
 	 .help = "Detach and unpin everything below --pin, and exit. The sidecars that were served "
 		 "let nothing out after that."},
+	{.section = "Operation",
+	 OPTION_ENTRY_METRICS_LISTEN(struct agent_options, metrics_listen),
+	 .help = "Serve metrics for Prometheus at this address, over HTTP, with the counters of "
+		 "each container: IP:PORT, [IPv6]:PORT or unix:/PATH. An address that is not a "
+		 "loopback one needs --metrics-allow."},
+	{OPTION_ENTRY_METRICS_ALLOW(struct agent_options, metrics_allow)},
 	{OPTION_ENTRY_LOG_LEVEL(struct agent_options, log_level)},
 };
 

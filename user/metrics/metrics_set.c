@@ -74,6 +74,12 @@ void metrics_add(struct metrics_set *set, enum metrics_name name, const char *co
 		sample->value = value;
 }
 
+void metrics_add_map(void *set, const char *map, uint32_t entries, uint32_t capacity)
+{
+	metrics_add(set, METRICS_MAP_ENTRIES, &map, entries);
+	metrics_add(set, METRICS_MAP_CAPACITY, &map, capacity);
+}
+
 void metrics_add_histogram(struct metrics_set *set, enum metrics_name name,
 			   struct metrics_histogram *histogram)
 {

@@ -40,6 +40,9 @@ struct metrics_set {
 void metrics_add(struct metrics_set *set, enum metrics_name name, const char *const *labels,
 		 double value);
 
+/* Adds the fill of a map. @set: a struct metrics_set, because it is a callback of datapaths. */
+void metrics_add_map(void *set, const char *map, uint32_t entries, uint32_t capacity);
+
 /* Adds a histogram as it is now. */
 void metrics_add_histogram(struct metrics_set *set, enum metrics_name name,
 			   struct metrics_histogram *histogram);

@@ -55,12 +55,6 @@ static void collect_proxy(const struct sidecar *sidecar, struct metrics_set *set
 		metrics_add(set, values[i].name, NULL, (double)values[i].value);
 }
 
-static void visit_map(void *context, const char *map, uint32_t entries, uint32_t capacity)
-{
-	metrics_add(context, METRICS_MAP_ENTRIES, &map, entries);
-	metrics_add(context, METRICS_MAP_CAPACITY, &map, capacity);
-}
-
 static void collect_datapath(struct sidecar *sidecar, struct metrics_set *set)
 {
 	const char *labels[METRICS_LABELS_MAX] = {SIDESTEP_VERSION,
@@ -71,7 +65,7 @@ static void collect_datapath(struct sidecar *sidecar, struct metrics_set *set)
 	(void)pthread_rwlock_rdlock(&sidecar->datapath.lock);
 	labels[2] = sidecar->datapath.current->ops->name;
 	count = datapath_read_counters(sidecar->datapath.current, sums);
-	datapath_each_map(sidecar->datapath.current, visit_map, set);
+	datapath_each_map(sidecar->datapath.current, metrics_add_map, set);
 	(void)pthread_rwlock_unlock(&sidecar->datapath.lock);
 	metrics_add(set, METRICS_BUILD_INFO, labels, 1);
 	for (i = 0; i < count; i++)
