@@ -115,7 +115,7 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 # Writes the libraries to link with into a file for the compiler. A library stands behind those that need it.
 # An archive is taken if all of it links, because shared libraries make each start slower and take more memory
 # than the program itself (docs/PERFORMANCE.md).
-LIBRARIES := zstd z jansson cap seccomp crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
+LIBRARIES := zstd z tinfo ncursesw jansson cap seccomp crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
 $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 	links() { echo 'int main(void) { return 0; }' | $(CC) -fPIE -pie -x c - -o $@.try "$$@" 2>/dev/null; }; \
 	behind=-lmnl; \

@@ -47,6 +47,7 @@ source_of() {
 # licence_of PACKAGE - prints the licence that LICENSE.md says, as SPDX names it.
 licence_of() {
 	case $1 in
+	libncurses* | libtinfo* | ncurses*) echo X11-distribute-modifications-variant ;;
 	libnftnl*) echo GPL-2.0-or-later ;;
 	libssl*) echo Apache-2.0 ;;
 	libelf*) echo "LGPL-3.0-or-later OR GPL-2.0-or-later" ;;

@@ -17,8 +17,8 @@
 #   archives, wherever Debian has them       4.4 MB   1.4 ms   chosen
 #   all static                               -        -        libmnl has no archive
 #
-# The archives are those of libbpf, libelf, zlib, jansson, libcap, libseccomp, OpenSSL and libnftnl. LICENSE.md
-# says under which licence the result may be passed on.
+# The archives are those of libbpf, libelf, zlib, jansson, libcap, libseccomp, OpenSSL, libnftnl and ncurses.
+# LICENSE.md says under which licence the result may be passed on.
 set -eu
 
 architecture=$1
@@ -100,10 +100,17 @@ add_libraries "$root/usr/bin/sidestep"
 # twice the size, cuts times to seconds, and drops extended attributes and the times of links.
 install -m 755 "$SYSROOT/bin/cp" "$root/bin/cp"
 add_libraries "$root/bin/cp"
+# `sidestep top` needs the descriptions of terminals, which are the same on all architectures.
+for terminal in x/xterm x/xterm-256color l/linux s/screen s/screen-256color t/tmux t/tmux-256color v/vt100; do
+	for folder in /lib/terminfo /usr/share/terminfo; do
+		[ ! -e "$folder/$terminal" ] ||
+			install -D -m 644 "$folder/$terminal" "$root/usr/share/terminfo/$terminal"
+	done
+done
 install -D -m 644 -t "$root/usr/share/doc/sidestep" LICENSE.md
 install -D -m 644 -t "$root/usr/share/doc/sidestep/LICENSES" LICENSES/*.txt
 for package in coreutils libbpf-dev libelf-dev zlib1g-dev libzstd-dev libjansson-dev libcap-dev \
-	libseccomp-dev libssl-dev libnftnl-dev; do
+	libseccomp-dev libssl-dev libnftnl-dev libncurses-dev; do
 	add_licence "$package"
 done
 # llhttp is compiled from its source, or linked where the distribution packages a library (Makefile).

@@ -26,6 +26,8 @@ const struct command command_list[] = {
 	 &explain_options_command},
 	{"bypass", command_bypass, "show and change what a running sidecar leaves alone",
 	 &bypass_options_command},
+	{"top", command_top, "show connections, bytes and verdicts on a terminal, as they come",
+	 &top_options_command},
 	{"doctor", command_doctor, "find out what a sidecar would lack here",
 	 &doctor_options_command},
 	{"capture", command_capture, "capture connections whose TLS a sidecar terminates",

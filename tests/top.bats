@@ -1,0 +1,42 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# `sidestep top` on a pseudo terminal.
+
+load lib/testbed.bash
+load lib/scenarios.bash
+
+setup() {
+	bed_start
+	mkdir -p "$BED_BPFFS/sidestep"
+}
+
+teardown() {
+	bed_stop
+}
+
+# top STEP... - runs it on a terminal with the bed's maps (tests/terminal.py).
+top() {
+	run "$BED_REPO/tests/terminal.py" "$@" -- "$SIDESTEP" top --pin "$(SIDE_PIN)" --sockets "$BED_DIR" --interval 200
+	[ "$status" -eq 0 ] || fail "$output"
+}
+
+@test "the maps alone show an open connection, and the rate of its verdict" {
+	gateway
+	own_sidecar
+	bed_spawn app hold "$PEER" connect 203.0.113.7 7777 --wait-first-byte --timeout 60
+	top see '^- +1 ' \
+		key g key g see 'by destination' see '^203\.0\.113\.7:7777 +1 +0 ' \
+		key '\r' see 'to 203\.0\.113\.7:7777: verdict steer_tcp' \
+		key '\x7f' see '^Name ' key n see '^NAME ' \
+		key V see '^- +steer_tcp +[1-9]' \
+		key q end 0
+}
+
+@test "without a terminal, or with an unknown one, the error names observe" {
+	run "$SIDESTEP" top </dev/null
+	is status "$status" 1
+	like error "$output" "sidestep observe"
+	TERM=nonsense run "$BED_REPO/tests/terminal.py" end 1 -- env TERM=nonsense "$SIDESTEP" top
+	is status "$status" 0
+	like error "$output" "sidestep observe"
+}
