@@ -8,16 +8,18 @@
 
 static __always_inline struct sidestep_bypass *bypass_lookup4(__u32 netns, __be32 address)
 {
-	struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32, .netns = netns};
+	struct sidestep_prefix4 key KEY_ALIGNED;
 
+	key_begin(&key, SIDESTEP_NETNS_BITS + 32, netns);
 	*(__be32 *)key.address = address;
 	return bpf_map_lookup_elem(&bypass4, &key);
 }
 
 static __always_inline struct sidestep_bypass *bypass_lookup6(__u32 netns, const void *address)
 {
-	struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128, .netns = netns};
+	struct sidestep_prefix6 key KEY_ALIGNED;
 
+	key_begin(&key, SIDESTEP_NETNS_BITS + 128, netns);
 	address_copy(key.address, address);
 	return bpf_map_lookup_elem(&bypass6, &key);
 }

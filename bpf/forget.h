@@ -11,13 +11,13 @@
  * the rest once. @unknown: a number that the verifier does not know, such as skb->len. It costs
  * two additions.
  */
-static __always_inline __u32 forget(__u64 value, __u64 unknown)
+static __always_inline __u64 forget(__u64 value, __u64 unknown)
 {
 	asm volatile("%[value] += %[unknown];"
 		     "%[value] -= %[unknown];"
 		     : [value] "+r"(value)
 		     : [unknown] "r"(unknown));
-	return (__u32)value;
+	return value;
 }
 
 #endif

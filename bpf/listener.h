@@ -5,15 +5,10 @@
 
 #include "maps.h"
 
-/* Builds a struct sidestep_listener_key in one register, for the reason given at struct packet's
- * `flow`. */
+/* A struct sidestep_listener_key. */
 static __always_inline __u64 listener_key(__u32 netns, __u32 listener)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return (__u64)listener << 32 | netns;
-#else
-	return (__u64)netns << 32 | listener;
-#endif
+	return word_pair(netns, listener);
 }
 
 /* Is the slot empty? A listener leaves it with its process. A function of its own, because inlined

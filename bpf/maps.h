@@ -27,6 +27,28 @@
 #define BPF_TCP_LISTEN		    10
 #define BPF_TCP_NEW_SYN_RECV	    12
 
+/*
+ * Keys on the stack are written by 8 bytes. Before Linux 6.8 the verifier takes any other number
+ * for a spilled register. Without CAP_PERFMON it then rejects a write next to it.
+ */
+#define KEY_ALIGNED __attribute__((aligned(8)))
+
+/* Two words as they stand in memory. */
+static __always_inline __u64 word_pair(__u32 first, __u32 second)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (__u64)second << 32 | first;
+#else
+	return (__u64)first << 32 | second;
+#endif
+}
+
+/* Writes the first two fields of an LPM map's key. */
+static __always_inline void key_begin(void *key, __u32 prefix_length, __u32 netns)
+{
+	*(__u64 *)key = word_pair(prefix_length, netns);
+}
+
 #define DEFINE_LPM(name, key_type, value_type, entries)                                            \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_LPM_TRIE);                                               \

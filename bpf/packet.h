@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "decide.h"
+#include "maps.h"
 #include "plain.h"
 
 /* All headers are in the first bytes of a frame. One whose headers are longer counts as malformed.
@@ -58,8 +59,9 @@ struct packet {
 	 * takes their fields for spilled registers. Without CAP_PERFMON it then rejects a write
 	 * next to one. */
 	struct sidestep_flow_key flow;
-	struct fragment_key fragment;	 /* for the same reason; .id is the packet's */
-	struct sidestep_process process; /* likewise, for `openers` */
+	struct fragment_key fragment;	  /* for the same reason; .id is the packet's */
+	struct bpf_redir_neigh neighbour; /* likewise, for bpf_redirect_neigh() */
+	struct sidestep_process process;  /* likewise, for `openers` */
 };
 
 enum packet_slot {
@@ -83,7 +85,9 @@ struct {
 
 static __always_inline struct packet *packet_scratch(__u32 slot)
 {
-	return bpf_map_lookup_elem(&packets, &slot);
+	__u64 key = word_pair(slot, 0); /* by 8 bytes, see maps.h */
+
+	return bpf_map_lookup_elem(&packets, &key);
 }
 
 enum packet_kind {
@@ -106,13 +110,11 @@ static __always_inline void address_map4(__u8 to[16], __be32 address)
 /* Copies an address by words, which the compiler does only where it knows the alignment. */
 static __always_inline void address_copy(void *to, const void *from)
 {
-	const __u32 *words = from;
-	__u32 *copy = to;
+	const __u64 *words = from;
+	__u64 *copy = to;
 
 	copy[0] = words[0];
 	copy[1] = words[1];
-	copy[2] = words[2];
-	copy[3] = words[3];
 }
 
 /* The IPv4 address that @address, ::ffff:a.b.c.d, stands for. */

@@ -81,12 +81,12 @@ static __always_inline __be32 pair_address4(const __u64 mapped[2])
  * without a copy. The addresses are read first and suffice for most packets.
  */
 struct plain_transport {
-	__u8 protocol;
-	__u8 fragment;	   /* the first one or a later one */
-	__u8 syn;	   /* TCP only: SYN, also with ACK */
-	__u8 opening;	   /* TCP only: SYN without ACK */
-	__u16 source_port; /* TCP and UDP; host byte order */
-	__u16 destination_port;
+	__u64 protocol;
+	__u64 fragment;	   /* the first one or a later one */
+	__u64 syn;	   /* TCP only: SYN, also with ACK */
+	__u64 opening;	   /* TCP only: SYN without ACK */
+	__u64 source_port; /* TCP and UDP; host byte order */
+	__u64 destination_port;
 };
 
 #define PLAIN_TRANSPORT_SIZE (TCP_FLAGS_OFFSET + 1)
@@ -180,8 +180,8 @@ static __always_inline int packet_plain_transport(struct __sk_buff *skb, __u32 i
 	}
 	plain->syn = plain->protocol == IPPROTO_TCP && !plain->fragment && (flags & TCP_SYN);
 	plain->opening = plain->syn && !(flags & TCP_ACK);
-	plain->syn = (__u8)forget(plain->syn, skb->len);
-	plain->opening = (__u8)forget(plain->opening, skb->len);
+	plain->syn = forget(plain->syn, skb->len);
+	plain->opening = forget(plain->opening, skb->len);
 	plain->source_port = plain->fragment ? 0 : bpf_ntohs(source_port);
 	plain->destination_port = plain->fragment ? 0 : bpf_ntohs(destination_port);
 	return 1;

@@ -176,12 +176,14 @@ static __always_inline __u32 checksum_add(const void *bytes, __u32 size, __u32 s
 /* Copies the packet's first bytes to @quote, which is zero. Returns their number, or 0. */
 static __always_inline __u32 quote_read(struct __sk_buff *skb, __u8 quote[QUOTE_MAX])
 {
-	__u32 size = skb->len - ETHERNET_SIZE;
+	__u64 size = skb->len;
 
+	if (size < ETHERNET_SIZE + sizeof(struct iphdr))
+		return 0;
+	size -= ETHERNET_SIZE;
+	barrier_var(size);
 	if (size > QUOTE_MAX)
 		size = QUOTE_MAX;
-	if (size < sizeof(struct iphdr))
-		return 0;
 	return bpf_skb_load_bytes(skb, ETHERNET_SIZE, quote, size) < 0 ? 0 : size;
 }
 

@@ -20,15 +20,15 @@ static __noinline struct sidestep_route *route_lookup(__u32 netns, const struct 
 						      const __u8 remote[16])
 {
 	if (packet->ipv4) {
-		struct sidestep_prefix4 key = {.prefix_length = SIDESTEP_NETNS_BITS + 32,
-					       .netns = netns};
+		struct sidestep_prefix4 key KEY_ALIGNED;
 
+		key_begin(&key, SIDESTEP_NETNS_BITS + 32, netns);
 		*(__be32 *)key.address = packet_address4(remote);
 		return bpf_map_lookup_elem(&route4, &key);
 	} else {
-		struct sidestep_prefix6 key = {.prefix_length = SIDESTEP_NETNS_BITS + 128,
-					       .netns = netns};
+		struct sidestep_prefix6 key KEY_ALIGNED;
 
+		key_begin(&key, SIDESTEP_NETNS_BITS + 128, netns);
 		address_copy(key.address, remote);
 		return bpf_map_lookup_elem(&route6, &key);
 	}
@@ -40,16 +40,15 @@ static __noinline struct sidestep_route *route_by_source(__u32 netns, const stru
 							 const __u8 remote[16])
 {
 	if (packet->ipv4) {
-		struct sidestep_source_prefix4 key = {.prefix_length = SIDESTEP_SOURCE4_BITS + 32,
-						      .netns = netns};
+		struct sidestep_source_prefix4 key KEY_ALIGNED;
 
-		*(__be32 *)key.source = packet_address4(local);
-		*(__be32 *)key.address = packet_address4(remote);
+		key_begin(&key, SIDESTEP_SOURCE4_BITS + 32, netns);
+		*(__u64 *)key.source = word_pair(packet_address4(local), packet_address4(remote));
 		return bpf_map_lookup_elem(&source_route4, &key);
 	} else {
-		struct sidestep_source_prefix6 key = {.prefix_length = SIDESTEP_SOURCE6_BITS + 128,
-						      .netns = netns};
+		struct sidestep_source_prefix6 key KEY_ALIGNED;
 
+		key_begin(&key, SIDESTEP_SOURCE6_BITS + 128, netns);
 		address_copy(key.source, local);
 		address_copy(key.address, remote);
 		return bpf_map_lookup_elem(&source_route6, &key);
@@ -83,11 +82,22 @@ __noinline int mss_clamp_answers(struct __sk_buff *skb, __u32 netns)
 	return 0;
 }
 
+/* Makes the packet's destination its next hop. */
+static __always_inline void neighbour_set(struct packet *packet)
+{
+	if (packet->ipv4) {
+		packet->neighbour.nh_family = AF_INET;
+		packet->neighbour.ipv4_nh = packet_address4(packet->destination);
+	} else {
+		packet->neighbour.nh_family = AF_INET6;
+		address_copy(packet->neighbour.ipv6_nh, packet->destination);
+	}
+}
+
 /* Sends a packet out of lo, where policy routing brought it. */
 __noinline int send_out(struct __sk_buff *skb, __u32 netns)
 {
-	const struct packet *packet = packet_scratch(PACKET_FRAME);
-	struct bpf_redir_neigh neighbour = {};
+	struct packet *packet = packet_scratch(PACKET_FRAME);
 	struct sidestep_route *route;
 
 	if (!packet)
@@ -101,16 +111,10 @@ __noinline int send_out(struct __sk_buff *skb, __u32 netns)
 		return TC_ACT_SHOT;
 	}
 	mss_clamp(skb, packet, route->mtu);
-	if (packet->ipv4) {
-		neighbour.nh_family = AF_INET;
-		neighbour.ipv4_nh = packet_address4(packet->destination);
-	} else {
-		neighbour.nh_family = AF_INET6;
-		address_copy(neighbour.ipv6_nh, packet->destination);
-	}
+	neighbour_set(packet);
 	if (route->has_gateway)
-		address_copy(neighbour.ipv6_nh, route->gateway);
-	return bpf_redirect_neigh(route->ifindex, &neighbour, sizeof(neighbour), 0);
+		address_copy(packet->neighbour.ipv6_nh, route->gateway);
+	return bpf_redirect_neigh(route->ifindex, &packet->neighbour, sizeof(packet->neighbour), 0);
 }
 
 #endif

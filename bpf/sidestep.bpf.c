@@ -106,7 +106,7 @@ static __always_inline int came_by_lo(const struct bpf_sk_lookup *ctx, __u32 net
 
 /* Returns a socket that the caller releases, or NULL. */
 static __always_inline struct bpf_sock *listener_find(const struct bpf_sk_lookup *ctx, __u32 netns,
-						      __u32 listener)
+						      __u64 listener)
 {
 	__u64 key = listener_key(netns, SIDESTEP_LISTENER_TCP4_LO);
 	struct bpf_sock *found;
@@ -127,7 +127,8 @@ int steer(struct bpf_sk_lookup *ctx)
 	__u32 source[4] = {}, destination[4] = {};
 	struct sidestep_bypass *bypass;
 	struct bpf_sock *listener;
-	__u32 netns, verdict, slot;
+	__u64 verdict, slot;
+	__u32 netns;
 	long error;
 
 	if (ipv4) {
@@ -436,10 +437,9 @@ int bridge_egress(struct __sk_buff *skb)
 SEC("tc")
 int veth_ingress(struct __sk_buff *skb)
 {
-	struct bpf_redir_neigh neighbour = {};
 	struct sidestep_bypass *bypass;
 	__u32 netns = netns_of(skb);
-	const struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct packet *packet = packet_scratch(PACKET_FRAME);
 
 	if (!packet || packet_read(skb) != PACKET_IP)
 		return TC_ACT_SHOT;
@@ -451,14 +451,9 @@ int veth_ingress(struct __sk_buff *skb)
 	if (packet->protocol == IPPROTO_UDP && !packet->later_fragment &&
 	    answer_from_dns_port(skb, packet) < 0)
 		return TC_ACT_SHOT;
-	if (packet->ipv4) {
-		neighbour.nh_family = AF_INET;
-		__builtin_memcpy(&neighbour.ipv4_nh, packet->destination + 12, 4);
-	} else {
-		neighbour.nh_family = AF_INET6;
-		__builtin_memcpy(neighbour.ipv6_nh, packet->destination, 16);
-	}
-	return bpf_redirect_neigh(bypass->ifindex, &neighbour, sizeof(neighbour), 0);
+	neighbour_set(packet);
+	return bpf_redirect_neigh(bypass->ifindex, &packet->neighbour, sizeof(packet->neighbour),
+				  0);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

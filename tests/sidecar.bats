@@ -301,7 +301,7 @@ learns() {
 		[[ $output == *"--ulimit memlock=-1"* ]]
 		lock=(prlimit --memlock=unlimited)
 	fi
-	if ! bed_linux 6.8; then
+	if ! bed_linux 6.1; then
 		run bed_exec app "${lock[@]}" setpriv --bounding-set=$rights --inh-caps=-all \
 			"$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --datapath bpf --agent-wait 0
 		echo "$output"

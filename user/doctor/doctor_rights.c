@@ -81,7 +81,7 @@ void doctor_check_bpf(struct doctor *doctor)
 	}
 	doctor_tell(doctor, FINDING_BPF_CALL, "allowed");
 	doctor->bpf = true;
-	if (!privileges_have_perfmon() && !kernel_is(6, 8))
+	if (!privileges_have_perfmon() && !kernel_is(6, 1))
 		doctor_tell(doctor, FINDING_BPF_PERFMON, "missing");
 }
 

@@ -95,7 +95,7 @@ const struct finding findings[FINDINGS] = {
 				 "docker run --cap-add BPF for own programs, or sidestep agent on "
 				 "the host"},
 	[FINDING_BPF_PERFMON] = {"bpf-perfmon", "CAP_PERFMON", WARNING,
-				 "before Linux 6.8 the verifier takes the programs only with it",
+				 "before Linux 6.1 the verifier takes the programs only with it",
 				 "docker run --cap-add PERFMON"},
 	[FINDING_BPF_CALL] = {"bpf-call", "bpf(2)", OK, NULL, NULL},
 	[FINDING_BPF_SECCOMP] = {"bpf-seccomp", "bpf(2)", WARNING,

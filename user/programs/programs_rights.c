@@ -25,14 +25,13 @@ static bool lacks_memlock(void)
 
 int programs_rights_complain(int error, const char *version, bool quiet)
 {
-	/* Before Linux 6.8 the verifier takes fields on the stack for spilled registers, and then
-	 * rejects writes next to them. */
+	/* Older verifiers compare no packet pointers without it, for example. */
 	bool wants_perfmon = error == -EACCES && !privileges_have_perfmon();
 
 	if (wants_perfmon) {
 		log_warning("cannot load the BPF programs: this kernel's verifier takes them only "
 			    "from a process with CAP_PERFMON (docker run --cap-add PERFMON). Linux "
-			    "6.8 does not require it");
+			    "6.1 does not require it");
 		return -EPERM;
 	}
 	if (error == -EPERM && privileges_have_bpf() && lacks_memlock()) {
