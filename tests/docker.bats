@@ -339,6 +339,13 @@ join_and_leave() {
 	container neighbour2 --network second
 	sidecar sidecar --privileged -v "$ENGINE_SOCKET:/run/engine.sock" -- --docker-socket /run/engine.sock
 	engine_wait_line sidecar "bypass: $SECOND docker network second"
+	run engine_exec "$SIDESTEP" bypass --docker-socket "$ENGINE_SOCKET" --container app list
+	echo "$output"
+	[[ $output == *"$SECOND "*"docker network second"* ]]
+	run engine_exec "$SIDESTEP" explain --docker-socket "$ENGINE_SOCKET" --container app $NOWHERE:80
+	echo "$output"
+	[[ $output == *"intercepted (steer_tcp)" ]]
+	[ "$(dk exec sidecar /bin/sidestep explain $NOWHERE:80 | tail -n 1)" = "intercepted (steer_tcp)" ]
 	flood bridge-flood app "$(engine_address neighbour)" 8080
 	flood out app $NOWHERE 80
 	flood out6 app $NOWHERE6 80

@@ -44,6 +44,10 @@ says() {
 	[[ ${lines[0]} == "tcp $BED_APP6 -> [2001:db8::77]:443, steered by own programs" ]]
 	explain 0 --device eth0 192.0.2.77:80
 	says route "local by lo, table 9302 \(rule 102\)"
+	# In the sidecar's container it has no right to open programs, and the sidecar hands them out.
+	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" explain --json 192.0.2.77:80
+	echo "$output"
+	[[ $output == *'"datapath": "own programs"'*'"outcome": "intercepted"'* ]]
 	bed_kill gateway
 	explain 4 192.0.2.77:80
 	says gateway "$BED_HOST:8080 cannot be reached: Connection refused"
@@ -102,6 +106,10 @@ says() {
 	says dev_egress "lets it leave by eth0"
 	says host_ingress "lets it pass \(the outer guard\)"
 	[[ ${lines[0]} == *"steered by the host's agent" ]]
+	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" explain 192.0.2.77:80
+	echo "$output"
+	[ "$status" = 1 ]
+	[[ $output == *"cannot see who steers in this network namespace."* ]]
 }
 
 @test "bridge mode answers for a container's address, and before any sidecar nobody does" {

@@ -74,6 +74,9 @@ struct datapath_ops {
 			     uint64_t ret_sums[SIDESTEP_COUNTERS]);
 	void (*each_map)(struct datapath *datapath, datapath_visit_map *visit,
 			 void *context); /* NULL: it has none */
+	/* Returns the datapath's descriptor of its program or map with that number, or -ENOENT.
+	 * NULL: it has none. */
+	int (*find_object)(struct datapath *datapath, bool map, uint32_t id);
 };
 
 /* The first member of each implementation's own struct. */

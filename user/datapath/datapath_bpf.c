@@ -13,6 +13,7 @@
 #include "programs/programs_attach.h"
 #include "programs/programs_fill.h"
 #include "programs/programs_maps.h"
+#include "programs/programs_seen.h"
 
 #define MAX_DEVICES 256
 
@@ -313,6 +314,11 @@ static void bpf_each_map(struct datapath *base, datapath_visit_map *visit, void 
 	programs_fill_each(self(base)->programs, visit, context);
 }
 
+static int bpf_find_object(struct datapath *base, bool map, uint32_t id)
+{
+	return programs_find(self(base)->programs, map, id);
+}
+
 static const struct datapath_ops ops = {
 	.name = "bpf",
 	.own_programs = true,
@@ -337,6 +343,7 @@ static const struct datapath_ops ops = {
 	.flow_close = bpf_flow_close,
 	.read_counters = bpf_read_counters,
 	.each_map = bpf_each_map,
+	.find_object = bpf_find_object,
 };
 
 int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath)

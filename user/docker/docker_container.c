@@ -38,7 +38,7 @@ pid_t docker_container_process(const struct docker_engine *engine, const char *n
 	if (error == 0)
 		error = docker_parse_inspection(body.data, body.used, &document, reason);
 	docker_buffer_release(&body);
-	if (error < 0) {
+	if (error < 0 || !document.facts) {
 		log_error("docker: cannot find the container '%.80s': %s", name, reason);
 		return error;
 	}

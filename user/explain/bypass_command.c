@@ -19,7 +19,9 @@ struct bypass_options {
 };
 
 static const struct option_entry entries[] = {
-	CHOSEN_NETNS_ENTRIES(struct bypass_options, chosen),
+	CHOSEN_NETNS_ENTRIES(offsetof(struct bypass_options, chosen)),
+	{OPTION_ENTRY_DOCKER_SOCKET(struct bypass_options, chosen.docker_socket),
+	 .default_text = DOCKER_SOCKET_DEFAULT, .help = "Docker's API socket, for --container."},
 	{.section = "Output",
 	 .name = "json",
 	 .type = OPTION_BOOL,
@@ -128,7 +130,7 @@ static int ask(const struct bypass_options *options, const json_t *request)
 
 	if (fd < 0)
 		return fd;
-	error = operator_ask(request, home >= 0, &answer);
+	error = operator_ask(request, home >= 0, &answer, NULL);
 	if (error == -ENOENT || error == -ECONNREFUSED) {
 		log_error("no sidecar of this network namespace can be asked from here. Ask in its "
 			  "container, or on the host: sidestep bypass --container NAME");

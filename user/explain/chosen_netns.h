@@ -3,6 +3,8 @@
 #ifndef SIDESTEP_CHOSEN_NETNS_H
 #define SIDESTEP_CHOSEN_NETNS_H
 
+#include <stddef.h>
+
 #include "docker/docker_engine.h"
 #include "lib/option_entries.h"
 
@@ -12,25 +14,21 @@ struct chosen_netns {
 	const char *docker_socket;
 };
 
-/* Entries of an option table whose struct @target has a struct chosen_netns as its @member. */
-#define CHOSEN_NETNS_ENTRIES(target, member)                                                       \
+/* Entries of an option table for the first two, without the end. @base is the offset of the struct
+ * chosen_netns in the table's target. */
+#define CHOSEN_NETNS_ENTRIES(base)                                                                 \
 	{.section = "The network namespace",                                                       \
 	 .name = "container",                                                                      \
 	 .argument = "NAME",                                                                       \
 	 .type = OPTION_STRING,                                                                    \
-	 .offset = offsetof(target, member.container),                                             \
+	 .offset = (base) + offsetof(struct chosen_netns, container),                              \
 	 .example = "app",                                                                         \
 	 .help = "That of this Docker container, or of the one whose network it shares."},         \
-		{.name = "netns",                                                                  \
-		 .argument = "PATH",                                                               \
-		 .type = OPTION_STRING,                                                            \
-		 .offset = offsetof(target, member.netns),                                         \
-		 .example = "/proc/1234/ns/net",                                                   \
-		 .help = "The one at this path. Without either it is that of the command."},       \
 	{                                                                                          \
-		OPTION_ENTRY_DOCKER_SOCKET(target, member.docker_socket),                          \
-			.default_text = DOCKER_SOCKET_DEFAULT,                                     \
-			.help = "Docker's API socket, for --container."                            \
+		.name = "netns", .argument = "PATH", .type = OPTION_STRING,                        \
+		.offset = (base) + offsetof(struct chosen_netns, netns),                           \
+		.example = "/proc/1234/ns/net",                                                    \
+		.help = "The one at this path. Without either it is that of the command."          \
 	}
 
 /* Enters it. Returns its descriptor, the caller's, or a negative errno, logged. Without an option

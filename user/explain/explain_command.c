@@ -13,6 +13,7 @@
 #include "lib/options.h"
 #include "lib/util.h"
 #include "net/netlink.h"
+#include "operator/operator_client.h"
 
 /* The destination's, if none is given. */
 #define USUAL_PORT 443
@@ -37,7 +38,9 @@ static const struct option_entry entries[] = {
 	 .offset = offsetof(struct explain_options, device),
 	 .example = "eth0",
 	 .help = "Its socket is bound to this device (SO_BINDTODEVICE)."},
-	CHOSEN_NETNS_ENTRIES(struct explain_options, chosen),
+	CHOSEN_NETNS_ENTRIES(offsetof(struct explain_options, chosen)),
+	{OPTION_ENTRY_DOCKER_SOCKET(struct explain_options, chosen.docker_socket),
+	 .default_text = DOCKER_SOCKET_DEFAULT, .help = "Docker's API socket, for --container."},
 	{.section = "The answer",
 	 .name = "ask-gateway",
 	 .type = OPTION_BOOL,
@@ -138,10 +141,29 @@ static int enter(struct explain *explain, const struct explain_options *options)
 	return error < 0 ? log_errno(error, "cannot look at the network namespace") : 0;
 }
 
+/* Has the sidecar open its own programs and maps, where the kernel does not do so for this process.
+ */
+static int open_by_sidecar(void *context, bool map, uint32_t id)
+{
+	const struct explain *explain = context;
+	json_t *request = json_pack("{s:s, s:I}", "open", map ? "map" : "program", "id",
+				    (json_int_t)id);
+	json_t *reply = NULL;
+	int fd = -1,
+	    error = request ? operator_ask(request, explain->home_fd >= 0, &reply, &fd) : -ENOMEM;
+
+	json_decref(request);
+	json_decref(reply);
+	return error < 0 || fd < 0 ? -EPERM : fd;
+}
+
 static int answer(struct explain *explain)
 {
-	int programs = explain_programs(explain);
-	int error = programs == -ENOENT || programs == -EPERM ? explain_table(explain) : programs;
+	int programs, error;
+
+	programs_seen_set_opener(open_by_sidecar, explain);
+	programs = explain_programs(explain);
+	error = programs == -ENOENT || programs == -EPERM ? explain_table(explain) : programs;
 
 	if (error == -ENOENT && programs == -ENOENT)
 		log_error("Sidestep does not steer in this network namespace. Connections take "

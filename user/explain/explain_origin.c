@@ -31,7 +31,7 @@ void explain_ask_origins(struct explain *explain)
 	const json_t *list, *entry;
 	size_t i;
 
-	if (request && operator_ask(request, explain->home_fd >= 0, &answer) == 0) {
+	if (request && operator_ask(request, explain->home_fd >= 0, &answer, NULL) == 0) {
 		list = json_object_get(answer, "entries");
 		explain->destination.known = explain->source.known |= json_is_array(list);
 		json_array_foreach (list, i, entry) {
@@ -65,8 +65,10 @@ const char *explain_origin(const struct explain *explain, const struct explain_e
 	struct device_search search = {.prefix = &entry->prefix, .name = origin.device};
 	bool ipv4 = address_is_ipv4(entry->prefix.address);
 
-	if (*entry->origin)
-		return strcpy(text, entry->origin);
+	if (*entry->origin) {
+		memcpy(text, entry->origin, sizeof(entry->origin));
+		return text;
+	}
 	if (entry->sources & SIDESTEP_FROM_CONNECTED)
 		(void)netlink_dump_routes(explain->netlink, ipv4 ? AF_INET : AF_INET6, note_device,
 					  &search);

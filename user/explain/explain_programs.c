@@ -109,6 +109,7 @@ static int run_hook(struct explain *explain, const struct hook *hook, struct pro
 {
 	int i, error = 0;
 
+	*ret = (struct probe_result) {.fate = PROBE_NEXT, .verdict = -1};
 	for (i = 0; i < hook->count; i++) {
 		error = run(explain, hook->views[i], &hook->seen[i], hook->ifindex, ret);
 		if (error < 0 || ret->fate != PROBE_NEXT)
@@ -124,7 +125,7 @@ static int ask_steer(struct explain *explain, const struct programs_seen *steer,
 {
 	_cleanup_hook_ struct hook lo_ingress = {.count = 0};
 	_cleanup_view_ struct programs_view *view = NULL;
-	struct probe_result result;
+	struct probe_result result = {.fate = PROBE_NEXT, .verdict = -1};
 	int error = programs_view_new(steer, explain->netns, &view), i;
 	bool notes;
 

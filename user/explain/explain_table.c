@@ -166,8 +166,7 @@ static int trace(struct explain *explain, const struct nft_table_facts *facts)
 		if (!nft_trace_follow(events, facts, family, LIMIT_MS, explain))
 			explain_step(explain, "trace", "the packet has come to no end");
 		tell_sender(explain, probe, told);
-		/* A SYN is not repeated before a second has passed. */
-		probe = safe_close(probe);
+		/* The socket ends before its SYN would be repeated, which takes a second. */
 		uninstall(owner, family);
 	}
 	nft_socket_close(events);

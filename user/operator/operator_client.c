@@ -17,12 +17,12 @@
 #define LIMIT_S 10
 
 /* Receives the descriptor of the answer, which becomes the caller's, or returns a negative errno.
- */
-static int receive(int fd)
+ * *@ret_more is the one behind it, likewise, or -1. */
+static int receive(int fd, int *ret_more)
 {
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
 	} control;
 	char byte;
 	struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -35,20 +35,25 @@ static int receive(int fd)
 	const struct cmsghdr *header;
 	int answer;
 
+	*ret_more = -1;
 	if (recvmsg(fd, &message, MSG_CMSG_CLOEXEC) < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	header = CMSG_FIRSTHDR(&message);
 	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-	    header->cmsg_len != CMSG_LEN(sizeof(int)))
+	    header->cmsg_len < CMSG_LEN(sizeof(int)))
 		return -ECONNRESET;
 	memcpy(&answer, CMSG_DATA(header), sizeof(answer));
+	if (header->cmsg_len == CMSG_LEN(2 * sizeof(int)))
+		memcpy(ret_more, CMSG_DATA(header) + sizeof(answer), sizeof(*ret_more));
 	return answer;
 }
 
-static int ask_at(const char *root, uint64_t cookie, const json_t *request, json_t **ret_answer)
+static int ask_at(const char *root, uint64_t cookie, const json_t *request, json_t **ret_answer,
+		  int *ret_fd)
 {
 	const struct timeval limit = {.tv_sec = LIMIT_S};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), answer = -1;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), answer = -1,
+			    more = -1;
 	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
 	struct sockaddr_un address;
 	int error = operator_address(root, cookie, &address);
@@ -59,19 +64,23 @@ static int ask_at(const char *root, uint64_t cookie, const json_t *request, json
 	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
 		return -errno;
-	answer = receive(fd);
+	answer = receive(fd, &more);
 	if (answer < 0)
 		return answer;
 	*ret_answer = json_loadfd(answer, 0, NULL);
-	return *ret_answer ? 0 : -EBADMSG;
+	if (!*ret_answer)
+		return -EBADMSG;
+	if (ret_fd)
+		*ret_fd = TAKE_FD(more);
+	return 0;
 }
 
 int operator_ask_here(uint64_t cookie, const json_t *request, json_t **ret_answer)
 {
-	return ask_at("", cookie, request, ret_answer);
+	return ask_at("", cookie, request, ret_answer, NULL);
 }
 
-int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer)
+int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer, int *ret_fd)
 {
 	char root[64] = "";
 	pid_t holder;
@@ -82,5 +91,5 @@ int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer)
 			return holder < 0 ? -ENOENT : -EPERM;
 		(void)snprintf(root, sizeof(root), "/proc/%d/root", (int)holder);
 	}
-	return ask_at(root, operator_netns(), request, ret_answer);
+	return ask_at(root, operator_netns(), request, ret_answer, ret_fd);
 }

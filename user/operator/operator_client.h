@@ -13,9 +13,10 @@
  * The process is the one that holds the namespace's lock, which the application cannot take.
  *
  * Returns 0 with the answer, a new object that is the caller's, or a negative errno, not logged.
- * -ENOENT: there is no such socket.
+ * -ENOENT: there is no such socket. In *@ret_fd, unless NULL, is the descriptor that came with it,
+ * the caller's, or -1.
  */
-int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer);
+int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer, int *ret_fd);
 
 /* Asks at the socket of the namespace @cookie, as far as it is in this mount namespace. */
 int operator_ask_here(uint64_t cookie, const json_t *request, json_t **ret_answer);

@@ -42,8 +42,9 @@ static int open_listener(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return -errno;
-	if (mkdir(OPERATOR_FOLDER, 0700) < 0 && errno != EEXIST)
-		return -errno;
+	/* An image without a system may have no /run. */
+	if (mkdir(OPERATOR_FOLDER, 0700) < 0 && errno == ENOENT && mkdir("/run", 0755) == 0)
+		(void)mkdir(OPERATOR_FOLDER, 0700);
 	(void)unlink(address->sun_path);
 	/* The socket is never there with other rights. */
 	mask = umask(0177);
@@ -132,25 +133,28 @@ static int write_answer(const json_t *answer)
 	return json_dumpfd(answer, fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0 ? -EIO : TAKE_FD(fd);
 }
 
-static void send_answer(int client, int answer)
+/* Sends @answer, and @more unless it is -1. */
+static void send_answer(int client, int answer, int more)
 {
+	const int fds[2] = {answer, more};
+	size_t size = (more < 0 ? 1 : 2) * sizeof(int);
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(sizeof(fds))];
 	} control = {.bytes = {0}};
 	struct iovec data = {.iov_base = (char[]) {0}, .iov_len = 1};
 	struct msghdr message = {
 		.msg_iov = &data,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control.bytes),
+		.msg_controllen = CMSG_SPACE(size),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
 	header->cmsg_level = SOL_SOCKET;
 	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &answer, sizeof(answer));
+	header->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(header), fds, size);
 	(void)sendmsg(client, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
@@ -161,15 +165,15 @@ static void serve(struct operator_server *server, int client)
 	char text[OPERATOR_REQUEST_MAX];
 	ssize_t size = recv(client, text, sizeof(text), MSG_DONTWAIT);
 	json_t *request, *answer;
-	int fd;
+	int fd, more = -1;
 
 	if (size <= 0)
 		return;
 	request = json_loadb(text, (size_t)size, 0, NULL);
-	answer = server->handler(server->context, request);
+	answer = server->handler(server->context, request, &more);
 	fd = answer ? write_answer(answer) : -1;
 	if (fd >= 0)
-		send_answer(client, fd);
+		send_answer(client, fd, more);
 	(void)safe_close(fd);
 	json_decref(answer);
 	json_decref(request);

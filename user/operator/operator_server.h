@@ -8,8 +8,9 @@
 
 struct operator_server;
 
-/* Answers a request with a new object, which becomes the caller's. NULL: no memory. */
-typedef json_t *operator_handler(void *context, const json_t *request);
+/* Answers a request with a new object, which becomes the caller's. NULL: no memory. *@ret_fd is -1,
+ * and may be set to a descriptor of the handler's, which is sent as well. */
+typedef json_t *operator_handler(void *context, const json_t *request, int *ret_fd);
 
 /* Opens the socket of the calling thread's network namespace. Returns 0 or a negative errno. */
 int operator_server_open(operator_handler *handler, void *context,

@@ -16,6 +16,26 @@
 #define HOOK_PROGRAMS_MAX 64
 #define VIEW_MAPS_MAX	  64
 
+/* The process that opens what the kernel does not open for this one. */
+static struct {
+	programs_opener *open; /* NULL: there is none */
+	void *context;
+} other;
+
+void programs_seen_set_opener(programs_opener *opener, void *context)
+{
+	other.open = opener;
+	other.context = context;
+}
+
+/* Opens a program or a map. */
+static int open_object(bool map, uint32_t id)
+{
+	int fd = map ? bpf_map_get_fd_by_id(id) : bpf_prog_get_fd_by_id(id);
+
+	return fd == -EPERM && other.open ? other.open(other.context, map, id) : fd;
+}
+
 static int read_info(int program_fd, struct bpf_prog_info *ret_info, uint32_t *maps, uint32_t room)
 {
 	uint32_t size = sizeof(*ret_info);
@@ -39,7 +59,7 @@ static int open_map(const uint32_t *maps, uint32_t count, const char *name, uint
 	uint32_t i;
 
 	for (i = 0; i < count; i++) {
-		_cleanup_close_ int fd = bpf_map_get_fd_by_id(maps[i]);
+		_cleanup_close_ int fd = open_object(true, maps[i]);
 		struct bpf_map_info info = {0};
 		uint32_t size = sizeof(info);
 
@@ -65,7 +85,7 @@ static bool has_our_maps(const uint32_t *maps, uint32_t count)
 /* Opens a program if it is one of ours, by its name and its maps. */
 static int open_ours(uint32_t id, struct programs_seen *ret_seen)
 {
-	_cleanup_close_ int fd = bpf_prog_get_fd_by_id(id);
+	_cleanup_close_ int fd = open_object(false, id);
 	uint32_t maps[VIEW_MAPS_MAX];
 	enum programs_program program;
 	struct bpf_prog_info info;
@@ -276,4 +296,25 @@ int programs_view_outer(const struct programs_view *view, uint32_t ifindex, uint
 int programs_view_own_socket(const struct programs_view *view, int fd)
 {
 	return programs_own_socket(&view->programs, fd);
+}
+
+static bool has_id(int fd, bool map, uint32_t id)
+{
+	struct bpf_prog_info program = {0};
+	struct bpf_map_info info = {0};
+	uint32_t size = map ? sizeof(info) : sizeof(program);
+
+	return bpf_obj_get_info_by_fd(fd, map ? (void *)&info : (void *)&program, &size) == 0 &&
+	       (map ? info.id : program.id) == id;
+}
+
+int programs_find(const struct programs *programs, bool map, uint32_t id)
+{
+	const int *fds = map ? programs->maps : programs->programs;
+	int i;
+
+	for (i = 0; i < (map ? (int)PROGRAMS_MAPS : (int)PROGRAMS); i++)
+		if (fds[i] >= 0 && has_id(fds[i], map, id))
+			return fds[i];
+	return -ENOENT;
 }

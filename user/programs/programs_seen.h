@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finds the programs that are attached in a network namespace, whichever process attached them, and
- * reads their maps. It needs CAP_SYS_ADMIN (bpf_prog_get_fd_by_id(), kernel/bpf/syscall.c).
+ * reads their maps. The kernel opens them by their numbers for CAP_SYS_ADMIN alone
+ * (bpf_prog_get_fd_by_id(), kernel/bpf/syscall.c). Without it another process may open them.
  */
 #ifndef SIDESTEP_PROGRAMS_SEEN_H
 #define SIDESTEP_PROGRAMS_SEEN_H
@@ -19,6 +20,13 @@ struct programs_seen {
 	int fd;
 	enum programs_program program;
 };
+
+/* Has a program or a map (@map) opened by another process. Returns a descriptor, the caller's, or a
+ * negative errno. */
+typedef int programs_opener(void *context, bool map, uint32_t id);
+
+/* Sets the process that is asked from now on, where the kernel refuses. */
+void programs_seen_set_opener(programs_opener *opener, void *context);
 
 /* A killed predecessor may have left programs as well. */
 #define PROGRAMS_SEEN_MAX 4
@@ -68,5 +76,9 @@ int programs_view_outer(const struct programs_view *view, uint32_t ifindex, uint
 /* Marks the socket @fd as the proxy's, so that the programs let it out. Returns 0 or a negative
  * errno. */
 int programs_view_own_socket(const struct programs_view *view, int fd);
+
+/* Returns the descriptor of the program or the map of this load that has that number, or -ENOENT.
+ * It stays @programs' own. */
+int programs_find(const struct programs *programs, bool map, uint32_t id);
 
 #endif
