@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "events/event_json.h"
+#include "events/event_ring.h"
 #include "events/events.h"
 #include "lib/address.h"
 #include "lib/util.h"
@@ -315,13 +316,55 @@ static void test_full(void **state)
 	assert_int_equal(collector.lost, counters.lost);
 }
 
+/* Cursors around the ring, of a quick and a slow reader. Sizes differ, so that its end is met at
+ * many places. */
+static void test_ring(void **state)
+{
+	struct event_ring *ring = event_ring_new(0);
+	struct event_cursor quick, slow = {0}, last;
+	static char text[EVENT_TEXT_MAX + 1];
+	uint64_t lost = 0, i, seen = 0;
+	struct event event;
+
+	(void)state;
+	assert_non_null(ring);
+	quick = event_ring_oldest(ring);
+	assert_null(event_ring_next(ring, &quick, &lost));
+	memset(text, 'm', EVENT_TEXT_MAX);
+	for (i = 0; i < 20000; i++) {
+		event = example();
+		event.id = i;
+		event.text[EVENT_MESSAGE] = text + EVENT_TEXT_MAX - i * 37 % EVENT_TEXT_MAX;
+		event_ring_put(ring, &event);
+		event_unpack(event_ring_next(ring, &quick, &lost), &event);
+		assert_int_equal(event.id, i);
+		assert_int_equal(event.text[EVENT_MESSAGE] ? strlen(event.text[EVENT_MESSAGE]) : 0,
+				 i * 37 % EVENT_TEXT_MAX);
+	}
+	assert_int_equal(lost, 0);
+	assert_null(event_ring_next(ring, &quick, &lost));
+	last = event_ring_newest(ring);
+	assert_int_equal(last.number, 20000);
+	for (;;) {
+		const char *packed = event_ring_next(ring, &slow, &lost);
+
+		if (!packed)
+			break;
+		event_unpack(packed, &event);
+		assert_int_equal(event.id, lost + seen++);
+	}
+	assert_int_equal(lost + seen, 20000);
+	assert_true(seen > 200 && seen < 2000);
+	event_ring_free(ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connection), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_times),	   cmocka_unit_test(test_hostile_texts),
 		cmocka_unit_test(test_packed),	   cmocka_unit_test(test_sinks),
-		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_full),	   cmocka_unit_test(test_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

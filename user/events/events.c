@@ -69,12 +69,8 @@ static void give_packed(struct events *events, const char *packed)
 
 static void give_lost(struct events *events, uint64_t lost)
 {
-	struct event event = event_of(EVENT_LOST);
+	struct event event = events_lost(events, lost);
 
-	event.time_us = clock_us(CLOCK_REALTIME);
-	event.id = events_new_id(events);
-	event.netns = events->config.netns;
-	event.count = lost;
 	give(events, &event);
 }
 
@@ -244,6 +240,17 @@ bool events_asks_open(const struct events *events)
 	return atomic_load_explicit(&events->asks_open, memory_order_relaxed) > 0;
 }
 
+struct event events_lost(struct events *events, uint64_t count)
+{
+	struct event event = event_of(EVENT_LOST);
+
+	event.time_us = clock_us(CLOCK_REALTIME);
+	event.id = events_new_id(events);
+	event.netns = events->config.netns;
+	event.count = count;
+	return event;
+}
+
 void events_counters(struct events *events, struct events_counters *ret_counters)
 {
 	ret_counters->taken = atomic_load(&events->put);
@@ -256,16 +263,22 @@ static void unmap_queue(struct queue *queue)
 		(void)munmap(queue->bytes, EVENTS_QUEUE_MAX);
 }
 
+void events_stop(struct events *events)
+{
+	if (!events || !events->running)
+		return;
+	atomic_store(&events->stopping, true);
+	loop_wake(events->loop);
+	(void)pthread_join(events->thread, NULL);
+	events->running = false;
+	drain(events);
+}
+
 void events_free(struct events *events)
 {
 	if (!events)
 		return;
-	if (events->running) {
-		atomic_store(&events->stopping, true);
-		loop_wake(events->loop);
-		(void)pthread_join(events->thread, NULL);
-		drain(events);
-	}
+	events_stop(events);
 	unmap_queue(&events->waiting);
 	unmap_queue(&events->taken);
 	loop_free(events->loop);

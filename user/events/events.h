@@ -70,7 +70,13 @@ struct events_counters {
 };
 void events_counters(struct events *events, struct events_counters *ret_counters);
 
-/* Gives the sinks what has come until now, stops the thread and frees. NULL is allowed. */
+/* Returns an event that tells of @count lost ones. */
+struct event events_lost(struct events *events, uint64_t count);
+
+/* Gives the sinks what has come until now, and stops the thread. Idempotent. NULL is allowed. */
+void events_stop(struct events *events);
+
+/* Stops and frees. NULL is allowed. */
 void events_free(struct events *events);
 
 #endif

@@ -69,4 +69,11 @@ static inline struct list_link *list_first(const struct list_link *head)
 	return head->next == head ? NULL : head->next;
 }
 
+/* Returns the link behind @link, or NULL: it is the newest. */
+static inline struct list_link *list_next(const struct list_link *head,
+					  const struct list_link *link)
+{
+	return link->next == head ? NULL : link->next;
+}
+
 #endif

@@ -91,6 +91,14 @@ static const int relay_calls[] = {
 	SCMP_SYS(unlinkat),
 };
 
+/* The rotation of a log. Landlock says where. */
+static const int log_calls[] = {
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(rename),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+};
+
 /* Landlock says which files. */
 static const int open_calls[] = {
 	SCMP_SYS(open),
@@ -165,7 +173,7 @@ static int allow_common(scmp_filter_ctx filter)
 	return error;
 }
 
-static int allow_sidecar(scmp_filter_ctx filter, bool own_programs)
+static int allow_sidecar(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
 	static const unsigned int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 	static const unsigned int names[] = {SIOCGIFNAME, SIOCGIFINDEX};
@@ -177,7 +185,9 @@ static int allow_sidecar(scmp_filter_ctx filter, bool own_programs)
 		error = allow_values(filter, SCMP_SYS(socket), 0, families, ARRAY_SIZE(families));
 	if (error == 0)
 		error = allow_values(filter, SCMP_SYS(ioctl), 1, names, ARRAY_SIZE(names));
-	if (error == 0 && own_programs)
+	if (error == 0 && sandbox->log)
+		error = allow(filter, log_calls, ARRAY_SIZE(log_calls));
+	if (error == 0 && sandbox->own_programs)
 		error = allow_values(filter, SCMP_SYS(bpf), 0, bpf_commands,
 				     ARRAY_SIZE(bpf_commands));
 	return error;
@@ -216,7 +226,7 @@ static int allow_role(scmp_filter_ctx filter, const struct sandbox *sandbox)
 		return error;
 	switch (sandbox->role) {
 	case SANDBOX_SIDECAR:
-		return allow_sidecar(filter, sandbox->own_programs);
+		return allow_sidecar(filter, sandbox);
 	case SANDBOX_GATEWAY:
 		return allow_gateway(filter);
 	case SANDBOX_DOCKER:

@@ -29,6 +29,7 @@ struct sandbox {
 	bool names;	    /* looks names up, and reads the files for that */
 	const char *folder; /* it removes this folder and the files in it at its end, or NULL */
 	const char *sockets[SANDBOX_SOCKETS]; /* it removes these files at its end; or NULL */
+	const char *log; /* it writes this file, and rotates it within its folder, or NULL */
 };
 
 /*

@@ -15,11 +15,16 @@
 #include "lib/sandbox.h"
 #include "lib/util.h"
 
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14) /* include/uapi/linux/landlock.h, Linux 6.2 */
+#endif
+
 /* How many rights the versions 1 to 5 know: 2 adds REFER, 3 TRUNCATE and 5 IOCTL_DEV. Rights that a
  * version does not know cannot be taken away. */
 static const unsigned int right_counts[] = {13, 14, 15, 15, 16};
 
-static int make_ruleset(void)
+/* @ret_handled: the rights that it takes away. */
+static int make_ruleset(uint64_t *ret_handled)
 {
 	struct landlock_ruleset_attr attributes = {0};
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0,
@@ -31,6 +36,7 @@ static int make_ruleset(void)
 	if (version > (long)ARRAY_SIZE(right_counts))
 		version = ARRAY_SIZE(right_counts);
 	attributes.handled_access_fs = (1ULL << right_counts[version - 1]) - 1;
+	*ret_handled = attributes.handled_access_fs;
 	fd = (int)syscall(SYS_landlock_create_ruleset, &attributes,
 			  sizeof(attributes.handled_access_fs), 0);
 	return fd < 0 ? -errno : fd;
@@ -58,7 +64,11 @@ static int leave_parent(int ruleset, const char *path, uint64_t rights)
 	return copy ? leave(ruleset, dirname(copy), rights) : -ENOMEM;
 }
 
-static int add_rules(int ruleset, const struct sandbox *sandbox)
+/* The rights to write a file, and to rename it within its folder. */
+static const uint64_t log_rights = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+				   LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE;
+
+static int add_rules(int ruleset, uint64_t handled, const struct sandbox *sandbox)
 {
 	int error = 0, i;
 
@@ -81,12 +91,15 @@ static int add_rules(int ruleset, const struct sandbox *sandbox)
 		if (sandbox->sockets[i])
 			error = leave_parent(ruleset, sandbox->sockets[i],
 					     LANDLOCK_ACCESS_FS_REMOVE_FILE);
+	if (error == 0 && sandbox->log)
+		error = leave_parent(ruleset, sandbox->log, log_rights & handled);
 	return error;
 }
 
 void sandbox_files(const struct sandbox *sandbox)
 {
-	_cleanup_close_ int ruleset = make_ruleset();
+	uint64_t handled = 0;
+	_cleanup_close_ int ruleset = make_ruleset(&handled);
 	int error;
 
 	/* The kernel lacks it, it is turned off, or a container's seccomp profile refuses it. */
@@ -95,7 +108,7 @@ void sandbox_files(const struct sandbox *sandbox)
 			  strerror(-ruleset));
 		return;
 	}
-	error = add_rules(ruleset, sandbox);
+	error = add_rules(ruleset, handled, sandbox);
 	if (error == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 			   syscall(SYS_landlock_restrict_self, ruleset, 0) < 0))
 		error = -errno;

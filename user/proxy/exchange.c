@@ -30,6 +30,19 @@ static void answer_expired(struct loop_timer *timer)
 		      "is it overloaded, or not an HTTP proxy at all?");
 }
 
+static const char *refusal_remedy(int status)
+{
+	switch (status) {
+	case 400:
+		return "the destination could not be reached from there";
+	case 407:
+		return "it asks for credentials, and sidestep sends none: let it accept requests "
+		       "from here without";
+	default:
+		return "the gateway's own log tells why";
+	}
+}
+
 static void answer_complete(struct exchange *exchange)
 {
 	int status = exchange->answer.status;
@@ -51,8 +64,7 @@ static void answer_complete(struct exchange *exchange)
 	}
 	(void)snprintf(text, sizeof(text), "status %d", status);
 	exchange_fail(exchange, COMPLAINT_REFUSED, "CONNECT refused by", text,
-		      status == 400 ? "the destination could not be reached from there"
-				    : "the gateway's own log tells why");
+		      refusal_remedy(status));
 }
 
 static void answer_read(struct exchange *exchange)

@@ -237,6 +237,23 @@ static const struct option_entry entries[] = {
 	 .example = "/sys/fs/bpf/sidestep/app",
 	 .help = "Pin the maps in this directory of a bpffs, for bpftool and \"sidestep "
 		 "status\"."},
+	{.name = "event-log",
+	 .argument = "PATH|-|journal",
+	 .type = OPTION_STRING,
+	 FIELD(event_log),
+	 .default_note = "none",
+	 .example = "/var/log/sidestep/events.json",
+	 .help = "Write one line of JSON for each connection to this file, which is rotated (4 "
+		 "files of 64 MiB), to standard output (-), or to journald."},
+	{.name = "event-memory",
+	 .argument = "KIB",
+	 .type = OPTION_UNSIGNED,
+	 FIELD(event_memory),
+	 .minimum = 0,
+	 .maximum = 1048576,
+	 .default_text = "1024",
+	 .help = "The memory for the latest events, at least 256, some 4 for each KiB. Readers "
+		 "get them at /run/sidestep/NETNS.events. 0: there is no such socket."},
 	{.name = "datapath",
 	 .argument = "auto|bpf|nft|nft-redirect",
 	 .type = OPTION_CHOICE,

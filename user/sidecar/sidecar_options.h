@@ -60,9 +60,11 @@ struct sidecar_options {
 	const char *metrics_listen;
 	struct option_prefixes metrics_allow;
 	const char *pin;
-	unsigned int attach;	/* enum programs_way */
-	unsigned int log_level; /* enum log_level */
-	bool host;		/* the machine's own namespace is meant */
+	const char *event_log;
+	unsigned int event_memory; /* KiB, 0: no socket */
+	unsigned int attach;	   /* enum programs_way */
+	unsigned int log_level;	   /* enum log_level */
+	bool host;		   /* the machine's own namespace is meant */
 	bool dns;
 	bool sni_hint;
 	bool tls_intercept;

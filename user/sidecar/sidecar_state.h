@@ -30,6 +30,17 @@ struct sidecar_metrics {
 	_Atomic uint64_t sync_failures;
 };
 
+struct event_log;
+struct event_server;
+struct events;
+
+struct sidecar_events {
+	struct events *events; /* NULL: nobody wants them */
+	struct event_server *server;
+	struct event_log *log;
+	char path[64]; /* the server's; "": there is none */
+};
+
 /* Belongs to the main thread. The options and the target are the caller's. */
 struct sidecar {
 	const struct sidecar_options *options;
@@ -60,6 +71,7 @@ struct sidecar {
 	struct capture_source *captures; /* NULL: none */
 	struct sidecar_datapath datapath;
 	struct sidecar_takeover takeover;
+	struct sidecar_events events;
 	struct proxy *proxy;
 	struct ipv6_pause ipv6;
 	struct way_out way_out;

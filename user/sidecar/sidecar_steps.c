@@ -22,6 +22,7 @@
 #include "sidecar/preflight.h"
 #include "sidecar/sidecar_captures.h"
 #include "sidecar/sidecar_control.h"
+#include "sidecar/sidecar_events.h"
 #include "sidecar/sidecar_gateway.h"
 #include "sidecar/sidecar_interception.h"
 #include "sidecar/sidecar_metrics.h"
@@ -188,6 +189,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.tap = sidecar_captures_tap(sidecar),
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
 		.exemption = {exemption_owns, &sidecar->exemption},
+		.events = sidecar->events.events,
 		.hooks = {.context = &sidecar->datapath,
 			  .flow_update = sidecar_datapath_flow_update,
 			  .flow_close = sidecar_datapath_flow_close},
@@ -235,7 +237,11 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.folder = own_programs ? sidecar->options->pin : NULL,
 		.names = sidecar->target->host[0] != '\0',
 		.sockets = {sidecar_metrics_file(sidecar), sidecar_captures_path(sidecar),
-			    operator_server_path(sidecar->operator)},
+			    operator_server_path(sidecar->operator),
+			    sidecar->events.path[0] ? sidecar->events.path : NULL},
+		.log = sidecar->events.log && sidecar->options->event_log[0] != '-'
+			       ? sidecar->options->event_log
+			       : NULL,
 	};
 }
 
@@ -243,9 +249,11 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 static int start_proxy(struct sidecar *sidecar)
 {
 	const struct sandbox sandbox = own_sandbox(sidecar);
+	int error;
 
 	sandbox_files(&sandbox);
-	return proxy_start(sidecar->proxy);
+	error = sidecar_events_start(sidecar);
+	return error < 0 ? error : proxy_start(sidecar->proxy);
 }
 
 /* Lets running connections end. After a failed start there are none, and without a device they lead
@@ -359,6 +367,7 @@ static const struct {
 	{"guard of devices", sidecar_interception_guard_devices, sidecar_interception_end},
 	{"gateway", check_gateway, NULL},
 	{"exemption", open_exemption, close_exemption},
+	{"events", sidecar_events_open, sidecar_events_close},
 	{"proxy", make_proxy, free_proxy},
 	{"interception", sidecar_interception_start, NULL},
 	{"address of the metrics", sidecar_metrics_open, sidecar_metrics_close},

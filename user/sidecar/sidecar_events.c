@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sidecar/sidecar_events.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "events/event_log.h"
+#include "events/event_server.h"
+#include "lib/log.h"
+#include "lib/netns.h"
+
+/* Returns the number of the namespace in events. Before Linux 5.14 it is the inode's. */
+static uint64_t own_number(void)
+{
+	struct stat status;
+	uint64_t number;
+
+	if (netns_cookie_own(&number) == 0)
+		return number;
+	return stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
+}
+
+/* A file system that cannot be written is no reason not to run. */
+static int open_server(struct sidecar *sidecar, uint64_t netns)
+{
+	struct sidecar_events *events = &sidecar->events;
+	int error;
+
+	(void)snprintf(events->path, sizeof(events->path), "/run/sidestep/%llu.events",
+		       (unsigned long long)netns);
+	error = event_server_new(events->events, events->path,
+				 (size_t)sidecar->options->event_memory * 1024, &events->server);
+	if (error == 0 || error == -ENOMEM || error == -EMFILE)
+		return error;
+	log_warning("events cannot be followed, because there is no socket %s: %s; give the "
+		    "container a writable /run (docker run --tmpfs /run)",
+		    events->path, strerror(-error));
+	events->path[0] = '\0';
+	return 0;
+}
+
+int sidecar_events_open(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+	struct sidecar_events *events = &sidecar->events;
+	const struct events_config config = {.netns = own_number()};
+	int error;
+
+	if (!options->event_log && options->event_memory == 0)
+		return 0;
+	error = events_new(&config, &events->events);
+	if (error == 0 && options->event_memory > 0)
+		error = open_server(sidecar, config.netns);
+	if (error < 0)
+		return log_errno(error, "cannot prepare the events");
+	if (!options->event_log)
+		return 0;
+	error = event_log_new(events->events, options->event_log, EVENT_LOG_SIZE, &events->log);
+	if (error < 0)
+		return log_errno(error,
+				 "--event-log %s: cannot open it; give a file in a folder "
+				 "that can be written, - or journal",
+				 options->event_log);
+	return 0;
+}
+
+int sidecar_events_start(struct sidecar *sidecar)
+{
+	struct sidecar_events *events = &sidecar->events;
+	int error;
+
+	if (!events->events)
+		return 0;
+	error = events_start(events->events);
+	return error < 0 ? log_errno(error, "cannot start the events' thread") : 0;
+}
+
+void sidecar_events_close(struct sidecar *sidecar)
+{
+	struct sidecar_events *events = &sidecar->events;
+
+	events_stop(events->events);
+	event_server_free(events->server);
+	event_log_free(events->log);
+	events_free(events->events);
+	events->server = NULL;
+	events->log = NULL;
+	events->events = NULL;
+}
