@@ -50,6 +50,8 @@ static struct stream_bed *bed_on(struct relay_bed *relay, bool internet)
 {
 	static const char *const globs[] = {"yes.test"};
 	const struct policy_config policy = {.allowed = globs, .allowed_count = 1};
+	static const struct flow flow = {.source.ss_family = AF_INET,
+					 .destination.ss_family = AF_INET};
 	struct stream_bed *bed = calloc(1, sizeof(*bed));
 
 	bed->relay = relay;
@@ -59,7 +61,7 @@ static struct stream_bed *bed_on(struct relay_bed *relay, bool internet)
 	assert_true(dns_stream_judges(&bed->config, 53));
 	if (!internet)
 		loop_close(&bed->relay->relay.side[1]);
-	bed->stream = dns_stream_new(&bed->config, &bed->relay->relay);
+	bed->stream = dns_stream_new(&bed->config, &bed->relay->relay, &flow);
 	assert_non_null(bed->stream);
 	assert_int_equal(dns_stream_is_alone(bed->stream), !internet);
 	return bed;

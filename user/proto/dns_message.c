@@ -26,6 +26,8 @@
 #define EDNS_DO	  0x8000
 #define TTL	  60
 
+#define MADE_UP_A    "11.0.0.1"
+#define MADE_UP_AAAA "fd00::1"
 static const uint8_t made_up_a[] = {11, 0, 0, 1};
 static const uint8_t made_up_aaaa[] = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
 
@@ -348,4 +350,16 @@ size_t dns_made_up_write(const struct dns_question *question, uint8_t message[DN
 	}
 	(void)dns_put16(message + 6, records);
 	return (size_t)(write_opt(question, DNS_NOERROR, message, end) - message);
+}
+
+const char *dns_made_up_text(const struct dns_question *question, const uint8_t *message)
+{
+	switch (dns_get16(message + 6)) {
+	case 0:
+		return NULL;
+	case 1:
+		return question->type == DNS_TYPE_A ? MADE_UP_A : MADE_UP_AAAA;
+	default:
+		return MADE_UP_A " " MADE_UP_AAAA;
+	}
 }

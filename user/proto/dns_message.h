@@ -121,4 +121,8 @@ size_t dns_error_write(const struct dns_question *question, enum dns_rcode rcode
  * is 11.0.0.1 and AAAA is fd00::1. ANY gets both, other types and classes none. TTL 60 s. */
 size_t dns_made_up_write(const struct dns_question *question, uint8_t message[DNS_ANSWER_MAX]);
 
+/* Returns the addresses in an answer that dns_made_up_write() or dns_error_write() wrote, with a
+ * space between them. NULL: there is none. */
+const char *dns_made_up_text(const struct dns_question *question, const uint8_t *message);
+
 #endif

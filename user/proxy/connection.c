@@ -186,7 +186,7 @@ static struct connection *connection_new(struct worker *worker, int fd, const st
 	connection->relay.progress = relay_progress;
 	connection->direct = connection_exempt(worker, &connection->flow);
 	if (!connection->direct && dns_stream_judges(config, connection_port(connection))) {
-		connection->dns = dns_stream_new(config, &connection->relay);
+		connection->dns = dns_stream_new(config, &connection->relay, &connection->flow);
 		if (!connection->dns)
 			error = -ENOMEM;
 	}

@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "proto/dns_message.h"
+#include "proxy/dns_event.h"
 #include "proxy/dns_policy.h"
 #include "proxy/dns_table.h"
 
@@ -54,12 +55,13 @@ static bool is_ipv6(const union dns_address *address)
 static void relay_complain(struct dns_relay *relay, const char *what,
 			   const union dns_address *resolver, int error)
 {
-	char suffix[COMPLAINT_SUFFIX_MAX], address[ADDRESS_TEXT_MAX], text[128];
+	static const struct worker_cause cause = {"dns_resolver_failed", EVENT_END_NONE};
+	char address[ADDRESS_TEXT_MAX], text[128];
 
-	if (complaint_due(&relay->worker->shared->complaints[COMPLAINT_DNS], suffix))
-		log_warning("DNS: %s %s: %s; is the resolver reachable from here?%s", what,
-			    endpoint_format(&resolver->any, address),
-			    strerror_r(error, text, sizeof(text)), suffix);
+	worker_tell(relay->worker, COMPLAINT_DNS, NULL, &cause,
+		    "DNS: %s %s: %s; is the resolver reachable from here?", what,
+		    endpoint_format(&resolver->any, address),
+		    strerror_r(error, text, sizeof(text)));
 }
 
 static const struct proxy_config *config_of(const struct dns_relay *relay)
@@ -74,14 +76,28 @@ static void answer(struct dns_relay *relay, const void *data, size_t size,
 		   client);
 }
 
+/* Queues an answer of ours. @failure: why the resolver gave none, or NULL. */
+static void answer_alone(struct dns_relay *relay, const struct dns_question *question,
+			 const uint8_t *message, size_t size, const union dns_address *resolver,
+			 const union dns_address *client, const char *failure)
+{
+	const struct dns_event_flow flow = {.protocol = IPPROTO_UDP,
+					    .client = &client->any,
+					    .resolver = &resolver->any};
+
+	dns_event_answer(config_of(relay)->events, &flow, question, message, failure);
+	answer(relay, message, size, resolver, client);
+}
+
 /* Queues the answer where the resolver gives none. */
 static void answer_failure(struct dns_relay *relay, const struct dns_question *question,
-			   const union dns_address *resolver, const union dns_address *client)
+			   const union dns_address *resolver, const union dns_address *client,
+			   const char *failure)
 {
 	uint8_t message[DNS_ANSWER_MAX];
 	size_t size = dns_policy_failure(config_of(relay), question, message);
 
-	answer(relay, message, size, resolver, client);
+	answer_alone(relay, question, message, size, resolver, client, failure);
 }
 
 static void flush(struct dns_relay *relay)
@@ -111,7 +127,8 @@ static void query_fail(struct dns_query *query, const char *what, int error)
 
 	counter_add(&relay->worker->counters.dns_failures, 1);
 	relay_complain(relay, what, &query->resolver, error);
-	answer_failure(relay, &query->question, &query->resolver, &query->client);
+	answer_failure(relay, &query->question, &query->resolver, &query->client,
+		       relay->worker->fault.message);
 	query_end(relay, query);
 }
 
@@ -177,7 +194,8 @@ static void query_start(struct dns_relay *relay, const struct dns_question *ques
 
 	if (!query) {
 		counter_add(&relay->worker->counters.dns_failures, 1);
-		answer_failure(relay, question, &datagram->to, &datagram->from);
+		answer_failure(relay, question, &datagram->to, &datagram->from,
+			       "no query can be sent to the resolver now");
 		return;
 	}
 	query->relay = relay;
@@ -215,7 +233,8 @@ static void query_take(struct dns_relay *relay, const struct dns_datagram *datag
 	if (size == 0 && !astray)
 		query_start(relay, &question, datagram);
 	else if (size > 0 && !(astray && question.size > 0))
-		answer(relay, message, (size_t)size, &datagram->to, &datagram->from);
+		answer_alone(relay, &question, message, (size_t)size, &datagram->to,
+			     &datagram->from, NULL);
 }
 
 static in_port_t *port_of(union dns_address *address)
@@ -273,7 +292,8 @@ static void answer_take(struct dns_upstream *upstream, const struct dns_datagram
 	size = dns_policy_answer(config_of(relay), &query->question, datagram->data, datagram->size,
 				 message);
 	if (size > 0) {
-		answer(relay, message, size, &query->resolver, &query->client);
+		answer_alone(relay, &query->question, message, size, &query->resolver,
+			     &query->client, NULL);
 	} else {
 		dns_set_id(datagram->data, query->question.id);
 		answer(relay, datagram->data, datagram->size, &query->resolver, &query->client);

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "lib/util.h"
 #include "proto/dns_message.h"
+#include "proxy/dns_event.h"
 #include "proxy/dns_policy.h"
 #include "proxy/policy.h"
 #include "stream/relay_pump.h"
@@ -37,6 +39,7 @@ struct lane {
 struct dns_stream {
 	const struct proxy_config *config;
 	struct relay *relay;
+	const struct flow *flow;
 	bool alone;
 	bool decided; /* it is DNS */
 	struct lane lanes[2];
@@ -74,6 +77,20 @@ static void lane_put(struct lane *lane, const uint8_t *message, size_t size, int
 	lane->to = to;
 }
 
+/* Gives the application the answer of ours to @question. */
+static void lane_answer(struct dns_stream *stream, struct lane *lane,
+			const struct dns_question *question, const uint8_t *message, size_t size)
+{
+	const struct dns_event_flow flow = {
+		.protocol = IPPROTO_TCP,
+		.client = (const struct sockaddr *)&stream->flow->source,
+		.resolver = (const struct sockaddr *)&stream->flow->destination,
+	};
+
+	dns_event_answer(stream->config->events, &flow, question, message, NULL);
+	lane_put(lane, message, size, 0);
+}
+
 /* Judges the application's message in lane 0. Returns 0 or negative errno. */
 static int judge_query(struct dns_stream *stream, struct lane *lane)
 {
@@ -87,7 +104,7 @@ static int judge_query(struct dns_stream *stream, struct lane *lane)
 		return -ECONNRESET;
 	lane->to = 1;
 	if (size > 0)
-		lane_put(lane, message, (size_t)size, 0);
+		lane_answer(stream, lane, &question, message, (size_t)size);
 	return 0;
 }
 
@@ -103,7 +120,7 @@ static void judge_answer(struct dns_stream *stream, struct lane *lane)
 		return;
 	size = dns_policy_answer(stream->config, &question, answer, size, message);
 	if (size > 0)
-		lane_put(lane, message, size, 0);
+		lane_answer(stream, lane, &question, message, size);
 }
 
 /* Reads up to @size octets of the source: first those that the relay keeps. Returns their number,
@@ -373,7 +390,8 @@ static void stream_again(struct loop_task *task)
 	stream_go_on(container_of(task, struct dns_stream, again));
 }
 
-struct dns_stream *dns_stream_new(const struct proxy_config *config, struct relay *relay)
+struct dns_stream *dns_stream_new(const struct proxy_config *config, struct relay *relay,
+				  const struct flow *flow)
 {
 	struct dns_stream *stream = calloc(1, sizeof(*stream));
 
@@ -381,6 +399,7 @@ struct dns_stream *dns_stream_new(const struct proxy_config *config, struct rela
 		return NULL;
 	stream->config = config;
 	stream->relay = relay;
+	stream->flow = flow;
 	stream->alone = config->policy && !policy_internet(config->policy);
 	stream->decided = stream->alone;
 	stream->again.run = stream_again;

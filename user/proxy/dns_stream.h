@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "proxy/proxy_config.h"
+#include "stream/flow.h"
 #include "stream/relay.h"
 
 struct dns_stream;
@@ -20,8 +21,9 @@ struct dns_stream;
 /* Tells whether connections to this port are judged. */
 bool dns_stream_judges(const struct proxy_config *config, uint16_t port);
 
-/* @relay and @config outlive it. Returns NULL: out of memory. */
-struct dns_stream *dns_stream_new(const struct proxy_config *config, struct relay *relay);
+/* @relay, @flow and @config outlive it. Returns NULL: out of memory. */
+struct dns_stream *dns_stream_new(const struct proxy_config *config, struct relay *relay,
+				  const struct flow *flow);
 
 /* Tells whether it answers alone, because the internet was off when it was made. */
 bool dns_stream_is_alone(const struct dns_stream *stream);

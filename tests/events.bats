@@ -1,0 +1,236 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Events through the real thing: one for each connection, valid by docs/event.schema.json, in the log, at the
+# socket and in the journal.
+
+load lib/testbed.bash
+load lib/scenarios.bash
+
+# shellcheck disable=SC2034 # for scenarios.bash
+DATAPATH=bpf
+
+setup() {
+	bed_start
+	mkdir -p "$BED_BPFFS/sidestep" "$BED_DIR/events"
+	LOG=$BED_DIR/events/log.json
+}
+
+teardown() {
+	bed_stop
+}
+
+events() {
+	python3 "$BED_REPO/tests/events.py" "$@"
+}
+
+# socket_path - prints the path of the sidecar's socket.
+socket_path() {
+	bed_exec app python3 -c 'import socket; print("/run/sidestep/%d.events" %
+		int.from_bytes(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8), "little"))'
+}
+
+# has COUNT [KEY=VALUE...] - the log has so many events with these fields.
+has() {
+	[ "$(events select "$LOG" "${@:2}" | wc -l)" = "$1" ]
+}
+
+# fails WAY REASON END PART [KEY=VALUE...] - the connection to that port fails. It leaves one event with reason, end
+# and cause, and the log has the same message.
+fails() {
+	local message
+	run connect 192.0.2.77 "$1" --half-close --read-all --timeout 5
+	[ "$status" -ne 0 ]
+	bed_until 5 has 1 "dst=192.0.2.77:$1"
+	has 1 "dst=192.0.2.77:$1" "reason=$2" "end=$3" "${@:5}"
+	message=$(events select "$LOG" "dst=192.0.2.77:$1" | python3 -c 'import json; print(json.loads(input())["message"])')
+	[[ $message == *"$4"* ]]
+	grep -qF -- "$message" "$BED_DIR/sidecar.log"
+}
+
+@test "a connection leaves one event with its name, bytes, times and end, in log and socket alike" {
+	gateway
+	sidecar --event-log "$LOG" --sni-hint
+	[ "$(stat -c %a "$LOG" "$(socket_path)" | tr '\n' ' ')" = "600 600 " ]
+	# A reader that asks for it learns of the beginning as well.
+	bed_spawn app reader python3 "$BED_REPO/tests/events.py" follow "$(socket_path)" '{"last":0,"open":true,"follow":true}'
+	told() {
+		connect 192.0.2.76 9000 --send x --half-close --read-all
+		grep -q '"type":"open"' "$BED_DIR/reader.log"
+	}
+	bed_until 5 told
+	run connect 192.0.2.77 9000 --send-bytes 70000 --half-close --read-all
+	[ "$(bed_value sent "$output")" = 70000 ]
+	bed_exec app curl -sS -m 5 --resolve a.example:80:192.0.2.7 http://a.example/
+	bed_exec app openssl s_client -connect 192.0.2.8:443 -servername b.example </dev/null || true
+	bed_until 5 has 1 dst=192.0.2.8:443 name=b.example name_source=sni intercepted=false
+	has 1 dst=192.0.2.77:9000 bytes_sent=70000 bytes_received=70000 name=null end=fin reason=relayed \
+		"gateway=$BED_HOST:8080" gateway_status=200 verdict=steer_tcp message=null protocol=tcp
+	has 1 dst=192.0.2.7:80 name=a.example name_source=host end=fin
+	count=$(events check "$LOG")
+	bed_until 5 grep -q '"type":"connection".*"dst":"192.0.2.8:443"' "$BED_DIR/reader.log"
+	[ "$(events select "$BED_DIR/reader.log" dst=192.0.2.8:443 | sed 's/.*"id": "\([^"]*\)".*/\1/' | uniq -c | awk '{ print $1 }')" = 2 ]
+	events check "$BED_DIR/reader.log"
+	[ "$(events follow "$(socket_path)" '{}')" = "$(<"$LOG")" ]
+	[ "$(events follow "$(socket_path)" '{"last":1}')" = "$(tail -n 1 "$LOG")" ]
+	[ "$(events follow "$(socket_path)" '{"since_ms":600000}' | wc -l)" = "$count" ]
+	# Anything but a request ends the connection.
+	[ -z "$(events follow "$(socket_path)" '[1]')" ]
+	# Landlock and seccomp leave what all this needs.
+	bed_kill sidecar
+	[ ! -e "$(socket_path)" ]
+	run grep -E "sandbox|events are lost" "$BED_DIR/sidecar.log"
+	[ -z "$output" ]
+}
+
+@test "each failure of the gateway is one event with cause and remedy, and each end has its name" {
+	bed_spawn host gateway python3 "$BED_REPO/tests/events.py" gateway "$BED_HOST" 8080
+	bed_wait_line gateway ready
+	sidecar --event-log "$LOG" --answer-timeout 300 --drain 0
+	fails 1 gateway_hung_up refused "is that an HTTP proxy" gateway_status=null
+	fails 3 gateway_refused refused "it asks for credentials" gateway_status=407
+	run connect 192.0.2.77 2 --send x --read-all
+	bed_until 5 has 1 dst=192.0.2.77:2 end=reset_by_gateway reason=gateway_reset gateway_status=200
+	bed_exec app python3 "$BED_REPO/tests/events.py" reset 192.0.2.77 4
+	bed_until 5 has 1 dst=192.0.2.77:4 end=reset_by_application reason=application_reset
+	bed_kill gateway
+	fails 5 gateway_unreachable refused "is the gateway listening there" gateway_status=null
+	gateway --garbage
+	fails 6 gateway_not_http refused "is that an HTTP proxy?" gateway_status=null
+	bed_kill gateway
+	gateway --status 403
+	fails 7 gateway_refused refused "status 403" gateway_status=403
+	bed_kill gateway
+	gateway --server --delay 5000
+	fails 8 gateway_answer_timeout timeout "is it overloaded" gateway_status=null
+	bed_kill gateway
+	gateway
+	bed_spawn app client "$PEER" connect 192.0.2.77 9 --read-all
+	bed_until 5 eval '[ "$(arrived 192.0.2.77:9)" = 1 ]'
+	bed_kill sidecar
+	has 1 dst=192.0.2.77:9 end=proxy_gone reason=proxy_stopped
+	[ "$(events check "$LOG")" = 9 ]
+}
+
+@test "the limit of connections, and more failures than the log tells, leave an event each" {
+	gateway
+	sidecar --event-log "$LOG" --max-connections 1
+	bed_spawn app client "$PEER" connect 192.0.2.77 9 --read-all
+	bed_until 5 eval '[ "$(arrived 192.0.2.77:9)" = 1 ]'
+	for _ in 1 2 3 4 5; do
+		run connect 192.0.2.77 10
+	done
+	bed_until 5 has 5 dst=192.0.2.77:10 end=limit reason=connection_limit
+	[ "$(grep -c "the limit of 1 connections is reached" "$BED_DIR/sidecar.log")" -lt 5 ]
+	[ "$(events check "$LOG")" = 5 ]
+}
+
+@test "a DNS answer that is made up or refused leaves an event, one of the resolver does not" {
+	gateway
+	bed_spawn outside dns "$PEER" dns-serve 53 --address 192.0.2.1
+	bed_until 5 bed_exec outside sh -c 'ss -Hlun "sport = :53" | grep -q .'
+	sidecar --event-log "$LOG" --made-up "*.made.test"
+	bed_exec app "$PEER" dns real.test A @192.0.2.1
+	run bed_exec app "$PEER" dns x.made.test A @8.8.8.8
+	bed_until 10 has 1 type=dns name=x.made.test reason=dns_made_up verdict=steer_dns protocol=udp dst=8.8.8.8:53
+	run bed_exec app "$PEER" dns other.test AAAA @8.8.8.8
+	bed_until 10 has 1 type=dns name=other.test reason=dns_resolver_failed
+	[ "$(events check "$LOG")" = 2 ]
+	grep -q '"query":{"name":"x.made.test","type":"A","rcode":"NOERROR","answers":\["11.0.0.1"\]}' "$LOG"
+	grep -q '"query":{"name":"other.test","type":"AAAA","rcode":"SERVFAIL","answers":\[\]}' "$LOG"
+}
+
+@test "readers that stall or are killed cost nothing but their own events" {
+	gateway
+	# The smallest memory holds some 1000 events.
+	sidecar --event-log "$LOG" --event-memory 256
+	for name in stalled killed; do
+		bed_spawn app "$name" python3 "$BED_REPO/tests/events.py" stall "$(socket_path)" '{"follow":true}'
+		bed_wait_line "$name" stalled
+	done
+	bed_spawn app quick python3 "$BED_REPO/tests/events.py" follow "$(socket_path)" '{"follow":true}'
+	run bed_exec app "$PEER" flood 192.0.2.77 9000 --count 4000 --seconds 20
+	echo "$output"
+	[ "$status" -eq 0 ]
+	count=$(arrived 192.0.2.77:9000)
+	[ "$count" -ge 4000 ]
+	bed_until 5 has "$count"
+	bed_kill killed KILL
+	[ "$(events check "$LOG")" = "$count" ]
+	bed_until 5 eval '[ "$(wc -l <"$BED_DIR/quick.log")" = "$count" ]'
+	has 0 type=lost
+	# The bytes are those that both ends have counted.
+	sum=$(events sum "$LOG" bytes_sent)
+	[ "$sum" -gt 0 ]
+	[ "$(events sum "$LOG" bytes_received)" = "$sum" ]
+	# The stalled one gets what its socket had, then a record of its loss, then the latest.
+	bed_signal stalled USR1
+	last=$(tail -n 1 "$LOG")
+	bed_until 5 grep -qxF -- "$last" "$BED_DIR/stalled.log"
+	sed -i 1d "$BED_DIR/stalled.log"
+	events check "$BED_DIR/stalled.log"
+	lost=$(events sum "$BED_DIR/stalled.log" lost)
+	[ "$lost" -gt 0 ]
+	[ "$((lost + $(wc -l <"$BED_DIR/stalled.log") - $(grep -c '"type":"lost"' "$BED_DIR/stalled.log")))" = "$count" ]
+}
+
+@test "the log is rotated inside the sandbox, and opened anew where somebody has moved it" {
+	gateway
+	truncate -s 64M "$LOG"
+	echo oldest >"$LOG.3"
+	echo older >"$LOG.2"
+	sidecar --event-log "$LOG"
+	connect 192.0.2.77 9000 --send x --half-close --read-all
+	bed_until 5 has 1
+	[ "$(stat -c %s "$LOG.1")" = $((64 * 1024 * 1024)) ]
+	[ "$(<"$LOG.3")" = older ]
+	[ ! -e "$LOG.4" ]
+	mv "$LOG" "$LOG.moved"
+	again() {
+		connect 192.0.2.77 9000 --send x --half-close --read-all
+		[ -s "$LOG" ]
+	}
+	bed_until 10 again
+	run grep -E "sandbox|events are lost" "$BED_DIR/sidecar.log"
+	[ -z "$output" ]
+}
+
+@test "events go to standard output and to journald, and the journal's fields select them" {
+	gateway
+	sidecar --event-log -
+	connect 192.0.2.77 9000 --send x --half-close --read-all
+	bed_wait_line sidecar '^\{"schema":1,"type":"connection",.*"dst":"192.0.2.77:9000".*\}$'
+	bed_kill sidecar
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar unshare --mount sh -c '
+		mount -t tmpfs run /run && mkdir -p /run/systemd/journal && python3 "$0" journald &
+		until [ -S /run/systemd/journal/socket ]; do sleep 0.02; done
+		exec "$@"' "$BED_REPO/tests/events.py" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --event-log journal
+	bed_wait_line sidecar "interception is live" 10
+	connect 192.0.2.77 9000 --send x --half-close --read-all
+	bed_wait_line sidecar 'PRIORITY=6\|SIDESTEP_TYPE=connection\|SIDESTEP_REASON=relayed\|SIDESTEP_END=fin\|MESSAGE=\{'
+}
+
+@test "secrets reach neither log nor event nor status" {
+	gateway --status 407
+	sidecar --event-log "$LOG" --log-level debug --sni-hint
+	for _ in 1 2; do
+		bed_exec app curl -sS -m 5 --resolve a.example:80:192.0.2.7 -H "Cookie: id=planted1" -H "Authorization: Bearer planted2" \
+			-H "Proxy-Authorization: Basic planted3" -d planted4 "http://planted5:planted6@a.example/planted7?q=planted8" || true
+		bed_kill gateway
+		gateway
+	done
+	bed_until 5 has 2 name=a.example
+	events follow "$(socket_path)" '{}' >"$BED_DIR/socket.json"
+	"$SIDESTEP" status --pin "$(SIDE_PIN)" --json >"$BED_DIR/status.json"
+	grep -q a.example "$BED_DIR/socket.json"
+	run grep -r planted "$LOG" "$BED_DIR/sidecar.log" "$BED_DIR/socket.json" "$BED_DIR/status.json"
+	echo "$output"
+	[ -z "$output" ]
+}
+
+@test "docs/EVENTS.md has each reason that the program gives" {
+	for reason in $(grep -rhoE '(\{|= |\? |: |return )"[a-z0-9]+(_[a-z0-9]+)+"' "$BED_REPO"/user/proxy/{connection*,worker,dns_event,intercept}.c |
+		grep -oE '"[a-z0-9_]+"'); do
+		grep -qF "| \`${reason//\"/}\` |" "$BED_REPO/docs/EVENTS.md" || { echo "$reason"; false; }
+	done
+}
