@@ -21,7 +21,8 @@ struct agent_options {
 	unsigned int reap_s; /* 0: never */
 	unsigned int attach; /* enum programs_way */
 	bool clean;
-	unsigned int log_level; /* enum log_level */
+	unsigned int log_level;	 /* enum log_level */
+	unsigned int log_format; /* enum log_format */
 };
 
 /* Runs until SIGTERM or SIGINT, or detaches everything with @clean. Attachments survive the agent.

@@ -70,6 +70,7 @@ static const struct option_entry entries[] = {
 		 "loopback one needs --metrics-allow."},
 	{OPTION_ENTRY_METRICS_ALLOW(struct agent_options, metrics_allow)},
 	{OPTION_ENTRY_LOG_LEVEL(struct agent_options, log_level)},
+	{OPTION_ENTRY_LOG_FORMAT(struct agent_options, log_format)},
 };
 
 static const struct option_example examples[] = {
@@ -114,6 +115,7 @@ int command_agent(int argc, char **argv)
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	log_set_level(options.log_level);
+	log_set_format(options.log_format);
 	error = agent_run(&options);
 	options_release(&agent_options_command, &options);
 	if (error == -EADDRINUSE)

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "lib/address.h"
+#include "lib/json_text.h"
+#include "lib/time_text.h"
 #include "lib/util.h"
 #include "programs/counters.h"
 
@@ -40,80 +42,9 @@ static void put_number(struct writer *writer, uint64_t number)
 	put_bytes(writer, digits + sizeof(digits) - used, used);
 }
 
-/* With zeros in front, @width digits. */
-static void put_digits(struct writer *writer, uint64_t number, unsigned int width)
+static void put_string(struct writer *writer, const char *text)
 {
-	unsigned int i;
-
-	for (i = width; i > 0; i--) {
-		writer->at[i - 1] = (char)('0' + number % 10);
-		number /= 10;
-	}
-	writer->at += width;
-}
-
-/* Returns the size of the UTF-8 character at @text (RFC 3629 section 4), or 0 if there is none. */
-static size_t utf8_size(const unsigned char *text)
-{
-	unsigned char low = 0x80, high = 0xbf;
-	size_t size, i;
-
-	if (text[0] < 0xc2 || text[0] > 0xf4)
-		return 0;
-	size = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-	if (text[0] == 0xe0)
-		low = 0xa0;
-	else if (text[0] == 0xed)
-		high = 0x9f;
-	else if (text[0] == 0xf0)
-		low = 0x90;
-	else if (text[0] == 0xf4)
-		high = 0x8f;
-	for (i = 1; i < size; i++) {
-		if (text[i] < low || text[i] > high)
-			return 0;
-		low = 0x80;
-		high = 0xbf;
-	}
-	return size;
-}
-
-static void put_string(struct writer *writer, const char *string)
-{
-	const unsigned char *text = (const unsigned char *)string;
-
-	put_literal(writer, "\"");
-	while (*text) {
-		size_t size;
-
-		if (*text == '"' || *text == '\\') {
-			*writer->at++ = '\\';
-			*writer->at++ = (char)*text++;
-		} else if (*text < 0x20 || *text == 0x7f) {
-			static const char hex[] = "0123456789abcdef";
-
-			put_literal(writer, "\\u00");
-			*writer->at++ = hex[*text >> 4];
-			*writer->at++ = hex[*text++ & 15];
-		} else if (*text < 0x80) {
-			*writer->at++ = (char)*text++;
-		} else if ((size = utf8_size(text)) > 0) {
-			put_bytes(writer, (const char *)text, size);
-			text += size;
-		} else {
-			put_literal(writer, "\\ufffd");
-			text++;
-		}
-	}
-	put_literal(writer, "\"");
-}
-
-size_t event_json_string(const char *text, char *out)
-{
-	struct writer writer = {.at = out};
-
-	put_string(&writer, text);
-	return (size_t)(writer.at - out);
+	writer->at += json_text_write(text, writer->at);
 }
 
 static void put_string_or_null(struct writer *writer, const char *text)
@@ -144,38 +75,12 @@ static void put_number_if(struct writer *writer, bool given, uint64_t number)
 		put_literal(writer, "null");
 }
 
-/*
- * RFC 3339, in UTC. The calendar repeats after 400 years (146097 days). They are counted from a 1st
- * of March, so that a leap day is the last of its year.
- */
 static void put_time(struct writer *writer, uint64_t time_us)
 {
-	uint64_t seconds = time_us / 1000000, second = seconds % 86400;
-	uint64_t days = seconds / 86400 + 719468; /* since 0000-03-01 */
-	uint64_t period = days / 146097, day = days % 146097;
-	uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-	uint64_t month;
-
-	day -= 365 * year + year / 4 - year / 100;
-	month = (5 * day + 2) / 153; /* 0: March */
-	day -= (153 * month + 2) / 5;
-	year += 400 * period + (month >= 10);
-	month = month < 10 ? month + 3 : month - 9;
 	put_literal(writer, "\"");
-	put_digits(writer, year, 4);
-	put_literal(writer, "-");
-	put_digits(writer, month, 2);
-	put_literal(writer, "-");
-	put_digits(writer, day + 1, 2);
-	put_literal(writer, "T");
-	put_digits(writer, second / 3600, 2);
-	put_literal(writer, ":");
-	put_digits(writer, second / 60 % 60, 2);
-	put_literal(writer, ":");
-	put_digits(writer, second % 60, 2);
-	put_literal(writer, ".");
-	put_digits(writer, time_us % 1000000, 6);
-	put_literal(writer, "Z\"");
+	time_text_write(time_us, writer->at);
+	writer->at += TIME_TEXT_SIZE;
+	put_literal(writer, "\"");
 }
 
 static void put_address(struct writer *writer, const uint8_t address[16], bool brackets)

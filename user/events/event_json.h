@@ -9,17 +9,12 @@
 #include <stddef.h>
 
 #include "events/event.h"
+#include "lib/json_text.h"
 
-/* The most bytes that a byte of text becomes ("\u001f"), and the most bytes of a line. */
-#define EVENT_JSON_ESCAPED 6
-#define EVENT_JSON_MAX	   (EVENT_TEXTS * EVENT_TEXT_MAX * EVENT_JSON_ESCAPED + EVENT_LABELS_MAX + 4096)
+/* The most bytes of a line. */
+#define EVENT_JSON_MAX (EVENT_TEXTS * EVENT_TEXT_MAX * JSON_TEXT_ESCAPED + EVENT_LABELS_MAX + 4096)
 
 /* Writes one line with its newline, without a NUL. Returns its size. */
 size_t event_json_write(const struct event *event, char line[EVENT_JSON_MAX]);
-
-/* Writes @text as a JSON string with its quotes, and without a NUL. Other bytes than UTF-8
- * become U+FFFD. @out has room for EVENT_JSON_ESCAPED bytes for each byte of text and the quotes.
- * Returns the size. */
-size_t event_json_string(const char *text, char *out);
 
 #endif

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "events/event_json.h"
 #include "events/event_ring.h"
 #include "lib/list.h"
 #include "lib/socket_address.h"
+#include "lib/time_text.h"
 #include "lib/util.h"
 #include "stream/acceptor.h"
 
@@ -186,14 +186,6 @@ static void serve_all(struct event_server *server)
 	}
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Sets the cursor to the last @count events. */
 static void begin_at_last(struct event_reader *reader, uint64_t count)
 {
@@ -221,7 +213,8 @@ static int read_request(struct event_reader *reader, size_t size)
 		if (last)
 			begin_at_last(reader, (uint64_t)json_integer_value(last));
 		if (since)
-			reader->since_us = now_us() - (uint64_t)json_integer_value(since) * 1000;
+			reader->since_us = time_text_now() -
+					   (uint64_t)json_integer_value(since) * 1000;
 	}
 	json_decref(json);
 	return good ? 0 : -EINVAL;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "lib/process.h"
+#include "lib/time_text.h"
 #include "lib/util.h"
 #include "stream/loop.h"
 
@@ -41,11 +42,12 @@ struct events {
 	bool running;
 };
 
-static uint64_t clock_us(clockid_t clock)
+/* Ids begin here: unique for this boot, as long as fewer than a million come in a second. */
+static uint64_t first_id(void)
 {
 	struct timespec now;
 
-	(void)clock_gettime(clock, &now);
+	(void)clock_gettime(CLOCK_BOOTTIME, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
@@ -150,8 +152,7 @@ int events_new(const struct events_config *config, struct events **ret_events)
 		return -ENOMEM;
 	events->config = *config;
 	(void)pthread_mutex_init(&events->lock, NULL);
-	/* Unique for this boot, as long as fewer than a million come in a second. */
-	atomic_store(&events->next_id, clock_us(CLOCK_BOOTTIME));
+	atomic_store(&events->next_id, first_id());
 	events->gather.expired = gathered;
 	events->loop = loop_new();
 	error = events->loop ? map_queue(&events->waiting) : -errno;
@@ -195,7 +196,7 @@ void events_put(struct events *events, struct event *event)
 	bool wake = false, room;
 
 	if (event->time_us == 0)
-		event->time_us = clock_us(CLOCK_REALTIME);
+		event->time_us = time_text_now();
 	if (event->id == 0)
 		event->id = events_new_id(events);
 	if (event->netns == 0)
@@ -244,7 +245,7 @@ struct event events_lost(struct events *events, uint64_t count)
 {
 	struct event event = event_of(EVENT_LOST);
 
-	event.time_us = clock_us(CLOCK_REALTIME);
+	event.time_us = time_text_now();
 	event.id = events_new_id(events);
 	event.netns = events->config.netns;
 	event.count = count;

@@ -13,6 +13,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lib/json_text.h"
+#include "lib/time_text.h"
+
+#define MESSAGE_SIZE 1024
+/* Time, level and the like around a message are shorter than 128 bytes. */
+#define LINE_MAX_SIZE (128 + MESSAGE_SIZE * JSON_TEXT_ESCAPED)
+
 struct stream {
 	int fd;
 	const char *name;
@@ -23,6 +30,8 @@ struct stream {
 static struct stream messages = {.fd = STDERR_FILENO, .name = "messages"};
 static struct stream records = {.fd = STDOUT_FILENO, .name = "records"};
 static enum log_level log_limit = LOG_INFO;
+static enum log_format line_format = LOG_TEXT;
+static bool has_times; /* the lines of LOG_TEXT have them */
 static atomic_int patience_ms = LOG_PATIENT;
 
 static const char *const level_names[] = {
@@ -45,6 +54,15 @@ enum log_level log_level(void)
 bool log_enabled(enum log_level level)
 {
 	return level <= log_limit;
+}
+
+void log_set_format(enum log_format format)
+{
+	struct stat status;
+
+	line_format = format;
+	has_times = isatty(STDERR_FILENO) ||
+		    (fstat(STDERR_FILENO, &status) == 0 && S_ISREG(status.st_mode));
 }
 
 /* For files without a call that does not wait. The lock keeps another thread from taking the room
@@ -104,16 +122,35 @@ static bool put(struct stream *stream, const char *line, size_t length)
 	return true;
 }
 
+/* Makes the whole line of a message. Returns its size. */
+static size_t format_line(enum log_level level, const char *message, char line[LINE_MAX_SIZE])
+{
+	char time[TIME_TEXT_SIZE + 1] = "";
+
+	if (line_format == LOG_JSON || has_times)
+		time_text_write(time_text_now(), time);
+	if (line_format == LOG_JSON) {
+		size_t size = (size_t)sprintf(line,
+					      "{\"time\":\"%s\",\"level\":\"%s\",\"message\":",
+					      time, level_names[level]);
+
+		size += json_text_write(message, line + size);
+		memcpy(line + size, "}\n", 2);
+		return size + 2;
+	}
+	return (size_t)sprintf(line, "%s%ssidestep: %s: %s\n", time, *time ? " " : "",
+			       level_names[level], message);
+}
+
 static void put_or_count(struct stream *stream, const char *line, size_t length)
 {
 	unsigned int lost = atomic_exchange(&stream->lost, 0);
-	char notice[128];
+	char notice[LINE_MAX_SIZE], text[128];
 
 	if (lost > 0) {
-		(void)snprintf(notice, sizeof(notice),
-			       "sidestep: warning: %u %s were lost, because nobody read them\n",
+		(void)snprintf(text, sizeof(text), "%u %s were lost, because nobody read them",
 			       lost, stream->name);
-		if (!put(&messages, notice, strlen(notice))) {
+		if (!put(&messages, notice, format_line(LOG_WARNING, text, notice))) {
 			(void)atomic_fetch_add(&stream->lost, lost + 1);
 			return;
 		}
@@ -135,18 +172,15 @@ void log_record(const char *line, size_t length)
 static void __attribute__((format(printf, 3, 0)))
 log_line(enum log_level level, const char *reason, const char *format, va_list arguments)
 {
-	char line[1024];
+	char message[MESSAGE_SIZE], line[LINE_MAX_SIZE];
 	size_t length;
 	int saved = errno;
 
-	length = (size_t)snprintf(line, sizeof(line), "sidestep: %s: ", level_names[level]);
-	(void)vsnprintf(line + length, sizeof(line) - length, format, arguments);
-	length = strlen(line);
+	(void)vsnprintf(message, sizeof(message), format, arguments);
+	length = strlen(message);
 	if (reason)
-		(void)snprintf(line + length, sizeof(line) - length, ": %s", reason);
-	length = strnlen(line, sizeof(line) - 2);
-	line[length++] = '\n';
-	put_or_count(&messages, line, length);
+		(void)snprintf(message + length, sizeof(message) - length, ": %s", reason);
+	put_or_count(&messages, line, format_line(level, message, line));
 	errno = saved;
 }
 

@@ -3,6 +3,7 @@
  * Logs messages for people, one line each, on standard error:
  *
  *	sidestep: error: cannot listen on 0.0.0.0:39001: Address already in use; stop the ...
+ *	{"time":"2026-11-30T00:54:56.123456Z","level":"error","message":"cannot listen on ..."}
  *
  * A message names what failed, on what, why, and what to do about it.
  *
@@ -26,6 +27,16 @@ enum log_level {
 /* Drops messages above this level, LOG_INFO by default. Must not run while other threads log. */
 void log_set_level(enum log_level level);
 
+enum log_format {
+	LOG_TEXT,
+	LOG_JSON,
+};
+
+/* Sets the form of the lines, LOG_TEXT without times by default. Text then has times as well if
+ * standard error is a file or a terminal, because nobody else adds them there. Must not run while
+ * other threads log. */
+void log_set_format(enum log_format format);
+
 bool log_enabled(enum log_level level);
 enum log_level log_level(void);
 
@@ -41,7 +52,7 @@ void log_set_patience(int ms);
  * pipe takes more than PIPE_BUF bytes (4096) only in part if it is almost full. Thread safe. */
 void log_record(const char *line, size_t length);
 
-/* Writes one line at once, cut at 1 KiB. Thread safe. Keeps errno. */
+/* Writes one line at once. Its text is cut at 1 KiB. Thread safe. Keeps errno. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Logs an error with the text of @error, a negative errno, and returns @error. So one statement

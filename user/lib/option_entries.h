@@ -20,6 +20,14 @@
 	.offset = offsetof(target, member), .default_text = "info",                                \
 	.help = "Log messages of this level and of more severe ones."
 
+/* [enum log_format] Complete. */
+#define OPTION_ENTRY_LOG_FORMAT(target, member)                                                    \
+	.name = "log-format", .argument = "text|json", .type = OPTION_CHOICE,                      \
+	.choices = (const char *const[]) {"text", "json", NULL},                                   \
+	.offset = offsetof(target, member), .default_text = "text",                                \
+	.help = "The form of the log's lines. Text has times where standard error is a file or "   \
+		"a terminal. json: an object a line, with time, level and message."
+
 /* [enum programs_way] Complete. */
 #define OPTION_ENTRY_ATTACH(target, member)                                                        \
 	.name = "attach", .argument = "auto|tcx|clsact", .type = OPTION_CHOICE,                    \

@@ -70,6 +70,7 @@ struct proxy_config {
 	/* Gets an event for each connection at its end. The caller's; outlives the proxy. NULL:
 	 * nobody wants them. */
 	struct events *events;
+	const char *events_hint; /* where people find them, behind a message with others left out */
 };
 
 /* Sums over all threads since the start, except @connections. */

@@ -58,6 +58,7 @@ void worker_blame(struct worker *worker, const struct flow *flow, const struct w
 void worker_tell(struct worker *worker, enum worker_complaint complaint, const struct flow *flow,
 		 const struct worker_cause *cause, const char *format, ...)
 {
+	const char *hint = worker->shared->config.events_hint;
 	char suffix[COMPLAINT_SUFFIX_MAX];
 	va_list arguments;
 
@@ -65,7 +66,7 @@ void worker_tell(struct worker *worker, enum worker_complaint complaint, const s
 	blame(worker, flow, cause, format, arguments);
 	va_end(arguments);
 	if (complaint_due(&worker->shared->complaints[complaint], suffix))
-		log_warning("%s%s", worker->fault.message, suffix);
+		log_warning("%s%s%s", worker->fault.message, suffix, suffix[0] && hint ? hint : "");
 }
 
 void worker_complain(struct worker *worker, enum worker_complaint complaint,

@@ -111,6 +111,7 @@ int command_sidecar(int argc, char **argv)
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
 	log_set_level(options.log_level);
+	log_set_format(options.log_format);
 	status = run(&options);
 	options_release(&sidecar_options_command, &options);
 	return status;

@@ -2,25 +2,12 @@
 #include "sidecar/sidecar_events.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "events/event_log.h"
+#include "events/event_place.h"
 #include "events/event_server.h"
 #include "lib/log.h"
-#include "lib/netns.h"
-
-/* Returns the number of the namespace in events. Before Linux 5.14 it is the inode's. */
-static uint64_t own_number(void)
-{
-	struct stat status;
-	uint64_t number;
-
-	if (netns_cookie_own(&number) == 0)
-		return number;
-	return stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
-}
 
 /* A file system that cannot be written is no reason not to run. */
 static int open_server(struct sidecar *sidecar, uint64_t netns)
@@ -28,8 +15,7 @@ static int open_server(struct sidecar *sidecar, uint64_t netns)
 	struct sidecar_events *events = &sidecar->events;
 	int error;
 
-	(void)snprintf(events->path, sizeof(events->path), "/run/sidestep/%llu.events",
-		       (unsigned long long)netns);
+	event_place(netns, events->path);
 	error = event_server_new(events->events, events->path,
 				 (size_t)sidecar->options->event_memory * 1024, &events->server);
 	if (error == 0 || error == -ENOMEM || error == -EMFILE)
@@ -45,7 +31,7 @@ int sidecar_events_open(struct sidecar *sidecar)
 {
 	const struct sidecar_options *options = sidecar->options;
 	struct sidecar_events *events = &sidecar->events;
-	const struct events_config config = {.netns = own_number()};
+	const struct events_config config = {.netns = event_place_netns()};
 	int error;
 
 	if (!options->event_log && options->event_memory == 0)
@@ -75,6 +61,13 @@ int sidecar_events_start(struct sidecar *sidecar)
 		return 0;
 	error = events_start(events->events);
 	return error < 0 ? log_errno(error, "cannot start the events' thread") : 0;
+}
+
+const char *sidecar_events_hint(const struct sidecar *sidecar)
+{
+	if (sidecar->events.path[0])
+		return "; sidestep observe shows each";
+	return sidecar->events.log ? "; the event log has each" : NULL;
 }
 
 void sidecar_events_close(struct sidecar *sidecar)

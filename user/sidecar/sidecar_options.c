@@ -281,6 +281,7 @@ static const struct option_entry entries[] = {
 	{OPTION_ENTRY_METRICS_ALLOW(struct sidecar_options, metrics_allow)},
 	{OPTION_ENTRY_ATTACH(struct sidecar_options, attach)},
 	{OPTION_ENTRY_LOG_LEVEL(struct sidecar_options, log_level)},
+	{OPTION_ENTRY_LOG_FORMAT(struct sidecar_options, log_format)},
 };
 
 static const struct option_example examples[] = {

@@ -64,6 +64,7 @@ struct sidecar_options {
 	unsigned int event_memory; /* KiB, 0: no socket */
 	unsigned int attach;	   /* enum programs_way */
 	unsigned int log_level;	   /* enum log_level */
+	unsigned int log_format;   /* enum log_format */
 	bool host;		   /* the machine's own namespace is meant */
 	bool dns;
 	bool sni_hint;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "events/event_place.h"
 #include "lib/socket_address.h"
 #include "metrics/metrics_histogram.h"
 #include "metrics/metrics_server.h"
@@ -38,7 +39,7 @@ struct sidecar_events {
 	struct events *events; /* NULL: nobody wants them */
 	struct event_server *server;
 	struct event_log *log;
-	char path[64]; /* the server's; "": there is none */
+	char path[EVENT_PLACE_MAX]; /* the server's; "": there is none */
 };
 
 /* Belongs to the main thread. The options and the target are the caller's. */

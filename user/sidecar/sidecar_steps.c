@@ -190,6 +190,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
 		.exemption = {exemption_owns, &sidecar->exemption},
 		.events = sidecar->events.events,
+		.events_hint = sidecar_events_hint(sidecar),
 		.hooks = {.context = &sidecar->datapath,
 			  .flow_update = sidecar_datapath_flow_update,
 			  .flow_close = sidecar_datapath_flow_close},
