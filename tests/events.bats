@@ -19,6 +19,11 @@ teardown() {
 	bed_stop
 }
 
+# dial ADDRESS PORT [ARGUMENT...] - opens a connection of the application's, which may fail.
+dial() {
+	bed_exec app "$PEER" connect "$@"
+}
+
 events() {
 	python3 "$BED_REPO/tests/events.py" "$@"
 }
@@ -38,7 +43,7 @@ has() {
 # and cause, and the log has the same message.
 fails() {
 	local message
-	run connect 192.0.2.77 "$1" --half-close --read-all --timeout 5
+	run dial 192.0.2.77 "$1" --half-close --read-all --timeout 5
 	[ "$status" -ne 0 ]
 	bed_until 5 has 1 "dst=192.0.2.77:$1"
 	has 1 "dst=192.0.2.77:$1" "reason=$2" "end=$3" "${@:5}"
@@ -54,11 +59,11 @@ fails() {
 	# A reader that asks for it learns of the beginning as well.
 	bed_spawn app reader python3 "$BED_REPO/tests/events.py" follow "$(socket_path)" '{"last":0,"open":true,"follow":true}'
 	told() {
-		connect 192.0.2.76 9000 --send x --half-close --read-all
+		dial 192.0.2.76 9000 --send x --half-close --read-all
 		grep -q '"type":"open"' "$BED_DIR/reader.log"
 	}
 	bed_until 5 told
-	run connect 192.0.2.77 9000 --send-bytes 70000 --half-close --read-all
+	run dial 192.0.2.77 9000 --send-bytes 70000 --half-close --read-all
 	[ "$(bed_value sent "$output")" = 70000 ]
 	bed_exec app curl -sS -m 5 --resolve a.example:80:192.0.2.7 http://a.example/
 	bed_exec app openssl s_client -connect 192.0.2.8:443 -servername b.example </dev/null || true
@@ -88,7 +93,7 @@ fails() {
 	sidecar --event-log "$LOG" --answer-timeout 300 --drain 0
 	fails 1 gateway_hung_up refused "is that an HTTP proxy" gateway_status=null
 	fails 3 gateway_refused refused "it asks for credentials" gateway_status=407
-	run connect 192.0.2.77 2 --send x --read-all
+	run dial 192.0.2.77 2 --send x --read-all
 	bed_until 5 has 1 dst=192.0.2.77:2 end=reset_by_gateway reason=gateway_reset gateway_status=200
 	bed_exec app python3 "$BED_REPO/tests/events.py" reset 192.0.2.77 4
 	bed_until 5 has 1 dst=192.0.2.77:4 end=reset_by_application reason=application_reset
@@ -117,7 +122,7 @@ fails() {
 	bed_spawn app client "$PEER" connect 192.0.2.77 9 --read-all
 	bed_until 5 eval '[ "$(arrived 192.0.2.77:9)" = 1 ]'
 	for _ in 1 2 3 4 5; do
-		run connect 192.0.2.77 10
+		run dial 192.0.2.77 10
 	done
 	bed_until 5 has 5 dst=192.0.2.77:10 end=limit reason=connection_limit
 	[ "$(grep -c "the limit of 1 connections is reached" "$BED_DIR/sidecar.log")" -lt 5 ]
@@ -179,14 +184,14 @@ fails() {
 	echo oldest >"$LOG.3"
 	echo older >"$LOG.2"
 	sidecar --event-log "$LOG"
-	connect 192.0.2.77 9000 --send x --half-close --read-all
+	dial 192.0.2.77 9000 --send x --half-close --read-all
 	bed_until 5 has 1
 	[ "$(stat -c %s "$LOG.1")" = $((64 * 1024 * 1024)) ]
 	[ "$(<"$LOG.3")" = older ]
 	[ ! -e "$LOG.4" ]
 	mv "$LOG" "$LOG.moved"
 	again() {
-		connect 192.0.2.77 9000 --send x --half-close --read-all
+		dial 192.0.2.77 9000 --send x --half-close --read-all
 		[ -s "$LOG" ]
 	}
 	bed_until 10 again
@@ -197,7 +202,7 @@ fails() {
 @test "events go to standard output and to journald, and the journal's fields select them" {
 	gateway
 	sidecar --event-log -
-	connect 192.0.2.77 9000 --send x --half-close --read-all
+	dial 192.0.2.77 9000 --send x --half-close --read-all
 	bed_wait_line sidecar '^\{"schema":1,"type":"connection",.*"dst":"192.0.2.77:9000".*\}$'
 	bed_kill sidecar
 	# shellcheck disable=SC2016 # for the inner shell
@@ -206,7 +211,7 @@ fails() {
 		until [ -S /run/systemd/journal/socket ]; do sleep 0.02; done
 		exec "$@"' "$BED_REPO/tests/events.py" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --event-log journal
 	bed_wait_line sidecar "interception is live" 10
-	connect 192.0.2.77 9000 --send x --half-close --read-all
+	dial 192.0.2.77 9000 --send x --half-close --read-all
 	bed_wait_line sidecar 'PRIORITY=6\|SIDESTEP_TYPE=connection\|SIDESTEP_REASON=relayed\|SIDESTEP_END=fin\|MESSAGE=\{'
 }
 
@@ -226,6 +231,54 @@ fails() {
 	run grep -r planted "$LOG" "$BED_DIR/sidecar.log" "$BED_DIR/socket.json" "$BED_DIR/status.json"
 	echo "$output"
 	[ -z "$output" ]
+}
+
+@test "sidestep observe shows, selects and follows events, and a message with others left out names it" {
+	gateway --status 403
+	sidecar --sni-hint --log-format json
+	observe() {
+		bed_exec app "$SIDESTEP" observe "$@"
+	}
+	bed_spawn app follower "$SIDESTEP" observe -f --reason gateway_refused
+	run dial 192.0.2.77 9000
+	bed_wait_line follower "refused +$BED_APP:[0-9]+ -> 192.0.2.77:9000  0 B out, 0 B in, [0-9]+ ms  gateway_refused"
+	bed_wait_line follower "^ +CONNECT refused by the gateway .*: status 403; the gateway's own log tells why"
+	bed_kill gateway
+	gateway
+	bed_exec app curl -sS -m 5 --resolve a.example:80:192.0.2.7 http://a.example/
+	# shellcheck disable=SC2016 # for eval
+	bed_until 5 eval '[ "$(observe --json | wc -l)" = 2 ]'
+	[ "$(observe --json --to "*.example" | cut -d, -f2,11)" = '"type":"connection","name":"a.example"' ]
+	[ "$(observe --json --to 192.0.2.77/32 --since 5m | wc -l)" = 1 ]
+	[ "$(observe --json --port 80 --verdict steer_tcp | wc -l)" = 1 ]
+	[ "$(observe --json --last 1)" = "$(observe --json | tail -n 1)" ]
+	[ "$(observe --last 1 --port 9000 | wc -l)" = 2 ]
+	[ -z "$(observe --process nobody)$(observe --container nobody)$(observe --port 9)" ]
+	run grep -c a.example "$BED_DIR/follower.log"
+	[ "$output" = 0 ]
+	# The log is JSON throughout. Its limit of one message a second leads to the events.
+	bed_kill gateway
+	limited() {
+		dial 192.0.2.77 9000
+		grep -q 'since the last message); sidestep observe shows each"}$' "$BED_DIR/sidecar.log"
+	}
+	bed_until 5 limited
+	bed_kill sidecar
+	[ "$(python3 -c 'import json, sys
+for line in sys.stdin: print(*json.loads(line))' <"$BED_DIR/sidecar.log" | sort -u)" = "time level message" ]
+	bed_wait_exit follower || [ "$?" = 1 ]
+	run observe
+	[ "$status" = 1 ]
+	[[ $output == *"no sidecar gives events at"* ]]
+	run observe --since tomorrow
+	[ "$status" = 2 ]
+	# Text has times in a file, and none in a pipe.
+	sidecar
+	grep -qE "^20[0-9-]{8}T[0-9:.]{15}Z sidestep: info: interception is live" "$BED_DIR/sidecar.log"
+	bed_kill sidecar
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar sh -c '"$0" sidecar --gateway "$1:8080" 2>&1 | cat' "$SIDESTEP" "$BED_HOST"
+	bed_wait_line sidecar "^sidestep: info: interception is live" 10
 }
 
 @test "docs/EVENTS.md has each reason that the program gives" {
