@@ -67,6 +67,10 @@ finding_app() {
 	doctor 0 --gateway "$BED_HOST:8080"
 	[[ $output == *"ok      gateway: $BED_HOST:8080 accepts connections"* ]]
 	[ -z "$(finding_app)" ]
+	# Of a name the first address that accepts counts.
+	printf '127.0.0.9 two.test\n%s two.test\n' "$BED_HOST" >"$BED_DIR/hosts"
+	finding bed_exec app unshare --mount sh -c 'mount --bind "$1" /etc/hosts && shift && exec "$@"' - "$BED_DIR/hosts" \
+		"$SIDESTEP" doctor --gateway two.test:8080 | grep -x "warning gateway-address"
 	sidecar
 	bed_wait_line sidecar "preflight: the gateway $BED_HOST:8080 can be reached" 5
 	doctor 0 --gateway "$BED_HOST:8080"
@@ -101,7 +105,7 @@ finding_app() {
 	run bed_exec app setpriv --bounding-set=-all --inh-caps=-all "$SIDESTEP" doctor
 	echo "$output"
 	[ "$status" = 1 ]
-	[[ $output == *"warning gateway: not checked"* ]]
+	[[ $output == *"warning gateway: not checked [gateway-unchecked]"* ]]
 	[[ $output == *"failed  CAP_NET_ADMIN: missing [net-admin-missing]"*"docker run --cap-add NET_ADMIN"* ]]
 	[[ $output == *"failed  nftables: "* ]]
 	run bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" doctor
@@ -110,11 +114,14 @@ finding_app() {
 	[[ $output == *"note    CAP_BPF: not held [bpf-missing]"*"an nftables table steers"* ]]
 }
 
-# A seccomp filter of the classic kind: system call NUMBER fails with EPERM.
-filtered() { # NUMBER COMMAND...
+# A seccomp filter of the classic kind: system call NUMBER fails with EPERM, if its first argument is FIRST.
+filtered() { # NUMBER [FIRST] COMMAND...
 	python3 -c '
 import ctypes, os, struct, sys
-code = [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[1])), (6, 0, 0, 0x50001), (6, 0, 0, 0x7fff0000)]
+first = [int(sys.argv.pop(2))] if sys.argv[2].isdigit() else []
+code = [(0x20, 0, 0, 0), (0x15, 0, 1 + 2 * len(first), int(sys.argv[1])),
+        *[line for value in first for line in ((0x20, 0, 0, 16), (0x15, 0, 1, value))],
+        (6, 0, 0, 0x50001), (6, 0, 0, 0x7fff0000)]
 text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
 class Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
@@ -300,7 +307,10 @@ note engine-socket" ]
 	agents | grep -x "warning rules-first"
 	_bed_ip app <<-COMMANDS
 		rule del to 203.0.113.0/24 table 51820 priority 50
+		rule add fwmark 7 table 51820 priority 1000
 	COMMANDS
+	agents | grep -x "warning rules-special"
+	bed_exec app ip rule del priority 1000
 	bed_kill agent KILL
 	_bed_plug app eth7 br0 172.30.0.77 fd30::77
 	agents | grep -x "warning agent-unguarded"
@@ -308,6 +318,218 @@ note engine-socket" ]
 	bed_kill sidecar KILL
 	agents | grep -x "warning agent-gone"
 	"$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+}
+
+@test "doctor names a gateway that listens at another address, and a firewall before it" {
+	local rules
+	bed_spawn app app sleep infinity
+	bed_spawn host gateway "$SIDESTEP" gateway --listen 127.0.0.1:8080
+	bed_until 5 bed_listening host 8080
+	run outside
+	[ "$status" = 4 ]
+	[[ $output == *"failed  gateway in process "*": a listener is at 127.0.0.1:8080, which containers do not reach [gateway-elsewhere]"* ]]
+	bed_kill gateway
+	gateway
+	# Rules as those of ufw (iptables on nftables), of firewalld, of Docker's users, and of nobody.
+	for rules in \
+		"table ip filter { chain ufw-user-input { }; chain INPUT { type filter hook input priority 0; policy drop; jump ufw-user-input; }; }" \
+		"table inet firewalld { chain filter_INPUT { type filter hook input priority 10; tcp dport 8080 reject with icmpx admin-prohibited; }; }" \
+		"table ip filter { chain DOCKER-USER { drop; }; chain INPUT { type filter hook input priority 0; tcp dport 8080 jump DOCKER-USER; }; }" \
+		"table inet mine { chain input { type filter hook input priority 0; policy drop; }; }"; do
+		bed_exec host nft "$rules"
+		run outside
+		bed_exec host nft flush ruleset
+		echo "$output"
+		[ "$status" = 4 ]
+		[[ $output == *"[gateway-firewall]"* ]]
+		case $rules in
+		*ufw*) [[ $output == *"do:  ufw allow 8080/tcp"* ]] ;;
+		*firewalld*) [[ $output == *"do:  firewall-cmd --zone=docker --add-port=8080/tcp"* ]] ;;
+		*DOCKER*) [[ $output == *"do:  iptables -I DOCKER-USER -p tcp --dport 8080 -j ACCEPT"* ]] ;;
+		*) [[ $output == *"do:  iptables -I INPUT -p tcp --dport 8080 -j ACCEPT"* ]] ;;
+		esac
+	done
+}
+
+# foreign - makes foreign.o, which has programs of somebody else.
+foreign() {
+	[ -e "$BED_DIR/foreign.o" ] || clang -target bpf -O2 -x c -c -o "$BED_DIR/foreign.o" - <<-'PROGRAM'
+		__attribute__((section("tc"), used)) int shape(void *context) { return 0; }
+		__attribute__((section("sk_lookup"), used)) int choose(void *context) { return 1; }
+		char terms[] __attribute__((section("license"), used)) = "GPL";
+	PROGRAM
+}
+
+@test "doctor names other owners of TC and nftables, also by iptables, and a second interceptor" {
+	gateway
+	[ -z "$(finding_app)" ]
+	foreign
+	bed_exec app tc qdisc add dev eth0 clsact
+	bed_exec app tc filter add dev eth0 egress bpf da obj "$BED_DIR/foreign.o" sec tc
+	run bed_exec app "$SIDESTEP" doctor
+	echo "$output"
+	[[ $output == *"warning other owners: eth0 egress has foreign.o [owners-tc]"* ]]
+	bed_exec app tc qdisc del dev eth0 clsact
+	bed_exec app nft add table ip mine
+	[ "$(finding_app)" = "note owners-nft" ]
+	# A rule as those of proxy-everything and of istio, by nft and by iptables.
+	bed_exec app nft "table ip mine { chain out { type nat hook output priority 0; tcp dport 80 redirect to :15001; }; }"
+	finding_app | grep -x "warning interceptor-nft"
+	bed_exec app nft flush ruleset
+	bed_exec app iptables -t nat -A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 15001
+	run bed_exec app "$SIDESTEP" doctor
+	bed_exec app iptables -t nat -F
+	echo "$output"
+	[[ $output == *"warning second interceptor: the tables ip nat take connections [interceptor-nft]"* ]]
+	bed_exec app nft flush ruleset
+	[ -z "$(finding_app)" ]
+}
+
+@test "doctor names what an earlier instance left: rules, programs, tables and pins" {
+	gateway
+	sidecar
+	bed_kill sidecar KILL
+	finding_app >"$BED_DIR/found"
+	cat "$BED_DIR/found"
+	grep -x "warning leftovers-routes" "$BED_DIR/found"
+	grep -x "warning leftovers-programs" "$BED_DIR/found"
+	finding bed_exec host "$SIDESTEP" doctor --bridge br0 --pin "$BED_BPFFS/sidestep/agent" --docker-socket "$BED_DIR/none" |
+		grep -x "warning leftovers-pins"
+	# The remedy: a sidecar takes them over, and leaves nothing at its end.
+	DATAPATH=nft
+	sidecar
+	[ "$(finding_app)" = "warning instance-other" ]
+	bed_kill sidecar KILL
+	finding_app | grep -x "warning leftovers-table"
+	sidecar
+	bed_kill sidecar
+	rm -r "$(SIDE_PIN)"
+	[ -z "$(finding_app)" ]
+}
+
+@test "doctor names programs of others by TCX and sk_lookup, and an agent's that nobody serves any more" {
+	local tool
+	bed_needs_linux 6.6 "TCX links"
+	tool=$("$BED_REPO/tests/deps.sh" bpftool-tcx)
+	foreign
+	gateway
+	bed_exec app "$tool" prog loadall "$BED_DIR/foreign.o" "$BED_BPFFS/foreign"
+	bed_exec app "$tool" net attach tcx_ingress pinned "$BED_BPFFS/foreign/shape" dev eth0
+	finding_app | grep -x "warning owners-tc"
+	bed_exec app "$tool" net detach tcx_ingress dev eth0
+	# bpf(2) with BPF_OBJ_GET, and BPF_LINK_CREATE with BPF_SK_LOOKUP.
+	bed_spawn app near python3 -c '
+import ctypes, os, signal, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(command, content):
+    text = ctypes.create_string_buffer(content.ljust(128, b"\0"))
+    return libc.syscall(int(sys.argv[1]), command, text, 128)
+path = ctypes.create_string_buffer(sys.argv[2].encode())
+program = bpf(7, struct.pack("Q", ctypes.addressof(path)))
+assert bpf(28, struct.pack("III", program, os.open("/proc/self/ns/net", os.O_RDONLY), 36)) >= 0, ctypes.get_errno()
+print("ready", flush=True)
+signal.pause()' "$(number bpf)" "$BED_BPFFS/foreign/choose"
+	bed_wait_line near ready
+	[ "$(finding_app)" = "warning interceptor-lookup" ]
+	bed_kill near
+	ATTACH=tcx agent_sidecar
+	bed_kill agent KILL
+	bed_kill sidecar KILL
+	finding_app | grep -x "warning leftovers-programs"
+	"$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+	sidecar
+	bed_kill sidecar
+	[ -z "$(finding_app)" ]
+}
+
+# An engine of another kind: a socket with the answers of several, recorded and merged.
+engine_of_all_kinds() {
+	bed_spawn host near python3 -uc '
+import http.server, json, socketserver, sys
+answers = {
+    "/version": {"Version": "5.4.2", "Components": [{"Name": "Podman Engine", "Version": "5.4.2"}]},
+    "/info": {"OperatingSystem": "Docker Desktop", "KernelVersion": "5.15.167.4-microsoft-standard-WSL2",
+              "DefaultRuntime": "runsc", "SecurityOptions": ["name=rootless"]},
+    "/containers/inner/json": {"State": {"Pid": int(sys.argv[2])}, "HostConfig": {"Runtime": "runsc"}},
+}
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        text = json.dumps(answers.get(self.path, {"message": "no such container"})).encode()
+        self.send_response(200 if self.path in answers else 404)
+        self.send_header("Content-Length", len(text))
+        self.end_headers()
+        self.wfile.write(text)
+    def address_string(self):
+        return ""
+socketserver.UnixStreamServer.allow_reuse_address = True
+server = socketserver.UnixStreamServer(sys.argv[1], Handler)
+print("ready")
+server.serve_forever()' "$1" "$2"
+	bed_wait_line near ready
+}
+
+@test "doctor names the engine's kind, a socket that may not be used, one without an engine, and containers of gVisor" {
+	local socket=$BED_DIR/engine.sock found=$BED_DIR/found kind
+	engines() {
+		finding bed_exec host "${@:2}" "$SIDESTEP" doctor --docker-socket "$1" --gateway "$BED_HOST:8080" \
+			--container "${CONTAINER:-nobody}" >"$found"
+		cat "$found"
+	}
+	gateway
+	bed_spawn app app sleep infinity
+	engine_of_all_kinds "$socket" "$(bed_pid app)"
+	CONTAINER=inner engines "$socket"
+	for kind in "note engine-podman" "note engine-desktop" "note engine-wsl2" "note engine-rootless" "warning engine-gvisor"; do
+		grep -x "$kind" "$found"
+	done
+	grep -x "failed container-gvisor" "$found"
+	engines "$socket"
+	grep -x "failed container-none" "$found"
+	chmod 600 "$socket"
+	engines "$socket" setpriv --reuid=65534 --clear-groups
+	grep -x "warning engine-denied" "$found"
+	bed_kill near
+	engines "$socket"
+	grep -x "warning engine-silent" "$found"
+}
+
+@test "doctor names what nftables lacks, with and without the rights for BPF, and devices as gVisor leaves them" {
+	local part good=$SIDESTEP
+	# The names of what is lacking are misspelled in the ids as well.
+	lacks tproxy reject socket
+	finding bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" doctor | sed s/Z$// >"$BED_DIR/found"
+	cat "$BED_DIR/found"
+	for part in "nft-tproxy" "nft-reject" "nft-socket"; do
+		grep -x "warning ${part%?}" "$BED_DIR/found"
+	done
+	! finding bed_exec app "$SIDESTEP" doctor | grep "nft-" || false
+	lacks tproxy redir
+	finding bed_exec app "${NET_ADMIN[@]}" "$SIDESTEP" doctor | grep -x "failed nftables-refused"
+	finding bed_exec app "$SIDESTEP" doctor | grep -x "warning nftables-spare"
+	SIDESTEP=$good
+	finding unshare --net sh -c 'ip link add eth0 type veth peer name other && ip link set eth0 up && exec "$@"' - \
+		"$SIDESTEP" doctor | grep -x "failed netns-gvisor"
+	finding unshare --net sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && exec "$@"' - \
+		"$SIDESTEP" doctor | grep -x "warning ipv6-off"
+}
+
+@test "doctor tries each part of BPF by itself: programs and TCX" {
+	# BPF_PROG_LOAD, and BPF_PROG_QUERY.
+	finding filtered "$(number bpf)" 5 "$SIDESTEP" doctor >"$BED_DIR/found"
+	cat "$BED_DIR/found"
+	grep -x "failed sk-lookup-missing" "$BED_DIR/found"
+	grep -x "warning programs-refused" "$BED_DIR/found"
+	finding filtered "$(number bpf)" 16 "$SIDESTEP" doctor | grep -x "note tcx-missing"
+}
+
+# Those that cannot be planted here: they need an older kernel, lockdown, or a machine whose clock nobody keeps.
+@test "each finding that is not ok has a test" {
+	local id untested=" bpf-perfmon bpf-refused nft-timeouts nft-egress clock-unsynchronised "
+	for id in $(awk -F'|' '$4 ~ /note|warning|failed/ { gsub(/[` ]/, "", $2); print $2 }' "$BED_REPO/docs/DOCTOR.md"); do
+		[[ $untested == *" $id "* ]] || grep -qE "(warning |note |failed |\[|\")$id([]\")*]|$)" "$BED_REPO"/tests/*.bats ||
+			fail "no test plants $id"
+	done
 }
 
 @test "without rights for it doctor names what bridge mode and the agent lack" {

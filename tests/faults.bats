@@ -224,6 +224,12 @@ no_helper() {
 	run dk exec side sidestep doctor --http-egress-port 8080
 	is "exit status of doctor" "$status" 4
 	like "doctor" "$output" "failed  gateway: 172.17.0.1:8080 cannot be reached: nothing listens there"
+	# From the host, by the engine's name for the container.
+	run engine_exec "$SIDESTEP" doctor --container side --gateway 172.17.0.1:8080
+	is "exit status of doctor on the host" "$status" 4
+	like "doctor on the host" "$output" "ok +engine: Docker [0-9.]+"
+	like "doctor on the host" "$output" "ok +container in container side: process [0-9]+, runtime bed"
+	like "doctor on the host" "$output" "failed +gateway in container side: 172.17.0.1:8080 cannot be reached: nothing listens there"
 	like "the application" "$(app_peer connect $NOWHERE 443 --send ping --expect ping --timeout 5)" "result=reset"
 	engine_wait_line side "gateway 172.17.0.1:8080.*Connection refused; is the gateway listening there, and on an address that containers reach"
 	no_leak

@@ -709,7 +709,7 @@ inner_doctor() {
 	inner_make
 	inner_doctor "inner0 inner2: a sidecar steers"
 	own_sidecar --inner off
-	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2 are not steered"
+	bed_exec app "$SIDESTEP" doctor --gateway "$BED_HOST:8080" | grep "^warning inner devices: inner0 inner2 are not steered \[inner-unsteered]"
 	bed_kill sidecar
 	own_sidecar
 	inner_doctor "inner0 inner2: what containers behind them send is steered"

@@ -76,8 +76,13 @@ void doctor_check_nftables(struct doctor *doctor);
 void doctor_check_engine(struct doctor *doctor);
 void doctor_check_bridges(struct doctor *doctor);
 void doctor_check_agent(struct doctor *doctor);
+void doctor_check_owners(struct doctor *doctor);
+void doctor_check_pins(struct doctor *doctor);
 void doctor_check_clock(struct doctor *doctor);
 void doctor_check_ca(struct doctor *doctor);
+
+/* The gateway could not be reached: looks for the cause where its address is. */
+void doctor_explain_gateway(struct doctor *doctor);
 
 /* Returns 0, or -EINVAL if the command line names no gateway that can be read, logged. */
 int doctor_check_gateway(struct doctor *doctor);

@@ -48,8 +48,8 @@ void doctor_check_engine(struct doctor *doctor)
 	if (docker_engine_init(&engine, doctor->options->sidecar.docker_socket) < 0)
 		return;
 	fd = docker_engine_connect(&engine);
-	error = fd < 0 ? fd : docker_about_ask(&engine, &about, reason);
 	(void)safe_close(fd);
+	error = fd < 0 ? fd : docker_about_ask(&engine, &about, reason);
 	if (error < 0) {
 		tell_failure(doctor, engine.socket_path, error,
 			     reason[0] ? reason : strerror(-error));

@@ -82,6 +82,8 @@ int doctor_check_gateway(struct doctor *doctor)
 	doctor->reached = target.host[0] ? check_name(doctor, &target)
 					 : check_address(doctor, &target.address, true);
 	doctor->gateway_failed |= !doctor->reached;
+	if (!doctor->reached)
+		doctor_explain_gateway(doctor);
 	return 0;
 }
 

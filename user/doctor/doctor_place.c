@@ -17,15 +17,17 @@ typedef void check(struct doctor *doctor);
 /* Of the machine, before a container's namespace is entered. */
 static check *const machine_checks[] = {
 	doctor_check_engine,
+	doctor_check_bpf,
 	doctor_check_bpffs,
+	doctor_check_pins,
 };
 
 /* Of the network namespace where a sidecar would steer. */
 static check *const namespace_checks[] = {
 	doctor_check_namespace, doctor_check_way_out, doctor_check_mtu,	     doctor_check_veths,
 	doctor_check_rules,	doctor_check_loop,    doctor_check_settings, doctor_check_inner,
-	doctor_check_instance,	doctor_check_ports,   doctor_check_resolver, doctor_check_clock,
-	doctor_check_ca,
+	doctor_check_instance,	doctor_check_owners,  doctor_check_ports,    doctor_check_resolver,
+	doctor_check_clock,	doctor_check_ca,
 };
 
 /* Of the process, whose rights are the sidecar's, and of the kernel. */
@@ -149,6 +151,8 @@ static int visit_host(struct doctor *doctor)
 		return error;
 	doctor_check_mtu(doctor);
 	doctor_check_loop(doctor);
+	doctor_check_owners(doctor);
+	doctor_check_pins(doctor);
 	doctor_check_ports(doctor);
 	doctor_check_clock(doctor);
 	doctor_check_ca(doctor);
@@ -162,6 +166,8 @@ static int visit_served(struct doctor *doctor)
 	doctor_check_engine(doctor);
 	RUN(doctor, process_checks);
 	doctor_check_agent(doctor);
+	doctor_check_owners(doctor);
+	doctor_check_pins(doctor);
 	return 0;
 }
 

@@ -20,6 +20,10 @@ const struct finding findings[FINDINGS] = {
 				     "the next address of the name is tried", NULL},
 	[FINDING_GATEWAY_UNREACHABLE] = {"gateway-unreachable", "gateway", FAILED,
 					 "connections to the outside are reset", NULL},
+	[FINDING_GATEWAY_ELSEWHERE] = {"gateway-elsewhere", "gateway", FAILED,
+				       "connections to the outside are reset", NULL},
+	[FINDING_GATEWAY_FIREWALL] = {"gateway-firewall", "gateway", FAILED,
+				      "connections to the outside fail", NULL},
 	[FINDING_GATEWAY_LOOP] = {"gateway-loop", "gateway loop", WARNING,
 				  "its own connections would come back to it",
 				  "sidestep sidecar --exempt-uid UID or --exempt-cgroup DIR, or "
@@ -165,6 +169,40 @@ const struct finding findings[FINDINGS] = {
 	[FINDING_NFT_EGRESS] = {"nft-egress", "nftables egress", WARNING, "packet sockets get past",
 				"docker run --cap-drop NET_RAW for the application (Linux 5.16 "
 				"with CONFIG_NETFILTER_EGRESS guards devices)"},
+	[FINDING_OWNERS] = {"owners", "other owners", OK, NULL, NULL},
+	[FINDING_OWNERS_TC] = {"owners-tc", "other owners", WARNING,
+			       "programs of others may drop, change or redirect packets before "
+			       "they are steered, or after",
+			       "bpftool net and tc filter show dev DEVICE ingress tell whose they "
+			       "are"},
+	[FINDING_OWNERS_NFT] = {"owners-nft", "other owners", NOTE,
+				"its rules also see what is steered, and may drop it",
+				"none is needed, unless packets are lost: nft list ruleset"},
+	[FINDING_INTERCEPTOR] = {"interceptor", "second interceptor", OK, NULL, NULL},
+	[FINDING_INTERCEPTOR_NFT] = {"interceptor-nft", "second interceptor", WARNING,
+				     "two interceptors take connections from each other, or send "
+				     "them in circles",
+				     "stop the other one, or remove its rules (nft list ruleset, "
+				     "iptables-save)"},
+	[FINDING_INTERCEPTOR_LOOKUP] = {"interceptor-lookup", "second interceptor", WARNING,
+					"the kernel asks all of them, and one may take the "
+					"connections of the other",
+					"bpftool link and bpftool prog show id tell whose it is"},
+	[FINDING_LEFTOVERS] = {"leftovers", "leftovers", OK, NULL, NULL},
+	[FINDING_LEFTOVERS_ROUTES] = {"leftovers-routes", "leftovers", WARNING,
+				      "an earlier instance was killed or left the namespace "
+				      "closed, so nothing gets out of it",
+				      "start a sidecar, and stop it to open the namespace"},
+	[FINDING_LEFTOVERS_PROGRAMS] = {"leftovers-programs", "leftovers", WARNING,
+					"they decide by the maps of an instance that has ended",
+					"start a sidecar, which replaces them; of an agent: "
+					"sidestep agent --clean"},
+	[FINDING_LEFTOVERS_TABLE] = {"leftovers-table", "leftovers", WARNING,
+				     "an earlier instance was killed, and its table refuses "
+				     "connections",
+				     "start a sidecar, or nft delete table inet sidestep"},
+	[FINDING_LEFTOVERS_PINS] = {"leftovers-pins", "leftovers", WARNING,
+				    "its process has ended, and its maps take memory", NULL},
 	[FINDING_BRIDGE] = {"bridge", "bridge", OK, NULL, NULL},
 	[FINDING_BRIDGE_MISSING] = {"bridge-missing", "bridge", FAILED,
 				    "nothing is intercepted until it appears",
