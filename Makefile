@@ -116,7 +116,8 @@ $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 
 # Writes the libraries to link with into a file for the compiler. A library stands behind those that need it.
 # An archive is taken if all of it links, because shared libraries make each start slower and take more memory
-# than the program itself (docs/PERFORMANCE.md).
+# than the program itself (docs/PERFORMANCE.md). Of libarchive only the parts that write a tar archive link so, and
+# only they are used.
 LIBRARIES := zstd z tinfo ncursesw jansson cap seccomp crypto ssl elf bpf nftnl $(if $(LLHTTP_SOURCES),,llhttp)
 $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 	links() { echo 'int main(void) { return 0; }' | $(CC) -fPIE -pie -x c - -o $@.try "$$@" 2>/dev/null; }; \
@@ -127,8 +128,9 @@ $(BUILD)/libraries: Makefile | $(BUILD)/libsidestep.a
 		elif links -l$$name $$behind; then behind="-l$$name $$behind"; \
 		else echo "lib$$name is missing; run: make deps" >&2; exit 1; fi; \
 	done; \
+	links -l:libarchive.a $$behind || { echo "libarchive is missing; run: make deps" >&2; exit 1; }; \
 	rm -f $@.try; \
-	echo "$$behind" > $@
+	echo "-l:libarchive.a $$behind" > $@
 
 LINK = $(CC) $(ALL_CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^)
 $(BUILD)/sidestep: $(MAIN_OBJECT) $(BUILD)/libsidestep.a $(BUILD)/libraries

@@ -17,8 +17,8 @@
 #   archives, wherever Debian has them       4.4 MB   1.4 ms   chosen
 #   all static                               -        -        libmnl has no archive
 #
-# The archives are those of libbpf, libelf, zlib, jansson, libcap, libseccomp, OpenSSL, libnftnl and ncurses.
-# LICENSE.md says under which licence the result may be passed on.
+# The archives are those of libbpf, libelf, zlib, jansson, libcap, libseccomp, OpenSSL, libnftnl, libarchive and
+# ncurses. LICENSE.md says under which licence the result may be passed on.
 set -eu
 
 architecture=$1
@@ -110,7 +110,7 @@ done
 install -D -m 644 -t "$root/usr/share/doc/sidestep" LICENSE.md
 install -D -m 644 -t "$root/usr/share/doc/sidestep/LICENSES" LICENSES/*.txt
 for package in coreutils libbpf-dev libelf-dev zlib1g-dev libzstd-dev libjansson-dev libcap-dev \
-	libseccomp-dev libssl-dev libnftnl-dev libncurses-dev; do
+	libseccomp-dev libssl-dev libnftnl-dev libncurses-dev libarchive-dev; do
 	add_licence "$package"
 done
 # llhttp is compiled from its source, or linked where the distribution packages a library (Makefile).

@@ -39,7 +39,8 @@ engine_dir=${SIDESTEP_ENGINE_DIR:-$here/build/docker}
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
 build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libseccomp-dev libssl-dev libzstd-dev libnftnl-dev libncurses-dev"
+	libjansson-dev libcap-dev libseccomp-dev libssl-dev libzstd-dev libnftnl-dev libncurses-dev
+	libarchive-dev"
 test_packages="git libcmocka-dev libldns-dev libnftables-dev bats iproute2 nftables iptables procps util-linux
 	busybox-static kmod libcap2-bin curl nodejs openssl python3 python3-jsonschema tshark"
 # tests/lint.sh is written for Debian 12's versions.
@@ -47,7 +48,8 @@ lint_packages="clang-format-14 clang-tidy-14 cppcheck shellcheck"
 lint_dir=$here/build/lint-tools
 image_packages="coreutils binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
-	libjansson-dev libcap-dev libseccomp-dev libssl-dev libzstd-dev libnftnl-dev libncurses-dev coreutils"
+	libjansson-dev libcap-dev libseccomp-dev libssl-dev libzstd-dev libnftnl-dev libncurses-dev
+	libarchive-dev coreutils"
 bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
 bench_tool_packages="haproxy redsocks"
 bench_dir=$here/build/bench-tools

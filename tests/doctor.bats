@@ -318,6 +318,9 @@ note engine-socket" ]
 	bed_kill sidecar KILL
 	agents | grep -x "warning agent-gone"
 	"$SIDESTEP" agent --clean --pin "$(SIDE_PIN)"
+	# It removes what is left in the namespace.
+	sidecar
+	bed_kill sidecar
 }
 
 @test "doctor names a gateway that listens at another address, and a firewall before it" {
@@ -396,6 +399,7 @@ foreign() {
 	finding bed_exec host "$SIDESTEP" doctor --bridge br0 --pin "$BED_BPFFS/sidestep/agent" --docker-socket "$BED_DIR/none" |
 		grep -x "warning leftovers-pins"
 	# The remedy: a sidecar takes them over, and leaves nothing at its end.
+	# shellcheck disable=SC2034 # for scenarios.bash
 	DATAPATH=nft
 	sidecar
 	[ "$(finding_app)" = "warning instance-other" ]

@@ -105,7 +105,7 @@ starts_as_sidecar() {
 	for file in sidestep/LICENSE.md sidestep/LICENSES/GPL-3.0-or-later.txt libnftnl-dev/copyright \
 		libssl-dev/copyright libbpf-dev/copyright libelf-dev/copyright libmnl0/copyright \
 		libjansson-dev/copyright libcap-dev/copyright libseccomp-dev/copyright zlib1g-dev/copyright \
-		$llhttp/copyright libc6/copyright coreutils/copyright; do
+		libarchive-dev/copyright $llhttp/copyright libc6/copyright coreutils/copyright; do
 		[ -s "usr/share/doc/$file" ] || fail "no $file"
 	done
 }

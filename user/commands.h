@@ -28,6 +28,7 @@ int command_observe(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_bypass(int argc, char **argv);
 int command_capture(int argc, char **argv);
+int command_report(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_help(int argc, char **argv);
 
@@ -48,6 +49,7 @@ extern const struct options_command observe_options_command;
 extern const struct options_command explain_options_command;
 extern const struct options_command bypass_options_command;
 extern const struct options_command capture_options_command;
+extern const struct options_command report_options_command;
 extern const struct options_command version_options_command;
 extern const struct options_command help_options_command;
 

@@ -35,6 +35,8 @@ const struct command command_list[] = {
 	 &doctor_options_command},
 	{"capture", command_capture, "capture connections whose TLS a sidecar terminates",
 	 &capture_options_command},
+	{"report", command_report, "pack what a bug report needs into one archive",
+	 &report_options_command},
 	{"version", command_version, "print the version, its commit, libraries and features",
 	 &version_options_command},
 	{"help", command_help, "explain a command and its options", &help_options_command},
