@@ -57,6 +57,7 @@ licence_of() {
 	libcap* | libzstd*) echo "BSD-3-Clause OR GPL-2.0-only" ;;
 	libjansson* | *llhttp*) echo MIT ;;
 	zlib1g*) echo Zlib ;;
+	libarchive*) echo BSD-2-Clause ;;
 	coreutils) echo GPL-3.0-or-later ;;
 	*) echo NOASSERTION ;;
 	esac

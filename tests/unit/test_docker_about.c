@@ -112,12 +112,35 @@ static void test_runtimes(void **state)
 	assert_false(docker_is_gvisor(""));
 }
 
+static void test_frames(void **state)
+{
+	static const char framed[] = "\1\0\0\0\0\0\0\4one\n"
+				     "\2\0\0\0\0\0\0\0"
+				     "\2\0\0\0\0\0\0\6three\n"
+				     "\1\0\0\0\0\0\0\377cut";
+	char text[sizeof(framed)];
+
+	(void)state;
+	memcpy(text, framed, sizeof(framed));
+	assert_int_equal(docker_about_unframe(text, sizeof(framed) - 1), 13);
+	assert_memory_equal(text, "one\nthree\ncut", 13);
+	/* A head that is cut ends it. */
+	memcpy(text, framed, sizeof(framed));
+	assert_int_equal(docker_about_unframe(text, 15), 4);
+	/* With a terminal there are no frames. */
+	(void)strcpy(text, "plain\n");
+	assert_int_equal(docker_about_unframe(text, 6), 6);
+	assert_string_equal(text, "plain\n");
+	assert_int_equal(docker_about_unframe(NULL, 0), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_runtimes),
+		cmocka_unit_test(test_frames),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

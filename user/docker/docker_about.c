@@ -129,6 +129,56 @@ int docker_about_container(const struct docker_engine *engine, const char *name,
 	return error;
 }
 
+/* The head of a frame: the stream (0 to 2), three zeroes, and the size in network byte order
+ * (Docker's API, "attach to a container"). */
+#define FRAME_HEAD 8
+
+static bool is_frame(const unsigned char *head, size_t left, size_t *ret_size)
+{
+	static const unsigned char zeroes[3];
+
+	if (left < FRAME_HEAD || head[0] > 2 || memcmp(head + 1, zeroes, sizeof(zeroes)) != 0)
+		return false;
+	*ret_size = (size_t)head[4] << 24 | (size_t)head[5] << 16 | (size_t)head[6] << 8 | head[7];
+	return true;
+}
+
+size_t docker_about_unframe(char *text, size_t size)
+{
+	size_t read = 0, written = 0, length;
+
+	while (is_frame((const unsigned char *)text + read, size - read, &length)) {
+		read += FRAME_HEAD;
+		if (length > size - read)
+			length = size - read;
+		memmove(text + written, text + read, length);
+		read += length;
+		written += length;
+	}
+	/* A log with a terminal has no frames. */
+	return read == 0 ? size : written;
+}
+
+int docker_about_log(const struct docker_engine *engine, const char *name, char **ret_text,
+		     size_t *ret_size, char reason[DOCKER_REASON_MAX])
+{
+	_cleanup_free_ char *encoded = docker_url_encode(name), *path = NULL;
+	struct docker_buffer body = {0};
+	int error;
+
+	if (!encoded || asprintf(&path, "/containers/%s/logs", encoded) < 0)
+		return docker_refuse(-ENOMEM, reason, "out of memory");
+	error = docker_api_ask(engine, "GET", path, "stdout=1&stderr=1&tail=" DOCKER_LOG_LINES,
+			       &body, reason);
+	if (error < 0) {
+		docker_buffer_release(&body);
+		return error;
+	}
+	*ret_size = docker_about_unframe(body.data, body.used);
+	*ret_text = body.data;
+	return 0;
+}
+
 int docker_about_bridge(const struct docker_engine *engine, const char *name,
 			char ret_interface[IFNAMSIZ], char reason[DOCKER_REASON_MAX])
 {

@@ -48,6 +48,19 @@ int docker_about_container(const struct docker_engine *engine, const char *name,
 			   struct docker_about_container *ret_container,
 			   char reason[DOCKER_REASON_MAX]);
 
+/*
+ * Asks for the end of a container's log: its last DOCKER_LOG_LINES lines of standard output and
+ * error. Stores the text, which the caller frees and which does not end with NUL, and its size.
+ * Returns 0 or a negative errno with @reason.
+ */
+#define DOCKER_LOG_LINES "5000"
+int docker_about_log(const struct docker_engine *engine, const char *name, char **ret_text,
+		     size_t *ret_size, char reason[DOCKER_REASON_MAX]);
+
+/* Takes the heads out of the frames that a log without a terminal consists of, in place. Returns
+ * the size of the text. Pure. */
+size_t docker_about_unframe(char *text, size_t size);
+
 /* Finds the bridge of the Docker network of that name. Returns 0, -ENOENT: there is none, or
  * another negative errno, with @reason. */
 int docker_about_bridge(const struct docker_engine *engine, const char *name,

@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "commands/status_read.h"
+#include "docker/docker_about.h"
 #include "doctor/doctor_options.h"
 #include "doctor/doctor_place.h"
 #include "doctor/report_archive.h"
@@ -33,7 +34,8 @@ static const struct option_entry entries[] = {
 	 .argument = "FILE",
 	 .type = OPTION_STRING,
 	 .offset = offsetof(struct report_options, log),
-	 .help = "A log to put in, such as docker logs writes it: its last MiB."},
+	 .help = "A log to put in, such as docker logs writes it: its last MiB. By default that of "
+		 "--container."},
 	{.name = "events",
 	 .argument = "DIR",
 	 .type = OPTION_STRING,
@@ -44,8 +46,7 @@ static const struct option_entry entries[] = {
 
 static const struct option_example examples[] = {
 	{"On the host, for a container and its sidecar:",
-	 "docker logs app-net >log 2>&1; sidestep report --container app-net --gateway "
-	 "172.17.0.1:8080 --log log"},
+	 "sidestep report --container app-net --gateway 172.17.0.1:8080"},
 	{"Look at it before it is sent:", "tar xf sidestep-report-*.tar"},
 };
 
@@ -118,6 +119,31 @@ static int read_instances(const char *root, json_t *status)
 	return error;
 }
 
+/* Adds the log that was given, or the container's. */
+static void add_log(struct report_archive *archive, const struct report_options *options,
+		    struct left_out *left_out)
+{
+	const struct doctor_options *doctor = &options->doctor;
+	char reason[DOCKER_REASON_MAX] = "the engine's socket cannot be used";
+	_cleanup_free_ char *text = NULL;
+	struct docker_engine engine;
+	size_t size;
+	int error;
+
+	if (options->log) {
+		error = report_log(archive, options->log, "log.txt");
+		if (error < 0)
+			leave_out(left_out, "log.txt", strerror(-error));
+	} else if (!doctor->container) {
+		leave_out(left_out, "log.txt", "no --log was given");
+	} else if (docker_engine_init(&engine, doctor->sidecar.docker_socket) < 0 ||
+		   docker_about_log(&engine, doctor->container, &text, &size, reason) < 0) {
+		leave_out(left_out, "log.txt", reason);
+	} else {
+		report_archive_text(archive, "log.txt", text ? text : "", text ? size : 0);
+	}
+}
+
 /* The doctor comes first, and leaves the thread in the network namespace that it checked. */
 static int collect(struct report_archive *archive, const struct report_options *options,
 		   struct left_out *left_out)
@@ -125,7 +151,6 @@ static int collect(struct report_archive *archive, const struct report_options *
 	_cleanup_free_ char *copy = strdup(options->doctor.sidecar.pin);
 	const char *root = copy ? dirname(copy) : "";
 	json_t *status = json_array(), *findings, *plan;
-	int error = 0;
 
 	findings = doctor_examine(&options->doctor, false);
 	if (!findings) {
@@ -148,12 +173,7 @@ static int collect(struct report_archive *archive, const struct report_options *
 	report_machine(archive);
 	if (report_events(archive, options->events) == 0)
 		leave_out(left_out, "events/", "no instance answers in that folder");
-	if (!options->log)
-		leave_out(left_out, "log.txt", "no --log was given");
-	else
-		error = report_log(archive, options->log, "log.txt");
-	if (error < 0)
-		leave_out(left_out, "log.txt", strerror(-error));
+	add_log(archive, options, left_out);
 	return 0;
 }
 
