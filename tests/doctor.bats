@@ -367,7 +367,7 @@ foreign() {
 	gateway
 	[ -z "$(finding_app)" ]
 	foreign
-	bed_exec app tc qdisc add dev eth0 clsact
+	bed_exec app tc qdisc replace dev eth0 clsact
 	bed_exec app tc filter add dev eth0 egress bpf da obj "$BED_DIR/foreign.o" sec tc
 	run bed_exec app "$SIDESTEP" doctor
 	echo "$output"
