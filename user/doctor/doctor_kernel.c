@@ -50,7 +50,7 @@ void doctor_check_kernel(struct doctor *doctor)
 void doctor_check_programs(struct doctor *doctor)
 {
 	struct programs_config config = {.kind = doctor->kind, .inner = true};
-	struct programs *programs;
+	struct programs *programs = NULL;
 	int error;
 
 	if (!doctor->bpf)
@@ -58,7 +58,7 @@ void doctor_check_programs(struct doctor *doctor)
 	error = programs_netns(&config.netns);
 	if (error == 0)
 		error = programs_load(&config, true, &programs);
-	if (error < 0) {
+	if (error < 0 || !programs) {
 		doctor_tell(doctor, FINDING_PROGRAMS_REFUSED, "the kernel refuses them: %s",
 			    strerror(-error));
 		return;

@@ -62,7 +62,7 @@ static int check_usage(const struct doctor_options *options)
 static bool find_process(struct doctor *doctor)
 {
 	const struct doctor_options *options = doctor->options;
-	struct docker_about_container container;
+	struct docker_about_container container = {.pid = 0};
 	char reason[DOCKER_REASON_MAX];
 	struct docker_engine engine;
 	int error;
