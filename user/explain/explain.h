@@ -73,6 +73,10 @@ void explain_gateway(struct explain *explain, const struct programs_view *view);
  * none does, the packet is refused. */
 void explain_socket(struct explain *explain, const uint8_t address[16], uint16_t port);
 
+/* Binds a packet's socket to a port that no other socket here has, at @source, or with NULL at any
+ * address. Returns 0 or a negative errno. */
+int explain_take_port(int fd, const uint8_t *source, struct probe_packet *packet);
+
 /* Prints "192.0.2.1:80" and the like. Returns @text. */
 const char *explain_end(const uint8_t address[16], uint16_t port, char text[ADDRESS_TEXT_MAX]);
 

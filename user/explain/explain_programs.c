@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Asks the attached BPF programs, each where the packet would meet it. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -345,24 +344,17 @@ static uint32_t device_of_source(const struct explain *explain)
 		       : 0;
 }
 
-/* Takes a port that no socket here has, so that no flow of the application has the packet's ends.
- * Returns a descriptor, which keeps the port and is the caller's, or a negative errno. */
+/* Opens a socket that keeps the packet's port, so that no flow of the application has its ends.
+ * Returns a descriptor, the caller's, or a negative errno. */
 static int reserve_port(struct probe_packet *packet)
 {
-	bool ipv4 = address_is_ipv4(packet->destination);
 	_cleanup_close_ int fd =
-		socket(ipv4 ? AF_INET : AF_INET6,
+		socket(address_is_ipv4(packet->destination) ? AF_INET : AF_INET6,
 		       (packet->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC,
 		       0);
-	struct sockaddr_storage address = {.ss_family = ipv4 ? AF_INET : AF_INET6};
-	socklen_t size = sizeof(address);
+	int error = fd < 0 ? -errno : explain_take_port(fd, NULL, packet);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-		return -errno;
-	/* The port is at the same place in both families. */
-	packet->source_port = ntohs(((const struct sockaddr_in *)&address)->sin_port);
-	return TAKE_FD(fd);
+	return error < 0 ? error : TAKE_FD(fd);
 }
 
 static int answer(struct explain *explain, const struct hook *hook)

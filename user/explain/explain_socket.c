@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Looks for the socket of this network namespace that would get the packet. */
+/* The sockets at the packet's ends. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -7,6 +8,7 @@
 
 #include "explain/explain.h"
 #include "lib/sock_diag.h"
+#include "lib/socket_address.h"
 #include "lib/util.h"
 
 struct search {
@@ -29,6 +31,21 @@ static int on_socket(const struct nlmsghdr *header, void *data)
 	     memcmp(address, any6, sizeof(any6)) == 0 || memcmp(address, any4, sizeof(any4)) == 0))
 		search->found = true;
 	return MNL_CB_OK;
+}
+
+int explain_take_port(int fd, const uint8_t *source, struct probe_packet *packet)
+{
+	static const uint8_t any4[16] = {[10] = 0xff, [11] = 0xff}, any6[16];
+	struct socket_address address;
+
+	if (!source)
+		source = address_is_ipv4(packet->destination) ? any4 : any6;
+	socket_address_inet(source, 0, &address);
+	if (bind(fd, (const struct sockaddr *)&address.address, address.size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&address.address, &address.size) < 0)
+		return -errno;
+	packet->source_port = ntohs(*socket_address_port(&address));
+	return 0;
 }
 
 void explain_socket(struct explain *explain, const uint8_t address[16], uint16_t port)

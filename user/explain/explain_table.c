@@ -105,9 +105,8 @@ static int open_probe(struct explain *explain)
 	_cleanup_close_ int fd =
 		socket(ipv4 ? AF_INET : AF_INET6,
 		       (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	static const uint8_t any4[16] = {[10] = 0xff, [11] = 0xff}, any6[16];
-	struct socket_address address;
 	char name[IF_NAMESIZE] = "";
+	int error;
 
 	if (fd < 0)
 		return -errno;
@@ -115,11 +114,9 @@ static int open_probe(struct explain *explain)
 	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name) + 1) < 0)
 		return -errno;
 	/* A bound source would lead to another rule than none. */
-	socket_address_inet(explain->has_source ? packet->source : ipv4 ? any4 : any6, 0, &address);
-	if (bind(fd, (const struct sockaddr *)&address.address, address.size) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&address.address, &address.size) < 0)
-		return -errno;
-	packet->source_port = ntohs(*socket_address_port(&address));
+	error = explain_take_port(fd, explain->has_source ? packet->source : NULL, packet);
+	if (error < 0)
+		return error;
 	return TAKE_FD(fd);
 }
 
