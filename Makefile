@@ -31,7 +31,9 @@ HARDENING := -fstack-protector-strong -fPIE
 HARDENING += $(if $(filter x86,$(ARCH)),-fcf-protection=full)
 HARDENING += $(if $(filter arm64,$(ARCH)),-mbranch-protection=standard)
 HARDENING += -U_FORTIFY_SOURCE $(if $(SANITIZE),,$(if $(OPTIMIZED),-D_FORTIFY_SOURCE=3))
-ALL_CFLAGS := -std=gnu11 $(WARN) $(SECTIONS) $(HARDENING) $(CFLAGS) $(SANFLAGS) -pthread
+# The folder of the build is not part of what is built.
+REPRODUCIBLE := -ffile-prefix-map=$(CURDIR)=.
+ALL_CFLAGS := -std=gnu11 $(REPRODUCIBLE) $(WARN) $(SECTIONS) $(HARDENING) $(CFLAGS) $(SANFLAGS) -pthread
 LDFLAGS += -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--as-needed
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
@@ -59,7 +61,7 @@ all: $(BUILD)/sidestep
 # spill of 4 bytes beside another one.
 $(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/*.h) vmlinux.h
 	@mkdir -p $(@D)
-	$(CLANG) -target bpf -D__TARGET_ARCH_$(ARCH) -O2 -g -mcpu=v2 -Wall -Wextra -Werror \
+	$(CLANG) -target bpf $(REPRODUCIBLE) -D__TARGET_ARCH_$(ARCH) -O2 -g -mcpu=v2 -Wall -Wextra -Werror \
 		-Wno-missing-declarations -Iinclude -Ibpf -I. -c $< -o $@
 
 # It includes the other one.
@@ -108,7 +110,7 @@ $(BUILD)/%.o: %.c Makefile
 # llhttp 9 is always strict unless a parser is told otherwise; llhttp 8 wants the macro.
 $(BUILD)/llhttp/%.o: /usr/share/llhttp/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(SECTIONS) $(HARDENING) $(CFLAGS) $(SANFLAGS) -c $< -o $@
+	$(CC) $(CPPFLAGS) -DLLHTTP_STRICT_MODE=1 -std=gnu11 $(REPRODUCIBLE) $(SECTIONS) $(HARDENING) $(CFLAGS) $(SANFLAGS) -c $< -o $@
 
 $(BUILD)/libsidestep.a: $(USER_OBJECTS) $(LLHTTP_OBJECTS)
 	rm -f $@

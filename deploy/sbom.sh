@@ -40,7 +40,9 @@ source_of() {
 	if [ -n "$SYSROOT" ] && [ -e "$changelog" ]; then
 		zcat "$changelog" | sed -n '1s/^\([^ ]*\) (\([^)]*\)).*/\1 \2/p'
 	else
-		dpkg-query -W -f '${source:Package} ${source:Version}\n' "$1" || die "dpkg does not know $1"
+		# A suffix tells where the size of time_t has changed.
+		dpkg-query -W -f '${source:Package} ${source:Version}\n' "$1" 2>/dev/null ||
+			dpkg-query -W -f '${source:Package} ${source:Version}\n' "$1t64" || die "dpkg does not know $1"
 	fi
 }
 

@@ -3,6 +3,7 @@
 # image/build.sh ARCHITECTURE - writes the container image, without Docker, root or a network:
 #
 #   $BUILD/image/rootfs        its files, from which the top-level Dockerfile builds
+#   $BUILD/image/sidestep.spdx.json  names its parts (deploy/sbom.sh)
 #   $BUILD/image/sidestep.tar  for `docker load`, `podman load`, `ctr image import`, and skopeo's docker-archive:
 #
 # ARCHITECTURE is Debian's name (amd64, arm64). $BUILD/sidestep is the program (Makefile). Libraries and cp
@@ -119,6 +120,13 @@ if [ -e /usr/share/llhttp ]; then
 else
 	add_licence libllhttp-dev
 fi
+
+# An SPDX document names the parts.
+parts=$(cd "$root/usr/share/doc" && for name in *; do [ "$name" = sidestep ] || printf '%s ' "$name"; done)
+# shellcheck disable=SC2086 # a list of words
+BUILD=$BUILD SYSROOT=$SYSROOT SOURCE_DATE_EPOCH=$epoch deploy/sbom.sh spdx sidestep-image "$architecture" \
+	"$root/usr/bin/sidestep" $parts >"$out/sidestep.spdx.json"
+install -m 644 -t "$root/usr/share/doc/sidestep" "$out/sidestep.spdx.json"
 
 # The layer comes with its configuration (https://github.com/opencontainers/image-spec, config.md), and with
 # manifest.json, which names both. There is no index.json on purpose: loaders prefer it, and each of them makes

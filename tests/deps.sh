@@ -508,7 +508,7 @@ for group; do
 		install_packages $image_packages
 		;;
 	distros) install_packages debootstrap git util-linux ;;
-	deb) install_packages debootstrap util-linux lintian man-db mandoc zsh fish systemd ;;
+	deb) install_packages debootstrap util-linux lintian man-db mandoc zsh fish systemd python3-kubernetes ;;
 	bench)
 		# shellcheck disable=SC2086
 		install_packages $bench_packages

@@ -109,6 +109,7 @@ judge "lintian has nothing to say about any of the packages" clean_for_lintian "
 judge "groff and mandoc have nothing to say about the manual pages" pages_clean
 judge "zsh and fish read their completions" completions_load
 judge "the agent's service is as closed as systemd can tell" secure
+judge "the Kubernetes manifests fit the types of the API" /usr/bin/python3 tests/distros/manifests.py deploy/kubernetes.yaml
 judge "a second build gives the same bytes" reproducible
 [ $# -gt 0 ] || set -- bookworm trixie
 for suite; do
