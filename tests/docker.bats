@@ -560,7 +560,7 @@ counted_on_bridge() {
 # Row n5 of the field reports.
 @test "bridge mode says how many networks it steers, from the first one that is missing to its end" {
 	dk network create --driver macvlan -o parent=uplink vlan >/dev/null
-	bridge_mode --docker-socket "$ENGINE_SOCKET" --bridge later --bridge vlan
+	bridge_mode --docker-socket "$ENGINE_SOCKET" --bridge later --bridge vlan --metrics-listen 127.0.0.1:9093
 	bed_wait_line bridge "1 of 3 bridges \(--bridge\) exist; .* macvlan"
 	dk network create later >/dev/null
 	bed_wait_line bridge "2 of 3 bridges \(--bridge\) exist"
@@ -570,6 +570,9 @@ counted_on_bridge() {
 	dk run -d --name plain --network later test /bin/peer serve 8080 >/dev/null
 	dk exec plain /bin/peer connect $NOWHERE 80 --send hello --half-close --read-all
 	gateway_passed 0
+	# The time from the engine's event to the change is in the metrics.
+	run bed_exec engine curl -s http://127.0.0.1:9093/metrics
+	like lag "$output" 'sidestep_sync_lag_seconds_bucket\{le="5.0"\} [1-9]'
 	dk rm -f plain >/dev/null
 	: >"$BED_DIR/bridge.log"
 	dk network rm later >/dev/null

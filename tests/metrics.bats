@@ -133,3 +133,79 @@ traffic() {
 	is tunnelled "$(metric sidestep_connections_tunnelled_total)" 1
 	[[ $output == *'datapath="agent"'* && $output != *sidestep_packets_total* ]]
 }
+
+@test "events become outcomes, histograms, DNS answers and the busiest hosts, and no other name" {
+	gateway
+	bed_spawn world resolver "$PEER" dns-serve 53
+	own_sidecar --metrics-listen 0.0.0.0:9093 --metrics-hosts 1 --made-up '*'
+	traffic
+	for _ in 1 2; do
+		bed_exec app curl -s --max-time 5 -H "Host: busy.test" http://203.0.113.1/ >/dev/null
+	done
+	bed_exec app curl -s --max-time 5 -H "Host: rare.test" http://203.0.113.1/ >/dev/null
+	bed_exec app "$PEER" dns nx.test A @1.1.1.1 >/dev/null
+	# The first look decides who is shown.
+	bed_until 5 outcomes 4
+	bed_exec app curl -s --max-time 5 -H "Host: busy.test" http://203.0.113.1/ >/dev/null
+	bed_until 5 outcomes 5
+	accepted
+	is "first bytes" "$(metric sidestep_first_byte_seconds_count)" 5
+	is connects "$(metric 'sidestep_connect_seconds_bucket{le="+Inf"}')" 5
+	is answers "$(metric 'sidestep_dns_answers_total{rcode="noerror",made_up="true"}')" 1
+	is busy "$(metric 'sidestep_host_connections_total{host="busy.test"}')" 1
+	is others "$(metric 'sidestep_host_connections_total{host="other"}')" 4
+	is lost "$(metric 'sidestep_events_lost_total{sink="queue"}')" 0
+	[[ $output != *rare.test* ]]
+}
+
+# outcomes N - so many connections have ended well.
+outcomes() {
+	scrape host "http://$BED_APP:9093/metrics" &&
+		[ "$(metric 'sidestep_connections_total{end="fin",gateway_status="200",reason="relayed"}')" = "$1" ]
+}
+
+@test "a Prometheus scrapes it, the rules load, and each query of the dashboard has a result" {
+	bed_spawn host echo "$PEER" serve 9999 --address 127.0.0.1
+	gateway --map-all 127.0.0.1:9999 --map 203.0.113.2:80=127.0.0.1:1
+	own_sidecar --metrics-listen 0.0.0.0:9093 --metrics-hosts 5 --made-up '*' \
+		--docker-socket "$BED_DIR/no-engine.sock" --otlp "http://$BED_HOST:4318"
+	bed_exec app "$PEER" dns nx.test A @1.1.1.1 >/dev/null
+	promtool check rules "$BED_REPO/deploy/prometheus-alerts.yaml"
+	cat >"$BED_DIR/prometheus.yml" <<-CONFIGURATION
+		global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
+		rule_files: [$BED_REPO/deploy/prometheus-alerts.yaml]
+		scrape_configs:
+		  - job_name: sidestep
+		    static_configs: [{targets: ["$BED_APP:9093"]}]
+	CONFIGURATION
+	promtool check config "$BED_DIR/prometheus.yml"
+	bed_spawn host prometheus prometheus --config.file="$BED_DIR/prometheus.yml" \
+		--storage.tsdb.path="$BED_DIR/tsdb" --web.listen-address=127.0.0.1:9090
+	bed_until 20 bed_exec host curl -sf http://127.0.0.1:9090/-/ready
+	# They go on while Prometheus looks. The gateway refuses the second one's connections.
+	bed_spawn app flood "$PEER" flood 203.0.113.1 80 --seconds 30 --pause-us 100000
+	bed_spawn app refused "$PEER" flood 203.0.113.2 80 --seconds 30 --pause-us 100000
+	run bed_exec host "$BED_REPO/tests/prometheus.py" http://127.0.0.1:9090 "$BED_REPO/deploy/grafana-dashboard.json"
+	is status "$status" 0 || fail "$output"
+	run bed_exec host curl -s 'http://127.0.0.1:9090/api/v1/query?query=up'
+	like up "$output" '"1"\]'
+}
+
+@test "OTLP brings metrics and events to a collector, and the rest at the end" {
+	gateway
+	bed_spawn host collector "$BED_REPO/tests/collector.py" "$BED_HOST" 4318
+	bed_wait_line collector listening 10
+	own_sidecar --otlp "http://$BED_HOST:4318" --otlp-interval 1
+	traffic
+	bed_wait_line collector "event connection relayed " 10
+	bed_wait_line collector "metric sidestep_packets verdict=steer_tcp [1-9]" 10
+	bed_wait_line collector "metric sidestep_connections end=fin,gateway_status=200,reason=relayed 1" 10
+	bed_exec app curl -s --max-time 5 -H "Host: last.test" http://203.0.113.1/ >/dev/null
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 10
+	bed_wait_line collector "event connection relayed last.test" 5
+	run grep wrong "$BED_DIR/collector.log"
+	[ "$status" -ne 0 ]
+	run grep -E "the sandbox refuses|otlp:" "$BED_DIR/sidecar.log"
+	[ "$status" -ne 0 ]
+}

@@ -6,19 +6,21 @@
 
   key TEXT      types it (escapes such as \\r are those of Python)
   see REGEX     waits until a line of the screen matches, 10 s at most
+  run COMMAND   runs it in a shell, whatever its status
   end STATUS    waits until the program has ended with this status
 
 The first step that fails prints the screen, and the status is 1.
 """
+import fcntl
 import os
 import pty
 import re
 import select
 import struct
+import subprocess
 import sys
 import termios
 import time
-import fcntl
 
 COLUMNS, LINES, LIMIT = 120, 40, 10
 
@@ -130,6 +132,9 @@ def main():
     for name, value in zip(steps[::2], steps[1::2]):
         if name == "key":
             os.write(program.terminal, value.encode().decode("unicode_escape").encode())
+            continue
+        if name == "run":
+            subprocess.run(value, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
             continue
         done = program.see(value) if name == "see" else program.end(int(value))
         if not done:

@@ -32,6 +32,20 @@ top() {
 		key q end 0
 }
 
+@test "events show a refused connection by its name, and a key shows the reason" {
+	local netns
+	gateway --status 403
+	own_sidecar
+	netns=$("$SIDESTEP" status --json --pin "$(SIDE_PIN)" | sed -n 's/.*"netns": \([0-9]*\).*/\1/p')
+	ln -s "/run/sidestep/$netns.events" "$BED_DIR/"
+	top see ', 1 event socket,' key gg see 'by destination' \
+		run "nsenter --net=$(bed_netns app) curl -s -m 5 -H 'Host: refused.test' http://203.0.113.1/" \
+		see '^refused\.test:80 +0 +1 .* 1 ' \
+		key '\r' see 'refused +gateway_refused' \
+		see 'verdict steer_tcp, reason gateway_refused, gateway status 403' see 'CONNECT refused by the gateway' \
+		key q end 0
+}
+
 @test "without a terminal, or with an unknown one, the error names observe" {
 	run "$SIDESTEP" top </dev/null
 	is status "$status" 1

@@ -8,6 +8,7 @@
 #include "events/event_place.h"
 #include "events/event_server.h"
 #include "lib/log.h"
+#include "sidecar/sidecar_metrics.h"
 
 /* A file system that cannot be written is no reason not to run. */
 static int open_server(struct sidecar *sidecar, uint64_t netns)
@@ -34,9 +35,11 @@ int sidecar_events_open(struct sidecar *sidecar)
 	const struct events_config config = {.netns = event_place_netns()};
 	int error;
 
-	if (!options->event_log && options->event_memory == 0)
+	if (!options->event_log && options->event_memory == 0 && !sidecar->metrics.sums)
 		return 0;
 	error = events_new(&config, &events->events);
+	if (error == 0)
+		error = sidecar_metrics_add_sinks(sidecar);
 	if (error == 0 && options->event_memory > 0)
 		error = open_server(sidecar, config.netns);
 	if (error < 0)

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sidecar/sidecar_metrics.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "events/events.h"
+#include "lib/log.h"
 #include "lib/util.h"
 #include "programs/counters.h"
 #include "proxy/proxy.h"
@@ -22,8 +25,10 @@ static int parse(const struct sidecar_options *options, struct socket_address *r
 int sidecar_metrics_check(const struct sidecar_options *options)
 {
 	struct socket_address address;
+	struct otlp_url url;
+	int error = options->metrics_listen ? parse(options, &address) : 0;
 
-	return options->metrics_listen ? parse(options, &address) : 0;
+	return error == 0 && options->otlp ? otlp_url_parse(options->otlp, &url) : error;
 }
 
 static void collect_proxy(const struct sidecar *sidecar, struct metrics_set *set)
@@ -73,18 +78,85 @@ static void collect_datapath(struct sidecar *sidecar, struct metrics_set *set)
 			    (double)sums[i]);
 }
 
-/* Runs in the server's thread. */
+static void collect_events(struct sidecar *sidecar, struct metrics_set *set)
+{
+	struct events_counters counters;
+
+	metrics_events_collect(sidecar->metrics.sums, set);
+	events_counters(sidecar->events.events, &counters);
+	metrics_add(set, METRICS_EVENTS, NULL, (double)counters.taken);
+	metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"queue"}, (double)counters.lost);
+	if (sidecar->metrics.otlp)
+		metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"otlp"},
+			    (double)otlp_lost(sidecar->metrics.otlp));
+}
+
+/* Runs in the threads of the server and of the exporter. */
 static void collect(void *context, struct metrics_set *set)
 {
 	struct sidecar *sidecar = context;
 	struct sidecar_metrics *metrics = &sidecar->metrics;
 
 	collect_datapath(sidecar, set);
+	collect_events(sidecar, set);
 	metrics_add(set, METRICS_START_TIME, NULL, (double)metrics->start);
 	collect_proxy(sidecar, set);
 	if (sidecar->options->docker_socket)
 		metrics_add_histogram(set, METRICS_SYNC_LAG, &metrics->sync_lag);
 	metrics_add(set, METRICS_SYNC_FAILURES, NULL, (double)metrics->sync_failures);
+}
+
+static int make_otlp(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+	struct otlp_config config = {
+		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
+		.interval_ms = options->otlp_interval_s * 1000,
+		.collect = collect,
+		.context = sidecar,
+	};
+	int error;
+
+	if (!options->otlp)
+		return 0;
+	error = otlp_url_parse(options->otlp, &config.url);
+	return error < 0 ? error : otlp_new(&config, &sidecar->metrics.otlp);
+}
+
+int sidecar_metrics_prepare(struct sidecar *sidecar)
+{
+	const struct sidecar_options *options = sidecar->options;
+
+	sidecar->metrics.start = time(NULL);
+	if (!options->metrics_listen && !options->otlp)
+		return 0;
+	if (metrics_events_new(options->metrics_hosts, &sidecar->metrics.sums) < 0)
+		return log_errno(-ENOMEM, "cannot prepare the metrics");
+	return make_otlp(sidecar);
+}
+
+int sidecar_metrics_add_sinks(struct sidecar *sidecar)
+{
+	struct event_sink sink;
+	int error = 0;
+
+	if (sidecar->metrics.sums) {
+		sink = metrics_events_sink(sidecar->metrics.sums);
+		error = events_add_sink(sidecar->events.events, &sink);
+	}
+	if (error == 0 && sidecar->metrics.otlp) {
+		sink = otlp_sink(sidecar->metrics.otlp);
+		error = events_add_sink(sidecar->events.events, &sink);
+	}
+	return error;
+}
+
+void sidecar_metrics_release(struct sidecar *sidecar)
+{
+	otlp_free(sidecar->metrics.otlp);
+	metrics_events_free(sidecar->metrics.sums);
+	sidecar->metrics.otlp = NULL;
+	sidecar->metrics.sums = NULL;
 }
 
 int sidecar_metrics_open(struct sidecar *sidecar)
@@ -99,7 +171,6 @@ int sidecar_metrics_open(struct sidecar *sidecar)
 	};
 	int error;
 
-	sidecar->metrics.start = time(NULL);
 	if (!options->metrics_listen)
 		return 0;
 	error = parse(options, &config.address);
@@ -108,13 +179,18 @@ int sidecar_metrics_open(struct sidecar *sidecar)
 
 int sidecar_metrics_start(struct sidecar *sidecar)
 {
-	return sidecar->metrics.server ? metrics_server_start(sidecar->metrics.server) : 0;
+	struct sidecar_metrics *metrics = &sidecar->metrics;
+	int error = metrics->server ? metrics_server_start(metrics->server) : 0;
+
+	return error == 0 && metrics->otlp ? otlp_start(metrics->otlp) : error;
 }
 
 void sidecar_metrics_stop(struct sidecar *sidecar)
 {
 	if (sidecar->metrics.server)
 		metrics_server_stop(sidecar->metrics.server);
+	if (sidecar->metrics.otlp)
+		otlp_end_metrics(sidecar->metrics.otlp);
 }
 
 void sidecar_metrics_close(struct sidecar *sidecar)

@@ -8,6 +8,15 @@
 /* Checks the options. Returns 0 or -EINVAL, logged. */
 int sidecar_metrics_check(const struct sidecar_options *options);
 
+/* Makes what takes events, before they are opened. Returns 0 or negative errno, logged. */
+int sidecar_metrics_prepare(struct sidecar *sidecar);
+
+/* Adds it to the events. Returns 0 or -ENOBUFS. */
+int sidecar_metrics_add_sinks(struct sidecar *sidecar);
+
+/* Sends the events that are left, and frees. */
+void sidecar_metrics_release(struct sidecar *sidecar);
+
 /* Open the address while files may still be made, and serve it once everything runs. Return 0 or
  * negative errno, logged. */
 int sidecar_metrics_open(struct sidecar *sidecar);

@@ -11,6 +11,7 @@
 #include "lib/option_entries.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
+#include "metrics/metrics_hosts.h"
 
 #define FIELD(member) .offset = offsetof(struct sidecar_options, member)
 
@@ -279,6 +280,31 @@ static const struct option_entry entries[] = {
 		 "unix:/PATH. It refuses requests from inside the network namespace and of "
 		 "neighbours on the network."},
 	{OPTION_ENTRY_METRICS_ALLOW(struct sidecar_options, metrics_allow)},
+	{.name = "metrics-hosts",
+	 .argument = "N",
+	 .type = OPTION_UNSIGNED,
+	 FIELD(metrics_hosts),
+	 .minimum = 0,
+	 .maximum = METRICS_HOSTS_MAX,
+	 .default_text = "0",
+	 .help = "Count connections and bytes of the N busiest destinations by name, and of all "
+		 "others together. Without it no name of a host is in the metrics."},
+	{.name = "otlp",
+	 .argument = "URL",
+	 .type = OPTION_STRING,
+	 FIELD(otlp),
+	 .default_note = "none",
+	 .example = "http://172.17.0.1:4318",
+	 .help = "Send metrics and events to this OpenTelemetry collector (OTLP/HTTP, JSON): "
+		 "http://IP:PORT or http://IP:PORT/PATH."},
+	{.name = "otlp-interval",
+	 .argument = "SECONDS",
+	 .type = OPTION_UNSIGNED,
+	 FIELD(otlp_interval_s),
+	 .minimum = 1,
+	 .maximum = 3600,
+	 .default_text = "15",
+	 .help = "The time between two requests with metrics. Events are sent each second."},
 	{OPTION_ENTRY_ATTACH(struct sidecar_options, attach)},
 	{OPTION_ENTRY_LOG_LEVEL(struct sidecar_options, log_level)},
 	{OPTION_ENTRY_LOG_FORMAT(struct sidecar_options, log_format)},

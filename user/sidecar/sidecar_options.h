@@ -59,6 +59,9 @@ struct sidecar_options {
 	unsigned int drain_ms;
 	const char *metrics_listen;
 	struct option_prefixes metrics_allow;
+	unsigned int metrics_hosts;
+	const char *otlp;
+	unsigned int otlp_interval_s;
 	const char *pin;
 	const char *event_log;
 	unsigned int event_memory; /* KiB, 0: no socket */

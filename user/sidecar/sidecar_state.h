@@ -11,8 +11,10 @@
 
 #include "events/event_place.h"
 #include "lib/socket_address.h"
+#include "metrics/metrics_events.h"
 #include "metrics/metrics_histogram.h"
 #include "metrics/metrics_server.h"
+#include "metrics/otlp.h"
 #include "sidecar/exemption.h"
 #include "sidecar/gateway_target.h"
 #include "sidecar/ipv6_pause.h"
@@ -26,6 +28,8 @@
 /* The metrics' part (--metrics-listen). */
 struct sidecar_metrics {
 	struct metrics_server *server; /* NULL: nobody asks */
+	struct metrics_events *sums;   /* of events; NULL: neither metrics nor OTLP */
+	struct otlp *otlp;	       /* NULL: no collector */
 	time_t start;
 	struct metrics_histogram sync_lag;
 	_Atomic uint64_t sync_failures;

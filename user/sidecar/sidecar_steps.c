@@ -368,6 +368,7 @@ static const struct {
 	{"guard of devices", sidecar_interception_guard_devices, sidecar_interception_end},
 	{"gateway", check_gateway, NULL},
 	{"exemption", open_exemption, close_exemption},
+	{"sums of events", sidecar_metrics_prepare, sidecar_metrics_release},
 	{"events", sidecar_events_open, sidecar_events_close},
 	{"proxy", make_proxy, free_proxy},
 	{"interception", sidecar_interception_start, NULL},

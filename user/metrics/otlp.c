@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "metrics/otlp.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/process.h"
+#include "lib/util.h"
+#include "metrics/otlp_json.h"
+#include "metrics/otlp_request.h"
+
+struct otlp {
+	struct otlp_config config;
+	struct loop *loop;
+	struct dialer dialer;
+	struct otlp_request request;
+	struct loop_timer_class tick_class, stop_class;
+	struct loop_timer tick, stop;
+	pthread_t thread;
+	bool running, stopping;
+	bool failing; /* the last request failed, and it was logged */
+	uint64_t start_ns, metrics_due_ms;
+	/* The events of the present request, which is kept until the collector has it. */
+	char *events;
+	size_t events_size;
+	unsigned int event_count;
+	pthread_mutex_t collection;
+	bool metrics_over; /* guarded by it */
+	bool sends_events; /* the request under way has them, and not metrics */
+	pthread_mutex_t lock;
+	char *pending; /* log records with commas between them */
+	size_t pending_size, pending_room;
+	unsigned int pending_count;
+	_Atomic uint64_t lost;
+};
+
+static uint64_t realtime_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Appends a record with its comma. Returns false: there is no room. */
+static bool append(struct otlp *otlp, const char *record, size_t size)
+{
+	size_t room = otlp->pending_room ? otlp->pending_room : 64 * 1024;
+	char *pending;
+
+	if (size + 1 > OTLP_PENDING_MAX - otlp->pending_size)
+		return false;
+	while (room < otlp->pending_size + size + 1)
+		room *= 2;
+	if (room > otlp->pending_room) {
+		pending = realloc(otlp->pending, room);
+		if (!pending)
+			return false;
+		otlp->pending = pending;
+		otlp->pending_room = room;
+	}
+	if (otlp->pending_size > 0)
+		otlp->pending[otlp->pending_size++] = ',';
+	memcpy(otlp->pending + otlp->pending_size, record, size);
+	otlp->pending_size += size;
+	otlp->pending_count++;
+	return true;
+}
+
+/* Runs in the events' thread. */
+static void take(void *context, const struct event *event)
+{
+	struct otlp *otlp = context;
+	_cleanup_free_ char *record = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&record, &size);
+	bool taken = false;
+
+	if (stream) {
+		otlp_json_event(stream, event);
+		if (fclose(stream) == 0) {
+			(void)pthread_mutex_lock(&otlp->lock);
+			taken = append(otlp, record, size);
+			(void)pthread_mutex_unlock(&otlp->lock);
+		}
+	}
+	otlp->lost += !taken;
+}
+
+struct event_sink otlp_sink(struct otlp *otlp)
+{
+	return (struct event_sink) {.context = otlp, .take = take};
+}
+
+/* Takes all pending events for the next request. */
+static void take_pending(struct otlp *otlp)
+{
+	(void)pthread_mutex_lock(&otlp->lock);
+	otlp->events = otlp->pending;
+	otlp->events_size = otlp->pending_size;
+	otlp->event_count = otlp->pending_count;
+	otlp->pending = NULL;
+	otlp->pending_size = otlp->pending_room = 0;
+	otlp->pending_count = 0;
+	(void)pthread_mutex_unlock(&otlp->lock);
+}
+
+static void forget_events(struct otlp *otlp)
+{
+	free(otlp->events);
+	otlp->events = NULL;
+	otlp->events_size = 0;
+	otlp->event_count = 0;
+}
+
+/* Holds the lock of the collection, so that its end waits for one that runs. */
+static void write_metrics(struct otlp *otlp, FILE *stream)
+{
+	const struct otlp_times times = {otlp->start_ns, realtime_ns()};
+	struct metrics_set set = {0};
+
+	(void)pthread_mutex_lock(&otlp->collection);
+	if (!otlp->metrics_over)
+		otlp->config.collect(otlp->config.context, &set);
+	(void)pthread_mutex_unlock(&otlp->collection);
+	metrics_set_finish(&set);
+	otlp_json_metrics(stream, &set, &times);
+	metrics_set_clear(&set);
+}
+
+/* Begins the next request that is due. Returns false if there is none, or it cannot begin. */
+static bool send_next(struct otlp *otlp)
+{
+	bool metrics = !otlp->stopping && loop_now(otlp->loop) >= otlp->metrics_due_ms;
+	char *body = NULL;
+	size_t size = 0;
+	FILE *stream;
+
+	if (!metrics && !otlp->events)
+		take_pending(otlp);
+	if (!metrics && otlp->events_size == 0) {
+		forget_events(otlp);
+		return false;
+	}
+	stream = open_memstream(&body, &size);
+	if (!stream)
+		return false;
+	if (metrics) {
+		write_metrics(otlp, stream);
+		otlp->metrics_due_ms = loop_now(otlp->loop) + otlp->config.interval_ms;
+	} else {
+		otlp_json_begin_logs(stream);
+		(void)fwrite(otlp->events, 1, otlp->events_size, stream);
+		otlp_json_end_logs(stream);
+	}
+	otlp->sends_events = !metrics;
+	if (fclose(stream) != 0) {
+		free(body);
+		return false;
+	}
+	return otlp_request_send(&otlp->request, metrics ? "/v1/metrics" : "/v1/logs", body, size);
+}
+
+static void send_all(struct otlp *otlp)
+{
+	if (otlp_request_busy(&otlp->request))
+		return;
+	if (!send_next(otlp) && otlp->stopping)
+		loop_stop(otlp->loop);
+}
+
+/* A collector that cannot be reached or is busy is asked again. Another refusal is final. */
+static void answered(struct otlp_request *request, int status)
+{
+	struct otlp *otlp = container_of(request, struct otlp, request);
+	bool done = status >= 200 && status < 300;
+	bool later = status < 0 || status == 429 || (status >= 502 && status <= 504);
+
+	if (!done && !otlp->failing) {
+		if (status < 0)
+			log_warning("otlp: no answer of the collector %s: %s; events wait, and are "
+				    "sent later",
+				    otlp->config.url.host, strerror(-status));
+		else
+			log_warning("otlp: the collector %s answered %d%s", otlp->config.url.host,
+				    status, later ? "; events wait, and are sent later" : "");
+	} else if (done && otlp->failing) {
+		log_info("otlp: the collector %s answers again", otlp->config.url.host);
+	}
+	otlp->failing = !done;
+	if (otlp->sends_events && !later) {
+		otlp->lost += done ? 0 : otlp->event_count;
+		forget_events(otlp);
+	}
+	/* A failure is repeated by the next tick, and at the end not at all. */
+	if (done)
+		send_all(otlp);
+	else if (otlp->stopping)
+		loop_stop(otlp->loop);
+}
+
+static void ticked(struct loop_timer *timer)
+{
+	struct otlp *otlp = container_of(timer, struct otlp, tick);
+
+	loop_timer_start(otlp->loop, &otlp->tick_class, &otlp->tick);
+	send_all(otlp);
+}
+
+static void stop_expired(struct loop_timer *timer)
+{
+	loop_stop(container_of(timer, struct otlp, stop)->loop);
+}
+
+/* The end: the events that are left are sent. */
+static void woken(void *context)
+{
+	struct otlp *otlp = context;
+
+	otlp->stopping = true;
+	loop_timer_start(otlp->loop, &otlp->stop_class, &otlp->stop);
+	send_all(otlp);
+}
+
+static void *run(void *context)
+{
+	struct otlp *otlp = context;
+	int error;
+
+	loop_timer_start(otlp->loop, &otlp->tick_class, &otlp->tick);
+	error = loop_run(otlp->loop);
+	if (error < 0)
+		(void)log_errno(error, "event loop of --otlp failed; restart sidestep");
+	return NULL;
+}
+
+int otlp_new(const struct otlp_config *config, struct otlp **ret_otlp)
+{
+	struct otlp *otlp = calloc(1, sizeof(*otlp));
+
+	if (!otlp)
+		return log_errno(-ENOMEM, "cannot prepare --otlp");
+	otlp->loop = loop_new();
+	if (!otlp->loop) {
+		free(otlp);
+		return log_errno(-errno, "cannot prepare --otlp");
+	}
+	otlp->config = *config;
+	otlp->start_ns = realtime_ns();
+	(void)pthread_mutex_init(&otlp->lock, NULL);
+	(void)pthread_mutex_init(&otlp->collection, NULL);
+	dialer_init(&otlp->dialer, otlp->loop, OTLP_DIAL_MS);
+	loop_timer_class_init(otlp->loop, &otlp->tick_class, OTLP_TICK_MS);
+	loop_timer_class_init(otlp->loop, &otlp->stop_class, OTLP_STOP_MS);
+	otlp->tick.expired = ticked;
+	otlp->stop.expired = stop_expired;
+	loop_on_wake(otlp->loop, woken, otlp);
+	otlp_request_init(&otlp->request, &otlp->config.url, &otlp->dialer, &otlp->config.announcer,
+			  answered);
+	*ret_otlp = otlp;
+	return 0;
+}
+
+int otlp_start(struct otlp *otlp)
+{
+	int error = process_start_thread(&otlp->thread, run, otlp);
+
+	if (error < 0)
+		return log_errno(error, "cannot start the thread of --otlp");
+	otlp->running = true;
+	return 0;
+}
+
+void otlp_end_metrics(struct otlp *otlp)
+{
+	(void)pthread_mutex_lock(&otlp->collection);
+	otlp->metrics_over = true;
+	(void)pthread_mutex_unlock(&otlp->collection);
+}
+
+void otlp_stop(struct otlp *otlp)
+{
+	if (!otlp->running)
+		return;
+	loop_wake(otlp->loop);
+	(void)pthread_join(otlp->thread, NULL);
+	otlp->running = false;
+}
+
+void otlp_free(struct otlp *otlp)
+{
+	if (!otlp)
+		return;
+	otlp_stop(otlp);
+	otlp_request_cancel(&otlp->request);
+	loop_flush(otlp->loop);
+	loop_free(otlp->loop);
+	forget_events(otlp);
+	free(otlp->pending);
+	(void)pthread_mutex_destroy(&otlp->lock);
+	(void)pthread_mutex_destroy(&otlp->collection);
+	free(otlp);
+}
+
+uint64_t otlp_lost(const struct otlp *otlp)
+{
+	return otlp->lost;
+}
