@@ -189,7 +189,7 @@ _bed_groups_gone() {
 # Prints "PID COMMAND" of every process with the bed's folder in its arguments, except zombies and our own
 # ancestors.
 _bed_processes() {
-	local pid=$BASHPID spared=" " path arguments
+	local pid=$BASHPID spared=" " path arguments files=(/proc/[0-9]*/cmdline)
 	while [ "$pid" -gt 1 ] 2>/dev/null; do
 		spared+="$pid "
 		pid=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
@@ -201,5 +201,5 @@ _bed_processes() {
 			arguments=$(tr '\0\n' '  ' 2>/dev/null <"$path")
 			printf '%s %s\n' "$pid" "$arguments"
 		fi
-	done < <(grep -lF --file=- /proc/[0-9]*/cmdline <<<"$BED_DIR/" 2>/dev/null)
+	done < <(grep -lF --file=- "${files[@]}" <<<"$BED_DIR/" 2>/dev/null)
 }
