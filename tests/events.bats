@@ -116,6 +116,30 @@ fails() {
 	[ "$(events check "$LOG")" = 9 ]
 }
 
+@test "intercepted TLS has name and protocol, and a client without the CA has cause and remedy" {
+	gateway
+	sidecar --event-log "$LOG" --tls-intercept --ca-dir "$BED_DIR/ca"
+	bed_exec app curl -sS -m 10 --cacert "$BED_DIR/ca/ca.crt" --resolve a.example:443:192.0.2.7 https://a.example/
+	run bed_exec app curl -sS -m 10 --resolve b.example:443:192.0.2.8 https://b.example/
+	[ "$status" = 60 ]
+	bed_until 5 has 1 dst=192.0.2.8:443 name=b.example intercepted=true reason=tls_ca_distrusted end=refused gateway_status=200
+	has 1 dst=192.0.2.7:443 name=a.example name_source=sni alpn=http/1.1 intercepted=true reason=relayed message=null
+	events select "$LOG" name=b.example | grep -q "install its certificate"
+	[ "$(events check "$LOG")" = 2 ]
+}
+
+@test "an nftables table, the agent and bridge mode leave the same events" {
+	gateway
+	for way in nft redirect agent bridge; do
+		"${way}_sidecar" --event-log "$LOG.$way"
+		dial 192.0.2.77 9000 --send x --half-close --read-all
+		bed_kill sidecar
+		[ "$(events select "$LOG.$way" dst=192.0.2.77:9000 end=fin bytes_sent=1 bytes_received=1 "gateway=$BED_HOST:8080" | wc -l)" = 1 ]
+		[ "$(events check "$LOG.$way")" = 1 ]
+		[ "$way" != agent ] || bed_kill agent
+	done
+}
+
 @test "the limit of connections, and more failures than the log tells, leave an event each" {
 	gateway
 	sidecar --event-log "$LOG" --max-connections 1
