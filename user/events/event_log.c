@@ -276,6 +276,11 @@ int event_log_new(struct events *events, const char *target, size_t size,
 	return 0;
 }
 
+const char *event_log_file(const struct event_log *log)
+{
+	return log ? log->path : NULL;
+}
+
 void event_log_free(struct event_log *log)
 {
 	if (!log)

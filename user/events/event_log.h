@@ -24,6 +24,9 @@ struct event_log;
 int event_log_new(struct events *events, const char *target, size_t size,
 		  struct event_log **ret_log);
 
+/* Returns the file that it writes. NULL: it writes none, or @log is NULL. */
+const char *event_log_file(const struct event_log *log);
+
 /* After events_stop(). NULL is allowed. */
 void event_log_free(struct event_log *log);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "events/event_log.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/memory.h"
@@ -240,9 +241,7 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.sockets = {sidecar_metrics_file(sidecar), sidecar_captures_path(sidecar),
 			    operator_server_path(sidecar->operator),
 			    sidecar->events.path[0] ? sidecar->events.path : NULL},
-		.log = sidecar->events.log && sidecar->options->event_log[0] != '-'
-			       ? sidecar->options->event_log
-			       : NULL,
+		.log = event_log_file(sidecar->events.log),
 	};
 }
 
