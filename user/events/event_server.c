@@ -196,6 +196,14 @@ static void begin_at_last(struct event_reader *reader, uint64_t count)
 		(void)event_ring_next(ring, &reader->cursor, &skipped);
 }
 
+/* Returns the time of so long ago, or the beginning of time. */
+static uint64_t time_before(uint64_t ms)
+{
+	uint64_t now_us = time_text_now();
+
+	return ms < now_us / 1000 ? now_us - ms * 1000 : 0;
+}
+
 /* Reads {"last":N,"since_ms":M,"open":BOOL,"follow":BOOL}; all are optional. Returns 0 or -EINVAL.
  */
 static int read_request(struct event_reader *reader, size_t size)
@@ -213,8 +221,7 @@ static int read_request(struct event_reader *reader, size_t size)
 		if (last)
 			begin_at_last(reader, (uint64_t)json_integer_value(last));
 		if (since)
-			reader->since_us = time_text_now() -
-					   (uint64_t)json_integer_value(since) * 1000;
+			reader->since_us = time_before((uint64_t)json_integer_value(since));
 	}
 	json_decref(json);
 	return good ? 0 : -EINVAL;
