@@ -224,6 +224,9 @@ outside() {
 @test "from the host doctor looks into a container's namespace: MTU of both ends, and no such container" {
 	gateway
 	bed_spawn app app sleep infinity
+	sidecar
+	[ "$(finding outside)" = "note engine-socket" ]
+	bed_kill sidecar
 	[ "$(finding outside)" = "note engine-socket" ]
 	bed_exec host ip link set app-eth0 mtu 1400
 	finding outside | grep -x "warning mtu-veth"
@@ -277,6 +280,10 @@ outside() {
 	fi
 	[ "$(bridges --bridge br0)" = "note engine-socket" ]
 	bridges --bridge nobody | grep -x "failed bridge-missing"
+	# One that runs has programs and rules of its own there, which are no leftovers.
+	bridge_sidecar
+	! bridges --bridge br0 --pin "$BED_BPFFS/sidestep/agent" | grep -E "leftovers|owners" || false
+	bed_kill sidecar
 	_bed_ip host <<-COMMANDS
 		link add outward type vxlan id 9 local $BED_UPLINK dstport 4789
 		link set outward master br0

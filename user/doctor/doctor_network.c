@@ -173,8 +173,11 @@ void doctor_check_instance(struct doctor *doctor)
 {
 	int holder = instance_holder();
 
+	/* From the host a sidecar that runs in the container is what somebody looks at. */
 	if (holder < 0)
 		doctor_tell(doctor, FINDING_INSTANCE, "none in this network namespace");
+	else if (doctor->process)
+		doctor_tell(doctor, FINDING_INSTANCE, "process %d intercepts there", holder);
 	else
 		doctor_tell(doctor, FINDING_INSTANCE_OTHER,
 			    "process %d intercepts in this network namespace", holder);

@@ -82,7 +82,8 @@ static int visit_chain(const struct nlmsghdr *header, void *data)
 	_cleanup_(chain_free) struct nftnl_chain *chain = nftnl_chain_alloc();
 	struct doctor_nft *nft = data;
 
-	if (!chain || nftnl_chain_nlmsg_parse(header, chain) < 0)
+	if (!chain || nftnl_chain_nlmsg_parse(header, chain) < 0 ||
+	    strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE), NFT_TABLE_NAME) == 0)
 		return MNL_CB_OK;
 	nft->ufw |= strncmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME), "ufw-", 4) == 0;
 	nft->drops |= nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM) &&
