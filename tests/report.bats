@@ -52,6 +52,10 @@ print(eval(sys.argv[2]))' "$BED_DIR/sidestep-report" "$1"
 	grep -q "^Linux " "$BED_DIR/sidestep-report/kernel.txt"
 	grep -x "Left out: log.txt: no --log was given" "$BED_DIR/sidestep-report/README.txt"
 	grep -x "Left out: events/: no instance answers in that folder" "$BED_DIR/sidestep-report/README.txt"
+	# A sidecar's own socket of events.
+	connect 192.0.2.77 443 --send hello --half-close --read-all
+	report --events /run/sidestep
+	grep '"dst":"192.0.2.77:443"' "$BED_DIR/sidestep-report/events/$(told 'status[0]["netns"]').jsonl"
 }
 
 # differences - prints what plan.json says of the kernel, in one line.

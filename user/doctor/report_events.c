@@ -23,7 +23,7 @@
 static FILE *ask(const char *path)
 {
 	static const char request[] = "{\"last\":" EVENTS_LAST
-				      ",\"since_ms\":0,\"open\":false,\"follow\":false}\n";
+				      ",\"open\":false,\"follow\":false}\n";
 	static const struct timeval limit = {.tv_sec = ANSWER_S};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -120,7 +120,7 @@ static json_t *difference_json(enum plan_layer layer, const struct plan *wanted,
 
 /* The prefixes that the maps have from one source, and all of them. */
 struct prefixes {
-	struct array options, docker; /* struct prefix */
+	struct array options, docker; /* struct plan_given */
 	struct prefix gateway;
 	bool has_gateway, internet_off;
 };
@@ -141,25 +141,24 @@ static int read_bypass(const json_t *instance, struct prefixes *prefixes, struct
 {
 	const json_t *entries = json_object_get(instance, "bypass"), *entry;
 	struct plan_bypass *item;
-	struct prefix prefix;
 	size_t i;
 
 	if (plan_reserve(found, PLAN_BYPASS, json_array_size(entries)) < 0)
 		return -ENOMEM;
 	json_array_foreach (entries, i, entry) {
 		const char *text = json_string_value(json_object_get(entry, "prefix"));
+		struct plan_given given = {.option = BYPASS_OPTION_UNKNOWN};
 
-		if (!text || prefix_parse(text, &prefix) < 0)
+		if (!text || prefix_parse(text, &given.prefix) < 0)
 			continue;
 		item = plan_append(found, PLAN_BYPASS);
-		item->prefix = prefix;
-		if ((has_source(entry, "option") &&
-		     array_append(&prefixes->options, &prefix) < 0) ||
-		    (has_source(entry, "docker") && array_append(&prefixes->docker, &prefix) < 0))
+		item->prefix = given.prefix;
+		if ((has_source(entry, "option") && array_append(&prefixes->options, &given) < 0) ||
+		    (has_source(entry, "docker") && array_append(&prefixes->docker, &given) < 0))
 			return -ENOMEM;
 		prefixes->internet_off |= has_source(entry, "except dns");
 		if (has_source(entry, "gateway")) {
-			prefixes->gateway = prefix;
+			prefixes->gateway = given.prefix;
 			prefixes->has_gateway = true;
 		}
 	}
@@ -174,9 +173,12 @@ static int read_throws(const struct snapshot *snapshot, struct prefixes *prefixe
 	int error = 0;
 	size_t i;
 
-	for (i = 0; i < snapshot->routes.count && error == 0; i++)
+	for (i = 0; i < snapshot->routes.count && error == 0; i++) {
+		const struct plan_given given = {.prefix = routes[i].destination};
+
 		if (routes[i].table == PLAN_TABLE_STEER && routes[i].type == RTN_THROW)
-			error = array_append(&prefixes->options, &routes[i].destination);
+			error = array_append(&prefixes->options, &given);
+	}
 	return error;
 }
 
@@ -222,8 +224,8 @@ static void forget_values(struct plan *plan)
 
 static int compare(const struct snapshot *snapshot, const json_t *instance, json_t *result)
 {
-	struct prefixes prefixes = {.options.size = sizeof(struct prefix),
-				    .docker.size = sizeof(struct prefix)};
+	struct prefixes prefixes = {.options.size = sizeof(struct plan_given),
+				    .docker.size = sizeof(struct plan_given)};
 	struct plan_input input = {
 		.mode = SIDESTEP_MODE_SIDECAR,
 		.links = snapshot->links.items,
