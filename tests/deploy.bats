@@ -54,6 +54,7 @@ compose() {
 		case $library in
 		crypto) library=ssl ;;
 		z) library=zlib1g ;;
+		tinfo | ncursesw) library=ncurses ;;
 		esac
 		grep -qE "\"name\": \"(lib)?${library}[^\"]*\"" "$package" || fail "no $library in the package's"
 		grep -qE "\"name\": \"(lib)?${library}[^\"]*\"" "$IMAGE/sidestep.spdx.json" || fail "no $library in the image's"
@@ -78,4 +79,25 @@ compose() {
 	is "the image's version in kubernetes.yaml" \
 		"$(sed -n 's/.*image: sidestep:\(.*\)/\1/p' "$BED_REPO/deploy/kubernetes.yaml" | sort -u)" "$version"
 	grep -q "^## $version\$" "$BED_REPO/CHANGELOG.md"
+}
+
+@test "Swarm: bridge mode with the bridge of the services intercepts what they send outside" {
+	local shell
+	shell=$(command -v busybox)
+	export ENGINE=trixie
+	engine_start
+	engine_image busybox "$shell:/bin/sh"
+	dk swarm init --advertise-addr "$BED_UPLINK" >/dev/null
+	dk network create -d overlay shared
+	bed_spawn engine gateway "$SIDESTEP" gateway --listen 127.0.0.1:8080 --server --log
+	bed_wait_line gateway "listens on"
+	# The command is the page's.
+	# shellcheck disable=SC2046 # a list of words
+	bed_spawn engine bridge "$SIDESTEP" $(sed -n 's/^    sidestep \(sidecar --bridge docker_gwbridge .*\)/\1/p' \
+		"$BED_REPO/deploy/README.md")
+	bed_wait_line bridge "2 of 2 bridges .* are steered" 15
+	dk service create -d --no-resolve-image --name app --network shared busybox \
+		sh -c 'while sleep 1; do wget -q -O - http://192.0.2.1/hello; done'
+	bed_wait_line gateway '"destination":"192.0.2.1:80"' 60
+	dk service rm app
 }

@@ -13,7 +13,8 @@ IDENTIFIER = r"SPDXRef-[A-Za-z0-9.-]+"
 RELATIONS = {"DESCRIBES", "CONTAINS", "STATIC_LINK", "DYNAMIC_LINK"}
 LICENCES = {
     "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-or-later",
-    "LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-or-later", "MIT", "Zlib",
+    "LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-or-later", "MIT", "X11-distribute-modifications-variant",
+    "Zlib",
 }  # fmt: skip
 # Each name, whether it must be there, and the pattern of the whole value.
 DOCUMENT = {
