@@ -94,6 +94,15 @@ struct {
 } openers SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+#ifdef SIDESTEP_SHARED
+	__uint(max_entries, SIDESTEP_DENIALS_SIZE * 16);
+#else
+	__uint(max_entries, SIDESTEP_DENIALS_SIZE);
+#endif
+} denials SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);

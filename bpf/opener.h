@@ -11,39 +11,59 @@
 #include "packet.h"
 #include "process.h"
 
-/* Linux, include/net/tcp_states.h */
-#define BPF_TCP_SYN_SENT 2
-
-/* Linux, include/linux/net.h: types of sockets */
-#define SOCK_STREAM 1
-#define SOCK_DGRAM  2
-
-/*
- * Does the socket itself send this packet, in the context of the process that called it? A raw or
- * packet socket chooses the flow, and so could name another socket's. A timer sends a SYN again in
- * the context of any process.
- */
-static __always_inline int opener_calls(struct __sk_buff *skb, __u8 protocol)
+/* Is the socket of the flow's own kind? A raw or packet socket chooses the flow that it sends, and
+ * so could name another socket's. */
+static __always_inline int opener_owns(struct __sk_buff *skb, __u8 protocol)
 {
 	struct bpf_sock *sk = skb->sk;
-	struct bpf_tcp_sock *tcp;
 
 	if (!sk)
 		return 0;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 0;
-	if (sk->protocol != protocol)
-		return 0;
-	if (protocol == IPPROTO_UDP)
-		return sk->type == SOCK_DGRAM;
-	if (sk->type != SOCK_STREAM)
-		return 0;
-	tcp = bpf_tcp_sock(sk);
-	if (!tcp)
-		return 0;
-	return tcp->total_retrans == 0;
+	return sk->protocol == protocol &&
+	       sk->type == (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM);
 }
+
+#ifdef SIDESTEP_SHARED
+#define STARTERS_MAX  8192
+#define STARTERS_SIZE (1 << 16) /* bytes */
+
+/* A process, whose number alone is used again, and the program that it runs. */
+struct starter_key {
+	__u64 started;
+	__u64 comm[2];
+	__u32 pid;
+	__u32 padding;
+};
+
+/* The processes that `starters` has told of. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, STARTERS_MAX);
+	__type(key, struct starter_key);
+	__type(value, __u32);
+} started SEC(".maps");
+
+/* Tells the agent of each process's first flow, while the process is still there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, STARTERS_SIZE);
+} starters SEC(".maps");
+
+static __noinline int starter_note(const struct sidestep_process *process)
+{
+	struct starter_key key = {.started = process->started, .pid = process->pid};
+	__u32 told = 1;
+
+	__builtin_memcpy(key.comm, process->comm, sizeof(key.comm));
+	if (process->pid && !bpf_map_lookup_elem(&started, &key) &&
+	    (int)bpf_ringbuf_output(&starters, (void *)process, sizeof(*process), 0) == 0)
+		(void)map_update(&started, &key, &told, 0);
+	return 0;
+}
+#endif
 
 /* Notes the opener of the flow in packet->flow. */
 __noinline int opener_note(struct __sk_buff *skb)
@@ -52,11 +72,14 @@ __noinline int opener_note(struct __sk_buff *skb)
 
 	if (!packet)
 		return 0;
-	if (!opener_calls(skb, packet->flow.protocol))
+	if (!opener_owns(skb, packet->flow.protocol) || !process_calls(skb))
 		return 0;
-	process_read(skb, &packet->process, 1);
+	process_read(skb, &packet->denial.process, 1);
 	/* Without memory nobody knows the opener. */
-	(void)map_update(&openers, &packet->flow, &packet->process, 0);
+	(void)map_update(&openers, &packet->flow, &packet->denial.process, 0);
+#ifdef SIDESTEP_SHARED
+	(void)starter_note(&packet->denial.process);
+#endif
 	return 0;
 }
 

@@ -61,7 +61,7 @@ struct packet {
 	struct sidestep_flow_key flow;
 	struct fragment_key fragment;	  /* for the same reason; .id is the packet's */
 	struct bpf_redir_neigh neighbour; /* likewise, for bpf_redirect_neigh() */
-	struct sidestep_process process;  /* likewise, for `openers` */
+	struct sidestep_denial denial;	  /* likewise; its process also serves for `openers` */
 };
 
 enum packet_slot {

@@ -67,6 +67,37 @@ static __always_inline int process_current(struct sidestep_process *process)
 }
 #endif
 
+/* Linux, include/linux/net.h: types of sockets */
+#define SOCK_STREAM 1
+#define SOCK_DGRAM  2
+
+/* Linux, include/net/tcp_states.h */
+#define BPF_TCP_SYN_SENT 2
+
+/*
+ * Does the socket send this packet in the context of a process that called it? A timer sends a SYN
+ * again in the context of any process, and so are TCP's other packets sent at any time.
+ */
+static __always_inline int process_calls(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct bpf_tcp_sock *tcp;
+
+	if (!sk)
+		return 0;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return 0;
+	if (sk->type != SOCK_STREAM)
+		return 1;
+	if (sk->state != BPF_TCP_SYN_SENT)
+		return 0;
+	tcp = bpf_tcp_sock(sk);
+	if (!tcp)
+		return 0;
+	return tcp->total_retrans == 0;
+}
+
 /*
  * Fills @process with what the kernel knows of the socket that sends @skb. @called: a process is
  * sending the packet by a system call, and is read too. It is not believed where its control group

@@ -12,6 +12,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "budget.h"
+#include "denial.h"
 #include "judge.h"
 #include "maps.h"
 #include "packet.h"
@@ -85,46 +87,20 @@ struct {
 	__type(value, struct refusal);
 } refusals SEC(".maps");
 
-#ifdef SIDESTEP_SHARED
-#define BUDGETS SIDESTEP_MAX_NAMESPACES /* a power of two */
-#else
-#define BUDGETS 1
-#endif
-
-/* Limits the answers of a namespace. Namespaces whose numbers differ by a multiple of BUDGETS share
- * one. */
-struct refusal_budget {
-	struct bpf_spin_lock lock;
-	__u32 padding;
-	__u64 next; /* ns: when the next answer is due, if none was saved up */
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, BUDGETS);
 	__type(key, __u32);
-	__type(value, struct refusal_budget);
+	__type(value, struct budget);
 } budgets SEC(".maps");
 
 /* Takes one answer from the namespace's budget. Returns 0 if there is none. */
-static __always_inline int budget_take(__u32 netns)
+static __noinline int refusal_take(__u32 netns)
 {
 	__u32 slot = netns & (BUDGETS - 1);
-	struct refusal_budget *budget = bpf_map_lookup_elem(&budgets, &slot);
-	__u64 now = bpf_ktime_get_ns(), earliest = now - (REFUSAL_SAVED - 1) * REFUSAL_INTERVAL_NS;
-	int taken = 0;
+	struct budget *budget = bpf_map_lookup_elem(&budgets, &slot);
 
-	if (!budget)
-		return 0;
-	bpf_spin_lock(&budget->lock);
-	if (budget->next < earliest)
-		budget->next = earliest;
-	if (budget->next <= now) {
-		budget->next += REFUSAL_INTERVAL_NS;
-		taken = 1;
-	}
-	bpf_spin_unlock(&budget->lock);
-	return taken;
+	return budget && budget_take(budget, REFUSAL_INTERVAL_NS, REFUSAL_SAVED);
 }
 
 /* Can @address be a host's? It is one of @packet's. */
@@ -304,7 +280,7 @@ __noinline int refuse(struct __sk_buff *skb, __u32 netns, __u32 place)
 	struct refusal *answer = bpf_map_lookup_elem(&refusals, &zero);
 
 	if (!packet || !answer || packet_read(skb) != PACKET_IP ||
-	    !may_refuse(skb, netns, packet) || !budget_take(netns))
+	    !may_refuse(skb, netns, packet) || !refusal_take(netns))
 		return TC_ACT_SHOT;
 	if ((packet->ipv4 ? turn_around4(skb, packet, &answer->ipv4)
 			  : turn_around6(skb, packet, &answer->ipv6)) < 0)
@@ -377,6 +353,7 @@ __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns, __u32 place)
 	struct refusal *answer = bpf_map_lookup_elem(&refusals, &zero);
 
 	count(netns, SIDESTEP_ASSIGN_ERRORS);
+	denial_note(skb, netns, SIDESTEP_ASSIGN_ERRORS, SIDESTEP_STEER_TCP, place == AT_LO);
 	if (!packet || !answer)
 		return TC_ACT_SHOT;
 	if ((packet->ipv4 ? reset4(skb, packet, &answer->reset4)
@@ -391,6 +368,8 @@ __noinline int refuse_syn(struct __sk_buff *skb, __u32 netns, __u32 place)
 /* Ends a packet with this verdict, which does not let it pass. Returns the program's result. */
 static __always_inline int deny(struct __sk_buff *skb, __u32 netns, __u32 verdict, __u32 place)
 {
+	denial_note(skb, netns, place == AT_DEVICE ? SIDESTEP_GUARD_DROPS : verdict, verdict,
+		    place != AT_BRIDGE);
 	if (verdict != SIDESTEP_DENY_UDP && verdict != SIDESTEP_DENY_PROTOCOL)
 		return TC_ACT_SHOT;
 	return refuse(skb, netns, place);

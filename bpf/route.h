@@ -108,6 +108,7 @@ __noinline int send_out(struct __sk_buff *skb, __u32 netns)
 	/* The device would drop it, and count it among its own. */
 	if (route->mtu && !skb->gso_size && skb->len > ETHERNET_SIZE + route->mtu) {
 		count(netns, SIDESTEP_TOO_BIG);
+		denial_note(skb, netns, SIDESTEP_TOO_BIG, SIDESTEP_TOO_BIG, 1);
 		return TC_ACT_SHOT;
 	}
 	mss_clamp(skb, packet, route->mtu);

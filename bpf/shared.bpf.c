@@ -56,6 +56,7 @@ int host_ingress(struct __sk_buff *skb)
 	}
 	count(number, verdict);
 	count(number, SIDESTEP_GUARD_DROPS);
+	denial_note(skb, number, SIDESTEP_GUARD_DROPS, verdict, 0);
 	return TC_ACT_SHOT;
 }
 

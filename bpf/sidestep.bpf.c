@@ -210,6 +210,7 @@ int lo_egress(struct __sk_buff *skb)
 	packet = packet_scratch(PACKET_FRAME);
 	if (kind == PACKET_MALFORMED || !packet) {
 		count(netns, SIDESTEP_DENY_MALFORMED);
+		denial_note(skb, netns, SIDESTEP_DENY_MALFORMED, SIDESTEP_DENY_MALFORMED, 1);
 		return TC_ACT_SHOT;
 	}
 	if (kind != PACKET_IP)
@@ -231,6 +232,7 @@ int lo_egress(struct __sk_buff *skb)
 		if (nobody_listens(netns, packet->ipv4 ? SIDESTEP_LISTENER_DNS4
 						       : SIDESTEP_LISTENER_DNS6)) {
 			count(netns, SIDESTEP_ASSIGN_ERRORS);
+			denial_note(skb, netns, SIDESTEP_ASSIGN_ERRORS, SIDESTEP_STEER_DNS, 1);
 			return refuse(skb, netns, AT_LO);
 		}
 		opener_note_dns(skb, netns);
@@ -317,6 +319,10 @@ static __always_inline int record_arrival(struct __sk_buff *skb, __u32 link)
 	/* The kernel would drop it if accept_local were off (user/net/device_settings.h). */
 	if (bypass_sources(source) & SIDESTEP_FROM_LOCAL) {
 		count(netns, SIDESTEP_SPOOFED);
+		if (link)
+			denial_note(skb, netns, SIDESTEP_SPOOFED, SIDESTEP_SPOOFED, 0);
+		else
+			denial_note_l3(skb, netns, SIDESTEP_SPOOFED, SIDESTEP_SPOOFED, 0);
 		return TC_ACT_SHOT;
 	}
 	inbound_record(skb, netns, packet, source, 1);
@@ -373,9 +379,12 @@ int dev_egress(struct __sk_buff *skb)
 SEC("tc")
 int l3_egress(struct __sk_buff *skb)
 {
-	__u32 netns = netns_of(skb);
+	__u32 netns = netns_of(skb), verdict = judge_l3(skb, netns);
 
-	return guard_passes(netns, judge_l3(skb, netns)) ? TC_NEXT : TC_ACT_SHOT;
+	if (guard_passes(netns, verdict))
+		return TC_NEXT;
+	denial_note_l3(skb, netns, SIDESTEP_GUARD_DROPS, verdict, 1);
+	return TC_ACT_SHOT;
 }
 
 /* Closes a device that lacks its own programs. */
@@ -446,6 +455,7 @@ int veth_ingress(struct __sk_buff *skb)
 	bypass = bypass_lookup(netns, packet, packet->destination);
 	if (!bypass || !bypass->ifindex) {
 		count(netns, SIDESTEP_DENY_ANSWER);
+		denial_note(skb, netns, SIDESTEP_DENY_ANSWER, SIDESTEP_DENY_ANSWER, 0);
 		return TC_ACT_SHOT;
 	}
 	if (packet->protocol == IPPROTO_UDP && !packet->later_fragment &&

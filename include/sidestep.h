@@ -23,6 +23,7 @@
 #define SIDESTEP_MAX_PREFIXES	(1 << 20) /* prefixes of all namespaces in one trie */
 #define SIDESTEP_MAX_FLOWS	65536	  /* live flows; further ones are not listed */
 #define SIDESTEP_MAX_INBOUND	65536	  /* the least recently used makes room */
+#define SIDESTEP_DENIALS_SIZE	(1 << 16) /* bytes of the ring buffer; agent: 16 times as many */
 #define SIDESTEP_MAX_OPENERS	16384	  /* likewise; agent: four times as many */
 
 /* The index of the loopback device in every network namespace (Linux, include/net/flow.h). */
@@ -214,6 +215,16 @@ struct sidestep_process {
 	char comm[16]; /* "": not known */
 };
 
+/* A record of the ring buffer `denials`: a denied packet. */
+struct sidestep_denial {
+	/* Local is the packet's source. Where the headers are unreadable, only netns is set. */
+	struct sidestep_flow_key flow;
+	__u32 verdict; /* the counter that counts it, enum sidestep_verdict */
+	__u32 judged;  /* the verdict on it, which the guard does not count */
+	__u32 lost;    /* records of this namespace that were left out, since the load */
+	struct sidestep_process process;
+};
+
 /* The owner of a socket, kept in the socket storage `owners`. */
 enum sidestep_owner {
 	SIDESTEP_OWNER_NONE,
@@ -313,6 +324,7 @@ _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
 _Static_assert(sizeof(struct sidestep_outer) == 8, "ABI");
 _Static_assert(sizeof(struct sidestep_process) == 56, "ABI");
+_Static_assert(sizeof(struct sidestep_denial) == 112, "ABI");
 _Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
 	       "a field for each counter");
 

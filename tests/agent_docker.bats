@@ -81,6 +81,23 @@ gone() {
 	[ -n "$(dk ps -q --filter name=app-proxy)" ]
 }
 
+@test "the agent's events name the container and the program that connected" {
+	agent
+	side app-proxy
+	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
+	engine_image browser --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
+	dk run -d --name browser --network container:app-proxy browser connect 192.0.2.77 80 --send hello \
+		--half-close --read-all >/dev/null
+	id=$(dk inspect -f '{{.Id}}' browser)
+	told() {
+		python3 "$BED_REPO/tests/events.py" follow "/proc/$(engine_pid agent)/root/run/sidestep/agent.events" \
+			'{"last":100,"follow":false}' >"$BED_DIR/told"
+		grep '"dst":"192.0.2.77:80"' "$BED_DIR/told" | grep -F "\"container\":{\"id\":\"$id\",\"name\":\"browser\""
+	}
+	bed_until 10 told || { cat "$BED_DIR/told" && return 1; }
+	grep -F '"comm":"peer","exe":"/bin/peer"' "$BED_DIR/told"
+}
+
 @test "with --reap-after the agent removes orphans and no other containers" {
 	side orphan-proxy
 	side used-proxy

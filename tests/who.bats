@@ -50,29 +50,123 @@ openers_are_right() {
 	[ "$(opener 4002)" = "peer $(bed_pid second) 65534 $group" ]
 }
 
-@test "own programs know the process that opened a connection" {
-	gateway
-	own_sidecar
-	openers_are_right
+EVENTS() { echo "$BED_DIR/events.json"; }
+
+# event FILTER - prints the events for which the Python expression about `event` holds, or what PRINT gives.
+event() {
+	[ ! -S "$(EVENTS)" ] || python3 "$BED_REPO/tests/events.py" follow "$(EVENTS)" '{"last":100,"follow":false}' >"$(EVENTS).got"
+	python3 -c '
+import json, os, sys
+path = sys.argv[1] if os.path.isfile(sys.argv[1]) else sys.argv[1] + ".got"
+for line in open(path):
+    event = json.loads(line)
+    process = event["process"] or {}
+    if eval(sys.argv[2]):
+        print(eval(sys.argv[3]))' "$(EVENTS)" "$1" "${2:-event}"
 }
 
-@test "the agent's programs know the process that opened a connection" {
-	gateway
-	agent_sidecar
-	openers_are_right
+# told COUNT FILTER - waits until so many events have come.
+told() {
+	come() { [ "$(event "$2" | wc -l)" -ge "$1" ]; }
+	bed_until 5 come "$@" || { event True && return 1; }
 }
 
 noted() { # PORT - `openers` has the connection from that port
 	"$BPFTOOL" map dump pinned "$(SIDE_PIN)/openers" | grep -q "\"local_port\": $1,"
 }
 
-@test "a raw socket that forges a connection's SYN names no process" {
-	gateway
-	own_sidecar
+# Denied: a datagram, a raw protocol, and a frame of a packet socket that walks around the routes.
+denials_are_told() {
+	bed_exec app "$PEER" udp 192.0.2.77 443 --source-port 4005 --send x --timeout 1 || true
+	told 1 'event["verdict"] == "deny_udp" and event["dst"] == "192.0.2.77:443"'
+	bed_exec app "$PEER" raw 192.0.2.77 7 --mode echo --device eth0 --socket inet || true
+	told 1 'event["verdict"] == "deny_protocol" and event["protocol"] == "icmp" and event["dst"] == "192.0.2.77"'
+	bed_exec app "$PEER" packet-send 192.0.2.77 80 --mode syn --device eth0 || true
+	told 1 'event["verdict"] == "guard_drops" and event["dst"] == "192.0.2.77:80"'
+	event 'event["type"] == "denied"'
+	[ "$(event 'event["verdict"] == "deny_udp"' 'event["rule"]["origin"]' | head -n 1)" = "option --udp" ]
+}
+
+# browse - runs four programs at the same time, each to an address and with a name of its own.
+browse() {
+	local node='require("http").get({host: "192.0.2.13", headers: {host: "node.example"}}, r => r.resume())'
+	local python='import urllib.request as r; r.urlopen(r.Request("http://192.0.2.12/", headers={"Host": "python.example"}))'
+	bed_exec app curl -s -o /dev/null --resolve curl.example:80:192.0.2.11 http://curl.example/ &
+	bed_exec app /usr/bin/python3 -c "$python" &
+	bed_exec app node -e "$node" &
+	bed_exec app git -c http.curloptResolve=git.example:80:192.0.2.14 ls-remote http://git.example/x 2>/dev/null || true &
+	wait
+}
+
+# opened_by ADDRESS NAME COMM EXE - the connection has this process and this name.
+opened_by() {
+	told 1 "event['type'] == 'connection' and event['dst'] == '$1:80'"
+	[ "$(event "event['dst'] == '$1:80'" "[event['name'], event['gateway_status'], process['comm'], process['exe']]" |
+		sort -u)" = "['$2', 200, '$3', $4]" ] || { event "event['dst'] == '$1:80'" && return 1; }
+}
+
+# A flood of denied datagrams leaves a few records, and one that says how many are missing. Everything else goes on.
+flood_is_bounded() {
+	bed_exec app python3 -c '
+import socket
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(20000):
+    try:
+        udp.sendto(b"x", ("192.0.2.77", 9))
+    except OSError:
+        pass'
+	connect 192.0.2.77 80 --send hello --half-close --read-all
+	# One more after the flood tells of those that were left out at its end.
+	sleep_over() { bed_exec app "$PEER" udp 192.0.2.78 443 --send x --timeout 1; told_lost; }
+	told_lost() { [ "$(event 'event["type"] == "lost"' 'event["lost"]' | awk '{ sum += $1 } END { print sum + 0 }')" -gt 10000 ]; }
+	bed_until 5 sleep_over
+	[ "$(event 'event["type"] == "denied"' | wc -l)" -lt 2000 ]
+	[ "$(counter deny_udp)" -ge 20000 ]
+}
+
+# An event has the process by the same rules, so a forged SYN names nobody.
+forged_syn_names_nobody() {
 	bed_exec app "$PEER" raw-send 192.0.2.77 80 --mode syn --source "$BED_APP" --source-port 4003
-	hold first 4001
-	noted 4001
+	hold third 4006
+	noted 4006
 	! noted 4003
+}
+
+@test "own programs tell who connected and what was denied" {
+	gateway
+	own_sidecar --event-log "$(EVENTS)"
+	openers_are_right
+	forged_syn_names_nobody
+	browse
+	opened_by 192.0.2.11 curl.example curl None
+	opened_by 192.0.2.12 python.example python3 None
+	opened_by 192.0.2.13 node.example node None
+	opened_by 192.0.2.14 git.example git-remote-http None
+	denials_are_told
+	[ "$(event 'event["verdict"] == "deny_udp"' 'process["comm"]' | head -n 1)" = peer ]
+	flood_is_bounded
+}
+
+@test "the agent tells who connected, with which program, and what was denied" {
+	gateway
+	EVENTS() { echo "$BED_DIR/agent.events"; }
+	AGENT=(--event-socket "$(EVENTS)")
+	agent_sidecar
+	openers_are_right
+	browse
+	opened_by 192.0.2.11 curl.example curl "'/usr/bin/curl'"
+	opened_by 192.0.2.12 python.example python3 "'$(readlink -f /usr/bin/python3)'"
+	opened_by 192.0.2.13 node.example node "'$(readlink -f /usr/bin/node)'"
+	opened_by 192.0.2.14 git.example git-remote-http "'$(readlink -f "$(git --exec-path)/git-remote-http")'"
+	[ "$(event 'event["type"] == "connection"' 'process["cgroup"]' | sort -u)" = "$(sed -n 's/^0:://p' /proc/self/cgroup)" ]
+	denials_are_told
+}
+
+@test "nftables tells what was denied" {
+	gateway
+	nft_sidecar --event-log "$(EVENTS)"
+	denials_are_told
+	flood_is_bounded
 }
 
 # A timer sends it, in the context of whichever process runs.
@@ -94,4 +188,15 @@ noted() { # PORT - `openers` has the connection from that port
 	! noted 4004
 	bed_until 5 retransmitted
 	! noted 4004
+}
+
+@test "nftables that cannot limit a rate denies the same, and tells nothing" {
+	lacks limit
+	gateway
+	nft_sidecar --event-log "$(EVENTS)"
+	bed_exec app "$PEER" udp 192.0.2.77 443 --send x --timeout 1 || true
+	[ "$(counter deny_udp)" -ge 1 ]
+	run bed_exec app nft list ruleset
+	[[ $output != *"log prefix"* ]]
+	connect 192.0.2.77 80 --send hello --half-close --read-all
 }

@@ -52,7 +52,7 @@ sidecar() {
 
 # own_sidecar, nft_sidecar, redirect_sidecar, agent_sidecar, bridge_sidecar [ARGUMENT...] - start a sidecar of that
 # datapath, or bridge mode on the host. They return when interception is live and, with the agent, when it steers.
-# ATTACH is the agent's --attach.
+# ATTACH is the agent's --attach, and AGENT has its further arguments.
 own_sidecar() {
 	DATAPATH=bpf
 	sidecar "$@"
@@ -72,7 +72,8 @@ agent_sidecar() {
 	bed_needs_linux 6.6 "TCX links"
 	weak_sidecar app sidecar --gateway "$BED_HOST:8080" "$@"
 	bed_wait_line sidecar "interception is live" 10
-	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)" --attach "${ATTACH:-auto}"
+	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)" --attach "${ATTACH:-auto}" \
+		"${AGENT[@]}"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
 	explained_anew
 }

@@ -23,30 +23,39 @@
 
 static struct datapath *datapath;
 static int agent;
+static int heard; /* the agent's end */
 
 static int begin(void **state)
 {
+	struct agent_request offer;
 	int pair[2];
 
 	(void)state;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -1;
 	agent = pair[0];
-	return datapath_agent_new(pair[1], SIDESTEP_UDP_PASS, LIMIT_MS, &datapath);
+	if (datapath_agent_new(pair[1], SIDESTEP_UDP_PASS, LIMIT_MS, &datapath) < 0)
+		return -1;
+	/* It begins with the offer of its events. */
+	if (rendezvous_receive(agent, &offer, sizeof(offer), &heard, MSG_DONTWAIT) !=
+		    sizeof(offer) ||
+	    offer.type != AGENT_EVENTS || heard < 0)
+		return -1;
+	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
 	datapath_agent_forget(datapath);
-	return close(agent);
+	return close(heard) | close(agent);
 }
 
 /* For tests that free the datapath. */
 static int end_left(void **state)
 {
 	(void)state;
-	return close(agent);
+	return close(heard) | close(agent);
 }
 
 static void will_reply(uint32_t sequence, int error)
@@ -99,6 +108,25 @@ static void test_when_attached_it_has_happened_on_return(void **state)
 	will_reply(3, -EINVAL);
 	assert_int_equal(datapath_set_listener(datapath, SIDESTEP_LISTENER_TCP6, agent), -EINVAL);
 	assert_said(AGENT_LISTENER, 3, true);
+}
+
+/* An agent that takes no events costs no more than these. */
+static void test_events_never_wait(void **state)
+{
+	char message[4096] = "events", got[sizeof(message)];
+	int sent = 0, error;
+
+	(void)state;
+	assert_int_equal(datapath_report(datapath, message, sizeof(message)), 0);
+	assert_int_equal(recv(heard, got, sizeof(got), MSG_DONTWAIT), sizeof(got));
+	assert_string_equal(got, "events");
+	while ((error = datapath_report(datapath, message, sizeof(message))) == 0)
+		sent++;
+	assert_int_equal(error, -EAGAIN);
+	assert_true(sent > 0);
+	/* Requests have a queue of their own. */
+	assert_int_equal(datapath_own_socket(datapath, agent, NULL), 0);
+	assert_said(AGENT_OWN_SOCKET, 0, true);
 }
 
 static const struct sidestep_bypass from_option = {.sources = SIDESTEP_FROM_OPTION};
@@ -214,6 +242,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_before_attaching_nothing_waits, begin, end),
 		cmocka_unit_test_setup_teardown(test_when_attached_it_has_happened_on_return, begin,
 						end),
+		cmocka_unit_test_setup_teardown(test_events_never_wait, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_reply_that_does_not_come, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_queue_that_stays_full, begin, end),
 		cmocka_unit_test(test_the_end_does_not_wait_for_an_agent_that_hangs),

@@ -94,7 +94,7 @@ static int bed_teardown(void **state)
 static void watch_start_guards(struct bed *bed, const char *const *guards, size_t guard_count)
 {
 	static const char *const matches[] = {"by-name-*", "by/image"};
-	const struct docker_patterns patterns = {matches, 2, guards, guard_count};
+	const struct docker_patterns patterns = {matches, 2, guards, guard_count, false};
 	struct docker_engine engine;
 
 	if (bed->fake.listener < 0)

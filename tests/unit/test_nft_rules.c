@@ -23,7 +23,7 @@ static void test_answers_stay(void **state)
 	char *text = nft_bed_listing(), *answer, *own;
 
 	(void)state;
-	answer = strstr(text, "udp sport 53 counter name \"DENY_ANSWER\" drop");
+	answer = strstr(text, "udp sport 53 counter name \"DENY_ANSWER\" goto drop_DENY_ANSWER");
 	own = strstr(text, "goto as_own");
 	assert_non_null(answer);
 	assert_non_null(own);

@@ -9,6 +9,7 @@
 
 #include "agent/agent_candidates.h"
 #include "agent/agent_ends.h"
+#include "agent/agent_events.h"
 #include "agent/agent_holds.h"
 #include "agent/agent_metrics.h"
 #include "agent/agent_namespaces.h"
@@ -32,6 +33,7 @@ struct agent {
 	uint32_t home; /* its number */
 	struct loop_handler signals;
 	struct agent_notify notify;
+	struct agent_events *events; /* NULL: --clean */
 	struct agent_namespaces namespaces;
 	struct agent_ends *ends; /* NULL: --clean */
 	struct agent_candidates candidates;
@@ -46,6 +48,7 @@ static void on_seen(const struct agent_seen *seen, size_t count, void *context)
 {
 	struct agent *agent = context;
 
+	agent_events_seen(agent->events, seen, count);
 	/* A sidecar that is served opens what is closed. */
 	agent_wards_update(&agent->wards, seen, count);
 	agent_candidates_update(&agent->candidates, seen, count);
@@ -188,8 +191,12 @@ static int start(struct agent *agent)
 	if ((error = find_home(agent)) < 0 || (error = open_loop(agent)) < 0 ||
 	    (error = load(agent)) < 0)
 		return error;
-	agent_namespaces_init(&agent->namespaces, agent->loop, agent->programs, agent->options->pin,
-			      agent->home_fd, agent->home);
+	if (!agent->options->clean &&
+	    (error = agent_events_new(agent->loop, agent->programs, agent->home,
+				      agent->options->event_socket, &agent->events)) < 0)
+		return error;
+	agent_namespaces_init(&agent->namespaces, agent->loop, agent->programs, agent->events,
+			      agent->options->pin, agent->home_fd, agent->home);
 	if (agent->options->clean)
 		return 0;
 	if ((error = agent_metrics_new(agent->options->metrics_listen,
@@ -216,6 +223,7 @@ static void stop(struct agent *agent)
 	agent_candidates_release(&agent->candidates);
 	agent_ends_free(agent->ends);
 	agent_namespaces_release(&agent->namespaces);
+	agent_events_free(agent->events);
 	loop_close(&agent->signals);
 	loop_free(agent->loop);
 	programs_free(agent->programs);

@@ -18,6 +18,7 @@ struct agent_options {
 	const char *metrics_listen;
 	struct option_prefixes metrics_allow;
 	const char *pin;
+	const char *event_socket;
 	unsigned int reap_s; /* 0: never */
 	unsigned int attach; /* enum programs_way */
 	bool clean;

@@ -10,7 +10,8 @@
 #include "lib/process.h"
 #include "lib/util.h"
 
-#define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
+#define DEFAULT_EVENT_SOCKET "/run/sidestep/agent.events"
+#define DEFAULT_PIN	     "/sys/fs/bpf/sidestep/agent"
 
 #define FIELD(member) .offset = offsetof(struct agent_options, member)
 
@@ -58,6 +59,12 @@ static const struct option_entry entries[] = {
 	 .help = "Directory below a bpffs for maps and attachments. They stay when the agent ends, "
 		 "and the next agent uses them."},
 	{OPTION_ENTRY_ATTACH(struct agent_options, attach)},
+	{.name = "event-socket",
+	 .argument = "PATH",
+	 .type = OPTION_STRING,
+	 FIELD(event_socket),
+	 .default_text = DEFAULT_EVENT_SOCKET,
+	 .help = "Unix socket for those who follow the events of all sidecars that are served."},
 	{.name = "clean",
 	 .type = OPTION_BOOL,
 	 FIELD(clean),

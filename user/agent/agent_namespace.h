@@ -20,10 +20,13 @@
 #include "lib/complaint.h"
 #include "programs/programs.h"
 
+struct agent_events;
+
 struct agent_namespace {
-	struct programs *programs; /* the agent's */
-	const char *pin;	   /* the agent's */
-	int home_fd;		   /* the host's namespace, to which the thread returns */
+	struct programs *programs;   /* the agent's */
+	struct agent_events *events; /* the agent's */
+	const char *pin;	     /* the agent's */
+	int home_fd;		     /* the host's namespace, to which the thread returns */
 	uint32_t netns;
 	int netns_fd;	/* -1: no session */
 	bool unsettled; /* agent_namespace_settle() has work to do */

@@ -62,11 +62,13 @@ static void settle_expired(struct loop_timer *timer)
 }
 
 void agent_namespaces_init(struct agent_namespaces *namespaces, struct loop *loop,
-			   struct programs *programs, const char *pin, int home_fd, uint32_t home)
+			   struct programs *programs, struct agent_events *events, const char *pin,
+			   int home_fd, uint32_t home)
 {
 	*namespaces = (struct agent_namespaces) {
 		.loop = loop,
 		.programs = programs,
+		.events = events,
 		.pin = pin,
 		.home_fd = home_fd,
 		.home = home,
@@ -101,6 +103,7 @@ struct agent_namespace *agent_namespaces_get(struct agent_namespaces *namespaces
 	if (!namespace)
 		return NULL;
 	namespace->programs = namespaces->programs;
+	namespace->events = namespaces->events;
 	namespace->pin = namespaces->pin;
 	namespace->home_fd = namespaces->home_fd;
 	namespace->netns = netns;

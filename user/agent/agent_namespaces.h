@@ -13,6 +13,7 @@
 struct agent_namespaces {
 	struct loop *loop;
 	struct programs *programs;
+	struct agent_events *events;
 	const char *pin;
 	int home_fd;
 	uint32_t home; /* the number of the host's network namespace */
@@ -22,10 +23,11 @@ struct agent_namespaces {
 	struct complaint complaint;
 };
 
-/* @loop, @programs, @pin and @home_fd (the host's network namespace, whose number is @home) stay
- * the caller's. */
+/* @loop, @programs, @events, @pin and @home_fd (the host's network namespace, whose number is
+ * @home) stay the caller's. @events: NULL with --clean. */
 void agent_namespaces_init(struct agent_namespaces *namespaces, struct loop *loop,
-			   struct programs *programs, const char *pin, int home_fd, uint32_t home);
+			   struct programs *programs, struct agent_events *events, const char *pin,
+			   int home_fd, uint32_t home);
 
 /* Returns 0 with the number of the namespace @netns_fd, -EXDEV for the host's own, or another
  * negative errno. */

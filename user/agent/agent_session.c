@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/agent_events.h"
 #include "agent/agent_guard.h"
 #include "datapath/agent_wire.h"
 #include "datapath/rendezvous.h"
@@ -44,6 +45,7 @@ struct agent_session {
 	int error;     /* the first one since the last reply */
 	bool attached; /* its programs, all of them */
 	bool detached;
+	struct agent_report report;
 	struct loop_task end;
 	const struct agent_session_handler *told;
 	void *context;
@@ -274,6 +276,8 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 		return 0;
 	case AGENT_DESERTED:
 		return note_desertion(session);
+	case AGENT_EVENTS:
+		return agent_report_open(&session->report, namespace->events, namespace->netns, fd);
 	}
 	return -EOPNOTSUPP;
 }
@@ -349,6 +353,7 @@ void agent_session_end(struct agent_session *session)
 {
 	loop_timer_stop(&session->pause);
 	loop_close(&session->handler);
+	agent_report_drain(&session->report);
 	session->end.run = end_session;
 	loop_defer(session->loop, &session->end);
 }
@@ -432,6 +437,7 @@ int agent_session_new(struct loop *loop, struct loop_timer_class *pause_class, i
 	session->context = context;
 	(void)snprintf(session->name, sizeof(session->name), "%s", name);
 	session->handler.fd = -1;
+	session->report.handler.fd = -1;
 	session->handler.ready = session_ready;
 	session->pause_class = pause_class;
 	session->pause.expired = pause_expired;
@@ -452,6 +458,7 @@ void agent_session_free(struct agent_session *session)
 	loop_cancel(&session->end);
 	loop_timer_stop(&session->pause);
 	loop_close(&session->handler);
+	agent_report_close(&session->report);
 	free(session);
 }
 

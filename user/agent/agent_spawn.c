@@ -82,11 +82,13 @@ static int move_descriptors(const struct pairs *pairs)
 /* Becomes the watcher. */
 static void __attribute__((noreturn)) execute(const struct pairs *pairs, char *const *arguments)
 {
+	static const char failed[] = "sidestep: error: cannot execute the watcher\n";
 	static char *const environment[] = {NULL};
 
 	if (move_descriptors(pairs) == 0)
 		(void)execve("/proc/self/exe", arguments, environment);
-	(void)log_errno(-errno, "cannot execute the watcher");
+	/* The log's lock may be another thread's, which this process does not have. */
+	(void)!write(AGENT_WATCHER_LOG_FD, failed, sizeof(failed) - 1);
 	_exit(EXIT_FAILURE);
 }
 

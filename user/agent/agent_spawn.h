@@ -19,8 +19,9 @@ struct agent_spawned {
 /*
  * Executes this program anew as `agent-watcher`, in empty network, IPC and pid namespaces and with
  * the descriptors of agent_news.h alone. So it has no copy of this process's memory. It gives up
- * its rights itself, before it does anything else. The caller has a single thread. Returns 0 with
- * *@ret_spawned, whose descriptors are the caller's, or a negative errno.
+ * its rights itself, before it does anything else. Until then it only makes system calls, so the
+ * caller may have several threads. Returns 0 with *@ret_spawned, whose descriptors are the
+ * caller's, or a negative errno.
  */
 int agent_spawn(const char *socket_path, const struct docker_patterns *patterns,
 		struct agent_spawned *ret_spawned);

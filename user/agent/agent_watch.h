@@ -18,7 +18,7 @@ struct agent_watch;
 /*
  * Starts docker_sidecars in a watcher, on @docker_socket with @patterns, which stay the caller's.
  * Calls @seen with each new list in the loop's thread. The list belongs to the watch and lasts
- * until the next call. The process has no other threads. Returns 0 or a negative errno, logged.
+ * until the next call. Returns 0 or a negative errno, logged.
  */
 int agent_watch_new(struct loop *loop, const char *docker_socket,
 		    const struct docker_patterns *patterns,

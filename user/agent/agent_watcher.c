@@ -137,6 +137,7 @@ static struct docker_patterns read_patterns(int argc, char **argv)
 		.match_count = match_count,
 		.guards = patterns + match_count,
 		.guard_count = count - match_count,
+		.names = true,
 	};
 }
 

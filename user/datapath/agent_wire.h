@@ -23,7 +23,7 @@
 #include "sidestep.h"
 
 #define AGENT_WIRE_MAGIC   0x53535450u
-#define AGENT_WIRE_VERSION 3
+#define AGENT_WIRE_VERSION 4
 
 /* The descriptor in the sidecar at which the agent finds its end. */
 #define AGENT_RENDEZVOUS_FD 1001
@@ -55,6 +55,8 @@ enum agent_request_type {
 	AGENT_COMMIT,	    /* nothing but its reply */
 	AGENT_DESERTED,	    /* the session ends, because nobody is left to serve */
 	AGENT_INNER_ATTACH, /* .ifindex: it leads to containers inside */
+	/* The end of a SOCK_SEQPACKET pair, for events (events/event_batch.h). */
+	AGENT_EVENTS,
 	AGENT_REQUESTS,
 };
 

@@ -6,17 +6,19 @@
  *
  * Routes and rules bring the traffic to lo. They are not the datapath's
  * (user/steering/steering.c). One thread makes all calls, except for datapath_own_socket(),
- * datapath_flow_update(), datapath_flow_close(), datapath_read_counters() and datapath_each_map(),
- * which are thread safe.
+ * datapath_flow_update(), datapath_flow_close(), datapath_read_counters(), datapath_each_map(),
+ * datapath_opener() and datapath_report(), which are thread safe.
  */
 #ifndef SIDESTEP_DATAPATH_H
 #define SIDESTEP_DATAPATH_H
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/address.h"
+#include "programs/record_source.h"
 #include "sidestep.h"
 #include "stream/flow.h"
 
@@ -77,6 +79,12 @@ struct datapath_ops {
 	/* Returns the datapath's descriptor of its program or map with that number, or -ENOENT.
 	 * NULL: it has none. */
 	int (*find_object)(struct datapath *datapath, bool map, uint32_t id);
+	/* NULL: this process cannot know. */
+	int (*opener)(struct datapath *datapath, const struct sidestep_flow_key *key,
+		      struct sidestep_process *ret_opener);
+	int (*open_denials)(struct datapath *datapath, struct record_source **ret_source);
+	/* NULL: nobody else wants events. */
+	int (*report)(struct datapath *datapath, const void *message, size_t size);
 };
 
 /* The first member of each implementation's own struct. */
@@ -262,6 +270,36 @@ static inline void datapath_flow_close(void *context, const struct flow *flow)
 	struct datapath *datapath = context;
 
 	datapath->ops->flow_close(datapath, flow);
+}
+
+/* Finds who opened a steered flow, as the kernel knows it. Returns 0 or negative errno; -ENOENT: it
+ * is not known. */
+static inline int datapath_opener(struct datapath *datapath, const struct sidestep_flow_key *key,
+				  struct sidestep_process *ret_opener)
+{
+	return datapath->ops->opener ? datapath->ops->opener(datapath, key, ret_opener) : -ENOENT;
+}
+
+/* Opens the records of denied packets (struct sidestep_denial), which the caller closes before it
+ * frees @datapath. Returns 0 or negative errno; -EOPNOTSUPP: somebody else reads them. */
+static inline int datapath_open_denials(struct datapath *datapath,
+					struct record_source **ret_source)
+{
+	return datapath->ops->open_denials ? datapath->ops->open_denials(datapath, ret_source)
+					   : -EOPNOTSUPP;
+}
+
+/* Does the datapath's owner want to hear of events? */
+static inline bool datapath_wants_reports(const struct datapath *datapath)
+{
+	return datapath->ops->report != NULL;
+}
+
+/* Sends it a message with events (events/event_batch.h), and never waits. Returns 0 or negative
+ * errno; -EAGAIN: it does not keep up. */
+static inline int datapath_report(struct datapath *datapath, const void *message, size_t size)
+{
+	return datapath->ops->report ? datapath->ops->report(datapath, message, size) : -EOPNOTSUPP;
 }
 
 #endif

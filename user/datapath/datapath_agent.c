@@ -22,6 +22,7 @@
 struct datapath_agent {
 	struct datapath base;
 	int session;
+	int events; /* where the agent takes events; -1: it does not */
 	enum sidestep_udp udp;
 	unsigned int limit_ms;
 	pthread_mutex_t lock; /* one request and its reply at a time */
@@ -325,11 +326,35 @@ static void agent_flow_close(struct datapath *base, const struct flow *flow)
 	tell_people(self(base), &close);
 }
 
+static int agent_report(struct datapath *base, const void *message, size_t size)
+{
+	const struct datapath_agent *agent = self(base);
+
+	if (agent->events < 0)
+		return -EOPNOTSUPP;
+	return send(agent->events, message, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Gives the agent one end of a socket pair. Without it nothing is reported. */
+static void offer_events(struct datapath_agent *agent)
+{
+	struct agent_request offer = {.type = AGENT_EVENTS};
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return;
+	if (rendezvous_send(agent->session, &offer, sizeof(offer), ends[1], MSG_DONTWAIT) == 0)
+		agent->events = TAKE_FD(ends[0]);
+	(void)safe_close(ends[0]);
+	(void)close(ends[1]);
+}
+
 void datapath_agent_forget(struct datapath *base)
 {
 	struct datapath_agent *agent = self(base);
 
 	(void)safe_close(agent->session);
+	(void)safe_close(agent->events);
 	(void)pthread_mutex_destroy(&agent->lock);
 	free(agent);
 }
@@ -397,6 +422,7 @@ static const struct datapath_ops ops = {
 	.own_socket = agent_own_socket,
 	.flow_update = agent_flow_update,
 	.flow_close = agent_flow_close,
+	.report = agent_report,
 };
 
 int datapath_agent_fd(const struct datapath *datapath)
@@ -459,6 +485,8 @@ int datapath_agent_new(int session_fd, enum sidestep_udp udp, unsigned int limit
 		return -ENOMEM;
 	agent->base.ops = &ops;
 	agent->session = session_fd;
+	agent->events = -1;
+	offer_events(agent);
 	agent->udp = udp;
 	agent->limit_ms = limit_ms;
 	(void)pthread_mutex_init(&agent->lock, NULL);

@@ -13,6 +13,7 @@
 #include "programs/programs_attach.h"
 #include "programs/programs_fill.h"
 #include "programs/programs_maps.h"
+#include "programs/programs_records.h"
 #include "programs/programs_seen.h"
 
 #define MAX_DEVICES 256
@@ -319,6 +320,17 @@ static int bpf_find_object(struct datapath *base, bool map, uint32_t id)
 	return programs_find(self(base)->programs, map, id);
 }
 
+static int bpf_opener(struct datapath *base, const struct sidestep_flow_key *key,
+		      struct sidestep_process *ret_opener)
+{
+	return programs_opener_find(self(base)->programs, self(base)->netns, key, ret_opener);
+}
+
+static int bpf_open_denials(struct datapath *base, struct record_source **ret_source)
+{
+	return programs_denials_open(self(base)->programs, ret_source);
+}
+
 static const struct datapath_ops ops = {
 	.name = "bpf",
 	.own_programs = true,
@@ -344,6 +356,8 @@ static const struct datapath_ops ops = {
 	.read_counters = bpf_read_counters,
 	.each_map = bpf_each_map,
 	.find_object = bpf_find_object,
+	.opener = bpf_opener,
+	.open_denials = bpf_open_denials,
 };
 
 int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath **ret_datapath)

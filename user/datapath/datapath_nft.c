@@ -11,6 +11,7 @@
 
 #include "datapath/datapath_nft_counters.h"
 #include "datapath/datapath_nft_own.h"
+#include "datapath/datapath_nft_records.h"
 #include "datapath/datapath_nft_sets.h"
 #include "datapath/datapath_nft_state.h"
 #include "lib/log.h"
@@ -318,6 +319,12 @@ static int nft_read_counters(struct datapath *base, uint64_t ret_sums[SIDESTEP_C
 	return error < 0 ? error : NFT_COUNTERS;
 }
 
+static int nft_open_denials(struct datapath *base, struct record_source **ret_source)
+{
+	(void)base;
+	return nft_records_open(ret_source);
+}
+
 static const struct datapath_ops nft_ops = {
 	.name = "nft",
 	.out_mark = SIDESTEP_OUT_MARK,
@@ -340,6 +347,7 @@ static const struct datapath_ops nft_ops = {
 	.flow_update = nft_flow_update,
 	.flow_close = nft_flow_close,
 	.read_counters = nft_read_counters,
+	.open_denials = nft_open_denials,
 };
 
 /* Fills the rules' part that does not depend on the namespace. Returns 0 or -EIO. */

@@ -161,6 +161,21 @@ static void build_reject(struct nftnl_expr *out, const struct nft_expr *expr)
 	nftnl_expr_set_u8(out, NFTNL_EXPR_REJECT_CODE, (uint8_t)expr->op);
 }
 
+static void build_limit(struct nftnl_expr *out, const struct nft_expr *expr)
+{
+	nftnl_expr_set_u64(out, NFTNL_EXPR_LIMIT_RATE, expr->key);
+	nftnl_expr_set_u64(out, NFTNL_EXPR_LIMIT_UNIT, 1); /* second */
+	nftnl_expr_set_u32(out, NFTNL_EXPR_LIMIT_BURST, expr->op);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+}
+
+static void build_log(struct nftnl_expr *out, const struct nft_expr *expr)
+{
+	nftnl_expr_set_u16(out, NFTNL_EXPR_LOG_GROUP, (uint16_t)expr->key);
+	nftnl_expr_set_u32(out, NFTNL_EXPR_LOG_SNAPLEN, expr->length);
+	(void)nftnl_expr_set_str(out, NFTNL_EXPR_LOG_PREFIX, expr->name);
+}
+
 static const struct {
 	const char *name; /* the kernel's */
 	void (*build)(struct nftnl_expr *out, const struct nft_expr *expr);
@@ -186,6 +201,8 @@ static const struct {
 	[NFT_EXPR_TPROXY] = {"tproxy", build_tproxy},
 	[NFT_EXPR_REDIRECT] = {"redir", build_redirect},
 	[NFT_EXPR_REJECT] = {"reject", build_reject},
+	[NFT_EXPR_LIMIT] = {"limit", build_limit},
+	[NFT_EXPR_LOG] = {"log", build_log},
 };
 
 static int add_expressions(struct nftnl_rule *rule, const struct nft_expr *expr)

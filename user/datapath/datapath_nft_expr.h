@@ -37,6 +37,8 @@ enum nft_expr_kind {
 	NFT_EXPR_TPROXY,
 	NFT_EXPR_REDIRECT,
 	NFT_EXPR_REJECT,
+	NFT_EXPR_LIMIT,
+	NFT_EXPR_LOG,
 	NFT_EXPR_KINDS,
 };
 
@@ -56,11 +58,14 @@ struct nft_expr {
 	uint32_t length; /* of @value or what is loaded, bytes */
 	/* META, CT, ROUTE, SOCKET: the field; PAYLOAD: the header; EXTHDR, OPTION, TCP_OPTION: its
 	 * type; LOOKUP: a set's id; OBJECT: NFT_OBJECT_*; REJECT: its type */
+	/* LIMIT: packets a second; LOG: the group */
 	uint32_t key;
 	uint32_t offset; /* PAYLOAD, EXTHDR, TCP_OPTION: bytes from the header's begin */
-	uint32_t op; /* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family; REJECT: code */
+	/* enum nft_cmp_ops; VERDICT: NF_* or NFT_GOTO; TPROXY: family; REJECT: code; LIMIT: packets
+	 * that are saved up */
+	uint32_t op;
 	union nft_value value, mask; /* BITWISE: (register & @mask) ^ @value */
-	const char *name;	     /* of a set, object or chain */
+	const char *name;	     /* of a set, object or chain; LOG: the prefix */
 };
 
 /* Loads into register @at_, or 0. */
@@ -222,6 +227,17 @@ struct nft_expr {
 	{                                                                                          \
 		.kind = NFT_EXPR_REJECT, .key = NFT_REJECT_ICMPX_UNREACH,                          \
 		.op = NFT_REJECT_ICMPX_ADMIN_PROHIBITED                                            \
+	}
+
+/* Above the rate the rule ends. */
+#define LIMIT(per_second_, saved_)                                                                 \
+	{                                                                                          \
+		.kind = NFT_EXPR_LIMIT, .key = (per_second_), .op = (saved_)                       \
+	}
+/* Sends the first @length_ bytes to a group of nfnetlink_log. */
+#define LOG(group_, length_, prefix_)                                                              \
+	{                                                                                          \
+		.kind = NFT_EXPR_LOG, .key = (group_), .length = (length_), .name = (prefix_)      \
 	}
 
 /* Name of sets that only one rule uses, which the kernel numbers. */

@@ -26,6 +26,9 @@ static const struct {
 	 NFT_PART_TPROXY},
 	{"redir", "nft_redir, nf_nat (CONFIG_NFT_REDIR, CONFIG_NF_NAT)", NFT_PART_NEEDED},
 	{"reject", "nft_reject_inet (CONFIG_NFT_REJECT_INET)", NFT_PART_REJECT},
+	{"log", "nft_log, nfnetlink_log (CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG)",
+	 NFT_PART_LOG},
+	{"limit", "nft_limit (CONFIG_NFT_LIMIT)", NFT_PART_LOG},
 	{"objref", "nft_objref (CONFIG_NFT_OBJREF)", NFT_PART_NEEDED},
 };
 

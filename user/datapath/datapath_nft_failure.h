@@ -17,6 +17,7 @@ enum nft_part {
 	NFT_PART_SOCKET,
 	NFT_PART_REJECT,
 	NFT_PART_TIMEOUTS,
+	NFT_PART_LOG,
 };
 
 struct nft_failure {

@@ -5,6 +5,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 
+#include "datapath/datapath_nft_denied.h"
 #include "datapath/datapath_nft_expr.h"
 #include "datapath/datapath_nft_match.h"
 #include "datapath/datapath_nft_replies.h"
@@ -27,12 +28,16 @@ static void add_refusals(const struct nft_table *table, const struct nft_rules *
 		RULE(chain, UDP, COUNT(PASS_UDP), GOTO("let_out"));
 		break;
 	case SIDESTEP_UDP_DROP:
-		COMMENTED_RULE(chain, "the sender hears nothing", UDP, COUNT(DENY_UDP), DROP);
+		COMMENTED_RULE(chain, "the sender hears nothing", UDP, DENY(DENY_UDP));
 		break;
 	case SIDESTEP_UDP_DENY:
+		if (!rules->no_log)
+			RULE(chain, UDP, TELL(DENY_UDP));
 		RULE(chain, UDP, COUNT(DENY_UDP), GOTO("inner_denied"));
 		break;
 	}
+	if (!rules->no_log)
+		RULE(chain, TELL(DENY_PROTOCOL));
 	RULE(chain, COUNT(DENY_PROTOCOL), GOTO("inner_denied"));
 	if (!rules->no_reject)
 		RULE("inner_denied", PROHIBIT);

@@ -26,6 +26,7 @@ struct nft_rules {
 	enum sidestep_udp udp;
 	bool redirect;	/* the kernel has no tproxy (datapath_nft_steer.h) */
 	bool no_reject; /* the kernel cannot reset connections */
+	bool no_log;	/* the kernel cannot send packets to a log group, or not limit their rate */
 	bool no_socket; /* the kernel cannot tell whether a socket is transparent */
 	/* Seconds for which conntrack remembers a connection from outside that one end has closed;
 	 * 0: its own 60. */

@@ -12,6 +12,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter_ipv4.h>
 
+#include "datapath/datapath_nft_denied.h"
 #include "datapath/datapath_nft_expr.h"
 #include "datapath/datapath_nft_inner.h"
 #include "datapath/datapath_nft_match.h"
@@ -46,6 +47,11 @@ static const struct {
 };
 
 _Static_assert(SIDESTEP_SPOOFED + 1 == ARRAY_SIZE(counters), "one for each, in their order");
+
+/* Those whose packets are dropped. */
+static const char *const denied[] = {"DENY_UDP",       "DENY_PROTOCOL", "DENY_FRAGMENT",
+				     "DENY_MALFORMED", "DENY_ANSWER",	"GUARD_DROPS",
+				     "SPOOFED"};
 
 static void add_counter(const struct nft_table *table, size_t index)
 {
@@ -118,7 +124,7 @@ static void add_outcomes(const struct nft_table *table, const struct nft_rules *
 	 * quotes (nf_conntrack_inet_error()). The address that it comes from is free there. */
 	RULE("as_error", IPV4, FROM4("bypass4"), GOTO("as_reply"));
 	RULE("as_error", IPV6, FROM6("bypass6"), GOTO("as_reply"));
-	RULE("as_error", COUNT(DENY_PROTOCOL), DROP);
+	RULE("as_error", DENY(DENY_PROTOCOL));
 	RULE("as_own", COUNT(OWN), GOTO("let_out"));
 }
 
@@ -138,16 +144,16 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 	RULE(chain, IPV4, TO4("bypass4"), FROM4("bypass4"), GOTO("to_bypassed"));
 	RULE(chain, IPV6, TO6("bypass6"), FROM6("bypass6"), GOTO("to_bypassed"));
 	COMMENTED_RULE(chain, "the application chose where it goes", HAS_MARK(rules->own_mark), UDP,
-		       SOURCE_PORT, PORT_IS(53), COUNT(DENY_ANSWER), DROP);
+		       SOURCE_PORT, PORT_IS(53), DENY(DENY_ANSWER));
 	COMMENTED_RULE(chain, "socket of the proxy's", HAS_MARK(rules->own_mark),
 		       LOAD_META(NFT_META_L4PROTO), LOAD_TRANSPORT_AT(1, 0, 2), IN_SET("own"),
 		       MARK_ADD(NFT_CT_OWN), GOTO("as_own"));
 	RULE(chain, MARKED(NFT_CT_OWN), DIRECTION(IP_CT_DIR_ORIGINAL), GOTO("as_own"));
 	/* Offsets of fragments behind the first: 13 bits in IPv4, the upper 13 in IPv6. */
 	RULE(chain, IPV4, LOAD_NETWORK(6, 2), MASK(u16, htons(0x1fff)), UNEQUAL(u16, 0),
-	     COUNT(DENY_FRAGMENT), DROP);
+	     DENY(DENY_FRAGMENT));
 	RULE(chain, IPV6, LOAD_EXTENSION(IPPROTO_FRAGMENT, 2, 2), MASK(u16, htons(0xfff8)),
-	     UNEQUAL(u16, 0), COUNT(DENY_FRAGMENT), DROP);
+	     UNEQUAL(u16, 0), DENY(DENY_FRAGMENT));
 	RULE(chain, UDP, DESTINATION_PORT, PORT_IS(53), COUNT(STEER_DNS), GOTO("stay"));
 	nft_replies_add(table, chain, ICMP_SET);
 	COMMENTED_RULE(chain, "the same ports, but opened here", TCP, OPENING,
@@ -158,13 +164,15 @@ static void add_judge(const struct nft_table *table, const struct nft_rules *rul
 		RULE(chain, UDP, COUNT(PASS_UDP), GOTO("let_out"));
 		break;
 	case SIDESTEP_UDP_DROP:
+		if (!rules->no_log)
+			RULE(chain, UDP, TELL(DENY_UDP));
 		COMMENTED_RULE(chain, "dropped behind lo", UDP, COUNT(DENY_UDP), GOTO("stay"));
 		break;
 	case SIDESTEP_UDP_DENY:
-		COMMENTED_RULE(chain, "the sender is told EPERM", UDP, COUNT(DENY_UDP), DROP);
+		COMMENTED_RULE(chain, "the sender is told EPERM", UDP, DENY(DENY_UDP));
 		break;
 	}
-	RULE(chain, COUNT(DENY_PROTOCOL), DROP);
+	RULE(chain, DENY(DENY_PROTOCOL));
 }
 
 /* The last check, behind all routing. */
@@ -177,21 +185,21 @@ static void add_guard(const struct nft_table *table, const struct nft_rules *rul
 		RULE(chain, TO_INNER, ACCEPT);
 	RULE(chain, IPV4, IPV4_PLAIN, GOTO("leave"));
 	COMMENTED_RULE(chain, "its way does not end where it says", IPV4, LOOSE_ROUTE,
-		       COUNT(GUARD_DROPS), DROP);
-	RULE(chain, IPV4, STRICT_ROUTE, COUNT(GUARD_DROPS), DROP);
-	RULE(chain, IPV6, SEGMENTS_LEFT, COUNT(GUARD_DROPS), DROP);
+		       DENY(GUARD_DROPS));
+	RULE(chain, IPV4, STRICT_ROUTE, DENY(GUARD_DROPS));
+	RULE(chain, IPV6, SEGMENTS_LEFT, DENY(GUARD_DROPS));
 	RULE(chain, GOTO("leave"));
 	COMMENTED_RULE(leave, "its socket takes lo for its way", HAS_MARK(rules->out_mark), TCP,
 		       ANY_SYN, LOAD_ROUTE_MSS, TO_NETWORK(u16), SET_MSS);
 	COMMENTED_RULE(leave, "set by let_out", HAS_MARK(rules->out_mark), ACCEPT);
-	COMMENTED_RULE(leave, "its way is lo", IPV4, TO4("local4"), COUNT(GUARD_DROPS), DROP);
-	RULE(leave, IPV6, TO6("local6"), COUNT(GUARD_DROPS), DROP);
-	EXCEPTED_DNS(leave, IPV4, IPV6, COUNT(GUARD_DROPS), DROP);
+	COMMENTED_RULE(leave, "its way is lo", IPV4, TO4("local4"), DENY(GUARD_DROPS));
+	RULE(leave, IPV6, TO6("local6"), DENY(GUARD_DROPS));
+	EXCEPTED_DNS(leave, IPV4, IPV6, DENY(GUARD_DROPS));
 	RULE(leave, IPV4, TO4("link4"), ACCEPT);
 	RULE(leave, IPV6, TO6("link6"), ACCEPT);
 	RULE(leave, IPV4, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
 	RULE(leave, IPV6, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
-	RULE(leave, COUNT(GUARD_DROPS), DROP);
+	RULE(leave, DENY(GUARD_DROPS));
 }
 
 /* Packets from a device other than lo. */
@@ -199,8 +207,8 @@ static void add_from_outside(const struct nft_table *table, const struct nft_rul
 {
 	static const char chain[] = "from_outside";
 
-	RULE(chain, IPV4, FROM4("local4"), COUNT(SPOOFED), DROP);
-	RULE(chain, IPV6, FROM6("local6"), COUNT(SPOOFED), DROP);
+	RULE(chain, IPV4, FROM4("local4"), DENY(SPOOFED));
+	RULE(chain, IPV6, FROM6("local6"), DENY(SPOOFED));
 	RULE(chain, LOAD_CT(NFT_CT_STATE), UNEQUAL(u32, CT_NEW), ACCEPT);
 	RULE(chain, IPV4, FROM4("bypass4"), ACCEPT);
 	RULE(chain, IPV6, FROM6("bypass6"), ACCEPT);
@@ -255,6 +263,7 @@ void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules)
 	nft_table_add(table, comment);
 	for (i = 0; i < ARRAY_SIZE(counters); i++)
 		add_counter(table, i);
+	nft_denied_add(table, denied, ARRAY_SIZE(denied), rules->no_log);
 	if (rules->half_closed_s)
 		nft_timeouts_add(table, "half_closed", rules->half_closed_s);
 	nft_sets_add_bypass(table);
@@ -291,34 +300,36 @@ static void add_packet_socket(const struct nft_table *table)
 		       SET_NETWORK(16, 4));
 	COMMENTED_RULE(chain, "copies the header", IPV6_FRAME, LOAD_NETWORK(24, 16),
 		       SET_NETWORK(24, 16));
-	RULE(chain, IPV4_FRAME, IPV4_LONG, COUNT(GUARD_DROPS), DROP);
+	RULE(chain, IPV4_FRAME, IPV4_LONG, DENY(GUARD_DROPS));
 	for (i = 0; i < ARRAY_SIZE(extensions); i++)
-		RULE(chain, IPV6_FRAME, NEXT_HEADER(extensions[i]), COUNT(GUARD_DROPS), DROP);
-	COMMENTED_RULE(chain, "its way is lo", IPV4_FRAME, TO4("local4"), COUNT(GUARD_DROPS), DROP);
-	RULE(chain, IPV6_FRAME, TO6("local6"), COUNT(GUARD_DROPS), DROP);
+		RULE(chain, IPV6_FRAME, NEXT_HEADER(extensions[i]), DENY(GUARD_DROPS));
+	COMMENTED_RULE(chain, "its way is lo", IPV4_FRAME, TO4("local4"), DENY(GUARD_DROPS));
+	RULE(chain, IPV6_FRAME, TO6("local6"), DENY(GUARD_DROPS));
 	/* The ports behind the header are copied as well, where they decide. */
 	RULE(chain, IPV4_FRAME, TO4("except4"), LOAD_NETWORK(22, 2), SET_NETWORK(22, 2));
 	RULE(chain, IPV6_FRAME, TO6("except6"), LOAD_NETWORK(42, 2), SET_NETWORK(42, 2));
 	/* The kernel found the transport header before the copy, perhaps elsewhere. */
 	for (i = 0; i < ARRAY_SIZE(with_ports); i++) {
 		RULE(chain, IPV4_FRAME, TO4("except4"), IPV4_PROTOCOL(with_ports[i]),
-		     LOAD_NETWORK(22, 2), PORT_IS(53), COUNT(GUARD_DROPS), DROP);
+		     LOAD_NETWORK(22, 2), PORT_IS(53), DENY(GUARD_DROPS));
 		RULE(chain, IPV6_FRAME, TO6("except6"), NEXT_HEADER(with_ports[i]),
-		     LOAD_NETWORK(42, 2), PORT_IS(53), COUNT(GUARD_DROPS), DROP);
+		     LOAD_NETWORK(42, 2), PORT_IS(53), DENY(GUARD_DROPS));
 	}
 	RULE(chain, IPV4_FRAME, TO4("link4"), ACCEPT);
 	RULE(chain, IPV6_FRAME, TO6("link6"), ACCEPT);
 	RULE(chain, IPV4_FRAME, TO4("bypass4"), FROM4("bypass4"), ACCEPT);
 	RULE(chain, IPV6_FRAME, TO6("bypass6"), FROM6("bypass6"), ACCEPT);
-	RULE(chain, COUNT(GUARD_DROPS), DROP);
+	RULE(chain, DENY(GUARD_DROPS));
 }
 
 /*
  * Packet sockets pass no netfilter hook but the device's egress (Linux 5.16). A packet that has a
  * route has been judged. One without is left to its addresses.
  */
-void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count)
+void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count,
+			 bool no_log)
 {
+	static const char *const dropped[] = {"GUARD_DROPS"};
 	const struct nft_table *table = &(const struct nft_table) {batch, NFT_GUARD_FAMILY};
 	size_t i;
 
@@ -327,6 +338,7 @@ void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ],
 		return;
 	nft_table_add(table, NULL);
 	add_counter(table, SIDESTEP_GUARD_DROPS);
+	nft_denied_add(table, dropped, ARRAY_SIZE(dropped), no_log);
 	nft_sets_add_bypass(table);
 	add_packet_socket(table);
 	for (i = 0; i < count; i++) {

@@ -19,7 +19,8 @@
 void nft_rules_add(struct nft_batch *batch, const struct nft_rules *rules);
 
 /* Adds the guard of devices by these names without elements, in place of one that is there. Without
- * devices there is no guard. */
-void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count);
+ * devices there is no guard. @no_log: as in struct nft_rules. */
+void nft_rules_add_guard(struct nft_batch *batch, const char (*names)[IFNAMSIZ], size_t count,
+			 bool no_log);
 
 #endif

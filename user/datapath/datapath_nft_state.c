@@ -58,7 +58,7 @@ static bool add_guard(struct nft_batch *batch, const struct nft_state *state)
 	char names[NFT_DEVICES_MAX][IFNAMSIZ];
 	size_t count = nft_devices_guarded(&state->devices, names);
 
-	nft_rules_add_guard(batch, (const char(*)[IFNAMSIZ])names, count);
+	nft_rules_add_guard(batch, (const char(*)[IFNAMSIZ])names, count, state->rules.no_log);
 	return count > 0;
 }
 
@@ -115,6 +115,8 @@ static bool leave_out(struct nft_state *state)
 		state->rules.no_socket = true;
 	else if (nft_failure_lacks(&state->failure, NFT_PART_REJECT) && !state->rules.no_reject)
 		state->rules.no_reject = true;
+	else if (nft_failure_lacks(&state->failure, NFT_PART_LOG) && !state->rules.no_log)
+		state->rules.no_log = true;
 	else
 		return false;
 	return true;

@@ -8,6 +8,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter_ipv4.h>
 
+#include "datapath/datapath_nft_denied.h"
 #include "datapath/datapath_nft_expr.h"
 #include "datapath/datapath_nft_match.h"
 #include "lib/util.h"
@@ -43,7 +44,7 @@ static void add_forgotten(const struct nft_table *table, const struct nft_rules 
 		RULE(chain, IPV6, TO_LISTENER6(NO_LISTENER));
 	}
 	COMMENTED_RULE(chain, "perhaps an inbound connection's: must not be reset",
-		       COUNT(DENY_MALFORMED), DROP);
+		       DENY(DENY_MALFORMED));
 }
 
 void nft_steer_add_tproxy(const struct nft_table *table, const struct nft_rules *rules,
@@ -193,6 +194,8 @@ void nft_steer_add_rules(const struct nft_table *table, const struct nft_rules *
 			       PORT_IS_NOT(53), DROP);
 	RULE(chain, GOTO("nobody"));
 	RULE("nobody", COUNT(ASSIGN_ERRORS));
+	if (!rules->no_log)
+		RULE("nobody", TELL(ASSIGN_ERRORS));
 	if (!rules->no_reject)
 		RULE("nobody", TCP, RESET);
 	RULE("nobody", DROP);

@@ -18,7 +18,7 @@ struct docker_sidecar {
 	char *image; /* its name when the container was created */
 	pid_t pid;   /* of its first process, in the engine's pid namespace; 0: it does not run */
 	time_t started;
-	bool sidecar; /* it is one; always true without guarded names */
+	bool sidecar; /* it is one */
 	bool guarded; /* its name matches one of the guards */
 	/* Since then no running container is known to share its network namespace
 	 * (CLOCK_MONOTONIC, ms). 0: one shares it. It counts from when the watcher first saw

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "docker/docker_entries.h"
+#include "docker/docker_names.h"
 #include "docker/docker_session.h"
 #include "docker/docker_sidecars_json.h"
 #include "lib/clock.h"
@@ -32,6 +33,7 @@ struct docker_sidecars {
 	struct docker_patterns patterns;
 
 	struct docker_entries entries;
+	struct docker_names names; /* of containers without an entry */
 	struct inspection inspections[DOCKER_INSPECTIONS_MAX];
 	bool settling; /* the list is applied, but its inspections are not done */
 	bool changed;  /* since the handler was called */
@@ -90,6 +92,17 @@ static void set_in_use(struct docker_sidecars *watcher, struct docker_entry *ent
 	watcher->changed = true;
 }
 
+/* Notes the name of a container that has no entry, if anybody wants it. */
+static int note_name(struct docker_sidecars *watcher, const struct docker_facts *facts)
+{
+	int news = watcher->patterns.names ? docker_names_add(&watcher->names, facts) : 0;
+
+	if (news < 0)
+		return docker_refuse(news, watcher->session.reason, "out of memory");
+	watcher->changed = watcher->changed || news > 0;
+	return 0;
+}
+
 /* An event's name is the engine's, which writes it over a label "name". It comes before the
  * container runs. */
 static int take_name(struct docker_sidecars *watcher, struct docker_entry *entry,
@@ -121,7 +134,7 @@ static int sidecars_event(const char *line, size_t size, void *context)
 			return -ENOMEM;
 	}
 	if (!entry)
-		return 0;
+		return note_name(watcher, event.facts);
 	entry->due = true;
 	return watcher->entries.all ? take_name(watcher, entry, event.facts) : 0;
 }
@@ -134,20 +147,28 @@ static int apply_list(struct docker_sidecars *watcher, const struct docker_docum
 	bool missed = !docker_session_connected(&watcher->session);
 	struct docker_entry *entry;
 	size_t i;
+	int error;
 
 	for (i = 0; i < watcher->entries.count; i++) {
 		watcher->entries.items[i].in_use = false;
 		watcher->entries.items[i].listed = false;
 	}
+	docker_names_begin(&watcher->names);
 	for (i = 0; i < list->count; i++) {
-		if (!concerns(watcher, &list->facts[i]))
+		if (!concerns(watcher, &list->facts[i])) {
+			error = note_name(watcher, &list->facts[i]);
+			if (error < 0)
+				return error;
 			continue;
+		}
 		entry = docker_entries_add(&watcher->entries, list->facts[i].id,
 					   watcher->session.reason);
 		if (!entry)
 			return -ENOMEM;
 		entry->listed = true;
 	}
+	if (docker_names_end(&watcher->names))
+		watcher->changed = true;
 	for (i = 0; i < list->count; i++) {
 		const char *owner = docker_network_owner(&list->facts[i]);
 
@@ -219,8 +240,9 @@ static int inspection_answered(struct docker_sidecars *watcher, struct inspectio
 
 static void report(struct docker_sidecars *watcher)
 {
-	_cleanup_free_ struct docker_sidecar *sidecars = calloc(watcher->entries.count + 1,
-								sizeof(*sidecars));
+	const struct docker_names *names = &watcher->names;
+	_cleanup_free_ struct docker_sidecar *sidecars =
+		calloc(watcher->entries.count + names->count + 1, sizeof(*sidecars));
 	size_t count = 0, i;
 
 	if (!sidecars) {
@@ -234,6 +256,9 @@ static void report(struct docker_sidecars *watcher)
 		if (sidecar->pid != 0 || (watcher->entries.all && sidecar->name))
 			sidecars[count++] = *sidecar;
 	}
+	for (i = 0; i < names->count && count < DOCKER_SIDECARS_MAX; i++)
+		sidecars[count++] = (struct docker_sidecar) {.id = names->items[i].id,
+							     .name = names->items[i].name};
 	watcher->changed = false;
 	watcher->handler->sidecars(sidecars, count, watcher->context);
 }
@@ -297,7 +322,8 @@ static int sidecars_work(void *context)
 	int error = 0;
 
 	/* Names have come in events. */
-	if (watcher->changed && watcher->entries.all && docker_session_connected(&watcher->session))
+	if (watcher->changed && (watcher->entries.all || watcher->patterns.names) &&
+	    docker_session_connected(&watcher->session))
 		report(watcher);
 	for (i = 0; i < watcher->entries.count && error == 0; i++) {
 		/* If an inspection runs, its answer may be older than the event: another one
@@ -355,6 +381,7 @@ static const struct docker_session_watcher sidecars_watcher = {
 static void sidecars_release(struct docker_sidecars *watcher)
 {
 	docker_entries_release(&watcher->entries);
+	docker_names_release(&watcher->names);
 	free(watcher);
 }
 

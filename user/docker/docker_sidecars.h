@@ -23,8 +23,9 @@
 
 struct docker_sidecars_handler {
 	/* Gets all running sidecars, or all known containers if any name is guarded. They are
-	 * ordered by id. It is called after each possible change; two equal lists in a row are
-	 * possible. The array belongs to the watcher and ends with the call. */
+	 * ordered by id. Behind them are the containers of which only the name is wanted. It is
+	 * called after each possible change; two equal lists in a row are possible. The array
+	 * belongs to the watcher and ends with the call. */
 	void (*sidecars)(const struct docker_sidecar *sidecars, size_t count, void *context);
 	/* As in struct docker_networks_handler; sidecars() follows at once. May be NULL. */
 	void (*connected)(bool connected, const char *reason, void *context);
@@ -38,6 +39,7 @@ struct docker_patterns {
 	size_t match_count;
 	const char *const *guards; /* names of guarded containers */
 	size_t guard_count;
+	bool names; /* the names of other running containers are wanted, too */
 };
 
 /*

@@ -117,3 +117,44 @@ void event_unpack(const char *packed, struct event *ret_event)
 		at += strlen(at) + 1;
 	}
 }
+
+/* Do the texts of a packed event end where it ends? */
+static bool texts_end(const char *at, const char *end, uint32_t present)
+{
+	unsigned int i;
+
+	for (i = 0; i < EVENT_TEXTS; i++) {
+		const char *nul;
+
+		if (!(present & 1u << i))
+			continue;
+		nul = memchr(at, '\0', (size_t)(end - at));
+		if (!nul)
+			return false;
+		at = nul + 1;
+	}
+	return at == end && present >> EVENT_TEXTS == 0;
+}
+
+bool event_unpack_checked(const char *packed, size_t size, struct event *ret_event)
+{
+	/* A bool must be 0 or 1 before it is one. */
+	static const size_t booleans[] = {offsetof(struct event, has_ports),
+					  offsetof(struct event, intercepted)};
+	const size_t head = FIXED_SIZE + sizeof(uint32_t);
+	uint32_t present;
+	size_t i;
+
+	if (size < head || size > EVENT_PACKED_MAX)
+		return false;
+	for (i = 0; i < ARRAY_SIZE(booleans); i++)
+		if ((uint8_t)packed[booleans[i]] > 1)
+			return false;
+	memcpy(&present, packed + FIXED_SIZE, sizeof(present));
+	if (!texts_end(packed + head, packed + size, present))
+		return false;
+	event_unpack(packed, ret_event);
+	return ret_event->type < EVENT_TYPES && ret_event->end < EVENT_ENDS &&
+	       ret_event->name_source < EVENT_SOURCES && ret_event->verdict < SIDESTEP_COUNTERS &&
+	       ret_event->pid >= 0;
+}

@@ -128,4 +128,7 @@ size_t event_packed_size(const struct event *event);
 /* Unpacks. The texts stay in @packed. */
 void event_unpack(const char *packed, struct event *ret_event);
 
+/* Does likewise with @size bytes that somebody else wrote. False: they are no packed event. */
+bool event_unpack_checked(const char *packed, size_t size, struct event *ret_event);
+
 #endif

@@ -176,6 +176,7 @@ static int allow_common(scmp_filter_ctx filter)
 static int allow_sidecar(scmp_filter_ctx filter, const struct sandbox *sandbox)
 {
 	static const unsigned int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+	static const unsigned int pairs[] = {AF_UNIX}; /* one end goes to the host's agent */
 	static const unsigned int names[] = {SIOCGIFNAME, SIOCGIFINDEX};
 	int error = allow(filter, relay_calls, ARRAY_SIZE(relay_calls));
 
@@ -183,6 +184,8 @@ static int allow_sidecar(scmp_filter_ctx filter, const struct sandbox *sandbox)
 		error = allow(filter, open_calls, ARRAY_SIZE(open_calls));
 	if (error == 0)
 		error = allow_values(filter, SCMP_SYS(socket), 0, families, ARRAY_SIZE(families));
+	if (error == 0)
+		error = allow_values(filter, SCMP_SYS(socketpair), 0, pairs, ARRAY_SIZE(pairs));
 	if (error == 0)
 		error = allow_values(filter, SCMP_SYS(ioctl), 1, names, ARRAY_SIZE(names));
 	if (error == 0 && sandbox->log)

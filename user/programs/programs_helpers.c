@@ -28,19 +28,19 @@
 
 /* The helpers of bpf/process.h that TC programs do not have everywhere. */
 static struct helper {
-	int number; /* BPF_FUNC_* */
 	const char *name;
+	int number; /* BPF_FUNC_* */
 	bool fills; /* a buffer, of 16 bytes; else its argument is the context, or it has none */
 	bool missing;
 } helpers[] = {
 	/* Linux 6.10 */
-	{BPF_FUNC_get_current_pid_tgid, "bpf_get_current_pid_tgid", false, false},
+	{"bpf_get_current_pid_tgid", BPF_FUNC_get_current_pid_tgid, false, false},
 	/* Linux 6.16, with CAP_PERFMON */
-	{BPF_FUNC_get_current_comm, "bpf_get_current_comm", true, false},
+	{"bpf_get_current_comm", BPF_FUNC_get_current_comm, true, false},
 	/* Linux 6.16 */
-	{BPF_FUNC_get_current_cgroup_id, "bpf_get_current_cgroup_id", false, false},
+	{"bpf_get_current_cgroup_id", BPF_FUNC_get_current_cgroup_id, false, false},
 	/* CONFIG_SOCK_CGROUP_DATA */
-	{BPF_FUNC_skb_cgroup_id, "bpf_skb_cgroup_id", false, false},
+	{"bpf_skb_cgroup_id", BPF_FUNC_skb_cgroup_id, false, false},
 };
 
 #define INSNS_MAX 32 /* of a trial */

@@ -341,3 +341,12 @@ void programs_flow_remove(const struct programs *programs, uint32_t netns,
 	own.netns = netns;
 	(void)bpf_map_delete_elem(programs->maps[MAP_FLOWS], &own);
 }
+
+int programs_opener_find(const struct programs *programs, uint32_t netns,
+			 const struct sidestep_flow_key *key, struct sidestep_process *ret_opener)
+{
+	struct sidestep_flow_key own = *key;
+
+	own.netns = netns;
+	return bpf_map_lookup_elem(programs->maps[MAP_OPENERS], &own, ret_opener);
+}

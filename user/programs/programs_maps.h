@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fills the maps of the BPF programs. Functions with a result return 0 or a negative errno. One
- * thread calls them, except programs_own_socket() and the programs_flow_ functions, which any
- * thread may call.
+ * thread calls them, except programs_own_socket(), programs_opener_find() and the programs_flow_
+ * functions, which any thread may call.
  */
 #ifndef SIDESTEP_PROGRAMS_MAPS_H
 #define SIDESTEP_PROGRAMS_MAPS_H
@@ -71,5 +71,10 @@ void programs_flow_update(const struct programs *programs, uint32_t netns,
 			  uint64_t received);
 void programs_flow_remove(const struct programs *programs, uint32_t netns,
 			  const struct sidestep_flow_key *key);
+
+/* Finds who opened a flow. @key's netns is ignored. Returns 0, or a negative errno; -ENOENT: it is
+ * not known, or no longer. */
+int programs_opener_find(const struct programs *programs, uint32_t netns,
+			 const struct sidestep_flow_key *key, struct sidestep_process *ret_opener);
 
 #endif

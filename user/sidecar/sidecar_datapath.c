@@ -69,6 +69,37 @@ void sidecar_datapath_flow_close(void *context, const struct flow *flow)
 	(void)pthread_rwlock_unlock(&datapath->lock);
 }
 
+int sidecar_datapath_opener(struct sidecar_datapath *datapath, const struct sidestep_flow_key *key,
+			    struct sidestep_process *ret_opener)
+{
+	int error;
+
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	error = datapath_opener(datapath->current, key, ret_opener);
+	(void)pthread_rwlock_unlock(&datapath->lock);
+	return error;
+}
+
+bool sidecar_datapath_wants_reports(struct sidecar_datapath *datapath)
+{
+	bool wants;
+
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	wants = datapath_wants_reports(datapath->current);
+	(void)pthread_rwlock_unlock(&datapath->lock);
+	return wants;
+}
+
+int sidecar_datapath_report(struct sidecar_datapath *datapath, const void *message, size_t size)
+{
+	int error;
+
+	(void)pthread_rwlock_rdlock(&datapath->lock);
+	error = datapath_report(datapath->current, message, size);
+	(void)pthread_rwlock_unlock(&datapath->lock);
+	return error;
+}
+
 static int open_bpf(struct sidecar_datapath *datapath)
 {
 	const struct sidecar_options *options = datapath->options;

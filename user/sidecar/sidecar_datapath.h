@@ -85,4 +85,10 @@ int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *dest
 void sidecar_datapath_flow_update(void *context, const struct flow *flow);
 void sidecar_datapath_flow_close(void *context, const struct flow *flow);
 
+/* The same as datapath_opener(), datapath_wants_reports() and datapath_report(). Thread safe. */
+int sidecar_datapath_opener(struct sidecar_datapath *datapath, const struct sidestep_flow_key *key,
+			    struct sidestep_process *ret_opener);
+bool sidecar_datapath_wants_reports(struct sidecar_datapath *datapath);
+int sidecar_datapath_report(struct sidecar_datapath *datapath, const void *message, size_t size);
+
 #endif

@@ -9,6 +9,7 @@
 #include "events/event_server.h"
 #include "lib/log.h"
 #include "sidecar/sidecar_metrics.h"
+#include "sidecar/sidecar_who.h"
 
 /* A file system that cannot be written is no reason not to run. */
 static int open_server(struct sidecar *sidecar, uint64_t netns)
@@ -32,12 +33,16 @@ int sidecar_events_open(struct sidecar *sidecar)
 {
 	const struct sidecar_options *options = sidecar->options;
 	struct sidecar_events *events = &sidecar->events;
-	const struct events_config config = {.netns = event_place_netns()};
+	struct events_config config = {.netns = event_place_netns(),
+				       .resolve = sidecar_who_resolve};
 	int error;
 
 	if (!options->event_log && options->event_memory == 0 && !sidecar->metrics.sums)
 		return 0;
-	error = events_new(&config, &events->events);
+	config.context = events->who = sidecar_who_new(&sidecar->datapath);
+	error = events->who ? events_new(&config, &events->events) : -ENOMEM;
+	if (error == 0)
+		error = sidecar_who_join(events->who, events->events);
 	if (error == 0)
 		error = sidecar_metrics_add_sinks(sidecar);
 	if (error == 0 && options->event_memory > 0)
@@ -80,8 +85,10 @@ void sidecar_events_close(struct sidecar *sidecar)
 	events_stop(events->events);
 	event_server_free(events->server);
 	event_log_free(events->log);
+	sidecar_who_free(events->who);
 	events_free(events->events);
 	events->server = NULL;
 	events->log = NULL;
+	events->who = NULL;
 	events->events = NULL;
 }

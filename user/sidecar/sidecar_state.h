@@ -38,11 +38,13 @@ struct sidecar_metrics {
 struct event_log;
 struct event_server;
 struct events;
+struct sidecar_who;
 
 struct sidecar_events {
 	struct events *events; /* NULL: nobody wants them */
 	struct event_server *server;
 	struct event_log *log;
+	struct sidecar_who *who;    /* like @events */
 	char path[EVENT_PLACE_MAX]; /* the server's; "": there is none */
 };
 

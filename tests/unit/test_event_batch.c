@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tests events on their way from a sidecar to the agent, which trusts nothing of them. */
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "events/event_batch.h"
+
+static struct event_batch batch;
+static unsigned int taken;
+
+static struct event example(void)
+{
+	struct event event = event_of(EVENT_CONNECTION);
+
+	event.protocol = IPPROTO_TCP;
+	event.verdict = SIDESTEP_STEER_TCP;
+	event.has_ports = true;
+	event.text[EVENT_NAME] = "example.com";
+	event.text[EVENT_REASON] = "relayed";
+	return event;
+}
+
+static void take(void *context, struct event *event)
+{
+	unsigned int i;
+
+	(void)context;
+	taken++;
+	/* Sanitizers see whether all texts end within the message. */
+	for (i = 0; i < EVENT_TEXTS; i++)
+		assert_true(!event->text[i] || strlen(event->text[i]) < EVENT_BATCH_MAX);
+}
+
+static void test_a_batch_is_read_as_it_was_written(void **state)
+{
+	const struct event event = example();
+
+	(void)state;
+	memset(&batch, 0, sizeof(batch));
+	taken = 0;
+	assert_true(event_batch_add(&batch, &event));
+	assert_true(event_batch_add(&batch, &event));
+	assert_true(event_batch_each(batch.bytes, batch.used, take, NULL));
+	assert_int_equal(taken, 2);
+}
+
+static void test_a_full_batch_takes_no_more(void **state)
+{
+	const struct event event = example();
+	unsigned int count = 0;
+
+	(void)state;
+	memset(&batch, 0, sizeof(batch));
+	taken = 0;
+	while (event_batch_add(&batch, &event))
+		count++;
+	assert_true(event_batch_each(batch.bytes, batch.used, take, NULL));
+	assert_int_equal(taken, count);
+}
+
+static void test_no_part_of_a_message_is_one(void **state)
+{
+	const struct event event = example();
+	size_t size;
+
+	(void)state;
+	memset(&batch, 0, sizeof(batch));
+	assert_true(event_batch_add(&batch, &event));
+	for (size = 1; size < batch.used; size++) {
+		/* Of its own size, so that sanitizers see what is read behind it. */
+		char *part = malloc(size);
+
+		assert_non_null(part);
+		memcpy(part, batch.bytes, size);
+		assert_false(event_batch_each(part, size, take, NULL));
+		free(part);
+	}
+}
+
+static void test_any_byte_may_be_another_one(void **state)
+{
+	const struct event event = example();
+	unsigned int value;
+	size_t at;
+
+	(void)state;
+	memset(&batch, 0, sizeof(batch));
+	assert_true(event_batch_add(&batch, &event));
+	for (at = 0; at < batch.used; at++) {
+		char was = batch.bytes[at];
+
+		for (value = 0; value < 256; value++) {
+			batch.bytes[at] = (char)value;
+			(void)event_batch_each(batch.bytes, batch.used, take, NULL);
+		}
+		batch.bytes[at] = was;
+	}
+}
+
+static void test_numbers_that_name_nothing(void **state)
+{
+	struct event event = example();
+
+	(void)state;
+	memset(&batch, 0, sizeof(batch));
+	event.type = EVENT_TYPES;
+	assert_true(event_batch_add(&batch, &event));
+	assert_false(event_batch_each(batch.bytes, batch.used, take, NULL));
+	memset(&batch, 0, sizeof(batch));
+	event = example();
+	event.verdict = SIDESTEP_COUNTERS;
+	assert_true(event_batch_add(&batch, &event));
+	assert_false(event_batch_each(batch.bytes, batch.used, take, NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_batch_is_read_as_it_was_written),
+		cmocka_unit_test(test_a_full_batch_takes_no_more),
+		cmocka_unit_test(test_no_part_of_a_message_is_one),
+		cmocka_unit_test(test_any_byte_may_be_another_one),
+		cmocka_unit_test(test_numbers_that_name_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent_events.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "agent/agent_processes.h"
+#include "events/event_batch.h"
+#include "events/event_denial.h"
+#include "events/event_server.h"
+#include "events/events.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "programs/programs_maps.h"
+#include "programs/programs_records.h"
+
+/* A sidecar's messages in a row, before others get their turn. */
+#define REPORT_BURST 4
+/* The same at its end. Its socket's buffer holds fewer. */
+#define REPORT_DRAIN_MAX 64
+/* Packed events that are remembered for readers, bytes. */
+#define MEMORY (16 * 1024 * 1024)
+
+struct name {
+	char id[65], name[64];
+};
+
+struct agent_events {
+	struct loop *loop;
+	struct programs *programs;
+	struct agent_processes *processes;
+	struct events *events;
+	struct event_server *server;
+	struct record_source *denials, *starters;
+	struct loop_handler denied, started;
+	/* Records that were left out, by budget (bpf/budget.h). */
+	uint32_t lost[SIDESTEP_MAX_NAMESPACES];
+	char message[EVENT_BATCH_MAX]; /* a sidecar's */
+	pthread_mutex_t lock;
+	struct name *names; /* of containers, guarded by the lock */
+	size_t name_count;
+	/* Of the event in progress, in the events' thread. */
+	struct agent_process process;
+	struct event_comm comm;
+	struct name container;
+};
+
+static void flow_of(const struct event *event, struct sidestep_flow_key *ret_key)
+{
+	*ret_key = (struct sidestep_flow_key) {
+		.local_port = event->source.port,
+		.remote_port = event->destination.port,
+		.protocol = event->protocol,
+	};
+	memcpy(ret_key->local_address, event->source.address, sizeof(ret_key->local_address));
+	memcpy(ret_key->remote_address, event->destination.address,
+	       sizeof(ret_key->remote_address));
+}
+
+/* An application names no container, because engines name its control group. */
+static void set_container(struct agent_events *events, struct event *event)
+{
+	struct name *container = &events->container;
+	size_t i;
+
+	if (!agent_container_of(events->process.cgroup, container->id))
+		return;
+	event->text[EVENT_CONTAINER_ID] = container->id;
+	(void)pthread_mutex_lock(&events->lock);
+	for (i = 0; i < events->name_count; i++) {
+		if (strcmp(events->names[i].id, container->id) != 0)
+			continue;
+		memcpy(container->name, events->names[i].name, sizeof(container->name));
+		event->text[EVENT_CONTAINER_NAME] = container->name;
+	}
+	(void)pthread_mutex_unlock(&events->lock);
+}
+
+/* Called in the events' thread. */
+static void resolve(void *context, struct event *event)
+{
+	struct agent_events *events = context;
+	struct sidestep_process opener;
+	struct sidestep_flow_key key;
+
+	if (event->type == EVENT_LOST || event->type == EVENT_DENIED)
+		return;
+	flow_of(event, &key);
+	if (programs_opener_find(events->programs, (uint32_t)event->netns, &key, &opener) < 0)
+		return;
+	event_set_process(event, &opener, &events->comm);
+	if (!agent_processes_find(events->processes, &opener, &events->process))
+		return;
+	event->text[EVENT_EXE] = events->process.exe;
+	event->text[EVENT_CGROUP] = events->process.cgroup;
+	set_container(events, event);
+}
+
+static void put_lost(struct agent_events *events, uint64_t netns, uint32_t count)
+{
+	struct event event = event_of(EVENT_LOST);
+
+	event.netns = netns;
+	event.count = count;
+	events_put(events->events, &event);
+}
+
+static void take_denial(void *context, const void *record)
+{
+	const struct sidestep_denial *denial = record;
+	struct agent_events *events = context;
+	struct event event = event_of_denial(denial);
+	uint32_t *lost = &events->lost[event.netns % SIDESTEP_MAX_NAMESPACES];
+	struct agent_process process;
+	struct event_comm comm;
+
+	if (denial->lost != *lost)
+		put_lost(events, event.netns, denial->lost - *lost);
+	*lost = denial->lost;
+	event_set_process(&event, &denial->process, &comm);
+	if (agent_processes_find(events->processes, &denial->process, &process)) {
+		event.text[EVENT_EXE] = process.exe;
+		event.text[EVENT_CGROUP] = process.cgroup;
+	}
+	events_put(events->events, &event);
+}
+
+static void on_denied(struct loop_handler *handler, uint32_t ready)
+{
+	struct agent_events *events = container_of(handler, struct agent_events, denied);
+
+	(void)ready;
+	events->denials->read(events->denials, take_denial, events);
+}
+
+/* Remembers the process, which may be gone when its connection ends. */
+static void take_starter(void *context, const void *record)
+{
+	struct agent_events *events = context;
+	struct agent_process process;
+
+	(void)agent_processes_find(events->processes, record, &process);
+}
+
+static void on_started(struct loop_handler *handler, uint32_t ready)
+{
+	struct agent_events *events = container_of(handler, struct agent_events, started);
+
+	(void)ready;
+	events->starters->read(events->starters, take_starter, events);
+}
+
+static int watch(struct agent_events *events)
+{
+	int error = programs_denials_open(events->programs, &events->denials);
+
+	if (error == 0)
+		error = programs_starters_open(events->programs, &events->starters);
+	events->denied.ready = on_denied;
+	if (error == 0)
+		error = loop_add(events->loop, &events->denied, events->denials->fd, EPOLLIN);
+	events->started.ready = on_started;
+	if (error == 0)
+		error = loop_add(events->loop, &events->started, events->starters->fd, EPOLLIN);
+	return error;
+}
+
+/* Another process may have the path. The agent's work does not depend on readers. */
+static int serve(struct agent_events *events, const char *path)
+{
+	int error = event_server_new(events->events, path, MEMORY, &events->server);
+
+	if (error == -ENOMEM || error == -EMFILE)
+		return error;
+	if (error < 0)
+		log_warning("cannot serve events at %s: %s", path, strerror(-error));
+	return 0;
+}
+
+int agent_events_new(struct loop *loop, struct programs *programs, uint32_t home, const char *path,
+		     struct agent_events **ret_events)
+{
+	struct agent_events *events = calloc(1, sizeof(*events));
+	struct events_config config = {.netns = home, .resolve = resolve, .context = events};
+	int error;
+
+	if (!events)
+		return log_errno(-ENOMEM, "cannot collect events");
+	events->loop = loop;
+	events->programs = programs;
+	(void)pthread_mutex_init(&events->lock, NULL);
+	events->processes = agent_processes_new();
+	error = events->processes ? events_new(&config, &events->events) : -ENOMEM;
+	if (error == 0)
+		error = serve(events, path);
+	if (error == 0)
+		error = events_start(events->events);
+	if (error == 0)
+		error = watch(events);
+	if (error < 0) {
+		agent_events_free(events);
+		return log_errno(error, "cannot collect events");
+	}
+	*ret_events = events;
+	return 0;
+}
+
+void agent_events_seen(struct agent_events *events, const struct agent_seen *seen, size_t count)
+{
+	struct name *names = calloc(count + 1, sizeof(*names)), *former;
+	size_t i;
+
+	if (!names)
+		return;
+	for (i = 0; i < count; i++) {
+		memcpy(names[i].id, seen[i].id, sizeof(names[i].id));
+		memcpy(names[i].name, seen[i].name, sizeof(names[i].name));
+	}
+	(void)pthread_mutex_lock(&events->lock);
+	former = events->names;
+	events->names = names;
+	events->name_count = count;
+	(void)pthread_mutex_unlock(&events->lock);
+	free(former);
+}
+
+void agent_events_free(struct agent_events *events)
+{
+	if (!events)
+		return;
+	events_stop(events->events);
+	event_server_free(events->server);
+	events_free(events->events);
+	if (events->denials)
+		events->denials->close(events->denials);
+	if (events->starters)
+		events->starters->close(events->starters);
+	agent_processes_free(events->processes);
+	(void)pthread_mutex_destroy(&events->lock);
+	free(events->names);
+	free(events);
+}
+
+/*
+ * A sidecar says what became of a connection. Namespace, process and container are the agent's to
+ * tell, and the agent's programs themselves tell of denied packets.
+ */
+static void take_report(void *context, struct event *event)
+{
+	const struct agent_report *report = context;
+
+	if (event->type == EVENT_DENIED)
+		return;
+	event->netns = report->netns;
+	event->time_us = 0;
+	event->pid = 0;
+	event->text[EVENT_COMM] = NULL;
+	event->text[EVENT_EXE] = NULL;
+	event->text[EVENT_CGROUP] = NULL;
+	event->text[EVENT_CONTAINER_ID] = NULL;
+	event->text[EVENT_CONTAINER_NAME] = NULL;
+	event->text[EVENT_CONTAINER_LABELS] = NULL;
+	events_put(report->events->events, event);
+}
+
+/* Returns 1 if more may wait, 0 if none does, or -1: nothing comes any more. */
+static int receive(struct agent_report *report)
+{
+	char *message = report->events->message;
+	ssize_t size = recv(report->handler.fd, message, EVENT_BATCH_MAX, MSG_DONTWAIT);
+
+	if (size < 0 && errno == EAGAIN)
+		return 0;
+	/* A sidecar that sends anything else is not heard any more. */
+	return size > 0 && event_batch_each(message, (size_t)size, take_report, report) ? 1 : -1;
+}
+
+static void on_report(struct loop_handler *handler, uint32_t ready)
+{
+	struct agent_report *report = container_of(handler, struct agent_report, handler);
+	int i, more = 1;
+
+	(void)ready;
+	for (i = 0; i < REPORT_BURST && more > 0; i++)
+		more = receive(report);
+	if (more < 0)
+		agent_report_close(report);
+}
+
+void agent_report_drain(struct agent_report *report)
+{
+	int i;
+
+	for (i = 0; i < REPORT_DRAIN_MAX && report->handler.fd >= 0 && receive(report) > 0; i++)
+		;
+	agent_report_close(report);
+}
+
+int agent_report_open(struct agent_report *report, struct agent_events *events, uint32_t netns,
+		      int fd)
+{
+	int domain = 0, type = 0, error;
+	socklen_t int_size = sizeof(int);
+	_cleanup_close_ int own = -1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_size) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_size) < 0 || domain != AF_UNIX ||
+	    type != SOCK_SEQPACKET)
+		return -EINVAL;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return -errno;
+	agent_report_close(report);
+	report->events = events;
+	report->netns = netns;
+	report->handler.ready = on_report;
+	error = loop_add(events->loop, &report->handler, own, EPOLLIN);
+	if (error == 0)
+		(void)TAKE_FD(own);
+	return error;
+}
+
+void agent_report_close(struct agent_report *report)
+{
+	loop_close(&report->handler);
+}

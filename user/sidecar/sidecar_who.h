@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Joins the events and the datapath. Events learn who opened their flow, denied packets become
+ * events, and the host's agent hears of all.
+ */
+#ifndef SIDESTEP_SIDECAR_WHO_H
+#define SIDESTEP_SIDECAR_WHO_H
+
+#include "events/events.h"
+#include "sidecar/sidecar_datapath.h"
+
+struct sidecar_who;
+
+/* NULL: no memory. @datapath stays the caller's. */
+struct sidecar_who *sidecar_who_new(struct sidecar_datapath *datapath);
+
+/* For struct events_config; @context is the struct sidecar_who. */
+void sidecar_who_resolve(void *context, struct event *event);
+
+/* Adds a sink for the host's agent, and takes the records of denied packets. Before the start of
+ * @events. Returns 0 or negative errno. */
+int sidecar_who_join(struct sidecar_who *who, struct events *events);
+
+/* After events_stop(), and before the datapath is closed. NULL is allowed. */
+void sidecar_who_free(struct sidecar_who *who);
+
+#endif
