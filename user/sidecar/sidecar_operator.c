@@ -100,7 +100,7 @@ static json_t *take(struct sidecar *sidecar, const struct prefix *prefix, const 
 }
 
 /* Hands out one of the datapath's own programs or maps, for `sidestep explain` without
- * CAP_SYS_ADMIN. Whoever may ask for it may also add bypassed subnets. */
+ * CAP_SYS_ADMIN. Its clients may add bypassed subnets, too. */
 static json_t *hand_out(const struct sidecar *sidecar, bool map, uint32_t id, int *ret_fd)
 {
 	struct datapath *datapath = sidecar->datapath.current;
