@@ -5,8 +5,9 @@
 #   tests/kernels/check.sh [SUITE...]   default: all of $suites
 #
 # Each kernel runs in a virtual machine that has no network, reads this machine's files and writes to memory. The
-# machines are emulated (TCG), so that they run without nested virtualisation. All together take an hour. The last
-# line is: N passed, N failed, N skipped.
+# machines are emulated (TCG), so that they run without nested virtualisation. A /dev/kvm is no sign of that: the one
+# of pagetable virtual machines (the module kvm_pvm) runs only kernels with CONFIG_PVM_GUEST, and any other hangs. All
+# together take an hour. The last line is: N passed, N failed, N skipped.
 set -u
 
 suites=(bullseye bookworm trixie forky) # Linux 5.10, 6.1, 6.12 and newer

@@ -66,7 +66,8 @@ void doctor_check_programs(struct doctor *doctor)
 	error = programs_await(programs);
 	if (error < 0)
 		doctor_tell(doctor, FINDING_PROGRAMS_REFUSED,
-			    "the kernel refuses those of inner devices: %s", strerror(-error));
+			    "the kernel refuses those of L3 and inner devices: %s",
+			    strerror(-error));
 	else
 		doctor_tell(doctor, FINDING_PROGRAMS, "the kernel takes them");
 	programs_free(programs);
