@@ -399,9 +399,11 @@ const struct top_row *const *top_model_rows(struct top_model *model, enum top_gr
 	for (i = 0; i < table->count; i++)
 		model->sorted[i] = &table->rows[i];
 	sort_column = order;
-	if (table->count > 0)
-		qsort(model->sorted, table->count, sizeof(*model->sorted), compare);
 	*ret_count = table->count;
+	if (table->count == 0)
+		return NULL;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are sorted */
+	qsort(model->sorted, table->count, sizeof(*model->sorted), compare);
 	return model->sorted;
 }
 

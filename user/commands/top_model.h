@@ -99,7 +99,7 @@ void top_model_forget_open(struct top_model *model);
 void top_model_tick(struct top_model *model, uint64_t now_ms);
 
 /* Returns the rows of a table in that order, the largest first, and names from A to Z. They stay
- * the model's until the next call of it. */
+ * the model's until the next call of it. NULL: there is none. */
 const struct top_row *const *top_model_rows(struct top_model *model, enum top_group group,
 					    enum top_column order, size_t *ret_count);
 

@@ -93,7 +93,7 @@ static void add_socket(struct top_source *source, const char *name)
 	socket = calloc(1, sizeof(*socket));
 	if (!socket)
 		return;
-	(void)strcpy(socket->path, path);
+	memcpy(socket->path, path, sizeof(path));
 	socket->fd = dial(path);
 	if (socket->fd < 0)
 		free(socket);
@@ -137,9 +137,10 @@ static void read_instance(struct top_model *model, const json_t *instance)
 	const json_t *flow;
 	size_t i;
 
-	json_object_foreach (counters, verdict, value)
+	json_object_foreach (counters, verdict, value) {
 		top_model_counter(model, container[0] ? container : "-", verdict,
 				  json_number_value(value));
+	}
 	json_array_foreach (json_object_get(instance, "flows"), i, flow) {
 		char source[TOP_TEXT], destination[TOP_TEXT];
 

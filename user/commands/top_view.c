@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/util.h"
+
 /* Most connections of a row that are shown. */
 #define FLOWS_SHOWN 500
 /* Lines above a table, and the width of its first column. */
@@ -17,20 +19,20 @@ static const char *const group_names[TOP_GROUPS] = {"container", "process", "des
 
 /* The columns behind the name, each with its key. */
 static const struct {
+	const char *title;
 	enum top_column column;
 	int key, width;
-	const char *title;
 	bool bytes;
 } columns[] = {
-	{TOP_OPEN, 'o', 7, "Open", false},
-	{TOP_CONNECTIONS, 'c', 9, "Closed", false},
-	{TOP_RATE, 'r', 9, "Conn/s", false},
-	{TOP_FAILED, 'f', 8, "Failed", false},
-	{TOP_SENT, 's', 9, "Sent", true},
-	{TOP_RECEIVED, 'v', 9, "Received", true},
-	{TOP_BYTES_RATE, 'b', 10, "Bytes/s", true},
-	{TOP_DENIED, 'd', 8, "Denied", false},
-	{TOP_DENIED_RATE, 'D', 9, "Denied/s", false},
+	{"Open", TOP_OPEN, 'o', 7, false},
+	{"Closed", TOP_CONNECTIONS, 'c', 9, false},
+	{"Conn/s", TOP_RATE, 'r', 9, false},
+	{"Failed", TOP_FAILED, 'f', 8, false},
+	{"Sent", TOP_SENT, 's', 9, true},
+	{"Received", TOP_RECEIVED, 'v', 9, true},
+	{"Bytes/s", TOP_BYTES_RATE, 'b', 10, true},
+	{"Denied", TOP_DENIED, 'd', 8, false},
+	{"Denied/s", TOP_DENIED_RATE, 'D', 9, false},
 };
 
 int top_view_open(void)
@@ -122,7 +124,7 @@ static void draw_titles(const struct top_view *view)
 	(void)attron(A_REVERSE);
 	(void)mvhline(TABLE_LINE - 1, 0, ' ', COLS);
 	put(TABLE_LINE - 1, 0, NAME_WIDTH, view->order == TOP_NAME ? "NAME" : "Name");
-	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(columns); i++) {
 		bool sorted = columns[i].column == view->order;
 
 		if (sorted)
@@ -150,7 +152,7 @@ static void draw_row(const struct top_row *row, int line)
 
 	(void)mvhline(line, 0, ' ', COLS);
 	put(line, 0, NAME_WIDTH - 1, row->name);
-	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(columns); i++) {
 		put_right(line, column, columns[i].width,
 			  number(shown_value(row, columns[i].column), columns[i].bytes, text));
 		column += columns[i].width;
@@ -293,7 +295,7 @@ static void sort_by_key(struct top_view *view, int key)
 
 	if (key == 'n')
 		view->order = TOP_NAME;
-	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(columns); i++)
 		if (columns[i].key == key)
 			view->order = columns[i].column;
 }

@@ -2,6 +2,7 @@
 #include "metrics/otlp_url.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,24 +36,29 @@ static int copy_path(const char *text, char path[OTLP_PATH_MAX])
 	return 0;
 }
 
+/* Reads the @length bytes of @host with @port behind them. Returns 0 or -EINVAL. */
+static int parse_host(const char *host, size_t length, const char *port, struct endpoint *endpoint)
+{
+	char text[ADDRESS_TEXT_MAX];
+	int size = snprintf(text, sizeof(text), "%.*s%s", (int)length, host, port);
+
+	return size < (int)sizeof(text) ? endpoint_parse(text, endpoint) : -EINVAL;
+}
+
 int otlp_url_parse(const char *text, struct otlp_url *ret_url)
 {
-	const char *host = text + strlen(SCHEME), *path;
-	char authority[ADDRESS_TEXT_MAX];
 	struct endpoint endpoint;
+	const char *host;
 	size_t length;
 
 	memset(ret_url, 0, sizeof(*ret_url));
 	if (strncmp(text, SCHEME, strlen(SCHEME)) != 0)
 		return refuse();
+	host = text + strlen(SCHEME);
 	length = strcspn(host, "/");
-	path = host + length;
-	if (length + sizeof(DEFAULT_PORT) > sizeof(authority) || copy_path(path, ret_url->path) < 0)
-		return refuse();
-	memcpy(authority, host, length);
-	authority[length] = '\0';
-	if (endpoint_parse(authority, &endpoint) < 0 &&
-	    endpoint_parse(strcat(authority, DEFAULT_PORT), &endpoint) < 0)
+	if (copy_path(host + length, ret_url->path) < 0 || length > INT32_MAX ||
+	    (parse_host(host, length, "", &endpoint) < 0 &&
+	     parse_host(host, length, DEFAULT_PORT, &endpoint) < 0))
 		return refuse();
 	ret_url->address.address = endpoint.address;
 	ret_url->address.size = endpoint_size(&endpoint);
