@@ -66,10 +66,11 @@ void observe_print(const json_t *event, bool colours)
 {
 	const char *type = text_of(event, "type"), *end = text_of(event, "end");
 	const char *colour = colours ? colour_of(event) : "";
+	const char *day = strchr(text_of(event, "time"), 'T');
 	char name[FIELD_MAX], message[4 * FIELD_MAX];
 
 	/* The time of day, with milliseconds. */
-	(void)printf("%s%.12s  ", colour, text_of(event, "time") + strlen("2026-11-30T"));
+	(void)printf("%s%.12s  ", colour, day ? day + 1 : "");
 	if (strcmp(type, "lost") == 0) {
 		(void)printf("%lld events are missing here",
 			     (long long)json_integer_value(json_object_get(event, "lost")));
