@@ -98,11 +98,13 @@ browse() {
 	wait
 }
 
-# opened_by ADDRESS NAME COMM EXE - the connection has this process and this name.
+# opened_by ADDRESS NAME COMM EXE - the connection has this process and this name. A process that has ended may have
+# no program.
 opened_by() {
 	told 1 "event['type'] == 'connection' and event['dst'] == '$1:80'"
-	[ "$(event "event['dst'] == '$1:80'" "[event['name'], event['gateway_status'], process['comm'], process['exe']]" |
-		sort -u)" = "['$2', 200, '$3', $4]" ] || { event "event['dst'] == '$1:80'" && return 1; }
+	[ "$(event "event['dst'] == '$1:80'" \
+		"[event['name'], event['gateway_status'], process['comm'], process['exe'] in (None, $4)]" |
+		sort -u)" = "['$2', 200, '$3', True]" ] || { event "event['dst'] == '$1:80'" && return 1; }
 }
 
 # A flood of denied datagrams leaves a few records, and one that says how many are missing. Everything else goes on.
@@ -153,6 +155,8 @@ forged_syn_names_nobody() {
 	AGENT=(--event-socket "$(EVENTS)")
 	agent_sidecar
 	openers_are_right
+	bed_kill first TERM
+	told 1 "event['dst'] == '192.0.2.77:80' and process['exe'] == '$PEER'"
 	browse
 	opened_by 192.0.2.11 curl.example curl "'/usr/bin/curl'"
 	opened_by 192.0.2.12 python.example python3 "'$(readlink -f /usr/bin/python3)'"
