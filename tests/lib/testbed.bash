@@ -280,10 +280,19 @@ tc: lo tcx/ingress lo_ingress
 netns: sk_lookup steer"
 
 # _bed_unmake_namespace NAME - kills the processes in it and removes it.
+# Sidecars that were killed leave sockets below /run/sidestep, whose names have the namespace's cookie.
+_bed_unmake_sockets() {
+	local cookie
+	[ -d /run/sidestep ] || return 0
+	cookie=$(nsenter --net="$1" -- "$PEER" cookie) || return 0
+	rm -f "/run/sidestep/$cookie".*
+}
+
 _bed_unmake_namespace() {
 	local file=$BED_DIR/ns/$1 inode pids
 	[ -e "$file" ] || return 0
 	if mountpoint -q "$file"; then
+		_bed_unmake_sockets "$file"
 		inode=$(stat -Lc %i "$file")
 		# The caller should not be in a bed's namespace, but it must not be killed in any case.
 		pids=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname "net:\\[$inode\\]" 2>/dev/null |

@@ -107,6 +107,7 @@ static const struct {
 	 "poses as a sidecar to the host's agent; --count, --mode; until SIGTERM"},
 	{"sniff", command_sniff, "count packets of --device from and to --count-dst"},
 	{"probe", command_probe, "what this container is allowed to do"},
+	{"cookie", command_cookie, "of the network namespace"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -80,6 +80,7 @@ int command_flood(const struct options *options);
 int command_imposter(const struct options *options);
 int command_packet_send(const struct options *options);
 int command_probe(const struct options *options);
+int command_cookie(const struct options *options);
 int command_raw(const struct options *options);
 int command_raw_send(const struct options *options);
 int command_reconnect(const struct options *options);

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "capture/capture_wire.h"
 #include "lib/log.h"
+#include "lib/run_socket.h"
 #include "lib/util.h"
 
 #define READERS_MAX 4
@@ -32,7 +32,7 @@ struct reader {
 
 struct capture_source {
 	int listener, epoll;
-	char path[CAPTURE_PATH_MAX];
+	char path[RUN_SOCKET_PATH_MAX];
 	struct tls_tap tap;
 	atomic_uint_fast64_t ids;
 	atomic_uint started; /* readers */
@@ -151,26 +151,6 @@ static void tap_close(void *context, uint64_t id)
 	send_all(source, &frame, NULL, 0);
 }
 
-/* Makes the folder and the socket in it, which only its owner may use. */
-static int make_listener(struct capture_source *source)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (mkdir(CAPTURE_FOLDER, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	source->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (source->listener < 0)
-		return -errno;
-	memcpy(address.sun_path, source->path, sizeof(source->path));
-	/* One of an instance that was killed. The instance lock says that none runs. */
-	(void)unlink(source->path);
-	/* Nobody can connect before listen(2). */
-	if (bind(source->listener, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(source->path, 0600) < 0 || listen(source->listener, READERS_MAX) < 0)
-		return -errno;
-	return 0;
-}
-
 static int watch(struct capture_source *source, int fd, uint32_t index, uint32_t events)
 {
 	struct epoll_event event = {.events = events, .data.u32 = index};
@@ -192,18 +172,21 @@ int capture_source_new(struct capture_source **ret_source)
 		};
 		for (i = 0; i < READERS_MAX; i++)
 			source->readers[i].fd = -1;
-		capture_path(source->path);
+		(void)run_socket_path("", run_socket_netns(), CAPTURE_SOCKET, source->path);
 		source->epoll = epoll_create1(EPOLL_CLOEXEC);
-		error = source->epoll < 0 ? -errno : make_listener(source);
-		if (error == 0)
-			error = watch(source, source->listener, READERS_MAX, EPOLLIN);
+		error = source->epoll < 0 ? -errno : 0;
 	}
+	if (error == 0)
+		error = source->listener = run_socket_listen(source->path, SOCK_SEQPACKET,
+							     READERS_MAX);
+	if (error >= 0)
+		error = watch(source, source->listener, READERS_MAX, EPOLLIN);
 	if (error == 0) {
 		*ret_source = source;
 		return 0;
 	}
 	log_warning("captures are not possible: cannot listen on %s: %s",
-		    source ? source->path : CAPTURE_FOLDER, strerror(-error));
+		    source ? source->path : RUN_SOCKET_FOLDER, strerror(-error));
 	capture_source_free(source);
 	return error;
 }

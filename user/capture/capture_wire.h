@@ -15,12 +15,8 @@
 /* The most bytes behind a struct capture_frame. */
 #define CAPTURE_PAYLOAD 65536
 
-#define CAPTURE_FOLDER	 "/run/sidestep"
-#define CAPTURE_PATH_MAX 64
-
-/* The path of the socket for the calling thread's network namespace. Before Linux 5.14, which lets
- * nobody tell namespaces apart, it is the same for all. */
-void capture_path(char path[CAPTURE_PATH_MAX]);
+/* The kind of the socket (lib/run_socket.h). */
+#define CAPTURE_SOCKET "capture"
 
 /* The first message, from the reader. Nothing is sent to it before. */
 struct capture_request {

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "capture/capture_delay.h"
@@ -26,6 +25,7 @@
 #include "lib/netns.h"
 #include "lib/options.h"
 #include "lib/process.h"
+#include "lib/run_socket.h"
 #include "lib/util.h"
 
 /* So many more batches of packets are read at the end. */
@@ -192,21 +192,18 @@ static int connect_sidecar(struct capture *capture, pid_t pid)
 {
 	const struct capture_request request = {.version = CAPTURE_VERSION,
 						.data = capture->options->archive != NULL};
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char path[CAPTURE_PATH_MAX];
+	char root[32] = "", path[RUN_SOCKET_PATH_MAX];
+	int error;
 
-	capture_path(path);
 	if (pid)
-		(void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/%d/root%s",
-			       (int)pid, path);
-	else
-		memcpy(address.sun_path, path, sizeof(path));
-	capture->stream = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (capture->stream < 0)
-		return log_errno(-errno, "cannot make a socket");
-	if (connect(capture->stream, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    send(capture->stream, &request, sizeof(request), MSG_NOSIGNAL) < 0)
-		return explain_failure(-errno, address.sun_path);
+		(void)snprintf(root, sizeof(root), "/proc/%d/root", (int)pid);
+	error = run_socket_path(root, run_socket_netns(), CAPTURE_SOCKET, path);
+	if (error == 0)
+		error = capture->stream = run_socket_connect(path, SOCK_SEQPACKET);
+	if (error >= 0 && send(capture->stream, &request, sizeof(request), MSG_NOSIGNAL) < 0)
+		error = -errno;
+	if (error < 0)
+		return explain_failure(error, path);
 	return 0;
 }
 

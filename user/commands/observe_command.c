@@ -11,10 +11,9 @@
 #include "commands.h"
 #include "commands/observe_filter.h"
 #include "commands/observe_print.h"
-#include "events/event_place.h"
 #include "lib/log.h"
 #include "lib/options.h"
-#include "lib/socket_address.h"
+#include "lib/run_socket.h"
 #include "lib/util.h"
 
 #define FIELD(member) .offset = offsetof(struct observe_options, member)
@@ -89,7 +88,7 @@ static const struct option_entry entries[] = {
 	 .type = OPTION_STRING,
 	 FIELD(socket),
 	 .default_note = "the sidecar's of this network namespace",
-	 .example = EVENT_PLACE_FOLDER "/4321.events",
+	 .example = RUN_SOCKET_FOLDER "/4321.events",
 	 .help = "The socket to read."},
 	{.name = "json",
 	 .type = OPTION_BOOL,
@@ -225,17 +224,12 @@ end:
 /* Connects to the socket. Returns a stream, or NULL with errno set. */
 static FILE *ask(const char *path, const char *request)
 {
-	struct socket_address address;
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = run_socket_connect(path, SOCK_STREAM);
 	FILE *stream;
 
-	if (socket_address_unix(path, &address) < 0) {
-		errno = EINVAL;
-		return NULL;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address.address, address.size) < 0 ||
-	    send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+	if (fd < 0)
+		errno = -fd;
+	if (fd < 0 || send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
 		return NULL;
 	stream = fdopen(fd, "r");
 	if (stream)
@@ -308,7 +302,7 @@ int command_observe(int argc, char **argv)
 {
 	struct observe_options options = {0};
 	struct observer observer = {.options = &options};
-	char path[EVENT_PLACE_MAX];
+	char path[RUN_SOCKET_PATH_MAX];
 	uint64_t since_ms = 0;
 	int first, error;
 
@@ -322,7 +316,7 @@ int command_observe(int argc, char **argv)
 	observe_filter_init(&observer.filter, &options);
 	observer.colours = isatty(STDOUT_FILENO);
 	if (!options.socket)
-		event_place(event_place_netns(), path);
+		(void)run_socket_path("", run_socket_netns(), "events", path);
 	if (options.last > 0) {
 		observer.kept = calloc(options.last, sizeof(*observer.kept));
 		if (!observer.kept)

@@ -3,10 +3,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "commands/status_read.h"
 #include "lib/util.h"
@@ -17,7 +17,7 @@
 #define REQUEST "{\"last\":0,\"open\":true,\"follow\":true}\n"
 
 struct top_socket {
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char path[RUN_SOCKET_PATH_MAX];
 	int fd;
 	size_t used;
 	bool skips; /* the rest of a line that is too long */
@@ -72,11 +72,10 @@ static bool is_known(const struct top_source *source, const char *path)
 /* Returns a connected socket that has sent the request, or -1. */
 static int dial(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int fd = run_socket_connect(path, SOCK_STREAM);
 
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	/* It is read when poll(2) says so. */
+	if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
 	    send(fd, REQUEST, strlen(REQUEST), MSG_NOSIGNAL) < 0)
 		return -1;
 	return TAKE_FD(fd);

@@ -7,9 +7,10 @@
 #include <stddef.h>
 
 #include "commands/top_model.h"
+#include "lib/run_socket.h"
 
 /* The folder of the event sockets, and most of them that are followed. */
-#define TOP_SOCKETS_FOLDER "/run/sidestep"
+#define TOP_SOCKETS_FOLDER RUN_SOCKET_FOLDER
 #define TOP_SOCKETS_MAX	   64
 
 struct top_source;

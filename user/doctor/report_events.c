@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #include "doctor/report_scrub.h"
 #include "lib/json.h"
+#include "lib/run_socket.h"
 #include "lib/util.h"
 
 /* The last ones that are asked for, and the time for an answer, s. */
@@ -25,15 +25,12 @@ static FILE *ask(const char *path)
 	static const char request[] = "{\"last\":" EVENTS_LAST
 				      ",\"open\":false,\"follow\":false}\n";
 	static const struct timeval limit = {.tv_sec = ANSWER_S};
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int fd = run_socket_connect(path, SOCK_STREAM);
 
-	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
+	if (fd < 0)
 		return NULL;
-	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
 		return NULL;
 	return fdopen(TAKE_FD(fd), "r");

@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "events/event_json.h"
 #include "events/event_ring.h"
 #include "lib/list.h"
-#include "lib/socket_address.h"
+#include "lib/run_socket.h"
 #include "lib/time_text.h"
 #include "lib/util.h"
 #include "stream/acceptor.h"
@@ -323,52 +322,12 @@ static void server_flush(void *context)
 	serve_all(context);
 }
 
-/* Makes the folders above @path. Returns 0 or negative errno. */
-static int make_folders(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path);
-	char *slash;
-
-	if (!copy)
-		return -ENOMEM;
-	for (slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return 0;
-}
-
-/* Returns a listening socket that its owner alone may connect to, or negative errno. A socket that
- * is there has no owner any more, because whoever calls has the namespace's instance lock. */
-static int listen_at(const char *path)
-{
-	struct socket_address address;
-	_cleanup_close_ int fd = -1;
-	int error = socket_address_unix(path, &address);
-
-	if (error == 0)
-		error = make_folders(path);
-	if (error < 0)
-		return error;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || (unlink(path) < 0 && errno != ENOENT))
-		return -errno;
-	/* The file gets the mode of the socket's inode (unix_bind_bsd() in the kernel). */
-	if (fchmod(fd, S_IRUSR | S_IWUSR) < 0 ||
-	    bind(fd, (struct sockaddr *)&address.address, address.size) < 0 ||
-	    listen(fd, BACKLOG) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
-
 static int server_open(struct event_server *server, const char *path, size_t memory)
 {
 	const struct event_sink sink = {.context = server,
 					.take = server_take,
 					.flush = server_flush};
-	_cleanup_close_ int fd = listen_at(path);
+	_cleanup_close_ int fd = run_socket_listen(path, SOCK_STREAM, BACKLOG);
 	int error;
 
 	if (fd < 0)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
+#include "lib/run_socket.h"
 #include "lib/util.h"
 #include "net/instance_lock.h"
 #include "operator/operator_wire.h"
@@ -52,16 +52,17 @@ static int ask_at(const char *root, uint64_t cookie, const json_t *request, json
 		  int *ret_fd)
 {
 	const struct timeval limit = {.tv_sec = LIMIT_S};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), answer = -1,
-			    more = -1;
+	_cleanup_close_ int fd = -1, answer = -1, more = -1;
 	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
-	struct sockaddr_un address;
-	int error = operator_address(root, cookie, &address);
+	char path[RUN_SOCKET_PATH_MAX];
+	int error = run_socket_path(root, cookie, OPERATOR_SOCKET, path);
 
 	if (error < 0 || !text)
 		return error < 0 ? error : -ENOMEM;
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	fd = run_socket_connect(path, SOCK_SEQPACKET);
+	if (fd < 0)
+		return fd;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
 	    send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
 		return -errno;
 	answer = receive(fd, &more);
@@ -91,5 +92,5 @@ int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer, int
 			return holder < 0 ? -ENOENT : -EPERM;
 		(void)snprintf(root, sizeof(root), "/proc/%d/root", (int)holder);
 	}
-	return ask_at(root, operator_netns(), request, ret_answer, ret_fd);
+	return ask_at(root, run_socket_netns(), request, ret_answer, ret_fd);
 }

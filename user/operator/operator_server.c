@@ -7,10 +7,9 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/run_socket.h"
 #include "lib/util.h"
 #include "operator/operator_wire.h"
 
@@ -20,7 +19,7 @@
 struct operator_server {
 	operator_handler *handler;
 	void *context;
-	struct sockaddr_un address;
+	char path[RUN_SOCKET_PATH_MAX];
 	int listener, epoll;
 	int clients[CLIENTS_MAX]; /* -1: free */
 	size_t oldest;
@@ -31,28 +30,6 @@ static int watch(const struct operator_server *server, int fd)
 	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
 
 	return epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
-/* Opens a socket at the address, in place of one that a killed predecessor left. */
-static int open_listener(const struct sockaddr_un *address)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask;
-	int error;
-
-	if (fd < 0)
-		return -errno;
-	/* An image without a system may have no /run. */
-	if (mkdir(OPERATOR_FOLDER, 0700) < 0 && errno == ENOENT && mkdir("/run", 0755) == 0)
-		(void)mkdir(OPERATOR_FOLDER, 0700);
-	(void)unlink(address->sun_path);
-	/* The socket is never there with other rights. */
-	mask = umask(0177);
-	error = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
-	(void)umask(mask);
-	if (error == 0 && listen(fd, CLIENTS_MAX) < 0)
-		error = -errno;
-	return error < 0 ? error : TAKE_FD(fd);
 }
 
 int operator_server_open(operator_handler *handler, void *context,
@@ -69,12 +46,14 @@ int operator_server_open(operator_handler *handler, void *context,
 	for (i = 0; i < CLIENTS_MAX; i++)
 		server->clients[i] = -1;
 	server->epoll = epoll_create1(EPOLL_CLOEXEC);
-	error = server->epoll < 0 ? -errno
-				  : operator_address("", operator_netns(), &server->address);
-	if (error == 0) {
-		server->listener = open_listener(&server->address);
-		error = server->listener < 0 ? server->listener : watch(server, server->listener);
-	}
+	error = server->epoll < 0
+			? -errno
+			: run_socket_path("", run_socket_netns(), OPERATOR_SOCKET, server->path);
+	if (error == 0)
+		error = server->listener = run_socket_listen(server->path, SOCK_SEQPACKET,
+							     CLIENTS_MAX);
+	if (error >= 0)
+		error = watch(server, server->listener);
 	if (error < 0) {
 		operator_server_close(server);
 		return error;
@@ -92,7 +71,7 @@ void operator_server_close(struct operator_server *server)
 	for (i = 0; i < CLIENTS_MAX; i++)
 		(void)safe_close(server->clients[i]);
 	if (server->listener >= 0)
-		(void)unlink(server->address.sun_path);
+		(void)unlink(server->path);
 	(void)safe_close(server->listener);
 	(void)safe_close(server->epoll);
 	free(server);
@@ -105,7 +84,7 @@ int operator_server_fd(const struct operator_server *server)
 
 const char *operator_server_path(const struct operator_server *server)
 {
-	return server ? server->address.sun_path : NULL;
+	return server ? server->path : NULL;
 }
 
 static void take_client(struct operator_server *server)

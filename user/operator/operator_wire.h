@@ -10,21 +10,10 @@
 #ifndef SIDESTEP_OPERATOR_WIRE_H
 #define SIDESTEP_OPERATOR_WIRE_H
 
-#include <stdint.h>
-#include <sys/un.h>
-
-#define OPERATOR_FOLDER "/run/sidestep"
+/* The kind of the socket (lib/run_socket.h). */
+#define OPERATOR_SOCKET "control"
 
 /* A longer request is cut, and then is no JSON, bytes. */
 #define OPERATOR_REQUEST_MAX 4096
-
-/* The address of the sidecar's socket that serves the network namespace with this cookie. @root is
- * the folder that the sidecar has as its root, "" where that is ours. Returns 0 or -ENAMETOOLONG.
- */
-int operator_address(const char *root, uint64_t cookie, struct sockaddr_un *ret_address);
-
-/* Returns the cookie of the calling thread's network namespace, or 1 where the kernel has none
- * (before Linux 5.14). */
-uint64_t operator_netns(void);
 
 #endif

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "events/event_log.h"
-#include "events/event_place.h"
 #include "events/event_server.h"
 #include "lib/log.h"
+#include "lib/run_socket.h"
 #include "sidecar/sidecar_metrics.h"
 #include "sidecar/sidecar_who.h"
 
@@ -17,7 +17,7 @@ static int open_server(struct sidecar *sidecar, uint64_t netns)
 	struct sidecar_events *events = &sidecar->events;
 	int error;
 
-	event_place(netns, events->path);
+	(void)run_socket_path("", netns, "events", events->path);
 	error = event_server_new(events->events, events->path,
 				 (size_t)sidecar->options->event_memory * 1024, &events->server);
 	if (error == 0 || error == -ENOMEM || error == -EMFILE)
@@ -33,8 +33,7 @@ int sidecar_events_open(struct sidecar *sidecar)
 {
 	const struct sidecar_options *options = sidecar->options;
 	struct sidecar_events *events = &sidecar->events;
-	struct events_config config = {.netns = event_place_netns(),
-				       .resolve = sidecar_who_resolve};
+	struct events_config config = {.netns = run_socket_netns(), .resolve = sidecar_who_resolve};
 	int error;
 
 	if (!options->event_log && options->event_memory == 0 && !sidecar->metrics.sums)

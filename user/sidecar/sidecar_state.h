@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "events/event_place.h"
+#include "lib/run_socket.h"
 #include "lib/socket_address.h"
 #include "metrics/metrics_events.h"
 #include "metrics/metrics_histogram.h"
@@ -44,8 +44,8 @@ struct sidecar_events {
 	struct events *events; /* NULL: nobody wants them */
 	struct event_server *server;
 	struct event_log *log;
-	struct sidecar_who *who;    /* like @events */
-	char path[EVENT_PLACE_MAX]; /* the server's; "": there is none */
+	struct sidecar_who *who;	/* like @events */
+	char path[RUN_SOCKET_PATH_MAX]; /* the server's; "": there is none */
 };
 
 /* Belongs to the main thread. The options and the target are the caller's. */
