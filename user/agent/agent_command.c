@@ -8,10 +8,10 @@
 #include "lib/log.h"
 #include "lib/option_entries.h"
 #include "lib/process.h"
+#include "lib/run_socket.h"
 #include "lib/util.h"
 
-#define DEFAULT_EVENT_SOCKET "/run/sidestep/agent.events"
-#define DEFAULT_PIN	     "/sys/fs/bpf/sidestep/agent"
+#define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
 
 #define FIELD(member) .offset = offsetof(struct agent_options, member)
 
@@ -63,7 +63,7 @@ static const struct option_entry entries[] = {
 	 .argument = "PATH",
 	 .type = OPTION_STRING,
 	 FIELD(event_socket),
-	 .default_text = DEFAULT_EVENT_SOCKET,
+	 .default_text = RUN_SOCKET_AGENT,
 	 .help = "Unix socket for those who follow the events of all sidecars that are served."},
 	{.name = "clean",
 	 .type = OPTION_BOOL,

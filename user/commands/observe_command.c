@@ -87,7 +87,7 @@ static const struct option_entry entries[] = {
 	 .argument = "PATH",
 	 .type = OPTION_STRING,
 	 FIELD(socket),
-	 .default_note = "the sidecar's of this network namespace",
+	 .default_note = "the sidecar's of this network namespace, or else the agent's",
 	 .example = RUN_SOCKET_FOLDER "/4321.events",
 	 .help = "The socket to read."},
 	{.name = "json",
@@ -298,11 +298,23 @@ static int report(const char *path, int error)
 	}
 }
 
+/* Returns the socket to read: the sidecar's here or, where none is, the agent's. */
+static const char *choose_socket(const struct observe_options *options,
+				 char path[RUN_SOCKET_PATH_MAX])
+{
+	if (options->socket)
+		return options->socket;
+	(void)run_socket_path("", run_socket_netns(), "events", path);
+	return access(path, F_OK) < 0 && access(RUN_SOCKET_AGENT, F_OK) == 0 ? RUN_SOCKET_AGENT
+									     : path;
+}
+
 int command_observe(int argc, char **argv)
 {
 	struct observe_options options = {0};
 	struct observer observer = {.options = &options};
 	char path[RUN_SOCKET_PATH_MAX];
+	const char *socket;
 	uint64_t since_ms = 0;
 	int first, error;
 
@@ -315,15 +327,14 @@ int command_observe(int argc, char **argv)
 	}
 	observe_filter_init(&observer.filter, &options);
 	observer.colours = isatty(STDOUT_FILENO);
-	if (!options.socket)
-		(void)run_socket_path("", run_socket_netns(), "events", path);
+	socket = choose_socket(&options, path);
 	if (options.last > 0) {
 		observer.kept = calloc(options.last, sizeof(*observer.kept));
 		if (!observer.kept)
 			return report("", -ENOMEM);
 	}
-	error = observe(&observer, options.socket ? options.socket : path, since_ms);
+	error = observe(&observer, socket, since_ms);
 	free(observer.known_id);
 	free(observer.known_time);
-	return report(options.socket ? options.socket : path, error);
+	return report(socket, error);
 }

@@ -12,6 +12,9 @@
 /* The folder of the sockets that no option names. */
 #define RUN_SOCKET_FOLDER "/run/sidestep"
 
+/* The agent's, on the host, with the events of all sidecars that it serves. */
+#define RUN_SOCKET_AGENT RUN_SOCKET_FOLDER "/agent.events"
+
 #define RUN_SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path))
 
 /* Returns the number of the calling thread's network namespace in the names of sockets: its cookie
