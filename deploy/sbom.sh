@@ -59,7 +59,6 @@ licence_of() {
 	libcap* | libzstd*) echo "BSD-3-Clause OR GPL-2.0-only" ;;
 	libjansson* | *llhttp*) echo MIT ;;
 	zlib1g*) echo Zlib ;;
-	libncurses*) echo X11-distribute-modifications-variant ;;
 	libarchive*) echo BSD-2-Clause ;;
 	coreutils) echo GPL-3.0-or-later ;;
 	*) echo NOASSERTION ;;

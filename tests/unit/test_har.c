@@ -85,7 +85,7 @@ static void test_pairs_and_times(void **state)
 	entry = json_array_get(entries, 0);
 	assert_exchange(entry, "https://x.example/a", 204);
 	assert_string_equal(json_string_value(json_object_get(entry, "startedDateTime")),
-			    "2023-11-14T22:13:20.123Z");
+			    "2023-11-14T22:13:20.123456Z");
 	assert_true(json_real_value(json_object_get(entry, "time")) == 5.0);
 	assert_true(json_real_value(json_object_get(json_object_get(entry, "timings"), "wait")) ==
 		    4.0);

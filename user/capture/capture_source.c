@@ -9,12 +9,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "capture/capture_wire.h"
 #include "lib/log.h"
 #include "lib/run_socket.h"
+#include "lib/time_text.h"
 #include "lib/util.h"
 
 #define READERS_MAX 4
@@ -40,21 +40,13 @@ struct capture_source {
 	struct reader readers[READERS_MAX]; /* by the lock */
 };
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Tells how many messages were lost. Returns false if some were, and the reader cannot take that
  * either. */
 static bool tell_lost(struct reader *reader)
 {
 	const struct capture_frame lost = {.type = CAPTURE_LOST,
 					   .id = reader->lost,
-					   .time_us = now_us()};
+					   .time_us = time_text_now()};
 
 	if (reader->lost > 0 &&
 	    send(reader->fd, &lost, sizeof(lost), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(lost))
@@ -105,7 +97,7 @@ static uint64_t tap_open(void *context, const struct sockaddr_storage *sender,
 	if (is_idle(source))
 		return 0;
 	frame.id = atomic_fetch_add(&source->ids, 1) + 1;
-	frame.time_us = now_us();
+	frame.time_us = time_text_now();
 	(void)snprintf(open.name, sizeof(open.name), "%s", name);
 	send_all(source, &frame, &open, sizeof(open));
 	return frame.id;
@@ -118,7 +110,7 @@ static void tap_secret(void *context, const char *line)
 
 	if (is_idle(source))
 		return;
-	frame.time_us = now_us();
+	frame.time_us = time_text_now();
 	send_all(source, &frame, line, strlen(line));
 }
 
@@ -130,7 +122,7 @@ static void tap_data(void *context, uint64_t id, enum tls_tap_direction directio
 
 	if (is_idle(source))
 		return;
-	frame.time_us = now_us();
+	frame.time_us = time_text_now();
 	while (size > 0) {
 		size_t part = size < CAPTURE_PAYLOAD ? size : CAPTURE_PAYLOAD;
 
@@ -147,7 +139,7 @@ static void tap_close(void *context, uint64_t id)
 
 	if (is_idle(source))
 		return;
-	frame.time_us = now_us();
+	frame.time_us = time_text_now();
 	send_all(source, &frame, NULL, 0);
 }
 

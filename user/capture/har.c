@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "capture/har_message.h"
 #include "lib/list.h"
+#include "lib/time_text.h"
 #include "lib/util.h"
 #include "tls/tls_tap.h"
 
@@ -49,13 +49,10 @@ struct har *har_new(FILE *file)
 
 static json_t *date_of(uint64_t now_us)
 {
-	time_t seconds = (time_t)(now_us / 1000000);
-	struct tm parts;
-	char text[32];
+	char text[TIME_TEXT_SIZE];
 
-	(void)gmtime_r(&seconds, &parts);
-	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &parts);
-	return json_sprintf("%s.%03uZ", text, (unsigned int)(now_us / 1000 % 1000));
+	time_text_write(now_us, text);
+	return json_stringn(text, sizeof(text));
 }
 
 /* Milliseconds; never negative, although threads do not see each other's bytes in their order. */

@@ -49,7 +49,7 @@ static json_t *text_of(const char *data, size_t size)
 
 	if (text)
 		return text;
-	wide = malloc(size * 2);
+	wide = malloc(size * 2 + 1);
 	for (i = 0; wide && i < size; i++) {
 		uint8_t byte = (uint8_t)data[i];
 

@@ -135,8 +135,9 @@ static size_t format_line(enum log_level level, const char *message, char line[L
 					      time, level_names[level]);
 
 		size += json_text_write(message, line + size);
-		memcpy(line + size, "}\n", 2);
-		return size + 2;
+		line[size++] = '}';
+		line[size++] = '\n';
+		return size;
 	}
 	return (size_t)sprintf(line, "%s%ssidestep: %s: %s\n", time, *time ? " " : "",
 			       level_names[level], message);

@@ -30,14 +30,18 @@ void time_text_write(uint64_t time_us, char text[TIME_TEXT_SIZE])
 	day -= (153 * month + 2) / 5;
 	year += 400 * period + (month >= 10);
 	month = month < 10 ? month + 3 : month - 9;
-	memcpy(text, "yyyy-mm-ddThh:mm:ss.uuuuuuZ", TIME_TEXT_SIZE);
 	put_digits(text, year, 4);
+	text[4] = text[7] = '-';
 	put_digits(text + 5, month, 2);
 	put_digits(text + 8, day + 1, 2);
+	text[10] = 'T';
 	put_digits(text + 11, second / 3600, 2);
+	text[13] = text[16] = ':';
 	put_digits(text + 14, second / 60 % 60, 2);
 	put_digits(text + 17, second % 60, 2);
+	text[19] = '.';
 	put_digits(text + 20, time_us % 1000000, 6);
+	text[26] = 'Z';
 }
 
 uint64_t time_text_now(void)

@@ -21,7 +21,7 @@
 #endif
 
 /* The agent and its sidecars must have the same. */
-#define MAPS "maps-version=" VALUE(SIDESTEP_ABI_VERSION)
+#define MAPS ("maps-version=" VALUE(SIDESTEP_ABI_VERSION))
 
 static const char *const features[] = {
 	"bpf",	     "agent",	      "nft",	 "nft-redirect", "bridge",
