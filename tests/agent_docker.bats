@@ -86,8 +86,8 @@ gone() {
 	side app-proxy
 	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
 	engine_image browser --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
-	dk run -d --name browser --network container:app-proxy browser connect 192.0.2.77 80 --send hello \
-		--half-close --read-all >/dev/null
+	# The agent looks at the process while it lives, which is soon after its SYN.
+	dk run -d --name browser --network container:app-proxy browser stall 192.0.2.77 80 --bytes 5 --timeout 2 >/dev/null
 	id=$(dk inspect -f '{{.Id}}' browser)
 	told() {
 		python3 "$BED_REPO/tests/events.py" follow "/proc/$(engine_pid agent)/root/run/sidestep/agent.events" \

@@ -80,7 +80,8 @@ says() {
 	says destination "192.0.2.77 is in no bypassed subnet"
 	says source "$BED_APP is in $BED_APP/32: local"
 	explain 0 --udp 192.0.2.77:5000
-	says judge "counts DENY_UDP, drops it \(the sender is told EPERM\)"
+	says judge "counts DENY_UDP, goes to drop_DENY_UDP \(the sender is told EPERM\)"
+	says drop_DENY_UDP "drops it"
 	says sender "is told: Operation not permitted"
 	bed_exec app nft -f - <<-RULES
 		table inet firewall {

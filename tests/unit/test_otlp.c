@@ -22,6 +22,7 @@
 #include "lib/util.h"
 #include "metrics/otlp.h"
 #include "metrics/otlp_json.h"
+#include "support/own_netns.h"
 
 static json_t *parse(char *text)
 {
@@ -280,18 +281,6 @@ static void test_no_collector(void **state)
 	otlp_free(otlp);
 }
 
-static int enter_namespace(void **state)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	_cleanup_close_ int fd = -1;
-
-	(void)state;
-	if (unshare(CLONE_NEWNET) < 0)
-		return -1;
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	return ioctl(fd, SIOCSIFFLAGS, &request);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,5 +289,5 @@ int main(void)
 		cmocka_unit_test(test_no_collector),
 	};
 
-	return cmocka_run_group_tests(tests, enter_namespace, NULL);
+	return cmocka_run_group_tests(tests, enter_own_netns, NULL);
 }

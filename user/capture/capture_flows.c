@@ -210,36 +210,60 @@ static bool is_loopback(const uint8_t address[16])
 					: IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)address);
 }
 
-/* Reads the ends of a TCP packet. Returns its TCP header, or NULL. */
-static const struct tcphdr *read_ends(const struct capture_packet *packet, struct key *key)
+/* Copies a header out of the frame, where it is not aligned, and steps behind it. */
+static bool take(const struct capture_packet *packet, size_t *position, void *header, size_t size)
 {
-	const struct ether_header *link = (const void *)packet->frame;
-	size_t size = packet->size, begin = sizeof(*link);
-	const struct ip *ipv4 = (const void *)(packet->frame + begin);
-	const struct ip6_hdr *ipv6 = (const void *)ipv4;
-	const struct tcphdr *tcp;
-	int protocol;
+	if (packet->size < *position + size)
+		return false;
+	memcpy(header, packet->frame + *position, size);
+	*position += size;
+	return true;
+}
+
+static bool read_ipv4(const struct capture_packet *packet, size_t *position, struct key *key)
+{
+	struct ip header;
+	size_t begin = *position;
+
+	if (!take(packet, position, &header, sizeof(header)) || header.ip_p != IPPROTO_TCP)
+		return false;
+	*position = begin + (size_t)header.ip_hl * 4;
+	address_from_bytes(AF_INET, &header.ip_src, key->source);
+	address_from_bytes(AF_INET, &header.ip_dst, key->destination);
+	return true;
+}
+
+static bool read_ipv6(const struct capture_packet *packet, size_t *position, struct key *key)
+{
+	struct ip6_hdr header;
+
+	if (!take(packet, position, &header, sizeof(header)) || header.ip6_nxt != IPPROTO_TCP)
+		return false;
+	memcpy(key->source, &header.ip6_src, sizeof(key->source));
+	memcpy(key->destination, &header.ip6_dst, sizeof(key->destination));
+	return true;
+}
+
+/* Reads the ends and the flags of a TCP packet. Returns false for another one. */
+static bool read_ends(const struct capture_packet *packet, struct key *key, uint8_t *ret_flags)
+{
+	struct ether_header link;
+	struct tcphdr tcp;
+	size_t position = 0;
 
 	memset(key, 0, sizeof(*key));
-	if (size >= begin + sizeof(*ipv4) && link->ether_type == htons(ETHERTYPE_IP)) {
-		begin += (size_t)ipv4->ip_hl * 4;
-		protocol = ipv4->ip_p;
-		address_from_bytes(AF_INET, &ipv4->ip_src, key->source);
-		address_from_bytes(AF_INET, &ipv4->ip_dst, key->destination);
-	} else if (size >= begin + sizeof(*ipv6) && link->ether_type == htons(ETHERTYPE_IPV6)) {
-		begin += sizeof(*ipv6);
-		protocol = ipv6->ip6_nxt;
-		memcpy(key->source, &ipv6->ip6_src, sizeof(key->source));
-		memcpy(key->destination, &ipv6->ip6_dst, sizeof(key->destination));
-	} else {
-		return NULL;
-	}
-	if (protocol != IPPROTO_TCP || size < begin + sizeof(*tcp))
-		return NULL;
-	tcp = (const void *)(packet->frame + begin);
-	key->source_port = tcp->th_sport;
-	key->destination_port = tcp->th_dport;
-	return tcp;
+	if (!take(packet, &position, &link, sizeof(link)))
+		return false;
+	if (link.ether_type == htons(ETHERTYPE_IP)     ? !read_ipv4(packet, &position, key)
+	    : link.ether_type == htons(ETHERTYPE_IPV6) ? !read_ipv6(packet, &position, key)
+						       : true)
+		return false;
+	if (!take(packet, &position, &tcp, sizeof(tcp)))
+		return false;
+	key->source_port = tcp.th_sport;
+	key->destination_port = tcp.th_dport;
+	*ret_flags = tcp.th_flags;
+	return true;
 }
 
 static struct key turned(const struct key *key)
@@ -254,28 +278,30 @@ static struct key turned(const struct key *key)
 
 void capture_flows_packet(struct capture_flows *flows, const struct capture_packet *packet)
 {
-	const struct tcphdr *tcp;
 	struct flow *flow;
 	struct key key, other;
+	uint8_t flags;
+	bool opens;
 
-	tcp = read_ends(packet, &key);
-	if (!tcp || is_loopback(key.source) || is_loopback(key.destination) ||
+	if (!read_ends(packet, &key, &flags) || is_loopback(key.source) ||
+	    is_loopback(key.destination) ||
 	    memcmp(key.source, key.destination, sizeof(key.source)) == 0)
 		return;
 	if (!flows->pattern) {
 		flows->wanted(flows->context, packet);
 		return;
 	}
+	opens = (flags & (TH_SYN | TH_ACK)) == TH_SYN;
 	other = turned(&key);
 	flow = find(flows, &key);
 	if (!flow)
 		flow = find(flows, &other);
 	/* A new connection may have the ports of an earlier one. */
-	if (flow && (tcp->th_flags & (TH_SYN | TH_ACK)) == TH_SYN && flow->decision != UNDECIDED) {
+	if (flow && opens && flow->decision != UNDECIDED) {
 		forget(flows, flow);
 		flow = NULL;
 	}
-	if (!flow && (tcp->th_flags & (TH_SYN | TH_ACK)) == TH_SYN)
+	if (!flow && opens)
 		flow = add(flows, &key);
 	if (!flow)
 		return;

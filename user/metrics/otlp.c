@@ -198,8 +198,9 @@ static void answered(struct otlp_request *request, int status)
 		otlp->lost += done ? 0 : otlp->event_count;
 		forget_events(otlp);
 	}
-	/* A failure is repeated by the next tick, and at the end not at all. */
-	if (done)
+	/* A final refusal ends a batch, and the next may go. Another failure is repeated by
+	 * the next tick, and at the end not at all. */
+	if (!later)
 		send_all(otlp);
 	else if (otlp->stopping)
 		loop_stop(otlp->loop);
