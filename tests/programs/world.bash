@@ -284,7 +284,7 @@ quiet() {
 	local name lines
 	for name in sidecar agent gateway; do
 		[ -e "$BED_DIR/$name.log" ] || continue
-		lines=$(grep -vE '^(sidestep: info: |\{)' "$BED_DIR/$name.log" || true)
+		lines=$(grep -vE '^([0-9TZ:.-]+ )?sidestep: info: |^\{' "$BED_DIR/$name.log" || true)
 		is "warnings of the $name" "$lines" ""
 	done
 }
