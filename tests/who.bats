@@ -156,11 +156,11 @@ forged_syn_names_nobody() {
 	agent_sidecar
 	openers_are_right
 	bed_kill first TERM
+	told 1 "event['dst'] == '192.0.2.77:80' and process['exe'] == '$PEER'"
 	# On the host, observe reads the agent's socket by itself.
 	# shellcheck disable=SC2016 # for the inner shell
 	unshare --mount sh -ec 'mount -t tmpfs none /run; mkdir /run/sidestep; : >/run/sidestep/agent.events
 		mount --bind "$1" /run/sidestep/agent.events; exec "$2" observe' sh "$(EVENTS)" "$SIDESTEP" | grep "192.0.2.77"
-	told 1 "event['dst'] == '192.0.2.77:80' and process['exe'] == '$PEER'"
 	browse
 	opened_by 192.0.2.11 curl.example curl "'/usr/bin/curl'"
 	opened_by 192.0.2.12 python.example python3 "'$(readlink -f /usr/bin/python3)'"
