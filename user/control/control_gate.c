@@ -7,18 +7,6 @@
 
 #include "lib/log.h"
 
-static bool is_allowed(const struct control_gate *gate, const struct sockaddr *peer)
-{
-	uint8_t address[16];
-	size_t i;
-
-	address_from_sockaddr(peer, address);
-	for (i = 0; i < gate->allow_count; i++)
-		if (prefix_contains(&gate->allow[i], address))
-			return true;
-	return false;
-}
-
 static const char *refuse_inside(struct control_gate *gate, const struct sockaddr *peer,
 				 const char *why)
 {
@@ -60,7 +48,7 @@ int control_gate_judge(struct control_gate *gate, int fd, const struct sockaddr 
 		*ret_answer = refuse_inside(gate, peer, found > 0 ? why : strerror(-found));
 		return -EACCES;
 	}
-	if (is_allowed(gate, peer))
+	if (prefixes_contain(gate->allow, gate->allow_count, peer))
 		return 0;
 	found = control_origin_stranger(gate->origin, fd, &why);
 	if (found == 0)

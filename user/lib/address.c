@@ -184,6 +184,18 @@ bool prefix_contains(const struct prefix *prefix, const uint8_t address[16])
 	return memcmp(other.address, prefix->address, sizeof(other.address)) == 0;
 }
 
+bool prefixes_contain(const struct prefix *prefixes, size_t count, const struct sockaddr *address)
+{
+	uint8_t bytes[16];
+	size_t i;
+
+	address_from_sockaddr(address, bytes);
+	for (i = 0; i < count; i++)
+		if (prefix_contains(&prefixes[i], bytes))
+			return true;
+	return false;
+}
+
 int endpoint_parse(const char *text, struct endpoint *ret_endpoint)
 {
 	char host[ADDRESS_TEXT_MAX];

@@ -62,6 +62,9 @@ bool prefix_clear_host_bits(struct prefix *prefix);
 bool prefix_equal(const struct prefix *a, const struct prefix *b);
 bool prefix_contains(const struct prefix *prefix, const uint8_t address[16]);
 
+/* Tells whether one of @count prefixes contains an AF_INET or AF_INET6 socket address. */
+bool prefixes_contain(const struct prefix *prefixes, size_t count, const struct sockaddr *address);
+
 /* Parses "192.0.2.1:80" or "[2001:db8::1]:80", port 0..65535. Returns 0 or -EINVAL. */
 int endpoint_parse(const char *text, struct endpoint *ret_endpoint);
 

@@ -55,18 +55,6 @@ void metrics_gate_close(struct metrics_gate *gate)
 	gate->origin = NULL;
 }
 
-static bool is_allowed(const struct metrics_gate *gate, const struct sockaddr *peer)
-{
-	uint8_t address[16];
-	size_t i;
-
-	address_from_sockaddr(peer, address);
-	for (i = 0; i < gate->allow_count; i++)
-		if (prefix_contains(&gate->allow[i], address))
-			return true;
-	return false;
-}
-
 /* Logs a refusal. @advice: what to do if the peer may read, or "". */
 static int refuse(struct metrics_gate *gate, const struct sockaddr *peer, const char *why,
 		  const char *advice)
@@ -91,7 +79,7 @@ static int judge_application(struct metrics_gate *gate, int fd, const struct soc
 		control_origin_unguard(fd);
 		return refuse(gate, peer, found > 0 ? why : strerror(-found), "");
 	}
-	if (is_allowed(gate, peer))
+	if (prefixes_contain(gate->allow, gate->allow_count, peer))
 		return 0;
 	found = control_origin_stranger(gate->origin, fd, &why);
 	return found == 0 ? 0 : refuse(gate, peer, found > 0 ? why : strerror(-found), ADVICE);
@@ -107,7 +95,8 @@ int metrics_gate_judge(struct metrics_gate *gate, int fd, const struct sockaddr 
 		return judge_application(gate, fd, peer);
 	if (getsockname(fd, (struct sockaddr *)&own.address, &own.size) < 0)
 		return -ENOTCONN;
-	if (socket_address_is_loopback(&own) || is_allowed(gate, peer))
+	if (socket_address_is_loopback(&own) ||
+	    prefixes_contain(gate->allow, gate->allow_count, peer))
 		return 0;
 	return refuse(gate, peer, "an address that is not allowed", ADVICE);
 }
