@@ -226,17 +226,7 @@ static int compare(const struct snapshot *snapshot, const json_t *instance, json
 {
 	struct prefixes prefixes = {.options.size = sizeof(struct plan_given),
 				    .docker.size = sizeof(struct plan_given)};
-	struct plan_input input = {
-		.mode = SIDESTEP_MODE_SIDECAR,
-		.links = snapshot->links.items,
-		.link_count = snapshot->links.count,
-		.addresses = snapshot->addresses.items,
-		.address_count = snapshot->addresses.count,
-		.routes = snapshot->routes.items,
-		.route_count = snapshot->routes.count,
-		.others = snapshot->others.items,
-		.other_count = snapshot->others.count,
-	};
+	struct plan_input input = snapshot_input(snapshot);
 	struct inner_devices devices = {.looked = false};
 	struct plan wanted = {0}, found = {0};
 	int error = snapshot_adopt(snapshot, &found);
@@ -244,6 +234,7 @@ static int compare(const struct snapshot *snapshot, const json_t *instance, json
 	if (error == 0)
 		error = instance ? read_bypass(instance, &prefixes, &found)
 				 : read_throws(snapshot, &prefixes);
+	input.mode = SIDESTEP_MODE_SIDECAR;
 	input.options = prefixes.options.items;
 	input.option_count = prefixes.options.count;
 	input.docker = prefixes.docker.items;

@@ -50,6 +50,20 @@ void snapshot_release(struct snapshot *snapshot)
 	free(snapshot->others.items);
 }
 
+struct plan_input snapshot_input(const struct snapshot *snapshot)
+{
+	return (struct plan_input) {
+		.links = snapshot->links.items,
+		.link_count = snapshot->links.count,
+		.addresses = snapshot->addresses.items,
+		.address_count = snapshot->addresses.count,
+		.routes = snapshot->routes.items,
+		.route_count = snapshot->routes.count,
+		.others = snapshot->others.items,
+		.other_count = snapshot->others.count,
+	};
+}
+
 static int snapshot_try(struct netlink *netlink, struct snapshot *snapshot)
 {
 	static const int families[] = {AF_INET, AF_INET6};

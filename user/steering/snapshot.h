@@ -8,6 +8,7 @@
 #include "lib/array.h"
 #include "net/netlink_link.h"
 #include "net/netlink_route.h"
+#include "steering/plan_input.h"
 #include "steering/plan_lists.h"
 
 struct snapshot {
@@ -22,6 +23,10 @@ struct snapshot {
  * after 0 is there something to release. */
 int snapshot_take(struct netlink *netlink, struct snapshot *ret_snapshot);
 void snapshot_release(struct snapshot *snapshot);
+
+/* Returns an input of the plan that has the snapshot's lists, and nothing else. They stay the
+ * snapshot's. */
+struct plan_input snapshot_input(const struct snapshot *snapshot);
 
 /* Returns the link or NULL. */
 const struct netlink_link *snapshot_link(const struct snapshot *snapshot, uint32_t ifindex);

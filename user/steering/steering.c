@@ -243,29 +243,20 @@ static int look(struct steering *steering, struct snapshot *ret_snapshot)
 
 static struct plan_input input_of(struct steering *steering, const struct snapshot *snapshot)
 {
-	struct plan_input input = {
-		.mode = steering->config.mode,
-		.links = snapshot->links.items,
-		.link_count = snapshot->links.count,
-		.addresses = snapshot->addresses.items,
-		.address_count = snapshot->addresses.count,
-		.routes = snapshot->routes.items,
-		.route_count = snapshot->routes.count,
-		.others = snapshot->others.items,
-		.other_count = snapshot->others.count,
-		.options = steering->options,
-		.option_count = steering->option_count,
-		.docker = steering->docker,
-		.docker_count = steering->docker_count,
-		.bridges = (const char *const *)steering->bridges,
-		.bridge_count = steering->bridge_count,
-		.ipv6_refused = steering->config.ipv6_refused,
-		.internet_off = steering->internet_off,
-		.out_mark = steering->way.out_mark,
-		.gateway = steering->way.has_gateway ? &steering->way.gateway : NULL,
-		.inner = steering->config.inner && !steering->way.no_inner,
-	};
+	struct plan_input input = snapshot_input(snapshot);
 
+	input.mode = steering->config.mode;
+	input.options = steering->options;
+	input.option_count = steering->option_count;
+	input.docker = steering->docker;
+	input.docker_count = steering->docker_count;
+	input.bridges = (const char *const *)steering->bridges;
+	input.bridge_count = steering->bridge_count;
+	input.ipv6_refused = steering->config.ipv6_refused;
+	input.internet_off = steering->internet_off;
+	input.out_mark = steering->way.out_mark;
+	input.gateway = steering->way.has_gateway ? &steering->way.gateway : NULL;
+	input.inner = steering->config.inner && !steering->way.no_inner;
 	if (input.mode == SIDESTEP_MODE_SIDECAR)
 		inner_devices_look(&steering->inner, &input);
 	return input;
