@@ -42,7 +42,7 @@ build_packages="gcc libc6-dev make clang llvm libbpf-dev libelf-dev zlib1g-dev l
 	libjansson-dev libcap-dev libseccomp-dev libssl-dev libzstd-dev libnftnl-dev libncurses-dev
 	libarchive-dev"
 test_packages="git libcmocka-dev libldns-dev libnftables-dev bats iproute2 nftables iptables procps util-linux
-	busybox-static kmod libcap2-bin curl nodejs openssl python3 python3-jsonschema tshark"
+	busybox-static kmod libcap2-bin curl nodejs openssl python3 python3-jsonschema strace tshark"
 # tests/lint.sh is written for Debian 12's versions.
 lint_packages="clang-format-14 clang-tidy-14 cppcheck shellcheck"
 lint_dir=$here/build/lint-tools

@@ -9,6 +9,7 @@
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <linux/seccomp.h>
 
@@ -25,6 +26,9 @@
 /* Bytes of a list of names. */
 #define NAMES_MAX 256
 
+/* PROC_USER_INIT_INO of include/linux/proc_ns.h, since Linux 3.8. */
+#define INITIAL_USER_INODE 0xEFFFFFFDu
+
 void doctor_check_rights(struct doctor *doctor)
 {
 	if (privileges_have_net_admin())
@@ -37,15 +41,13 @@ void doctor_check_rights(struct doctor *doctor)
 		doctor_tell(doctor, FINDING_PTRACE_MISSING, "missing");
 }
 
-/* Whether the process is in another user namespace than the first one, which maps all numbers to
- * themselves. */
+/* Whether the process is in another user namespace than the first one. */
 static bool in_user_namespace(void)
 {
-	_cleanup_fclose_ FILE *file = fopen("/proc/self/uid_map", "re");
-	unsigned long inside, outside, count;
+	struct stat status;
 
-	return file && fscanf(file, "%lu %lu %lu", &inside, &outside, &count) == 3 &&
-	       (inside != 0 || outside != 0 || count != UINT_MAX);
+	return stat("/proc/thread-self/ns/user", &status) == 0 &&
+	       status.st_ino != INITIAL_USER_INODE;
 }
 
 /* Whether a seccomp filter is on the process. prctl(2) fails only in a strict one, which would end
