@@ -82,16 +82,24 @@ struct {
 	__type(value, struct sidestep_inbound);
 } inbound SEC(".maps");
 
+#ifdef SIDESTEP_SHARED
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-#ifdef SIDESTEP_SHARED
-	__uint(max_entries, SIDESTEP_MAX_OPENERS * 4);
-#else
 	__uint(max_entries, SIDESTEP_MAX_OPENERS);
-#endif
 	__type(key, struct sidestep_flow_key);
 	__type(value, struct sidestep_process);
 } openers SEC(".maps");
+#else
+/* The proxy is here, and takes each entry at once. A few slots stay in the processor's cache, and
+ * the proxy reads them without a system call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SIDESTEP_OPENER_SLOTS);
+	__type(key, __u32);
+	__type(value, struct sidestep_opener);
+} openers SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

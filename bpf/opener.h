@@ -63,6 +63,25 @@ static __noinline int starter_note(const struct sidestep_process *process)
 		(void)map_update(&started, &key, &told, 0);
 	return 0;
 }
+
+static __always_inline void opener_keep(const struct packet *packet)
+{
+	/* Without memory nobody knows the opener. */
+	(void)map_update(&openers, &packet->flow, &packet->denial.process, 0);
+	(void)starter_note(&packet->denial.process);
+}
+#else
+static __always_inline void opener_keep(const struct packet *packet)
+{
+	__u64 slot = word_pair(sidestep_opener_slot(packet->flow.local_port), 0);
+	struct sidestep_opener *opener = bpf_map_lookup_elem(&openers, &slot);
+
+	if (!opener)
+		return;
+	opener->process = packet->denial.process;
+	opener->flow = packet->flow;
+	opener->check = sidestep_opener_check(&packet->denial.process, &packet->flow);
+}
 #endif
 
 /* Notes the opener of the flow in packet->flow. */
@@ -75,11 +94,7 @@ __noinline int opener_note(struct __sk_buff *skb)
 	if (!opener_owns(skb, packet->flow.protocol) || !process_calls(skb))
 		return 0;
 	process_read(skb, &packet->denial.process, 1);
-	/* Without memory nobody knows the opener. */
-	(void)map_update(&openers, &packet->flow, &packet->denial.process, 0);
-#ifdef SIDESTEP_SHARED
-	(void)starter_note(&packet->denial.process);
-#endif
+	opener_keep(packet);
 	return 0;
 }
 

@@ -15,7 +15,7 @@
 #endif
 
 /* Each incompatible change of anything below raises it. The map `info` holds it. */
-#define SIDESTEP_ABI_VERSION 8
+#define SIDESTEP_ABI_VERSION 9
 
 #define SIDESTEP_MAX_BYPASS	4096 /* prefixes of one namespace and family */
 #define SIDESTEP_MAX_ROUTES	4096 /* the same */
@@ -24,7 +24,8 @@
 #define SIDESTEP_MAX_FLOWS	65536	  /* live flows; further ones are not listed */
 #define SIDESTEP_MAX_INBOUND	65536	  /* the least recently used makes room */
 #define SIDESTEP_DENIALS_SIZE	(1 << 16) /* bytes of the ring buffer; agent: 16 times as many */
-#define SIDESTEP_MAX_OPENERS	16384	  /* likewise; agent: four times as many */
+#define SIDESTEP_MAX_OPENERS	65536	  /* the agent's; the least recently used makes room */
+#define SIDESTEP_OPENER_SLOTS	2048	  /* of own programs */
 
 /* The index of the loopback device in every network namespace (Linux, include/net/flow.h). */
 #define LOOPBACK_IFINDEX 1
@@ -185,16 +186,6 @@ struct sidestep_flow_key {
 	__u32 netns;
 };
 
-/* Value of `flows`: a steered flow that is at least a second old. The proxy writes it, updates the
- * bytes about once a second, and removes it when the flow ends. */
-struct sidestep_flow {
-	__u64 start;	  /* ns */
-	__u64 bytes_sent; /* application to gateway */
-	__u64 bytes_received;
-	__u32 verdict; /* enum sidestep_verdict */
-	__u32 padding;
-};
-
 /* Value of `inbound`: a flow from outside, whose replies pass. */
 struct sidestep_inbound {
 	__u64 start; /* ns, or SIDESTEP_INBOUND_PENDING */
@@ -204,7 +195,7 @@ struct sidestep_inbound {
  * endpoints. No packet counts as a reply to a pending flow. */
 #define SIDESTEP_INBOUND_PENDING (~(__u64)0)
 
-/* Value of `openers`: the process and the socket that opened a steered flow. */
+/* The process and the socket that opened a steered flow. The agent's `openers` has it as value. */
 struct sidestep_process {
 	__u64 time;    /* ns */
 	__u64 started; /* ns, CLOCK_BOOTTIME: when the process started; 0: not known */
@@ -213,6 +204,55 @@ struct sidestep_process {
 	__u32 pid;     /* in the first pid namespace; 0: not known */
 	__u32 uid;     /* of the socket's owner, in the namespace's user namespace */
 	char comm[16]; /* "": not known */
+};
+
+/*
+ * Value of the array `openers` of own programs: the latest opener in this slot. The proxy maps the
+ * array into its memory, and reads a flow's slot when it accepts it. Nothing keeps programs from
+ * writing there meanwhile, so @check tells whether an entry is whole.
+ */
+struct sidestep_opener {
+	struct sidestep_process process;
+	__u64 check; /* sidestep_opener_check(); 0: empty */
+	struct sidestep_flow_key flow;
+	__u32 padding;
+};
+
+/* The slot of a flow. The kernel prefers even ports for connections (Linux,
+ * net/ipv4/inet_hashtables.c, __inet_hash_connect()), and takes one after the other. */
+static inline __attribute__((always_inline)) __u32 sidestep_opener_slot(__u16 local_port)
+{
+	return ((__u32)local_port >> 1 | (__u32)local_port << 15) % SIDESTEP_OPENER_SLOTS;
+}
+
+/* A hash of both (FNV-1a, by words). */
+static inline __attribute__((always_inline)) __u64
+sidestep_opener_check(const struct sidestep_process *process, const struct sidestep_flow_key *flow)
+{
+	__u64 check = 0xcbf29ce484222325;
+	unsigned int i;
+	__u32 word;
+
+	for (i = 0; i < sizeof(*process); i += sizeof(word)) {
+		__builtin_memcpy(&word, (const char *)process + i, sizeof(word));
+		check = (check ^ word) * 0x100000001b3;
+	}
+	for (i = 0; i < sizeof(*flow); i += sizeof(word)) {
+		__builtin_memcpy(&word, (const char *)flow + i, sizeof(word));
+		check = (check ^ word) * 0x100000001b3;
+	}
+	return check;
+}
+
+/* Value of `flows`: a steered flow that is at least a second old. The proxy writes it, updates the
+ * bytes about once a second, and removes it when the flow ends. */
+struct sidestep_flow {
+	__u64 start;	  /* ns */
+	__u64 bytes_sent; /* application to gateway */
+	__u64 bytes_received;
+	__u32 verdict; /* enum sidestep_verdict */
+	__u32 padding;
+	struct sidestep_process opener; /* cookie 0: not known */
 };
 
 /* A record of the ring buffer `denials`: a denied packet. */
@@ -318,12 +358,13 @@ _Static_assert(sizeof(struct sidestep_prefix6) == 24, "LPM key without padding")
 _Static_assert(sizeof(struct sidestep_source_prefix4) == 16, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_source_prefix6) == 40, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_flow_key) == 44, "hash key without padding");
-_Static_assert(sizeof(struct sidestep_flow) == 32, "ABI");
+_Static_assert(sizeof(struct sidestep_flow) == 88, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 28, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
 _Static_assert(sizeof(struct sidestep_outer) == 8, "ABI");
 _Static_assert(sizeof(struct sidestep_process) == 56, "ABI");
+_Static_assert(sizeof(struct sidestep_opener) == 112, "ABI");
 _Static_assert(sizeof(struct sidestep_denial) == 112, "ABI");
 _Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
 	       "a field for each counter");

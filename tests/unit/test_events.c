@@ -215,6 +215,27 @@ static void test_packed(void **state)
 	assert_null(unpacked.text[EVENT_GATEWAY]);
 }
 
+/* The events' thread tells who opened the flow. Nobody else's word counts. */
+static void test_packed_opener(void **state)
+{
+	static char packed[EVENT_PACKED_MAX];
+	struct event event = example(), unpacked;
+	size_t size;
+
+	(void)state;
+	event.opener = (struct sidestep_process) {.cookie = 9, .pid = 1234, .comm = "curl"};
+	size = event_pack(&event, packed);
+	assert_int_equal(size, event_packed_size(&event));
+	event_unpack(packed, &unpacked);
+	assert_memory_equal(&event.opener, &unpacked.opener, sizeof(event.opener));
+	assert_string_equal(unpacked.text[EVENT_NAME], "a.test");
+	assert_false(event_unpack_checked(packed, size, &unpacked));
+	event.opener.cookie = 0;
+	assert_int_equal(event_pack(&event, packed), size - sizeof(event.opener));
+	assert_true(event_unpack_checked(packed, size - sizeof(event.opener), &unpacked));
+	assert_int_equal(unpacked.opener.cookie, 0);
+}
+
 struct collector {
 	uint64_t events, lost, resolved, flushes, last_id;
 };
@@ -363,8 +384,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connection), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_times),	   cmocka_unit_test(test_hostile_texts),
-		cmocka_unit_test(test_packed),	   cmocka_unit_test(test_sinks),
-		cmocka_unit_test(test_full),	   cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_packed),	   cmocka_unit_test(test_packed_opener),
+		cmocka_unit_test(test_sinks),	   cmocka_unit_test(test_full),
+		cmocka_unit_test(test_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

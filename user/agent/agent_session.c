@@ -212,6 +212,21 @@ static int attach(struct agent_session *session)
 }
 
 /* The sidecar says why it ends. Its programs stay, and go with the namespace. */
+static void update_flow(const struct agent_session *session, const struct agent_request *request)
+{
+	const struct agent_namespace *namespace = session->namespace;
+	struct sidestep_flow value = {
+		.start = request->flow.start,
+		.bytes_sent = request->flow.sent,
+		.bytes_received = request->flow.received,
+		.verdict = SIDESTEP_STEER_TCP,
+	};
+
+	(void)programs_opener_find(namespace->programs, namespace->netns, &request->flow.key,
+				   &value.opener);
+	programs_flow_update(namespace->programs, namespace->netns, &request->flow.key, &value);
+}
+
 static int note_desertion(const struct agent_session *session)
 {
 	char suffix[COMPLAINT_SUFFIX_MAX];
@@ -265,9 +280,7 @@ static int serve(struct agent_session *session, const struct agent_request *requ
 	case AGENT_OWN_SOCKET:
 		return own_socket(session, fd);
 	case AGENT_FLOW_UPDATE:
-		programs_flow_update(programs, namespace->netns, &request->flow.key,
-				     request->flow.start, request->flow.sent,
-				     request->flow.received);
+		update_flow(session, request);
 		return 0;
 	case AGENT_FLOW_CLOSE:
 		programs_flow_remove(programs, namespace->netns, &request->flow.key);

@@ -39,7 +39,6 @@ static int open_map(const char *directory, const char *name)
 struct walk {
 	uint32_t netns;
 	json_t *list;
-	int openers; /* the map */
 };
 
 /* Calls @visit for each entry of the namespace, whose number stands in the key at @offset. Entries
@@ -150,17 +149,16 @@ static json_t *flow_json(const struct sidestep_flow_key *key, uint64_t start)
 }
 
 /* The process's name is the application's choice, and may hold any bytes. */
-static json_t *opener_json(int openers, const void *key)
+static json_t *opener_json(const struct sidestep_process *opener)
 {
-	struct sidestep_process process;
-	char comm[4 * sizeof(process.comm) + 1], text[sizeof(process.comm) + 1];
+	char comm[4 * sizeof(opener->comm) + 1], text[sizeof(opener->comm) + 1];
 
-	if (openers < 0 || bpf_map_lookup_elem(openers, key, &process) < 0)
+	if (opener->cookie == 0)
 		return json_null();
-	(void)snprintf(text, sizeof(text), "%.*s", (int)sizeof(process.comm), process.comm);
-	return json_pack("{s:i, s:s, s:i, s:I}", "pid", (int)process.pid, "comm",
-			 escape_text(comm, sizeof(comm), text), "uid", (int)process.uid,
-			 "cgroup_id", (json_int_t)process.cgroup);
+	(void)snprintf(text, sizeof(text), "%.*s", (int)sizeof(opener->comm), opener->comm);
+	return json_pack("{s:i, s:s, s:i, s:I}", "pid", (int)opener->pid, "comm",
+			 escape_text(comm, sizeof(comm), text), "uid", (int)opener->uid,
+			 "cgroup_id", (json_int_t)opener->cgroup);
 }
 
 static void visit_flow(const struct walk *walk, const void *key, const void *value)
@@ -172,7 +170,7 @@ static void visit_flow(const struct walk *walk, const void *key, const void *val
 	(void)json_object_set_new(json, "bytes_sent", json_integer((json_int_t)flow->bytes_sent));
 	(void)json_object_set_new(json, "bytes_received",
 				  json_integer((json_int_t)flow->bytes_received));
-	(void)json_object_set_new(json, "process", opener_json(walk->openers, key));
+	(void)json_object_set_new(json, "process", opener_json(&flow->opener));
 	(void)json_array_append_new(walk->list, json);
 }
 
@@ -292,7 +290,6 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 {
 	json_t *bypass = json_array(), *flows = json_array(), *inbound = json_array();
 	json_t *counters = json_object();
-	_cleanup_close_ int openers = open_map(directory, "openers");
 	_cleanup_json_ json_t *instance = json_pack(
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s, s:f, s:o, s:o, s:o, s:o}", "pin",
 		directory, "version", info->version, "mode", mode_name(namespace->mode), "netns",
@@ -301,19 +298,19 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 		namespace->gateway, "age_seconds", age_seconds(namespace->start), "bypass", bypass,
 		"flows", flows, "inbound", inbound, "counters", counters);
 
-	if (!instance || openers < 0 || read_counters(directory, netns, counters) < 0 ||
+	if (!instance || read_counters(directory, netns, counters) < 0 ||
 	    walk_map(directory, "bypass4", sizeof(struct sidestep_prefix4),
 		     offsetof(struct sidestep_prefix4, netns), visit_bypass4,
-		     &(struct walk) {netns, bypass, -1}) < 0 ||
+		     &(struct walk) {netns, bypass}) < 0 ||
 	    walk_map(directory, "bypass6", sizeof(struct sidestep_prefix6),
 		     offsetof(struct sidestep_prefix6, netns), visit_bypass6,
-		     &(struct walk) {netns, bypass, -1}) < 0 ||
+		     &(struct walk) {netns, bypass}) < 0 ||
 	    walk_map(directory, "flows", sizeof(struct sidestep_flow_key),
 		     offsetof(struct sidestep_flow_key, netns), visit_flow,
-		     &(struct walk) {netns, flows, openers}) < 0 ||
+		     &(struct walk) {netns, flows}) < 0 ||
 	    walk_map(directory, "inbound", sizeof(struct sidestep_flow_key),
 		     offsetof(struct sidestep_flow_key, netns), visit_inbound,
-		     &(struct walk) {netns, inbound, -1}) < 0)
+		     &(struct walk) {netns, inbound}) < 0)
 		return NULL;
 	if (namespace->mode == SIDESTEP_MODE_OUTER) {
 		if (read_outer(directory, netns, instance) < 0)

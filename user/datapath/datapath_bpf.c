@@ -288,11 +288,17 @@ static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *
 
 static void bpf_flow_update(struct datapath *base, const struct flow *flow)
 {
+	const struct sidestep_flow value = {
+		.start = flow->start,
+		.bytes_sent = flow->sent,
+		.bytes_received = flow->received,
+		.verdict = SIDESTEP_STEER_TCP,
+		.opener = flow->opener,
+	};
 	struct sidestep_flow_key key;
 
 	datapath_flow_key(flow, &key);
-	programs_flow_update(self(base)->programs, self(base)->netns, &key, flow->start, flow->sent,
-			     flow->received);
+	programs_flow_update(self(base)->programs, self(base)->netns, &key, &value);
 }
 
 static void bpf_flow_close(struct datapath *base, const struct flow *flow)

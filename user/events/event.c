@@ -29,11 +29,12 @@ const char *const event_source_names[EVENT_SOURCES] = {
 	[EVENT_SOURCE_DNS] = "dns",
 };
 
-/* A packed event has everything in front of the texts, a bit for each text that it has, and these
- * texts with their NUL. */
+/* A packed event has everything in front of the texts, a bit for each text that it has, the opener
+ * if its bit is set, and these texts with their NUL. */
 #define FIXED_SIZE offsetof(struct event, text)
+#define OPENER_BIT (1u << EVENT_TEXTS)
 
-_Static_assert(EVENT_TEXTS <= 32, "a bit for each text");
+_Static_assert(EVENT_TEXTS < 32, "a bit for each text, and one for the opener");
 
 struct event event_of(enum event_type type)
 {
@@ -67,9 +68,14 @@ static size_t kept_size(const struct event *event, unsigned int index)
 	return strnlen(event->text[index], EVENT_TEXT_MAX);
 }
 
+static size_t opener_size(const struct event *event)
+{
+	return event->opener.cookie == 0 ? 0 : sizeof(event->opener);
+}
+
 size_t event_packed_size(const struct event *event)
 {
-	size_t total = FIXED_SIZE + sizeof(uint32_t);
+	size_t total = FIXED_SIZE + sizeof(uint32_t) + opener_size(event);
 	unsigned int i;
 
 	for (i = 0; i < EVENT_TEXTS; i++) {
@@ -87,6 +93,11 @@ size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX])
 	unsigned int i;
 
 	memcpy(packed, event, FIXED_SIZE);
+	if (opener_size(event) > 0) {
+		present |= OPENER_BIT;
+		memcpy(at, &event->opener, sizeof(event->opener));
+		at += sizeof(event->opener);
+	}
 	for (i = 0; i < EVENT_TEXTS; i++) {
 		size_t size = kept_size(event, i);
 
@@ -109,6 +120,11 @@ void event_unpack(const char *packed, struct event *ret_event)
 
 	memcpy(ret_event, packed, FIXED_SIZE);
 	memcpy(&present, packed + FIXED_SIZE, sizeof(present));
+	memset(&ret_event->opener, 0, sizeof(ret_event->opener));
+	if (present & OPENER_BIT) {
+		memcpy(&ret_event->opener, at, sizeof(ret_event->opener));
+		at += sizeof(ret_event->opener);
+	}
 	for (i = 0; i < EVENT_TEXTS; i++) {
 		ret_event->text[i] = NULL;
 		if (!(present & 1u << i))

@@ -103,6 +103,9 @@ struct event {
 	bool has_ports;
 	bool intercepted;
 	const char *text[EVENT_TEXTS];
+	/* As the kernel knows it, until the events' thread has told it by the texts and the pid;
+	 * cookie 0: nobody has looked. */
+	struct sidestep_process opener;
 };
 
 /* Makes an event without times, of that type. */
@@ -128,7 +131,8 @@ size_t event_packed_size(const struct event *event);
 /* Unpacks. The texts stay in @packed. */
 void event_unpack(const char *packed, struct event *ret_event);
 
-/* Does likewise with @size bytes that somebody else wrote. False: they are no packed event. */
+/* Does likewise with @size bytes that somebody else wrote, who cannot tell the opener. False: they
+ * are no packed event. */
 bool event_unpack_checked(const char *packed, size_t size, struct event *ret_event);
 
 #endif

@@ -46,6 +46,8 @@ static const char *const map_names[] = {
 	[MAP_GENERATION] = "generation",
 	[MAP_OUTER] = "outer", /* of PROGRAMS_SHARED alone */
 };
+#define OPENERS_SIZE (SIDESTEP_OPENER_SLOTS * sizeof(struct sidestep_opener))
+
 _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 
 static const struct {
@@ -408,6 +410,20 @@ static int map_generation(struct programs *programs)
 	return 0;
 }
 
+/* Maps `openers` into memory, so that a lookup is no system call. */
+static int map_openers(struct programs *programs)
+{
+	void *memory;
+
+	if (programs->config.kind == PROGRAMS_SHARED)
+		return 0;
+	memory = mmap(NULL, OPENERS_SIZE, PROT_READ, MAP_SHARED, programs->maps[MAP_OPENERS], 0);
+	if (memory == MAP_FAILED)
+		return log_errno(-errno, "cannot map the BPF map openers");
+	programs->openers = memory;
+	return 0;
+}
+
 static int describe(const struct programs *programs)
 {
 	struct sidestep_info info = {
@@ -438,6 +454,8 @@ int programs_load(const struct programs_config *config, bool quiet, struct progr
 	if (error == 0)
 		error = map_generation(programs);
 	if (error == 0)
+		error = map_openers(programs);
+	if (error == 0)
 		error = describe(programs);
 	if (error < 0) {
 		programs_free(programs);
@@ -458,6 +476,8 @@ void programs_free(struct programs *programs)
 	unpin_maps(programs);
 	if (programs->generation)
 		(void)munmap(programs->generation, sizeof(*programs->generation));
+	if (programs->openers)
+		(void)munmap((void *)programs->openers, OPENERS_SIZE);
 	for (i = 0; i < PROGRAMS_MAPS; i++)
 		(void)safe_close(programs->maps[i]);
 	for (i = 0; i < PROGRAMS; i++)

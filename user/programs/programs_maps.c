@@ -317,20 +317,13 @@ int programs_own_socket(const struct programs *programs, int fd)
 }
 
 void programs_flow_update(const struct programs *programs, uint32_t netns,
-			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
-			  uint64_t received)
+			  const struct sidestep_flow_key *key, const struct sidestep_flow *value)
 {
 	struct sidestep_flow_key own = *key;
-	struct sidestep_flow value = {
-		.start = start,
-		.bytes_sent = sent,
-		.bytes_received = received,
-		.verdict = SIDESTEP_STEER_TCP,
-	};
 
 	own.netns = netns;
 	/* If the map is full, the flow is not listed. */
-	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, &value, BPF_ANY);
+	(void)bpf_map_update_elem(programs->maps[MAP_FLOWS], &own, value, BPF_ANY);
 }
 
 void programs_flow_remove(const struct programs *programs, uint32_t netns,
@@ -342,11 +335,28 @@ void programs_flow_remove(const struct programs *programs, uint32_t netns,
 	(void)bpf_map_delete_elem(programs->maps[MAP_FLOWS], &own);
 }
 
+/* Programs write the slot at any time, so only a whole copy of it counts. */
+static int read_slot(const struct sidestep_opener *slot, const struct sidestep_flow_key *key,
+		     struct sidestep_process *ret_opener)
+{
+	struct sidestep_opener copy = *slot;
+
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (copy.check != sidestep_opener_check(&copy.process, &copy.flow) ||
+	    memcmp(&copy.flow, key, sizeof(*key)) != 0)
+		return -ENOENT;
+	*ret_opener = copy.process;
+	return 0;
+}
+
 int programs_opener_find(const struct programs *programs, uint32_t netns,
 			 const struct sidestep_flow_key *key, struct sidestep_process *ret_opener)
 {
 	struct sidestep_flow_key own = *key;
 
 	own.netns = netns;
+	if (programs->openers)
+		return read_slot(&programs->openers[sidestep_opener_slot(own.local_port)], &own,
+				 ret_opener);
 	return bpf_map_lookup_elem(programs->maps[MAP_OPENERS], &own, ret_opener);
 }

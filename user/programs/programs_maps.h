@@ -64,16 +64,14 @@ int programs_inbound_add(const struct programs *programs, uint32_t netns,
  * addresses that are not its own, and they stay in the namespace. */
 int programs_own_socket(const struct programs *programs, int fd);
 
-/* Sets or updates the counters of a live flow. @start: ns, CLOCK_MONOTONIC. @key's netns is
- * ignored. */
+/* Lists or updates a live flow. @key's netns is ignored. */
 void programs_flow_update(const struct programs *programs, uint32_t netns,
-			  const struct sidestep_flow_key *key, uint64_t start, uint64_t sent,
-			  uint64_t received);
+			  const struct sidestep_flow_key *key, const struct sidestep_flow *value);
 void programs_flow_remove(const struct programs *programs, uint32_t netns,
 			  const struct sidestep_flow_key *key);
 
-/* Finds who opened a flow. @key's netns is ignored. Returns 0, or a negative errno; -ENOENT: it is
- * not known, or no longer. */
+/* Finds who opened a flow. @key's netns is ignored. Own programs forget it soon: ask when the flow
+ * is accepted. Returns 0, or a negative errno; -ENOENT: it is not known, or no longer. */
 int programs_opener_find(const struct programs *programs, uint32_t netns,
 			 const struct sidestep_flow_key *key, struct sidestep_process *ret_opener);
 

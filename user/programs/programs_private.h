@@ -40,6 +40,7 @@ struct programs {
 	char *pin;
 	int maps[PROGRAMS_MAPS];		/* -1: not of this kind */
 	struct sidestep_generation *generation; /* the map's memory; NULL: not loaded */
+	const struct sidestep_opener *openers;	/* likewise; NULL: the map is a hash */
 	int programs[PROGRAMS];			/* -1: not of this kind */
 	struct programs_loading *loading;	/* NULL: there is nothing to wait for any more */
 	int later_error;			/* of programs_await() */

@@ -154,10 +154,17 @@ void connection_handshake_free(struct connection *connection)
 	free(handshake);
 }
 
-int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *ret_flow)
+int connection_flow(const struct worker *worker, int fd, const struct sockaddr_storage *source,
+		    struct flow *ret_flow)
 {
+	const struct proxy_hooks *hooks = &worker->shared->config.hooks;
+	int error;
+
 	*ret_flow = (struct flow) {.source = *source};
-	return destination_get(fd, &ret_flow->destination);
+	error = destination_get(fd, &ret_flow->destination);
+	if (error == 0 && hooks->flow_open)
+		hooks->flow_open(hooks->context, ret_flow);
+	return error;
 }
 
 /* Takes @fd, unless it returns NULL: then the connection is to be refused. */

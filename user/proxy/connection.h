@@ -14,7 +14,8 @@
 
 /* Makes the flow of an accepted @fd, whose getsockname() is the original destination. Returns 0 or
  * negative errno, with a flow that has none. */
-int connection_flow(int fd, const struct sockaddr_storage *source, struct flow *ret_flow);
+int connection_flow(const struct worker *worker, int fd, const struct sockaddr_storage *source,
+		    struct flow *ret_flow);
 
 /*
  * Opens a connection for an accepted @fd, and dials the gateway, unless the connection is answered

@@ -51,7 +51,7 @@ bool connection_admit(struct worker *worker, int fd, const struct sockaddr_stora
 	static const struct worker_cause full = {"connection_limit", EVENT_END_LIMIT};
 	struct worker_shared *shared = worker->shared;
 	unsigned int limit = shared->config.max_connections;
-	int error = connection_flow(fd, source, ret_flow);
+	int error = connection_flow(worker, fd, source, ret_flow);
 
 	worker->fault.flow = NULL;
 	if (is_hopeless(worker, error, ret_flow)) {
@@ -78,7 +78,7 @@ void connection_exhausted(struct acceptor *acceptor, int fd, const struct sockad
 	struct flow flow;
 
 	if (fd >= 0)
-		(void)connection_flow(fd, source, &flow);
+		(void)connection_flow(worker, fd, source, &flow);
 	worker_lack_descriptors(worker, fd < 0 ? NULL : &flow);
 	if (fd < 0)
 		return;

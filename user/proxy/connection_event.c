@@ -35,6 +35,7 @@ static struct event event_of_flow(enum event_type type, const struct flow *flow)
 	event.has_ports = true;
 	event_set_endpoint(&event.source, (const struct sockaddr *)&flow->source);
 	event_set_endpoint(&event.destination, (const struct sockaddr *)&flow->destination);
+	event.opener = flow->opener;
 	return event;
 }
 

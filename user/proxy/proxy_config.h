@@ -19,6 +19,8 @@ struct tls_authority;
  * be NULL. */
 struct proxy_hooks {
 	void *context;
+	/* The flow was accepted. Sets its opener, if it is known. */
+	void (*flow_open)(void *context, struct flow *flow);
 	/* The flow has lived for a second, or its byte counters have moved since. At most once a
 	 * second for each flow. */
 	void (*flow_update)(void *context, const struct flow *flow);

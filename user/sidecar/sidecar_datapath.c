@@ -48,6 +48,14 @@ int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *dest
 	return error;
 }
 
+void sidecar_datapath_flow_open(void *context, struct flow *flow)
+{
+	struct sidestep_flow_key key;
+
+	datapath_flow_key(flow, &key);
+	(void)sidecar_datapath_opener(context, &key, &flow->opener);
+}
+
 void sidecar_datapath_flow_update(void *context, const struct flow *flow)
 {
 	struct sidecar_datapath *datapath = context;

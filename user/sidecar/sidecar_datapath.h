@@ -82,6 +82,7 @@ void sidecar_datapath_seed(struct sidecar_datapath *datapath, struct steering *s
 /* An announcer for the proxy and the preflight, and hooks for the proxy. Their @context is the
  * struct sidecar_datapath. Thread safe. */
 int sidecar_datapath_announce(void *context, int fd, const struct sockaddr *destination);
+void sidecar_datapath_flow_open(void *context, struct flow *flow);
 void sidecar_datapath_flow_update(void *context, const struct flow *flow);
 void sidecar_datapath_flow_close(void *context, const struct flow *flow);
 

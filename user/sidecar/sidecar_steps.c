@@ -193,6 +193,7 @@ static int make_listeners(struct sidecar *sidecar)
 		.events = sidecar->events.events,
 		.events_hint = sidecar_events_hint(sidecar),
 		.hooks = {.context = &sidecar->datapath,
+			  .flow_open = sidecar_datapath_flow_open,
 			  .flow_update = sidecar_datapath_flow_update,
 			  .flow_close = sidecar_datapath_flow_close},
 	};

@@ -41,15 +41,17 @@ void sidecar_who_resolve(void *context, struct event *event)
 		.protocol = event->protocol,
 	};
 	struct sidecar_who *who = context;
-	struct sidestep_process opener;
 
 	/* A denied packet has its process from its record. */
 	if (!event->has_ports || event->type == EVENT_DENIED)
 		return;
 	memcpy(key.local_address, event->source.address, sizeof(key.local_address));
 	memcpy(key.remote_address, event->destination.address, sizeof(key.remote_address));
-	if (sidecar_datapath_opener(who->datapath, &key, &opener) == 0)
-		event_set_process(event, &opener, &who->comm);
+	if (event->opener.cookie == 0 &&
+	    sidecar_datapath_opener(who->datapath, &key, &event->opener) < 0)
+		return;
+	event_set_process(event, &event->opener, &who->comm);
+	event->opener.cookie = 0; /* it is told */
 }
 
 static void take_denial(void *context, const void *record)

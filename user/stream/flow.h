@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "sidestep.h"
+
 /* Both addresses are AF_INET, or both are AF_INET6. */
 struct flow {
 	struct sockaddr_storage source;	     /* the application's socket */
@@ -15,6 +17,7 @@ struct flow {
 	uint64_t sent;			     /* bytes, application to gateway */
 	uint64_t received;		     /* bytes, gateway to application */
 	bool updated;			     /* flow_update() was called for it (proxy.h) */
+	struct sidestep_process opener;	     /* as the kernel knows it; cookie 0: it does not */
 };
 
 #endif

@@ -76,7 +76,9 @@ struct proxy_bed *proxy_bed_new(const struct proxy_config *config)
 	own.gateway.address = gateway.address;
 	own.gateway.size = endpoint_size(&gateway);
 	own.announcer = (struct dial_announcer) {own_socket, bed};
-	own.hooks = (struct proxy_hooks) {bed, flow_update, flow_close};
+	own.hooks = (struct proxy_hooks) {.context = bed,
+					  .flow_update = flow_update,
+					  .flow_close = flow_close};
 	assert_int_equal(proxy_new(&own, &bed->proxy), 0);
 	assert_int_equal(proxy_start(bed->proxy), 0);
 	assert_int_equal(getsockname(proxy_listener(bed->proxy, AF_INET, SOCK_STREAM, false),
