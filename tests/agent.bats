@@ -8,7 +8,7 @@ load lib/scenarios.bash
 
 setup() {
 	bed_needs_linux 6.6 "TCX links"
-	export BATS_TEST_TIMEOUT=60
+	export BATS_TEST_TIMEOUT=200
 	bed_start
 	PIN=$BED_BPFFS/agent
 	mkfifo "$BED_DIR/go"

@@ -63,7 +63,7 @@ adds_and_takes_back() {
 	echo "$output"
 	grep -qE "^ +10.1.0.0/16 +option --bypass$" <<<"$output"
 	bed_kill sidecar
-	[ -z "$(find /run/sidestep -name "*.control" -newer "$BED_DIR/gateway.log")" ]
+	[ ! -e "$(bed_socket app control)" ]
 	bypass 1 list
 	[[ $output == *"no sidecar of this network namespace can be asked from here"* ]]
 }
@@ -99,7 +99,7 @@ import socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.connect(sys.argv[1])
 print("ready", flush=True)
-time.sleep(60)' "$(find /run/sidestep -name "*.control" -newer "$BED_DIR/gateway.log" | head -n 1)"
+time.sleep(600)' "$(bed_socket app control)"
 		bed_wait_line "silent$i" ready
 	done
 	bypass 0 list

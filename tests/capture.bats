@@ -9,7 +9,7 @@ load lib/scenarios.bash
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=60
+	export BATS_TEST_TIMEOUT=200
 	bed_start
 	export CA=$BED_DIR/ca/ca.crt
 	gateway

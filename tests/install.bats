@@ -6,7 +6,7 @@
 . "$BATS_TEST_DIRNAME/lib/testbed.bash"
 
 setup_file() {
-	export BATS_TEST_TIMEOUT=60
+	export BATS_TEST_TIMEOUT=200
 	export DEST=$BATS_FILE_TMPDIR/dest
 	bed_locked image make_it install
 }

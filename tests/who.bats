@@ -9,7 +9,7 @@ load lib/scenarios.bash
 
 setup() {
 	DATAPATH=bpf
-	export BATS_TEST_TIMEOUT=60
+	export BATS_TEST_TIMEOUT=200
 	bed_start
 	mkdir -p "$BED_BPFFS/sidestep"
 	BPFTOOL=$("$BED_REPO/tests/deps.sh" bpftool)

@@ -24,7 +24,7 @@ _engine_path() {
 }
 
 # engine_start [--bip CIDR] [DOCKERD-ARGUMENT...] - opens a bed with an engine and returns when its API answers,
-# after 30 s at most. The default bridge is 172.17.0.1/16 and fd00:17::/64. iptables masquerades and publishes
+# or fails. The default bridge is 172.17.0.1/16 and fd00:17::/64. iptables masquerades and publishes
 # ports. On failure: status 1, and the engine's log on stderr.
 engine_start() {
 	if ! _bed_open; then
@@ -83,7 +83,7 @@ _engine_build() { # [NAMESPACE]
 		exec -a "holder of $1/engine" sleep infinity
 	' bed "$BED_DIR" </dev/null >"$BED_DIR/holder.log" 2>&1 3>&- 4>&- &
 	disown
-	_bed_until 5 test -s "$BED_DIR/engine/holder" ||
+	bed_until 5 test -s "$BED_DIR/engine/holder" ||
 		bed_fail "no mount namespace for the engine: $(<"$BED_DIR/holder.log")"
 }
 
@@ -138,7 +138,7 @@ engine_restart() {
 # SIGTERM those with a restart policy would come back.)
 _engine_quit() {
 	bed_signal dockerd TERM
-	_bed_until 20 _engine_quit_step || bed_fail "dockerd survived SIGTERM"
+	bed_until 20 _engine_quit_step || bed_fail "dockerd survived SIGTERM"
 }
 
 _engine_quit_step() {
@@ -205,7 +205,7 @@ engine_pid() {
 
 # engine_wait_line CONTAINER PATTERN [SECONDS=5] - like bed_wait_line, for a container's log.
 engine_wait_line() {
-	_bed_until "${3:-5}" _engine_line_or_end "$1" "$2" || true
+	_bed_until $((${3:-5} * BED_PATIENCE)) _engine_line_or_end "$1" "$2" || true
 	dk logs "$1" 2>&1 | grep -E -m1 -e "$2" && return
 	bed_fail "no line '$2' from container '$1':"
 	dk logs --tail 20 "$1" >&2

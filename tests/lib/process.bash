@@ -46,10 +46,14 @@ bed_spawn() {
 	' bed "$file" "$BED_DIR/$name.log" "${enter[@]}" "$@" </dev/null >/dev/null 2>&1 \
 		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 	disown
-	_bed_until 5 test -s "$file.new" || bed_fail "'$name' did not start" || return
+	bed_until 5 test -s "$file.new" || bed_fail "'$name' did not start" || return
 	printf '%s %s\n' "$(<"$file.new")" "$(_bed_start_time "$(<"$file.new")")" >"$file.pid"
 	rm -f "$file.new"
 }
+
+# Who waits for something that must come measures no speed. So bed_until, bed_wait_line and engine_wait_line wait for
+# so many times the given seconds, and a machine that is slow or busy fails no test.
+: "${BED_PATIENCE:=6}"
 
 # _bed_until SECONDS COMMAND... - repeats it every 20 ms until it succeeds. Status 1: it never did.
 _bed_until() {
@@ -61,9 +65,10 @@ _bed_until() {
 	done
 }
 
-# bed_until SECONDS COMMAND... - the same for tests, with a message when the condition does not come true.
+# bed_until SECONDS COMMAND... - the same for tests, with BED_PATIENCE, and with a message when the condition does not
+# come true.
 bed_until() {
-	_bed_until "$@" || bed_fail "not within $1 s: ${*:2}"
+	_bed_until $(($1 * BED_PATIENCE)) "${@:2}" || bed_fail "not within $1 * $BED_PATIENCE s: ${*:2}"
 }
 
 # bed_locked NAME COMMAND... - runs it while nobody else runs a command under this name, in any bed. For
@@ -101,10 +106,10 @@ _bed_line_or_end() {
 }
 
 # bed_wait_line NAME PATTERN [SECONDS=5] - waits until a line of NAME's log matches the extended regular
-# expression, and prints the first such line. Status 1, with the log's end on stderr, when the time is over or
-# the process has ended without it.
+# expression, and prints the first such line. Status 1, with the log's end on stderr, when the time is over (times
+# BED_PATIENCE) or the process has ended without it.
 bed_wait_line() {
-	_bed_until "${3:-5}" _bed_line_or_end "$1" "$2" || true
+	_bed_until $((${3:-5} * BED_PATIENCE)) _bed_line_or_end "$1" "$2" || true
 	grep -E -m1 -e "$2" "$BED_DIR/$1.log" && return
 	bed_fail "no line '$2' from '$1' ($(bed_alive "$1" && echo running || echo ended)):"
 	tail -n 20 "$BED_DIR/$1.log" >&2
@@ -130,38 +135,42 @@ bed_signal() {
 	kill "-$2" "$(bed_pid "$1")"
 }
 
-# bed_kill NAME [SIGNAL=TERM] - sends it and waits up to 10 s for the end. Status 0 also when the process had
-# ended before. Status 1: it survived and still runs.
+# bed_kill NAME [SIGNAL=TERM] - sends it and waits for the end. Status 0 also when the process had ended before.
+# Status 1: it survived and still runs.
 bed_kill() {
 	if ! bed_signal "$1" "${2:-TERM}"; then
 		return 0
 	fi
-	_bed_until 10 _bed_gone "$1" || bed_fail "'$1' survived SIG${2:-TERM}"
+	bed_until 5 _bed_gone "$1" || bed_fail "'$1' survived SIG${2:-TERM}"
 }
 
-# bed_wait_exit NAME [SECONDS=10] - waits for the end and returns the process's status (128 + signal when it was
-# killed), or 124 when it still runs.
+# bed_wait_exit NAME [SECONDS=60] - waits for the end and returns the process's status (128 + signal when it was
+# killed), or 124 when it still runs. The seconds are exact, for tests of a limit.
 bed_wait_exit() {
-	_bed_until "${2:-10}" test -s "$BED_DIR/proc/$1.status" || return 124
+	_bed_until "${2:-60}" test -s "$BED_DIR/proc/$1.status" || return 124
 	return "$(<"$BED_DIR/proc/$1.status")"
 }
 
 # Kills all spawned processes, and all processes with the bed's folder in their arguments. It spares our own
 # ancestors.
 _bed_kill_all() {
-	local file pids
+	local file
 	for file in "$BED_DIR"/proc/*.pid; do
 		[ -f "$file" ] || continue
 		file=${file##*/}
 		bed_signal "${file%.pid}" KILL || true
 	done
-	for _ in {1..100}; do
-		pids=$(_bed_processes | cut -d' ' -f1)
-		[ -n "$pids" ] || return 0
-		# shellcheck disable=SC2086 # a list of words
-		kill -KILL $pids 2>/dev/null || true
-		sleep 0.02
-	done
+	bed_until 5 _bed_kill_processes
+}
+
+# Kills them once. Status 0: there was none.
+_bed_kill_processes() {
+	local pids
+	pids=$(_bed_processes | cut -d' ' -f1)
+	[ -n "$pids" ] || return 0
+	# shellcheck disable=SC2086 # a list of words
+	kill -KILL $pids 2>/dev/null
+	return 1
 }
 
 # Prints the control groups of the bed, the inner ones first. A test may mount their file system on $BED_DIR/cgroup.

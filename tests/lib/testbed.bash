@@ -279,8 +279,15 @@ tc: lo tcx/egress lo_egress
 tc: lo tcx/ingress lo_ingress
 netns: sk_lookup steer"
 
-# _bed_unmake_namespace NAME - kills the processes in it and removes it.
-# Sidecars that were killed leave sockets below /run/sidestep, whose names have the namespace's cookie.
+# bed_socket NAME KIND - prints the path of a socket of the sidecar in that namespace: control, events or capture.
+# The sidecars of other beds have theirs in the same folder.
+bed_socket() {
+	local cookie
+	cookie=$(bed_exec "$1" "$PEER" cookie) || bed_fail "no cookie of namespace $1" || return
+	printf '/run/sidestep/%s.%s\n' "$cookie" "$2"
+}
+
+# Sidecars that were killed leave their sockets.
 _bed_unmake_sockets() {
 	local cookie
 	[ -d /run/sidestep ] || return 0
@@ -288,6 +295,7 @@ _bed_unmake_sockets() {
 	rm -f "/run/sidestep/$cookie".*
 }
 
+# _bed_unmake_namespace NAME - kills the processes in it and removes it.
 _bed_unmake_namespace() {
 	local file=$BED_DIR/ns/$1 inode pids
 	[ -e "$file" ] || return 0
@@ -326,7 +334,7 @@ _bed_remove() {
 	local path
 	# The engine must not start a container again, so it is killed before its containers.
 	_bed_kill_all
-	_bed_until 5 _bed_groups_gone
+	bed_until 5 _bed_groups_gone
 	for path in "$BED_DIR"/ns/*; do
 		_bed_unmake_namespace "${path##*/}"
 	done
