@@ -113,17 +113,33 @@ traffic() {
 	[ ! -e "$BED_DIR/metrics.sock" ]
 }
 
-@test "the agent's metrics have the verdicts of each container" {
-	gateway
+# with_agent [AGENT ARGUMENT...] [-- SIDECAR ARGUMENT...] - a sidecar without rights that an agent serves.
+with_agent() {
+	local agent=()
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		agent+=("$1")
+		shift
+	done
 	bed_needs_linux 6.6 "TCX links"
-	weak_sidecar app sidecar --gateway "$BED_HOST:8080" --metrics-listen 0.0.0.0:9093
+	weak_sidecar app sidecar --gateway "$BED_HOST:8080" "${@:2}"
 	bed_wait_line sidecar "interception is live" 10
 	bed_spawn host agent "$SIDESTEP" agent --pin "$(SIDE_PIN)" --pid "$(bed_pid sidecar)" \
-		--metrics-listen 127.0.0.1:9093
+		--event-socket "$BED_DIR/agent.events" "${agent[@]}"
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table" 10
+}
+
+@test "the agent's metrics have the verdicts and the connections of each container" {
+	gateway
+	with_agent --metrics-listen 127.0.0.1:9093 -- --metrics-listen 0.0.0.0:9093
 	traffic
-	scrape host http://127.0.0.1:9093/metrics
+	bed_until 5 agent_ended 1
 	accepted
+	is "first bytes" "$(metric sidestep_first_byte_seconds_count)" 1
+	[ "$(metric sidestep_sent_bytes_total)" -gt 0 ]
+	container="container=\"process-$(bed_pid sidecar)\",netns=\"[0-9]+\""
+	like metrics "$output" "sidestep_container_connections_total\{$container,end=\"fin\"\} 1"
+	like metrics "$output" "sidestep_container_received_bytes_total\{$container\} [1-9]"
+	is lost "$(metric 'sidestep_events_lost_total{sink="before"}')" 0
 	like metrics "$output" "sidestep_packets_total\{container=\"process-$(bed_pid sidecar)\",netns=\"[0-9]+\",verdict=\"steer_tcp\"\} [1-9]"
 	is namespaces "$(metric 'sidestep_namespaces{guard="inside"}')" 1
 	[ "$(metric 'sidestep_map_entries{map="bypass4"}')" -gt 3 ]
@@ -164,31 +180,53 @@ outcomes() {
 		[ "$(metric 'sidestep_connections_total{end="fin",gateway_status="200",reason="relayed"}')" = "$1" ]
 }
 
-@test "a Prometheus scrapes it, the rules load, and each query of the dashboard has a result" {
-	bed_spawn host echo "$PEER" serve 9999 --address 127.0.0.1
-	gateway --map-all 127.0.0.1:9999 --map 203.0.113.2:80=127.0.0.1:1
-	own_sidecar --metrics-listen 0.0.0.0:9093 --metrics-hosts 5 --made-up '*' \
-		--docker-socket "$BED_DIR/no-engine.sock" --otlp "http://$BED_HOST:4318"
-	bed_exec app "$PEER" dns nx.test A @1.1.1.1 >/dev/null
+# agent_ended N - so many connections have ended well, says the agent.
+agent_ended() {
+	scrape host http://127.0.0.1:9093/metrics &&
+		[ "$(metric 'sidestep_connections_total{end="fin",gateway_status="200",reason="relayed"}')" = "$1" ]
+}
+
+# prometheus_asks TARGET - a Prometheus in the namespace host that scrapes only this has a result for each query.
+prometheus_asks() {
 	promtool check rules "$BED_REPO/deploy/prometheus-alerts.yaml"
 	cat >"$BED_DIR/prometheus.yml" <<-CONFIGURATION
 		global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
 		rule_files: [$BED_REPO/deploy/prometheus-alerts.yaml]
 		scrape_configs:
 		  - job_name: sidestep
-		    static_configs: [{targets: ["$BED_APP:9093"]}]
+		    static_configs: [{targets: ["$1"]}]
 	CONFIGURATION
 	promtool check config "$BED_DIR/prometheus.yml"
 	bed_spawn host prometheus prometheus --config.file="$BED_DIR/prometheus.yml" \
 		--storage.tsdb.path="$BED_DIR/tsdb" --web.listen-address=127.0.0.1:9090
 	bed_until 20 bed_exec host curl -sf http://127.0.0.1:9090/-/ready
 	# They go on while Prometheus looks. The gateway refuses the second one's connections.
+	bed_exec app "$PEER" dns nx.test A @1.1.1.1 >/dev/null
 	bed_spawn app flood "$PEER" flood 203.0.113.1 80 --seconds 30 --pause-us 100000
 	bed_spawn app refused "$PEER" flood 203.0.113.2 80 --seconds 30 --pause-us 100000
 	run bed_exec host "$BED_REPO/tests/prometheus.py" http://127.0.0.1:9090 "$BED_REPO/deploy/grafana-dashboard.json"
 	is status "$status" 0 || fail "$output"
 	run bed_exec host curl -s 'http://127.0.0.1:9090/api/v1/query?query=up'
 	like up "$output" '"1"\]'
+}
+
+# answering_gateway - it echoes, and refuses connections to 203.0.113.2.
+answering_gateway() {
+	bed_spawn host echo "$PEER" serve 9999 --address 127.0.0.1
+	gateway --map-all 127.0.0.1:9999 --map 203.0.113.2:80=127.0.0.1:1
+}
+
+@test "a Prometheus scrapes a sidecar, the rules load, and each query of the dashboard has a result" {
+	answering_gateway
+	own_sidecar --metrics-listen 0.0.0.0:9093 --metrics-hosts 5 --made-up '*' \
+		--docker-socket "$BED_DIR/no-engine.sock" --otlp "http://$BED_HOST:4318"
+	prometheus_asks "$BED_APP:9093"
+}
+
+@test "a Prometheus that scrapes an agent alone has a result for each query, too" {
+	answering_gateway
+	with_agent --metrics-listen 127.0.0.1:9093 --metrics-hosts 5 -- --made-up '*'
+	prometheus_asks 127.0.0.1:9093
 }
 
 @test "OTLP brings metrics and events to a collector, and the rest at the end" {

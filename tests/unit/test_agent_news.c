@@ -13,10 +13,13 @@
 #include "lib/log.h"
 
 #define NOW_MS 1000000
+#define NOW_US (NOW_MS * 1000)
 
 static struct agent_news last(size_t count)
 {
-	struct agent_news news = {.type = AGENT_NEWS_LAST, .count = (uint32_t)count};
+	struct agent_news news = {.type = AGENT_NEWS_LAST,
+				  .count = (uint32_t)count,
+				  .heard_us = NOW_US};
 	size_t i;
 
 	for (i = 0; i < count; i++) {
@@ -31,7 +34,7 @@ static struct agent_news last(size_t count)
 
 static bool valid(const struct agent_news *news)
 {
-	return agent_news_valid(news, agent_news_size(news->count), NOW_MS);
+	return agent_news_valid(news, agent_news_size(news->count), NOW_US);
 }
 
 static void test_valid(void **state)
@@ -60,14 +63,14 @@ static void test_sizes(void **state)
 
 	(void)state;
 	for (size = 0; size < sizeof(news) + 2; size++)
-		assert_int_equal(agent_news_valid(&news, size, NOW_MS), size == agent_news_size(2));
+		assert_int_equal(agent_news_valid(&news, size, NOW_US), size == agent_news_size(2));
 	news.count = AGENT_NEWS_SEEN_MAX + 1;
 	assert_false(valid(&news));
-	assert_false(agent_news_valid(&news, sizeof(news), NOW_MS));
+	assert_false(agent_news_valid(&news, sizeof(news), NOW_US));
 	/* This count's size is small because it overflows. */
 	news.count = UINT32_MAX;
 	for (size = 0; size < sizeof(news) + 2; size++)
-		assert_false(agent_news_valid(&news, size, NOW_MS));
+		assert_false(agent_news_valid(&news, size, NOW_US));
 	/* Empty parts could go on forever. */
 	news = last(0);
 	news.type = AGENT_NEWS_PART;
@@ -115,6 +118,11 @@ static void test_fields(void **state)
 	news.seen[2].unused_since_ms = -1;
 	assert_false(valid(&news));
 	news.seen[2].unused_since_ms = NOW_MS + 1;
+	assert_false(valid(&news));
+	news = last(3);
+	news.heard_us = NOW_US + 1;
+	assert_false(valid(&news));
+	news.heard_us = -1;
 	assert_false(valid(&news));
 }
 

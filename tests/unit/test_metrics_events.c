@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "lib/util.h"
+#include "metrics/metrics_containers.h"
 #include "metrics/metrics_events.h"
 #include "metrics/metrics_hosts.h"
 #include "metrics/metrics_text.h"
@@ -50,7 +51,7 @@ static void test_outcomes(void **state)
 	struct event_sink sink;
 
 	(void)state;
-	assert_int_equal(metrics_events_new(0, &sums), 0);
+	assert_int_equal(metrics_events_new(0, 0, &sums), 0);
 	sink = metrics_events_sink(sums);
 	event.connect_us = 400;
 	event.first_byte_us = 3000000;
@@ -88,7 +89,7 @@ static void test_dns(void **state)
 	struct event_sink sink;
 
 	(void)state;
-	assert_int_equal(metrics_events_new(0, &sums), 0);
+	assert_int_equal(metrics_events_new(0, 0, &sums), 0);
 	sink = metrics_events_sink(sums);
 	event.text[EVENT_REASON] = "dns_made_up";
 	sink.take(sink.context, &event);
@@ -114,7 +115,7 @@ static void test_outcomes_are_limited(void **state)
 	unsigned int i, series = 0;
 
 	(void)state;
-	assert_int_equal(metrics_events_new(0, &sums), 0);
+	assert_int_equal(metrics_events_new(0, 0, &sums), 0);
 	sink = metrics_events_sink(sums);
 	for (i = 0; i < 3000; i++) {
 		struct event event = connection(i % 2 ? EVENT_END_FIN : EVENT_END_REFUSED,
@@ -131,6 +132,99 @@ static void test_outcomes_are_limited(void **state)
 	}
 	assert_in_range(series, METRICS_OUTCOMES_MAX, METRICS_OUTCOMES_MAX + EVENT_ENDS);
 	assert_int_equal((int)total, 3000);
+	metrics_set_clear(&set);
+	metrics_events_free(sums);
+}
+
+/* Returns the sum of a family's values. */
+static double sum_of(const struct metrics_set *set, enum metrics_name name,
+		     unsigned int *ret_series)
+{
+	double sum = 0;
+	size_t i;
+
+	*ret_series = 0;
+	for (i = 0; i < set->count; i++) {
+		if (set->samples[i].name != name)
+			continue;
+		(*ret_series)++;
+		sum += set->samples[i].value;
+	}
+	return sum;
+}
+
+/* A sidecar that says anything neither takes others' room nor makes a sum wrong. */
+static void test_hostile_sidecar(void **state)
+{
+	struct event event;
+	struct metrics_events *sums;
+	struct metrics_set set = {0};
+	struct event_sink sink;
+	unsigned int i, series;
+
+	(void)state;
+	assert_int_equal(metrics_events_new(5, METRICS_CONTAINERS_MAX, &sums), 0);
+	sink = metrics_events_sink(sums);
+	for (i = 0; i < 2000; i++) {
+		char reason[64];
+
+		(void)snprintf(reason, sizeof(reason), i % 3 ? "other" : "made_up_%u%s", i,
+			       i % 2 ? "\"\xff" : "");
+		event = connection((enum event_end)(i % EVENT_ENDS), (uint16_t)(65535 - i), reason);
+		event.netns = 7;
+		event.bytes_sent = UINT64_MAX;
+		event.duration_ms = UINT64_MAX;
+		event.text[EVENT_NAME] = "\xff\"{}";
+		sink.take(sink.context, &event);
+	}
+	event = connection(EVENT_END_REFUSED, 403, "gateway_refused");
+	event.netns = 8;
+	event.bytes_sent = 12;
+	sink.take(sink.context, &event);
+	metrics_events_collect_totals(sums, &set);
+	metrics_events_collect(sums, &set);
+	metrics_events_collect_container(sums, 7, "hostile", &set);
+	metrics_events_collect_container(sums, 8, "honest", &set);
+	metrics_events_end_containers(sums);
+	assert_int_equal((int)sum_of(&set, METRICS_CONNECTIONS, &series), 2001);
+	assert_in_range(series, 2, METRICS_CONTAINER_OUTCOMES + EVENT_ENDS + 1);
+	assert_int_equal((int)sum_of(&set, METRICS_CONNECTIONS_ACCEPTED, &series), 2001);
+	assert_int_equal((int)sum_of(&set, METRICS_GATEWAY_REFUSALS, &series), 1);
+	/* The name is none. */
+	assert_int_equal((int)sum_of(&set, METRICS_HOST_CONNECTIONS, &series), 2001);
+	assert_int_equal(series, 1);
+	assert_true(sum_of(&set, METRICS_CONTAINER_SENT_BYTES, &series) < 1e17);
+	assert_int_equal(series, 2);
+	metrics_set_clear(&set);
+	metrics_events_free(sums);
+}
+
+/* There are no more containers than places, and one that is gone makes room. */
+static void test_containers_are_limited(void **state)
+{
+	struct event event = connection(EVENT_END_FIN, 200, "relayed");
+	struct metrics_events *sums;
+	struct metrics_set set = {0};
+	struct event_sink sink;
+	unsigned int series;
+
+	(void)state;
+	assert_int_equal(metrics_events_new(0, 2, &sums), 0);
+	sink = metrics_events_sink(sums);
+	for (event.netns = 1; event.netns <= 3; event.netns++)
+		sink.take(sink.context, &event);
+	metrics_events_collect_container(sums, 2, "second", &set);
+	metrics_events_collect_container(sums, 3, "third", &set);
+	metrics_events_end_containers(sums);
+	assert_int_equal((int)sum_of(&set, METRICS_CONTAINER_CONNECTIONS, &series), 1);
+	assert_int_equal(series, 1);
+	metrics_set_clear(&set);
+	event.netns = 3;
+	sink.take(sink.context, &event);
+	metrics_events_collect_container(sums, 3, "third", &set);
+	metrics_events_collect(sums, &set);
+	assert_int_equal((int)sum_of(&set, METRICS_CONTAINER_CONNECTIONS, &series), 1);
+	assert_int_equal((int)sum_of(&set, METRICS_CONNECTIONS, &series), 4);
 	metrics_set_clear(&set);
 	metrics_events_free(sums);
 }
@@ -217,6 +311,8 @@ int main(void)
 		cmocka_unit_test(test_outcomes),
 		cmocka_unit_test(test_dns),
 		cmocka_unit_test(test_outcomes_are_limited),
+		cmocka_unit_test(test_hostile_sidecar),
+		cmocka_unit_test(test_containers_are_limited),
 		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_hosts_are_limited),
 	};

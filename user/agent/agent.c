@@ -41,10 +41,10 @@ struct agent {
 	struct agent_holds *holds;     /* NULL: no --guard */
 	struct agent_reaper *reaper;   /* NULL: no --reap-after */
 	struct agent_watch *watch;     /* NULL: --pid */
-	struct agent_metrics *metrics; /* NULL: no --metrics-listen */
+	struct agent_metrics *metrics; /* NULL: nobody wants any */
 };
 
-static void on_seen(const struct agent_seen *seen, size_t count, void *context)
+static void on_seen(const struct agent_seen *seen, size_t count, int64_t heard_us, void *context)
 {
 	struct agent *agent = context;
 
@@ -56,6 +56,12 @@ static void on_seen(const struct agent_seen *seen, size_t count, void *context)
 		agent_holds_update(agent->holds, seen, count);
 	if (agent->reaper)
 		agent_reaper_update(agent->reaper, seen, count);
+	agent_metrics_synced(agent->metrics, heard_us);
+}
+
+static void on_watcher_ended(void *context)
+{
+	agent_metrics_failed(((struct agent *)context)->metrics);
 }
 
 static void signalled(struct loop_handler *handler, uint32_t events)
@@ -163,7 +169,8 @@ static int watch(struct agent *agent)
 		.guards = options->guards.values,
 		.guard_count = options->guards.count,
 	};
-	int error = agent_watch_new(agent->loop, options->docker_socket, &patterns, on_seen, agent,
+	static const struct agent_watch_handler handler = {on_seen, on_watcher_ended};
+	int error = agent_watch_new(agent->loop, options->docker_socket, &patterns, &handler, agent,
 				    &agent->watch);
 
 	if (error == 0 && options->reap_s > 0)
@@ -182,6 +189,21 @@ static int start_holds(struct agent *agent)
 	return 0;
 }
 
+/* Opens the events, and the metrics that they feed. */
+static int start_events(struct agent *agent)
+{
+	struct event_sink sinks[AGENT_METRICS_SINKS];
+	int error = agent_metrics_new(agent->options, &agent->metrics);
+	size_t count = error == 0 ? agent_metrics_sinks(agent->metrics, sinks) : 0;
+
+	if (error == 0)
+		error = agent_events_new(agent->loop, agent->programs, agent->home,
+					 agent->options->event_socket, sinks, count,
+					 &agent->events);
+	return error < 0 ? error
+			 : agent_metrics_start(agent->metrics, agent->programs, agent->events);
+}
+
 static int start(struct agent *agent)
 {
 	int error;
@@ -191,18 +213,14 @@ static int start(struct agent *agent)
 	if ((error = find_home(agent)) < 0 || (error = open_loop(agent)) < 0 ||
 	    (error = load(agent)) < 0)
 		return error;
-	if (!agent->options->clean &&
-	    (error = agent_events_new(agent->loop, agent->programs, agent->home,
-				      agent->options->event_socket, &agent->events)) < 0)
+	if (!agent->options->clean && (error = start_events(agent)) < 0)
 		return error;
 	agent_namespaces_init(&agent->namespaces, agent->loop, agent->programs, agent->events,
 			      agent->options->pin, agent->home_fd, agent->home);
 	if (agent->options->clean)
 		return 0;
-	if ((error = agent_metrics_new(agent->options->metrics_listen,
-				       &agent->options->metrics_allow, agent->programs,
-				       &agent->metrics)) < 0 ||
-	    (error = agent_ends_new(agent->loop, &agent->namespaces, &agent->ends)) < 0)
+	error = agent_ends_new(agent->loop, &agent->namespaces, &agent->ends);
+	if (error < 0)
 		return error;
 	agent_candidates_init(&agent->candidates, agent->loop, &agent->namespaces, agent->ends);
 	agent_wards_init(&agent->wards, agent->loop, &agent->namespaces, agent->ends);
@@ -215,7 +233,7 @@ static int start(struct agent *agent)
 
 static void stop(struct agent *agent)
 {
-	agent_metrics_free(agent->metrics);
+	agent_metrics_stop(agent->metrics);
 	agent_reaper_free(agent->reaper);
 	agent_watch_free(agent->watch);
 	agent_holds_free(agent->holds);
@@ -223,6 +241,8 @@ static void stop(struct agent *agent)
 	agent_candidates_release(&agent->candidates);
 	agent_ends_free(agent->ends);
 	agent_namespaces_release(&agent->namespaces);
+	agent_events_stop(agent->events);
+	agent_metrics_free(agent->metrics);
 	agent_events_free(agent->events);
 	loop_close(&agent->signals);
 	loop_free(agent->loop);

@@ -10,6 +10,7 @@
 #include "lib/process.h"
 #include "lib/run_socket.h"
 #include "lib/util.h"
+#include "metrics/metrics_hosts.h"
 
 #define DEFAULT_PIN "/sys/fs/bpf/sidestep/agent"
 
@@ -73,9 +74,11 @@ static const struct option_entry entries[] = {
 	{.section = "Operation",
 	 OPTION_ENTRY_METRICS_LISTEN(struct agent_options, metrics_listen),
 	 .help = "Serve metrics for Prometheus at this address, over HTTP, with the counters of "
-		 "each container: IP:PORT, [IPv6]:PORT or unix:/PATH. An address that is not a "
+		 "each container and what all sidecars report: IP:PORT, [IPv6]:PORT or unix:/PATH. An address that is not a "
 		 "loopback one needs --metrics-allow."},
 	{OPTION_ENTRY_METRICS_ALLOW(struct agent_options, metrics_allow)},
+	{OPTION_ENTRY_METRICS_HOSTS(struct agent_options, metrics_hosts),
+	 .maximum = METRICS_HOSTS_MAX},
 	{OPTION_ENTRY_LOG_LEVEL(struct agent_options, log_level)},
 	{OPTION_ENTRY_LOG_FORMAT(struct agent_options, log_format)},
 };

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,7 +14,6 @@
 #include "events/event_batch.h"
 #include "events/event_denial.h"
 #include "events/event_server.h"
-#include "events/events.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "programs/programs_maps.h"
@@ -23,6 +23,8 @@
 #define REPORT_BURST 4
 /* The same at its end. Its socket's buffer holds fewer. */
 #define REPORT_DRAIN_MAX 64
+/* The most events that a sidecar may have lost at once, for a sum that others share. */
+#define LOST_MAX UINT32_MAX
 /* Packed events that are remembered for readers, bytes. */
 #define MEMORY (16 * 1024 * 1024)
 
@@ -40,6 +42,7 @@ struct agent_events {
 	struct loop_handler denied, started;
 	/* Records that were left out, by budget (bpf/budget.h). */
 	uint32_t lost[SIDESTEP_MAX_NAMESPACES];
+	_Atomic uint64_t lost_before;
 	char message[EVENT_BATCH_MAX]; /* a sidecar's */
 	pthread_mutex_t lock;
 	struct name *names; /* of containers, guarded by the lock */
@@ -107,6 +110,7 @@ static void put_lost(struct agent_events *events, uint64_t netns, uint32_t count
 
 	event.netns = netns;
 	event.count = count;
+	events->lost_before += count;
 	events_put(events->events, &event);
 }
 
@@ -183,10 +187,12 @@ static int serve(struct agent_events *events, const char *path)
 }
 
 int agent_events_new(struct loop *loop, struct programs *programs, uint32_t home, const char *path,
+		     const struct event_sink *sinks, size_t sink_count,
 		     struct agent_events **ret_events)
 {
 	struct agent_events *events = calloc(1, sizeof(*events));
 	struct events_config config = {.netns = home, .resolve = resolve, .context = events};
+	size_t i;
 	int error;
 
 	if (!events)
@@ -198,6 +204,8 @@ int agent_events_new(struct loop *loop, struct programs *programs, uint32_t home
 	error = events->processes ? events_new(&config, &events->events) : -ENOMEM;
 	if (error == 0)
 		error = serve(events, path);
+	for (i = 0; i < sink_count && error == 0; i++)
+		error = events_add_sink(events->events, &sinks[i]);
 	if (error == 0)
 		error = events_start(events->events);
 	if (error == 0)
@@ -229,11 +237,23 @@ void agent_events_seen(struct agent_events *events, const struct agent_seen *see
 	free(former);
 }
 
+void agent_events_counters(struct agent_events *events, struct agent_events_counters *ret_counters)
+{
+	events_counters(events->events, &ret_counters->own);
+	ret_counters->lost_before = events->lost_before;
+}
+
+void agent_events_stop(struct agent_events *events)
+{
+	if (events)
+		events_stop(events->events);
+}
+
 void agent_events_free(struct agent_events *events)
 {
 	if (!events)
 		return;
-	events_stop(events->events);
+	agent_events_stop(events);
 	event_server_free(events->server);
 	events_free(events->events);
 	if (events->denials)
@@ -256,6 +276,8 @@ static void take_report(void *context, struct event *event)
 
 	if (event->type == EVENT_DENIED)
 		return;
+	if (event->type == EVENT_LOST)
+		report->events->lost_before += event->count < LOST_MAX ? event->count : LOST_MAX;
 	event->netns = report->netns;
 	event->time_us = 0;
 	event->pid = 0;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "agent/agent_news.h"
+#include "events/events.h"
 #include "programs/programs.h"
 #include "stream/loop.h"
 
@@ -24,11 +25,19 @@ struct agent_report {
 
 /*
  * Starts to serve readers at the socket @path, on @loop and a thread of its own. @programs and
- * @loop stay the caller's. The agent's own network namespace is @home. Returns 0 or a negative
- * errno, logged.
+ * @loop stay the caller's. @sinks get all events as well. The agent's own network namespace is
+ * @home. Returns 0 or a negative errno, logged.
  */
 int agent_events_new(struct loop *loop, struct programs *programs, uint32_t home, const char *path,
+		     const struct event_sink *sinks, size_t sink_count,
 		     struct agent_events **ret_events);
+
+/* Sums since the start. Thread safe. */
+struct agent_events_counters {
+	struct events_counters own;
+	uint64_t lost_before; /* sidecars and programs lost these, and said so */
+};
+void agent_events_counters(struct agent_events *events, struct agent_events_counters *ret_counters);
 
 /* Learns the containers' names from Docker's newest list. */
 void agent_events_seen(struct agent_events *events, const struct agent_seen *seen, size_t count);
@@ -42,7 +51,11 @@ void agent_report_close(struct agent_report *report);
 /* Takes what waits there, as far as it may, and closes it. */
 void agent_report_drain(struct agent_report *report);
 
-/* The loop must not run any more. NULL is allowed. */
+/* Gives readers and sinks what has come until now, and ends that. The loop must not run any more.
+ * Idempotent. NULL is allowed. */
+void agent_events_stop(struct agent_events *events);
+
+/* Stops and frees. NULL is allowed. */
 void agent_events_free(struct agent_events *events);
 
 #endif

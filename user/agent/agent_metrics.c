@@ -3,19 +3,29 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "lib/array.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "metrics/metrics_containers.h"
+#include "metrics/metrics_events.h"
 #include "metrics/metrics_server.h"
 #include "programs/counters.h"
 #include "programs/programs_fill.h"
 
 struct agent_metrics {
+	const struct agent_options *options;
 	const struct programs *programs;
+	struct agent_events *events;
+	struct metrics_events *sums;
 	struct metrics_server *server;
+	struct metrics_histogram sync_lag;
+	_Atomic uint64_t sync_failures;
 	time_t start;
 };
 
@@ -61,11 +71,32 @@ static void collect_packets(const struct agent_metrics *metrics, const struct se
 				    (double)sums[i]);
 }
 
-/* Runs in the server's thread. The families that are few come first, because of the limit. */
-static void collect(void *context, struct metrics_set *set)
+/* The map of flows has the connections that are open. A sidecar counts these itself. */
+static void collect_map(void *context, const char *map, uint32_t entries, uint32_t capacity)
 {
-	static const char *const labels[] = {SIDESTEP_VERSION, "agent", "bpf"};
-	const struct agent_metrics *metrics = context;
+	metrics_add_map(context, map, entries, capacity);
+	if (strcmp(map, "flows") != 0)
+		return;
+	metrics_add(context, METRICS_CONNECTIONS_OPEN, NULL, entries);
+	metrics_add(context, METRICS_CONNECTIONS_LIMIT, NULL, capacity);
+}
+
+static void collect_events(struct agent_metrics *metrics, struct metrics_set *set)
+{
+	struct agent_events_counters counters;
+
+	agent_events_counters(metrics->events, &counters);
+	metrics_add(set, METRICS_EVENTS, NULL, (double)counters.own.taken);
+	metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"queue"},
+		    (double)counters.own.lost);
+	metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"before"},
+		    (double)counters.lost_before);
+	metrics_events_collect_totals(metrics->sums, set);
+	metrics_events_collect(metrics->sums, set);
+}
+
+static void collect_namespaces(struct agent_metrics *metrics, struct metrics_set *set)
+{
 	struct array namespaces = {.size = sizeof(struct served)};
 	const struct served *served;
 	size_t i, outer = 0;
@@ -74,56 +105,104 @@ static void collect(void *context, struct metrics_set *set)
 	served = namespaces.items;
 	for (i = 0; i < namespaces.count; i++)
 		outer += (served[i].netns & SIDESTEP_OUTER) != 0;
-	metrics_add(set, METRICS_BUILD_INFO, labels, 1);
-	metrics_add(set, METRICS_START_TIME, NULL, (double)metrics->start);
 	metrics_add(set, METRICS_NAMESPACES, (const char *[]) {"inside"},
 		    (double)(namespaces.count - outer));
 	metrics_add(set, METRICS_NAMESPACES, (const char *[]) {"outer"}, (double)outer);
-	programs_fill_each(metrics->programs, metrics_add_map, set);
 	if (namespaces.count > 0)
 		qsort(namespaces.items, namespaces.count, sizeof(*served), by_age);
-	for (i = 0; i < namespaces.count; i++)
+	for (i = 0; i < namespaces.count; i++) {
+		metrics_events_collect_container(metrics->sums, served[i].netns, served[i].name,
+						 set);
 		collect_packets(metrics, &served[i], set);
+	}
+	metrics_events_end_containers(metrics->sums);
 	free(namespaces.items);
 }
 
-static int serve(struct agent_metrics *metrics, const char *listen,
-		 const struct option_prefixes *allow)
+/* Runs in the server's thread. The families that are few come first, because of the limit. */
+static void collect(void *context, struct metrics_set *set)
 {
-	struct metrics_server_config config = {
-		.allow = allow->values,
-		.allow_count = allow->count,
-		.collect = collect,
-		.context = metrics,
-	};
-	int error = metrics_server_parse(listen, false, allow->count, &config.address);
+	static const char *const labels[] = {SIDESTEP_VERSION, "agent", "bpf"};
+	struct agent_metrics *metrics = context;
 
+	metrics_add(set, METRICS_BUILD_INFO, labels, 1);
+	metrics_add(set, METRICS_START_TIME, NULL, (double)metrics->start);
+	programs_fill_each(metrics->programs, collect_map, set);
+	metrics_add_histogram(set, METRICS_SYNC_LAG, &metrics->sync_lag);
+	metrics_add(set, METRICS_SYNC_FAILURES, NULL, (double)metrics->sync_failures);
+	collect_events(metrics, set);
+	collect_namespaces(metrics, set);
+}
+
+static int parse(const struct agent_options *options, struct socket_address *ret_address)
+{
+	return metrics_server_parse(options->metrics_listen, false, options->metrics_allow.count,
+				    ret_address);
+}
+
+int agent_metrics_new(const struct agent_options *options, struct agent_metrics **ret_metrics)
+{
+	struct agent_metrics *metrics;
+	struct socket_address address;
+	int error = options->metrics_listen ? parse(options, &address) : 0;
+
+	if (error < 0 || !options->metrics_listen)
+		return error;
+	metrics = calloc(1, sizeof(*metrics));
+	if (!metrics || metrics_events_new(options->metrics_hosts, METRICS_CONTAINERS_MAX,
+					   &metrics->sums) < 0) {
+		agent_metrics_free(metrics);
+		return log_errno(-ENOMEM, "cannot prepare the metrics");
+	}
+	metrics->options = options;
+	metrics->start = time(NULL);
+	*ret_metrics = metrics;
+	return 0;
+}
+
+size_t agent_metrics_sinks(struct agent_metrics *metrics,
+			   struct event_sink ret_sinks[AGENT_METRICS_SINKS])
+{
+	if (!metrics)
+		return 0;
+	ret_sinks[0] = metrics_events_sink(metrics->sums);
+	return 1;
+}
+
+int agent_metrics_start(struct agent_metrics *metrics, const struct programs *programs,
+			struct agent_events *events)
+{
+	struct metrics_server_config config = {.collect = collect, .context = metrics};
+	int error;
+
+	if (!metrics)
+		return 0;
+	metrics->programs = programs;
+	metrics->events = events;
+	config.allow = metrics->options->metrics_allow.values;
+	config.allow_count = metrics->options->metrics_allow.count;
+	error = parse(metrics->options, &config.address);
 	if (error == 0)
 		error = metrics_server_new(&config, &metrics->server);
 	return error < 0 ? error : metrics_server_start(metrics->server);
 }
 
-int agent_metrics_new(const char *listen, const struct option_prefixes *allow,
-		      const struct programs *programs, struct agent_metrics **ret_metrics)
+void agent_metrics_synced(struct agent_metrics *metrics, int64_t heard_us)
 {
-	struct agent_metrics *metrics;
-	int error;
+	if (metrics)
+		metrics_histogram_add(&metrics->sync_lag, clock_ns() / 1000 - (uint64_t)heard_us);
+}
 
-	*ret_metrics = NULL;
-	if (!listen)
-		return 0;
-	metrics = calloc(1, sizeof(*metrics));
-	if (!metrics)
-		return log_errno(-ENOMEM, "cannot serve metrics");
-	metrics->programs = programs;
-	metrics->start = time(NULL);
-	error = serve(metrics, listen, allow);
-	if (error < 0) {
-		agent_metrics_free(metrics);
-		return error;
-	}
-	*ret_metrics = metrics;
-	return 0;
+void agent_metrics_failed(struct agent_metrics *metrics)
+{
+	if (metrics)
+		metrics->sync_failures++;
+}
+
+void agent_metrics_stop(struct agent_metrics *metrics)
+{
+	if (metrics && metrics->server)
+		metrics_server_stop(metrics->server);
 }
 
 void agent_metrics_free(struct agent_metrics *metrics)
@@ -131,5 +210,6 @@ void agent_metrics_free(struct agent_metrics *metrics)
 	if (!metrics)
 		return;
 	metrics_server_free(metrics->server);
+	metrics_events_free(metrics->sums);
 	free(metrics);
 }

@@ -1,20 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent's metrics (--metrics-listen): what its programs count for each container. */
+/*
+ * The agent's metrics (--metrics-listen): what its programs count for each container, and what the
+ * sidecars' events tell.
+ */
 #ifndef SIDESTEP_AGENT_METRICS_H
 #define SIDESTEP_AGENT_METRICS_H
 
-#include "lib/options.h"
+#include "agent/agent_events.h"
+#include "agent/agent_options.h"
 #include "programs/programs.h"
 
+/* The most sinks of events. */
+#define AGENT_METRICS_SINKS 1
+
+/* NULL stands for none in all functions: nobody wants metrics. */
 struct agent_metrics;
 
-/* Serves them at @listen, for @allow as well, which both stay the caller's; NULL: *@ret_metrics is
- * NULL. The calling thread is in the host's network namespace. @programs outlives this. Returns 0
- * or negative errno, logged; -EINVAL: the address is wrong. */
-int agent_metrics_new(const char *listen, const struct option_prefixes *allow,
-		      const struct programs *programs, struct agent_metrics **ret_metrics);
+/* Makes what takes events. @options stay the caller's. Returns 0 or negative errno, logged;
+ * -EINVAL: an option is wrong. */
+int agent_metrics_new(const struct agent_options *options, struct agent_metrics **ret_metrics);
 
-/* NULL is allowed. */
+/* Returns how many sinks the events must have. */
+size_t agent_metrics_sinks(struct agent_metrics *metrics,
+			   struct event_sink ret_sinks[AGENT_METRICS_SINKS]);
+
+/* Serves. The calling thread is in the host's network namespace. @programs and @events outlive the
+ * stop. Returns 0 or negative errno, logged. */
+int agent_metrics_start(struct agent_metrics *metrics, const struct programs *programs,
+			struct agent_events *events);
+
+/* Notes that Docker's news of @heard_us (CLOCK_MONOTONIC) have been acted on, or that none came. */
+void agent_metrics_synced(struct agent_metrics *metrics, int64_t heard_us);
+void agent_metrics_failed(struct agent_metrics *metrics);
+
+/* Ends the serving: nothing is collected afterwards. Idempotent. */
+void agent_metrics_stop(struct agent_metrics *metrics);
+
+/* The events have stopped. */
 void agent_metrics_free(struct agent_metrics *metrics);
 
 #endif

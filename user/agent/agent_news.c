@@ -23,12 +23,13 @@ static bool is_name(const char name[64])
 	return length > 0 && length < 64;
 }
 
-bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_ms)
+bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_us)
 {
 	size_t i;
 
 	if (size < agent_news_size(0) || news->type > AGENT_NEWS_REMOVAL_OVER ||
-	    news->count > AGENT_NEWS_SEEN_MAX || size != agent_news_size(news->count))
+	    news->count > AGENT_NEWS_SEEN_MAX || size != agent_news_size(news->count) ||
+	    news->heard_us < 0 || news->heard_us > now_us)
 		return false;
 	if ((news->type == AGENT_NEWS_PART && news->count < AGENT_NEWS_SEEN_MAX) ||
 	    (news->type == AGENT_NEWS_REMOVAL_OVER && news->count > 0))
@@ -38,7 +39,7 @@ bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_ms
 
 		if (!is_id(seen->id) || !is_name(seen->name) || seen->pid < 0 ||
 		    (seen->roles & ~(uint32_t)(AGENT_SIDECAR | AGENT_GUARDED)) ||
-		    seen->unused_since_ms < 0 || seen->unused_since_ms > now_ms)
+		    seen->unused_since_ms < 0 || seen->unused_since_ms > now_us / 1000)
 			return false;
 	}
 	return true;

@@ -45,8 +45,9 @@ enum agent_news_type {
 
 /* Of variable size: agent_news_size(). */
 struct agent_news {
-	uint32_t type;	/* enum agent_news_type */
-	uint32_t count; /* how many of .seen follow */
+	uint32_t type;	  /* enum agent_news_type */
+	uint32_t count;	  /* how many of .seen follow */
+	int64_t heard_us; /* when the watcher knew this (CLOCK_MONOTONIC); a removal: 0 */
 	struct agent_seen seen[AGENT_NEWS_SEEN_MAX];
 };
 
@@ -64,8 +65,8 @@ static inline size_t agent_news_size(size_t count)
 	return offsetof(struct agent_news, seen) + count * sizeof(struct agent_seen);
 }
 
-/* Is *@news of @size bytes a message that an honest watcher sends at @now_ms (CLOCK_MONOTONIC)? */
-bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_ms);
+/* Is *@news of @size bytes a message that an honest watcher sends at @now_us (CLOCK_MONOTONIC)? */
+bool agent_news_valid(const struct agent_news *news, size_t size, int64_t now_us);
 
 /* Splits @line, a packet of the log, in place. Returns its text without prefix and line end, and
  * its enum log_level. Anything else than a line of lib/log.h is a warning as a whole. */

@@ -38,7 +38,7 @@ struct agent_watch {
 	struct loop *loop;
 	struct docker_engine engine;
 	struct docker_patterns patterns;
-	void (*seen)(const struct agent_seen *seen, size_t count, void *context);
+	struct agent_watch_handler handler;
 	void *context;
 
 	pid_t pid; /* of the watcher; valid while .exit is registered */
@@ -92,13 +92,13 @@ static int next_append(struct agent_watch *watch, const struct agent_news *news)
 	return 0;
 }
 
-static void next_publish(struct agent_watch *watch)
+static void next_publish(struct agent_watch *watch, int64_t heard_us)
 {
 	struct agent_seen *list = TAKE_PTR(watch->next);
 	size_t count = watch->next_count;
 
 	watch->next_count = 0;
-	watch->seen(list, count, watch->context);
+	watch->handler.seen(list, count, heard_us, watch->context);
 	free(watch->current);
 	watch->current = list;
 }
@@ -123,7 +123,7 @@ static const char *take_news(struct agent_watch *watch, const struct agent_news 
 	if (!agent_budget_left(&watch->lists, &lists_allowed, clock_ms()))
 		return "reported too often";
 	agent_budget_spend(&watch->lists);
-	next_publish(watch);
+	next_publish(watch, news->heard_us);
 	return NULL;
 }
 
@@ -145,7 +145,7 @@ static void news_ready(struct loop_handler *handler, uint32_t events)
 			violated(watch, NULL);
 			return;
 		}
-		wrong = agent_news_valid(&news, (size_t)size, (int64_t)clock_ms())
+		wrong = agent_news_valid(&news, (size_t)size, (int64_t)(clock_ns() / 1000))
 				? take_news(watch, &news)
 				: "sent a malformed report";
 	}
@@ -218,6 +218,7 @@ static void exited(struct loop_handler *handler, uint32_t events)
 		"docker: the watcher ended (%s) and is started again in %d ms; running sidecars "
 		"are still served, new ones wait",
 		how, lasted ? RESTART_SOON_MS : RESTART_LATER_MS);
+	watch->handler.ended(watch->context);
 	loop_timer_start(watch->loop, lasted ? &watch->soon_class : &watch->later_class,
 			 &watch->restart);
 }
@@ -281,14 +282,16 @@ static void restart_expired(struct loop_timer *timer)
 {
 	struct agent_watch *watch = container_of(timer, struct agent_watch, restart);
 
-	if (start(watch) < 0)
+	if (start(watch) < 0) {
+		watch->handler.ended(watch->context);
 		loop_timer_start(watch->loop, &watch->later_class, &watch->restart);
+	}
 }
 
 int agent_watch_new(struct loop *loop, const char *docker_socket,
 		    const struct docker_patterns *patterns,
-		    void (*seen)(const struct agent_seen *seen, size_t count, void *context),
-		    void *context, struct agent_watch **ret_watch)
+		    const struct agent_watch_handler *handler, void *context,
+		    struct agent_watch **ret_watch)
 {
 	struct agent_watch *watch = calloc(1, sizeof(*watch));
 	int error;
@@ -297,7 +300,7 @@ int agent_watch_new(struct loop *loop, const char *docker_socket,
 		return log_errno(-ENOMEM, "docker: cannot start watching");
 	watch->loop = loop;
 	watch->patterns = *patterns;
-	watch->seen = seen;
+	watch->handler = *handler;
 	watch->context = context;
 	watch->exit = (struct loop_handler) {.fd = -1, .ready = exited};
 	watch->news = (struct loop_handler) {.fd = -1, .ready = news_ready};

@@ -15,15 +15,21 @@
 
 struct agent_watch;
 
-/*
- * Starts docker_sidecars in a watcher, on @docker_socket with @patterns, which stay the caller's.
- * Calls @seen with each new list in the loop's thread. The list belongs to the watch and lasts
- * until the next call. Returns 0 or a negative errno, logged.
- */
+/* Both are called in the loop's thread. */
+struct agent_watch_handler {
+	/* Gets each new list, which the watcher knew at @heard_us (CLOCK_MONOTONIC). The list
+	 * belongs to the watch and lasts until the next call. */
+	void (*seen)(const struct agent_seen *seen, size_t count, int64_t heard_us, void *context);
+	/* The watcher has ended, or could not be started again. */
+	void (*ended)(void *context);
+};
+
+/* Starts docker_sidecars in a watcher, on @docker_socket with @patterns, which stay the caller's.
+ * Returns 0 or a negative errno, logged. */
 int agent_watch_new(struct loop *loop, const char *docker_socket,
 		    const struct docker_patterns *patterns,
-		    void (*seen)(const struct agent_seen *seen, size_t count, void *context),
-		    void *context, struct agent_watch **ret_watch);
+		    const struct agent_watch_handler *handler, void *context,
+		    struct agent_watch **ret_watch);
 
 /* Has the watcher remove the orphan @id (docker_orphans_remove()), unless it is still busy with
  * another. */

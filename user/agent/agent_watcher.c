@@ -16,6 +16,7 @@
 #include "datapath/rendezvous.h"
 #include "docker/docker_orphans.h"
 #include "docker/docker_sidecars.h"
+#include "lib/clock.h"
 #include "lib/confine.h"
 #include "lib/escape.h"
 #include "lib/log.h"
@@ -32,7 +33,8 @@ static void send_news(const struct agent_news *news)
 
 static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
 {
-	struct agent_news news = {.type = AGENT_NEWS_PART};
+	struct agent_news news = {.type = AGENT_NEWS_PART,
+				  .heard_us = (int64_t)(clock_ns() / 1000)};
 	size_t i;
 
 	(void)context;

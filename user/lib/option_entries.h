@@ -56,4 +56,11 @@
 	.offset = offsetof(target, member),                                                        \
 	.help = "A further reader of the metrics, such as a Prometheus in a container."
 
+/* [unsigned int] The command adds the maximum. */
+#define OPTION_ENTRY_METRICS_HOSTS(target, member)                                                 \
+	.name = "metrics-hosts", .argument = "N", .type = OPTION_UNSIGNED,                         \
+	.offset = offsetof(target, member), .minimum = 0, .default_text = "0",                     \
+	.help = "Count connections and bytes of the N busiest destinations by name, and of all "   \
+		"others together. Without it no name of a host is in the metrics."
+
 #endif

@@ -130,7 +130,7 @@ int sidecar_metrics_prepare(struct sidecar *sidecar)
 	sidecar->metrics.start = time(NULL);
 	if (!options->metrics_listen && !options->otlp)
 		return 0;
-	if (metrics_events_new(options->metrics_hosts, &sidecar->metrics.sums) < 0)
+	if (metrics_events_new(options->metrics_hosts, 0, &sidecar->metrics.sums) < 0)
 		return log_errno(-ENOMEM, "cannot prepare the metrics");
 	return make_otlp(sidecar);
 }

@@ -280,15 +280,8 @@ static const struct option_entry entries[] = {
 		 "unix:/PATH. It refuses requests from inside the network namespace and of "
 		 "neighbours on the network."},
 	{OPTION_ENTRY_METRICS_ALLOW(struct sidecar_options, metrics_allow)},
-	{.name = "metrics-hosts",
-	 .argument = "N",
-	 .type = OPTION_UNSIGNED,
-	 FIELD(metrics_hosts),
-	 .minimum = 0,
-	 .maximum = METRICS_HOSTS_MAX,
-	 .default_text = "0",
-	 .help = "Count connections and bytes of the N busiest destinations by name, and of all "
-		 "others together. Without it no name of a host is in the metrics."},
+	{OPTION_ENTRY_METRICS_HOSTS(struct sidecar_options, metrics_hosts),
+	 .maximum = METRICS_HOSTS_MAX},
 	{.name = "otlp",
 	 .argument = "URL",
 	 .type = OPTION_STRING,
