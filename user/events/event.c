@@ -29,8 +29,8 @@ const char *const event_source_names[EVENT_SOURCES] = {
 	[EVENT_SOURCE_DNS] = "dns",
 };
 
-/* A packed event has everything in front of the texts, a bit for each text that it has, the opener
- * if its bit is set, and these texts with their NUL. */
+/* A packed event has everything in front of the texts, and a bit for each text that it has. Then
+ * come the opener, if its bit is set, and these texts with their NUL. */
 #define FIXED_SIZE offsetof(struct event, text)
 #define OPENER_BIT (1u << EVENT_TEXTS)
 
