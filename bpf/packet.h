@@ -58,7 +58,7 @@ struct packet {
 	/* Keys for the map `inbound` are built here. On the stack, the verifier before Linux 6.8
 	 * takes their fields for spilled registers. Without CAP_PERFMON it then rejects a write
 	 * next to one. */
-	struct sidestep_flow_key flow;
+	struct sidestep_flow_key flow KEY_ALIGNED;
 	struct fragment_key fragment;	  /* for the same reason; .id is the packet's */
 	struct bpf_redir_neigh neighbour; /* likewise, for bpf_redirect_neigh() */
 	struct sidestep_denial denial;	  /* likewise; its process also serves for `openers` */

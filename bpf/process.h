@@ -107,7 +107,6 @@ static __always_inline void process_read(struct __sk_buff *skb, struct sidestep_
 					 int called)
 {
 	__builtin_memset(process, 0, sizeof(*process));
-	process->time = bpf_ktime_get_ns();
 	process->cookie = bpf_get_socket_cookie(skb);
 	process->uid = bpf_get_socket_uid(skb);
 	process->cgroup = bpf_skb_cgroup_id(skb);

@@ -197,7 +197,6 @@ struct sidestep_inbound {
 
 /* The process and the socket that opened a steered flow. The agent's `openers` has it as value. */
 struct sidestep_process {
-	__u64 time;    /* ns */
 	__u64 started; /* ns, CLOCK_BOOTTIME: when the process started; 0: not known */
 	__u64 cookie;  /* of the socket (SO_COOKIE) */
 	__u64 cgroup;  /* id of the socket's control group (v2); 0: not known */
@@ -225,23 +224,24 @@ static inline __attribute__((always_inline)) __u32 sidestep_opener_slot(__u16 lo
 	return ((__u32)local_port >> 1 | (__u32)local_port << 15) % SIDESTEP_OPENER_SLOTS;
 }
 
-/* A hash of both (FNV-1a, by words). */
+/* A hash of both (FNV-1a, by words). Both are aligned to 8 bytes. */
 static inline __attribute__((always_inline)) __u64
 sidestep_opener_check(const struct sidestep_process *process, const struct sidestep_flow_key *flow)
 {
-	__u64 check = 0xcbf29ce484222325;
+	const char *words = __builtin_assume_aligned(process, 8);
+	__u64 check = 0xcbf29ce484222325, word;
 	unsigned int i;
-	__u32 word;
 
 	for (i = 0; i < sizeof(*process); i += sizeof(word)) {
-		__builtin_memcpy(&word, (const char *)process + i, sizeof(word));
+		__builtin_memcpy(&word, words + i, sizeof(word));
 		check = (check ^ word) * 0x100000001b3;
 	}
-	for (i = 0; i < sizeof(*flow); i += sizeof(word)) {
-		__builtin_memcpy(&word, (const char *)flow + i, sizeof(word));
+	words = __builtin_assume_aligned(flow, 8);
+	for (i = 0; i + sizeof(word) <= sizeof(*flow); i += sizeof(word)) {
+		__builtin_memcpy(&word, words + i, sizeof(word));
 		check = (check ^ word) * 0x100000001b3;
 	}
-	return check;
+	return (check ^ flow->netns) * 0x100000001b3;
 }
 
 /* Value of `flows`: a steered flow that is at least a second old. The proxy writes it, updates the
@@ -358,14 +358,15 @@ _Static_assert(sizeof(struct sidestep_prefix6) == 24, "LPM key without padding")
 _Static_assert(sizeof(struct sidestep_source_prefix4) == 16, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_source_prefix6) == 40, "LPM key without padding");
 _Static_assert(sizeof(struct sidestep_flow_key) == 44, "hash key without padding");
-_Static_assert(sizeof(struct sidestep_flow) == 88, "ABI");
+_Static_assert(sizeof(struct sidestep_flow) == 80, "ABI");
 _Static_assert(sizeof(struct sidestep_route) == 28, "ABI");
 _Static_assert(sizeof(struct sidestep_info) == 24, "ABI");
 _Static_assert(sizeof(struct sidestep_namespace) == 216, "ABI");
 _Static_assert(sizeof(struct sidestep_outer) == 8, "ABI");
-_Static_assert(sizeof(struct sidestep_process) == 56, "ABI");
-_Static_assert(sizeof(struct sidestep_opener) == 112, "ABI");
-_Static_assert(sizeof(struct sidestep_denial) == 112, "ABI");
+_Static_assert(sizeof(struct sidestep_process) == 48, "ABI");
+_Static_assert(sizeof(struct sidestep_opener) == 104, "ABI");
+_Static_assert(sizeof(struct sidestep_flow_key) == 40 + sizeof(__u32), "words and netns");
+_Static_assert(sizeof(struct sidestep_denial) == 104, "ABI");
 _Static_assert(sizeof(struct sidestep_counters) == SIDESTEP_COUNTERS * sizeof(__u64),
 	       "a field for each counter");
 

@@ -191,7 +191,7 @@ forged_syn_names_nobody() {
 	bed_until 5 noted 4004
 	# The port's slot, in the host's byte order (sidestep_opener_slot()).
 	# shellcheck disable=SC2046 # a list of bytes
-	"$BPFTOOL" map update pinned "$(SIDE_PIN)/openers" key hex d2 07 00 00 value hex $(printf '00 %.0s' {1..112})
+	"$BPFTOOL" map update pinned "$(SIDE_PIN)/openers" key hex d2 07 00 00 value hex $(printf '00 %.0s' {1..104})
 	! noted 4004
 	bed_until 5 retransmitted
 	! noted 4004

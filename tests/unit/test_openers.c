@@ -37,7 +37,7 @@ static struct sidestep_opener *note(const struct sidestep_flow_key *flow, uint64
 	struct sidestep_opener *slot = &slots[sidestep_opener_slot(flow->local_port)];
 
 	slot->process = (struct sidestep_process) {
-		.time = 1000, .cookie = cookie, .cgroup = 5, .pid = 1234, .comm = "curl"};
+		.cookie = cookie, .cgroup = 5, .pid = 1234, .comm = "curl"};
 	slot->flow = *flow;
 	slot->check = sidestep_opener_check(&slot->process, &slot->flow);
 	return slot;

@@ -189,7 +189,6 @@ static int on_packet(const struct nlmsghdr *header, void *data)
 	}
 	denial.judged = denial.verdict;
 	denial.lost = records->lost;
-	denial.process.time = clock_ns();
 	if (payload)
 		read_packet(payload, ethertype, message->nfgen_family == NFPROTO_NETDEV, &denial);
 	records->take(records->context, &denial);
