@@ -142,10 +142,10 @@ static const char *gateway_text(const struct connection *connection,
 
 	if (connection->direct || (connection->dns && dns_stream_is_alone(connection->dns)))
 		return NULL;
+	if (connection->generation == connection->worker->generation)
+		return connection->worker->gateway_text;
 	if (connection->handshake)
 		return socket_address_format(&connection->handshake->gateway, text);
-	if (connection->generation == connection->worker->generation)
-		return socket_address_format(&connection->worker->gateway, text);
 	if (getpeername(connection->relay.side[1].fd, (struct sockaddr *)&gateway.address,
 			&gateway.size) < 0)
 		return NULL;

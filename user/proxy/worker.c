@@ -30,6 +30,7 @@ const struct socket_address *worker_gateway(struct worker *worker)
 		worker->gateway = shared->gateway;
 		worker->generation = atomic_load(&shared->generation);
 		(void)pthread_mutex_unlock(&shared->gateway_lock);
+		(void)socket_address_format(&worker->gateway, worker->gateway_text);
 	}
 	return &worker->gateway;
 }

@@ -107,6 +107,7 @@ struct worker {
 	struct loop_timer_class peek_class, client_first_class, answer_class, flow_class;
 	struct peer_watches watches;
 	struct socket_address gateway; /* this thread's copy */
+	char gateway_text[SOCKET_ADDRESS_TEXT_MAX];
 	unsigned int generation;
 	struct proxy_counters counters; /* other threads read them by atomic loads */
 	struct list_link connections;
