@@ -480,16 +480,50 @@ agent_killed() {
 	bed_wait_line agent "its sidecar is gone"
 	[ "$(filters | wc -l)" = 6 ]
 	bed_kill agent KILL
-	# --clean enters the namespace through a process in it.
-	bed_spawn app server "$PEER" serve 7000 --mode echo
-	bed_wait_line server ready
 	fails_at_once
 	[ "$(leaks)" = 0 ]
+	# A process in the namespace leads into it.
+	bed_spawn app server "$PEER" serve 7000 --mode echo
+	bed_wait_line server ready
 	run bed_exec host timeout 10 "$SIDESTEP" agent --clean --pin "$PIN"
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[ -z "$(find "$PIN" -mindepth 1 2>/dev/null)" ]
 	[ -z "$(filters)" ]
+}
+
+@test "--clean finds the filters of a namespace that only a mount keeps, in any mount namespace" {
+	left() { # - a namespace with filters and without a process
+		ATTACH=clsact served
+		bed_kill sidecar KILL
+		bed_kill agent KILL
+		bed_kill gateway
+		[ "$(filters | wc -l)" = 6 ]
+	}
+	clean() {
+		run bed_exec host timeout 10 "$@" "$SIDESTEP" agent --clean --pin "$PIN"
+		echo "$output"
+	}
+	left
+	clean
+	[ "$status" -eq 0 ]
+	[[ $output == *"nothing is attached any more"* ]]
+	[ -z "$(filters)" ]
+	# This one does not see the mount, as an agent does not see those of an engine with a mount namespace of its own.
+	left
+	# shellcheck disable=SC2016 # for the inner shell
+	clean unshare --mount sh -c 'umount "$0" && exec "$@"' "$(bed_netns app)"
+	[ "$status" -eq 0 ]
+	[ -z "$(filters)" ]
+	# Nobody has more than a descriptor.
+	left
+	exec 8<"$(bed_netns app)"
+	umount -l "$(bed_netns app)"
+	clean
+	[ "$status" -eq 1 ]
+	[[ $output == *"its filters stay until it ends"* && $output != *"nothing is attached any more"* ]]
+	nsenter --net=/proc/self/fd/8 tc filter show dev lo ingress | grep "handle 0x5d"
+	exec 8<&-
 }
 
 @test "the rights of sidestep-agent.service are enough, and the service manager hears of the agent's state" {

@@ -266,7 +266,7 @@ int agent_run(const struct agent_options *options)
 	error = start(&agent);
 	if (error == 0 && options->clean) {
 		agent_holds_drop(&agent.namespaces);
-		agent_namespaces_remove_all(&agent.namespaces);
+		error = agent_namespaces_remove_all(&agent.namespaces);
 	} else if (error == 0) {
 		log_info("agent %s: programs loaded, pinned below %s", SIDESTEP_VERSION,
 			 options->pin);

@@ -93,7 +93,7 @@ static const struct option_example examples[] = {
 
 static const struct option_status statuses[] = {
 	{STATUS_OK, "ended by SIGTERM or SIGINT; attached programs stay and work"},
-	{STATUS_FAILED, "could not start; the log says why"},
+	{STATUS_FAILED, "could not start, or --clean left something; the log says why"},
 	{STATUS_USAGE, "wrong command line"},
 	{STATUS_BUSY, "another agent uses the same --pin"},
 };

@@ -350,5 +350,5 @@ void agent_holds_drop(const struct agent_namespaces *namespaces)
 {
 	struct agent_namespace records = records_of(namespaces);
 
-	agent_namespace_remove(&records);
+	(void)agent_namespace_remove(&records);
 }

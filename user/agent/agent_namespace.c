@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/agent_find.h"
 #include "agent/agent_pins.h"
-#include "agent/agent_process.h"
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/util.h"
@@ -276,10 +276,7 @@ bool agent_namespace_has_outer(const struct agent_namespace *namespace, uint32_t
 	struct stat status;
 
 	pin_path(namespace, &pin, false, path);
-	if (lstat(path, &status) == 0)
-		return true;
-	pin_path(namespace, &pin, true, path);
-	return lstat(path, &status) == 0;
+	return lstat(path, &status) == 0 || has_filter(namespace, &pin, path);
 }
 
 /* Detaches the programs from a device of the namespace in which the thread is. */
@@ -405,27 +402,30 @@ static int visit_filter(void *context, const struct agent_pin *pin, const char *
 	return 0;
 }
 
-/* Detaches the filters in the namespace, while anything is left of it. */
-static void detach_filters(const struct agent_namespace *namespace)
+/* Detaches the filters in the namespace, while anything is left of it. Returns 0, or a negative
+ * errno (logged): they stay. */
+static int detach_filters(const struct agent_namespace *namespace)
 {
 	const struct agent_pins pins = pins_of(namespace);
 	_cleanup_close_ int found = -1;
 	struct filters filters = {.outer = false};
+	int error;
 
 	(void)agent_pins_each(&pins, visit_filter, &filters);
 	if (filters.count == 0)
-		return;
+		return 0;
 	if (namespace->netns_fd < 0) {
-		found = agent_process_in(namespace->netns);
+		found = agent_find_netns(namespace->netns);
 		(void)come_back(namespace);
 		if (found < 0)
-			return; /* it is gone, or no process is in it */
+			return agent_namespace_gone(namespace) > 0 ? 0 : found;
 	}
-	if (enter(namespace, found >= 0 ? found : namespace->netns_fd) < 0)
-		return;
+	error = enter(namespace, found >= 0 ? found : namespace->netns_fd);
+	if (error < 0)
+		return error;
 	filters.detach = true;
 	(void)agent_pins_each(&pins, visit_filter, &filters);
-	(void)come_back(namespace);
+	return come_back(namespace);
 }
 
 /* Deletes the record of an attachment, and with the record of a link the attachment. */
@@ -439,11 +439,11 @@ static int remove_one(void *context, const struct agent_pin *pin, const char *pa
 	return 0;
 }
 
-void agent_namespace_remove(struct agent_namespace *namespace)
+int agent_namespace_remove(struct agent_namespace *namespace)
 {
 	const struct agent_pins pins = pins_of(namespace);
+	int error = detach_filters(namespace);
 
-	detach_filters(namespace);
 	(void)agent_pins_each(&pins, visit_filter,
 			      &(struct filters) {.outer = true, .detach = true});
 	(void)agent_pins_each(&pins, remove_one, namespace);
@@ -451,6 +451,7 @@ void agent_namespace_remove(struct agent_namespace *namespace)
 	agent_outer_remove(&namespace->outer, namespace->programs, namespace->netns);
 	namespace->guarded = false;
 	programs_namespace_remove(namespace->programs, namespace->netns);
+	return error;
 }
 
 void agent_namespace_shut(struct agent_namespace *namespace)

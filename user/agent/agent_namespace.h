@@ -78,9 +78,9 @@ void agent_namespace_each_outer(const struct agent_namespace *namespace,
  * ->unsettled after the last filter, and on failure (logged), because filters work too. */
 void agent_namespace_settle(struct agent_namespace *namespace);
 
-/* Detaches everything and deletes the namespace's map entries. Filters can only be detached while a
- * process is in the namespace. */
-void agent_namespace_remove(struct agent_namespace *namespace);
+/* Detaches everything and deletes the namespace's map entries. Returns 0, or a negative
+ * errno: its filters stay, because nothing leads into it (agent/agent_find.h). */
+int agent_namespace_remove(struct agent_namespace *namespace);
 
 /* Detaches the programs on lo and deletes the namespace's map entries. The guards stay, inside and
  * outside, and let nothing out then. */

@@ -37,7 +37,7 @@ static void sweep_expired(struct loop_timer *timer)
 					namespace->netns, suffix);
 		if (gone > 0) {
 			log_debug("network namespace %u is gone", namespace->netns);
-			agent_namespace_remove(namespace);
+			(void)agent_namespace_remove(namespace);
 			agent_namespaces_drop(namespaces, namespace);
 		} else {
 			waiting = true;
@@ -165,18 +165,27 @@ int agent_namespaces_adopt(struct agent_namespaces *namespaces)
 	return 0;
 }
 
-void agent_namespaces_remove_all(struct agent_namespaces *namespaces)
+int agent_namespaces_remove_all(struct agent_namespaces *namespaces)
 {
+	struct agent_namespace *namespace;
 	char path[4096];
+	int error = 0, one;
 
 	(void)agent_pins_list(namespaces->pin, adopt_one, namespaces);
-	while (namespaces->first) {
-		agent_namespace_remove(namespaces->first);
-		agent_namespaces_drop(namespaces, namespaces->first);
+	while ((namespace = namespaces->first)) {
+		one = agent_namespace_remove(namespace);
+		if (one < 0)
+			error = log_errno(one,
+					  "network namespace %u: its filters stay until it ends, "
+					  "because neither a process nor a mount leads into it",
+					  namespace->netns);
+		agent_namespaces_drop(namespaces, namespace);
 	}
 	(void)snprintf(path, sizeof(path), "%s/links", namespaces->pin);
 	(void)rmdir(path);
-	log_info("nothing is attached any more, %s is removed", namespaces->pin);
+	if (error == 0)
+		log_info("nothing is attached any more, %s is removed", namespaces->pin);
+	return error;
 }
 
 void agent_namespaces_release(struct agent_namespaces *namespaces)

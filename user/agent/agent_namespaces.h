@@ -50,8 +50,9 @@ void agent_namespaces_settle(struct agent_namespaces *namespaces);
  * or a negative errno, logged. */
 int agent_namespaces_adopt(struct agent_namespaces *namespaces);
 
-/* Detaches everything below the pin directory, also what an earlier agent has left. */
-void agent_namespaces_remove_all(struct agent_namespaces *namespaces);
+/* Detaches everything below the pin directory, also what an earlier agent has left. Returns 0,
+ * or a negative errno (logged): a namespace keeps its filters. */
+int agent_namespaces_remove_all(struct agent_namespaces *namespaces);
 
 /* Frees all. Their attachments stay. */
 void agent_namespaces_release(struct agent_namespaces *namespaces);

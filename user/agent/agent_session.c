@@ -183,7 +183,7 @@ static int detach(struct agent_session *session)
 
 	session->detached = true;
 	if (!namespace->kept) {
-		agent_namespace_remove(namespace);
+		(void)agent_namespace_remove(namespace);
 		return 0;
 	}
 	agent_namespace_shut(namespace);

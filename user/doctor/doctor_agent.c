@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/agent_process.h"
+#include "agent/agent_find.h"
 #include "commands/status_read.h"
 #include "doctor/doctor.h"
 #include "lib/netns.h"
@@ -50,7 +50,7 @@ static void check_devices(struct doctor *doctor, const json_t *instance)
 	free(links.items);
 }
 
-/* Looks at a namespace from inside. If no process is in it, nobody is there to serve. */
+/* Looks at a namespace from inside. If nothing leads into it, nobody is there to serve. */
 static void check_namespace(struct doctor *doctor, const json_t *instance)
 {
 	uint32_t netns = (uint32_t)json_integer_value(json_object_get(instance, "netns"));
@@ -61,7 +61,7 @@ static void check_namespace(struct doctor *doctor, const json_t *instance)
 		       name && *name ? " of " : "", name ? name : "");
 	if (json_is_false(json_object_get(instance, "running")))
 		doctor_tell(doctor, FINDING_AGENT_GONE, "no sidecar runs there");
-	fd = agent_process_in(netns);
+	fd = agent_find_netns(netns);
 	if (fd < 0)
 		return;
 	check_devices(doctor, instance);
