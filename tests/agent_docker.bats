@@ -13,6 +13,7 @@ setup_file() {
 	engine_start
 	workerd_sidecar_image
 	bed_spawn engine gateway "$SIDESTEP" gateway --server --listen 0.0.0.0:8080
+	programs
 }
 
 teardown_file() {
@@ -81,21 +82,82 @@ gone() {
 	[ -n "$(dk ps -q --filter name=app-proxy)" ]
 }
 
-@test "the agent's events name the container and the program that connected" {
+# programs - makes an image that runs the machine's own programs.
+programs() {
+	local root=$BED_DIR/programs
+	mkdir -p "$root"/{usr,etc,tmp,proc,sys,dev}
+	ln -s usr/bin usr/lib usr/lib64 "$root"
+	tar -C "$root" -c . | dk import - programs >/dev/null
+}
+
+# browse NAMESPACE - four programs connect at the same time in a container, each to an address and with a name of its
+# own. Prints the container's id once it has ended.
+browse() {
+	local node='require("http").get({host: "192.0.2.13", headers: {host: "node.example"}}, r => r.resume())'
+	local python='import urllib.request as r; r.urlopen(r.Request("http://192.0.2.12/", headers={"Host": "python.example"}))'
+	dk run -d --name browser --label shop=books --network "container:$1" -v /usr:/usr:ro programs /bin/sh -c '
+		curl -s -o /dev/null --resolve curl.example:80:192.0.2.11 http://curl.example/ &
+		/usr/bin/python3 -c "$1" &
+		node -e "$2" &
+		git -c http.curloptResolve=git.example:80:192.0.2.14 ls-remote http://git.example/x &
+		wait' sh "$python" "$node"
+	dk wait browser >/dev/null
+}
+
+# opened_by SOCKET ADDRESS NAME COMM EXE ID - the one connection to that address has all of this. A process that has
+# ended may have no program.
+opened_by() {
+	python3 "$BED_REPO/tests/events.py" follow "$1" '{"last":1000,"follow":false}' >"$BED_DIR/told"
+	python3 - "$BED_DIR/told" "${@:2}" <<-'EOF'
+		import json, sys
+		path, address, name, comm, exe, ident = sys.argv[1:]
+		told = [e for e in map(json.loads, open(path)) if e["type"] == "connection" and e["dst"] == address + ":80"]
+		assert len(told) == 1, told
+		process, container = told[0]["process"] or {}, told[0]["container"] or {}
+		got = (told[0]["name"], told[0]["gateway_status"], process.get("comm"), container.get("id"), container.get("name"))
+		assert got == (name, 200, comm, ident, "browser"), told
+		assert process["exe"] in ((None, exe) if exe else (None,)), told
+	EOF
+}
+
+# all_opened SOCKET ID [EXE] - each of browse()'s connections has the right process, container, name and answer.
+all_opened() {
+	opened_by "$1" 192.0.2.11 curl.example curl "${3:+/usr/bin/curl}" "$2" &&
+		opened_by "$1" 192.0.2.12 python.example python3 "${3:+$(readlink -f /usr/bin/python3)}" "$2" &&
+		opened_by "$1" 192.0.2.13 node.example node "${3:+$(readlink -f /usr/bin/node)}" "$2" &&
+		opened_by "$1" 192.0.2.14 git.example git-remote-http \
+			"${3:+$(readlink -f "$(git --exec-path)/git-remote-http")}" "$2"
+}
+
+# nobody_opened SOCKET ADDRESS COMM - the connection to that address has a process and no container.
+nobody_opened() {
+	python3 "$BED_REPO/tests/events.py" follow "$1" '{"last":1000,"follow":false}' |
+		grep -F "\"container\":null,\"process\":{" | grep -F "\"comm\":\"$3\"" | grep -F "\"dst\":\"$2:80\""
+}
+
+@test "four programs in a container: the agent's events name container, process, name and answer of each" {
+	local id
 	agent
 	side app-proxy
 	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
-	engine_image browser --change 'ENTRYPOINT ["/bin/peer"]' "$PEER"
-	# The agent looks at the process while it lives, which is soon after its SYN.
-	dk run -d --name browser --network container:app-proxy browser stall 192.0.2.77 80 --bytes 5 --timeout 2 >/dev/null
-	id=$(dk inspect -f '{{.Id}}' browser)
-	told() {
-		python3 "$BED_REPO/tests/events.py" follow "/proc/$(engine_pid agent)/root/run/sidestep/agent.events" \
-			'{"last":100,"follow":false}' >"$BED_DIR/told"
-		grep '"dst":"192.0.2.77:80"' "$BED_DIR/told" | grep -F "\"container\":{\"id\":\"$id\",\"name\":\"browser\""
-	}
-	bed_until 10 told || { cat "$BED_DIR/told" && return 1; }
-	grep -F '"comm":"peer","exe":"/bin/peer"' "$BED_DIR/told"
+	id=$(browse app-proxy)
+	bed_until 10 all_opened "/proc/$(engine_pid agent)/root/run/sidestep/agent.events" "$id" exe
+}
+
+@test "four programs in a container: own programs' events name container, process, name and answer of each" {
+	bed_needs_linux 6.16 "the name of a process in TC programs"
+	local id socket
+	dk run -d --name app-net --privileged --add-host host.docker.internal:host-gateway \
+		-v "$ENGINE_SOCKET:/run/engine.sock" sidestep sidecar --gateway host.docker.internal:8080 \
+		--docker-socket /run/engine.sock >/dev/null
+	engine_wait_line app-net "connected to Docker"
+	id=$(browse app-net)
+	socket=$(echo "/proc/$(engine_pid app-net)/root/run/sidestep/"*.events)
+	bed_until 10 all_opened "$socket" "$id"
+	# With two containers beside the sidecar, the kernel tells no name.
+	dk run -d --name waiting --network container:app-net -v /usr:/usr:ro programs sleep 60 >/dev/null
+	dk run --name second --network container:app-net -v /usr:/usr:ro programs curl -s -o /dev/null http://192.0.2.15/
+	bed_until 10 nobody_opened "$socket" 192.0.2.15 curl
 }
 
 @test "with --reap-after the agent removes orphans and no other containers" {

@@ -91,6 +91,27 @@ static void test_inspection(void **state)
 	}
 }
 
+/* Where the engine's socket is mounted tells a sidecar which container is its own. */
+static void test_mounts(void **state)
+{
+	static const char text[] =
+		"[{\"Id\":\"" ID "\",\"Image\":\"app:1\",\"Mounts\":[{\"Destination\":\"/data\"},7,"
+		"{\"Destination\":\"/run/engine\"},{\"Destination\":\"\"}]},"
+		"{\"Id\":\"" ID "\",\"Image\":\"app:1\",\"Mounts\":null},"
+		"{\"Id\":\"" ID "\",\"Image\":\"app:1\"}]";
+	_cleanup_document_ struct docker_document list = {0};
+	char reason[DOCKER_REASON_MAX] = "";
+
+	(void)state;
+	assert_int_equal(docker_parse_containers(text, strlen(text), &list, reason), 0);
+	assert_true(docker_mounts_hold(&list.facts[0], "/run/engine"));
+	assert_true(docker_mounts_hold(&list.facts[0], "/run/engine/docker.sock"));
+	assert_false(docker_mounts_hold(&list.facts[0], "/run/engine.sock"));
+	assert_false(docker_mounts_hold(&list.facts[0], "/run"));
+	assert_false(docker_mounts_hold(&list.facts[1], "/run/engine"));
+	assert_false(docker_mounts_hold(&list.facts[2], "/run/engine"));
+}
+
 static void test_net_admin(void **state)
 {
 	static const struct {
@@ -293,9 +314,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),	  cmocka_unit_test(test_inspection),
-		cmocka_unit_test(test_net_admin), cmocka_unit_test(test_event),
-		cmocka_unit_test(test_malformed), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_selection), cmocka_unit_test(test_orphaned),
+		cmocka_unit_test(test_mounts),	  cmocka_unit_test(test_net_admin),
+		cmocka_unit_test(test_event),	  cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_truncated), cmocka_unit_test(test_selection),
+		cmocka_unit_test(test_orphaned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

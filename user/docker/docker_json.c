@@ -11,7 +11,7 @@
 
 /* The events that change the answers, all of which DOCKER_NETWORKS_EVENT_FILTERS lets through.
  * "start" and "die" matter because a container joins its networks shortly before it counts as
- * running. */
+ * running. A container that is created is listed before its processes can connect. */
 static const struct {
 	const char *type;
 	const char *action;
@@ -23,6 +23,7 @@ static const struct {
 	{"network", "destroy", DOCKER_EVENT_CHANGED},
 	{"network", "remove", DOCKER_EVENT_CHANGED},
 	{"network", "update", DOCKER_EVENT_CHANGED},
+	{"container", "create", DOCKER_EVENT_CHANGED},
 	{"container", "start", DOCKER_EVENT_CHANGED},
 	{"container", "die", DOCKER_EVENT_CHANGED},
 	{"container", "destroy", DOCKER_EVENT_CHANGED},

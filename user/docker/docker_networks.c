@@ -6,10 +6,17 @@
 
 #include "docker/docker_json.h"
 #include "docker/docker_session.h"
+#include "docker/docker_sidecars_json.h"
 #include "lib/log.h"
+#include "lib/util.h"
 
 /* A DOCKER_EVENT_CHANGING has surely had its effect after this time. */
 #define SETTLE_MS 250
+
+/* Those that run, and those that were created. Docker and Podman both know these states. */
+#define CONTAINERS_PATH                                                                            \
+	"/containers/json?all=1&filters="                                                          \
+	"%7B%22status%22%3A%5B%22created%22%2C%22running%22%2C%22paused%22%5D%7D"
 
 /* Belongs to the session's thread, except for the fields that docker_networks_new() sets before the
  * thread starts. */
@@ -36,6 +43,37 @@ static int networks_event(const char *line, size_t size, void *context)
 	return 0;
 }
 
+/* Hands the containers to the watcher's user. */
+static int read_tenants(struct docker_networks *networks, const struct docker_buffer *list)
+{
+	_cleanup_document_ struct docker_document document = {0};
+	_cleanup_free_ struct docker_tenant *tenants = NULL;
+	char *reason = networks->session.reason;
+	int error = docker_parse_containers(list->data, list->used, &document, reason);
+	size_t i;
+
+	if (error < 0)
+		return error;
+	tenants = calloc(document.count + 1, sizeof(*tenants));
+	if (!tenants)
+		return docker_refuse(-ENOMEM, reason, "out of memory");
+	for (i = 0; i < document.count; i++) {
+		const struct docker_facts *facts = &document.facts[i];
+
+		tenants[i] = (struct docker_tenant) {
+			.id = facts->id,
+			.name = facts->name,
+			.owner = docker_network_owner(facts),
+			.has_engine = docker_mounts_hold(facts,
+							 networks->session.engine.socket_path),
+		};
+	}
+	networks->handler->tenants(tenants, document.count,
+				   (uint64_t)networks->session.read_started_ms * 1000000,
+				   networks->context);
+	return 0;
+}
+
 static int networks_read(const struct docker_request *answers, void *context)
 {
 	struct docker_networks *networks = context;
@@ -51,7 +89,7 @@ static int networks_read(const struct docker_request *answers, void *context)
 	docker_session_read_finished(&networks->session);
 	networks->handler->networks(state, count, networks->context);
 	docker_state_free(state, count);
-	return 0;
+	return networks->handler->tenants ? read_tenants(networks, containers) : 0;
 }
 
 static void networks_connected(bool connected, const char *reason, void *context)
@@ -66,7 +104,7 @@ static const struct docker_session_watcher networks_watcher = {
 	.subject = "networks",
 	.thread_name = "docker-networks",
 	.event_filters = DOCKER_NETWORKS_EVENT_FILTERS,
-	.state_paths = {"/networks", "/containers/json"},
+	.state_paths = {"/networks", CONTAINERS_PATH},
 	.event = networks_event,
 	.read = networks_read,
 	.connected = networks_connected,

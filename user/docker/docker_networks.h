@@ -17,11 +17,16 @@
 #include <stddef.h>
 
 #include "docker/docker_network.h"
+#include "docker/docker_tenant.h"
 
 struct docker_networks_handler {
 	/* Gets the whole state, ordered by id, after each possible change; two equal states in a
 	 * row are possible. The array belongs to the watcher and ends with the call. */
 	void (*networks)(const struct docker_network *networks, size_t count, void *context);
+	/* Likewise gets the containers. @since_ns: when the engine was asked for them. May be NULL.
+	 */
+	void (*tenants)(const struct docker_tenant *tenants, size_t count, uint64_t since_ns,
+			void *context);
 	/* An event has come that may change the state, which networks() then gets. May be NULL. */
 	void (*event)(void *context);
 	/* Is called after the first attempt to connect, then at each change. The engine counts as

@@ -66,12 +66,12 @@ static int document_allocate(struct docker_document *document, size_t count,
 static int parse_summary(json_t *value, size_t index, struct docker_facts *facts,
 			 char reason[DOCKER_REASON_MAX])
 {
-	json_t *names = NULL, *labels = NULL, *host = NULL;
+	json_t *names = NULL, *labels = NULL, *host = NULL, *mounts = NULL;
 	json_error_t error;
 
-	if (json_unpack_ex(value, &error, 0, "{s:s, s:s, s?o, s?o, s?o}", "Id", &facts->id, "Image",
-			   &facts->image, "Names", &names, "Labels", &labels, "HostConfig",
-			   &host) < 0)
+	if (json_unpack_ex(value, &error, 0, "{s:s, s:s, s?o, s?o, s?o, s?o}", "Id", &facts->id,
+			   "Image", &facts->image, "Names", &names, "Labels", &labels, "HostConfig",
+			   &host, "Mounts", &mounts) < 0)
 		return docker_refuse(-EBADMSG, reason, LIST_PATH ": container %zu: %s", index,
 				     error.text);
 	if (!docker_is_id(facts->id))
@@ -81,6 +81,7 @@ static int parse_summary(json_t *value, size_t index, struct docker_facts *facts
 	facts->name = plain_name(text_or_empty(json_array_get(names, 0)), facts->id);
 	facts->role = role_of(labels);
 	facts->network_mode = text_or_empty(json_object_get(host, "NetworkMode"));
+	facts->mounts = mounts;
 	return 0;
 }
 
@@ -235,6 +236,22 @@ enum docker_selection docker_selects(const struct docker_facts *facts, const cha
 	if (match_count > 0 && strncmp(facts->image, "sha256:", 7) == 0)
 		return DOCKER_PERHAPS_SELECTED;
 	return DOCKER_NOT_SELECTED;
+}
+
+bool docker_mounts_hold(const struct docker_facts *facts, const char *path)
+{
+	const json_t *mount;
+	size_t i;
+
+	json_array_foreach (facts->mounts, i, mount) {
+		const char *at = text_or_empty(json_object_get(mount, "Destination"));
+		size_t length = strlen(at);
+
+		if (length > 0 && strncmp(path, at, length) == 0 &&
+		    (path[length] == '/' || path[length] == '\0'))
+			return true;
+	}
+	return false;
 }
 
 const char *docker_network_owner(const struct docker_facts *facts)

@@ -27,6 +27,7 @@ struct docker_facts {
 	const char *image;	  /* see docker_selects() */
 	const char *role;	  /* DOCKER_SIDECAR_LABEL, or "" */
 	const char *network_mode; /* HostConfig.NetworkMode, or "" */
+	const json_t *mounts;	  /* from a list only; or NULL */
 	bool net_admin;		  /* from an inspection only: it may have CAP_NET_ADMIN */
 	pid_t pid;		  /* from an inspection only; 0: it does not run */
 	time_t started;		  /* from an inspection only; 0: unknown */
@@ -71,6 +72,9 @@ enum docker_selection docker_selects(const struct docker_facts *facts, const cha
 /* Does one of @patterns match the container's name? */
 bool docker_name_matches(const struct docker_facts *facts, const char *const *patterns,
 			 size_t count);
+
+/* Is something mounted in the container at @path, or above it? */
+bool docker_mounts_hold(const struct docker_facts *facts, const char *path);
 
 /* Returns the id of the container whose network namespace @facts' container shares, or NULL. */
 const char *docker_network_owner(const struct docker_facts *facts);

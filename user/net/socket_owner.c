@@ -6,6 +6,7 @@
 #include <linux/sock_diag.h>
 
 #include "lib/sock_diag.h"
+#include "lib/util.h"
 
 struct found {
 	struct socket_owner owner;
@@ -64,5 +65,31 @@ int socket_owners_find(struct socket_owners *owners, const struct sockaddr *loca
 	    found.state != TCP_FIN_WAIT1 && found.state != TCP_FIN_WAIT2)
 		return -ENOENT;
 	*ret_owner = found.owner;
+	return 0;
+}
+
+int socket_owners_self(uint64_t *ret_cgroup)
+{
+	struct sockaddr_in local = {.sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct inet_diag_req_v2 request = sock_diag_request(AF_INET, IPPROTO_TCP, UINT32_MAX);
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_netlink_socket_ struct netlink_socket diag = {.socket = NULL};
+	socklen_t size = sizeof(local);
+	struct found found = {.state = 0};
+	int error;
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&local, size) < 0 || listen(fd, 0) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&local, &size) < 0)
+		return -errno;
+	error = sock_diag_open(&diag);
+	if (error < 0)
+		return error;
+	sock_diag_put_end((const struct sockaddr *)&local, request.id.idiag_src,
+			  &request.id.idiag_sport);
+	error = sock_diag_one(&diag, SOCK_DIAG_BY_FAMILY, &request, on_socket, &found);
+	if (error < 0)
+		return error;
+	*ret_cgroup = found.owner.cgroup;
 	return 0;
 }

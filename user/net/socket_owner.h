@@ -34,4 +34,8 @@ void socket_owners_close(struct socket_owners *owners);
 int socket_owners_find(struct socket_owners *owners, const struct sockaddr *local,
 		       const struct sockaddr *remote, struct socket_owner *ret_owner);
 
+/* Finds the control group (v2) of the sockets that this process makes: its own. Opens a socket
+ * for a moment. Returns 0 or negative errno. */
+int socket_owners_self(uint64_t *ret_cgroup);
+
 #endif

@@ -28,6 +28,7 @@ struct feed_network {
 
 struct docker_feed {
 	struct docker_networks *watch;
+	struct sidecar_tenants *tenants; /* NULL: nobody wants to know */
 	int event_fd;
 	pthread_mutex_t lock;	  /* guards the members below */
 	struct plan_given *given; /* subnets and the names of their networks */
@@ -104,6 +105,15 @@ static void on_networks(const struct docker_network *networks, size_t count, voi
 	(void)eventfd_write(feed->event_fd, 1);
 }
 
+static void on_tenants(const struct docker_tenant *tenants, size_t count, uint64_t since_ns,
+		       void *context)
+{
+	const struct docker_feed *feed = context;
+
+	if (feed->tenants)
+		sidecar_tenants_update(feed->tenants, tenants, count, since_ns);
+}
+
 static void on_connected(bool connected, const char *reason, void *context)
 {
 	(void)context;
@@ -117,18 +127,21 @@ static void on_connected(bool connected, const char *reason, void *context)
 
 static const struct docker_networks_handler handler = {
 	.networks = on_networks,
+	.tenants = on_tenants,
 	.event = on_event,
 	.connected = on_connected,
 	.resync_ms = RESYNC_MS,
 };
 
-int docker_feed_new(const char *socket_path, struct docker_feed **ret_feed)
+int docker_feed_new(const char *socket_path, struct sidecar_tenants *tenants,
+		    struct docker_feed **ret_feed)
 {
 	struct docker_feed *feed = calloc(1, sizeof(*feed));
 	int error;
 
 	if (!feed)
 		return -ENOMEM;
+	feed->tenants = tenants;
 	(void)pthread_mutex_init(&feed->lock, NULL);
 	feed->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	error = feed->event_fd < 0 ? log_errno(-errno, "cannot make an eventfd")

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Carries Docker's networks from the watcher's thread to the thread that steers. */
+/* Carries Docker's networks from the watcher's thread to the thread that steers, and its containers
+ * to those who name them. */
 #ifndef SIDESTEP_DOCKER_FEED_H
 #define SIDESTEP_DOCKER_FEED_H
 
 #include <stdbool.h>
 
 #include "lib/options.h"
+#include "sidecar/sidecar_tenants.h"
 #include "steering/steering.h"
 
 struct docker_feed;
 
-/* Watches the engine at @socket_path. Returns 0 or negative errno, logged. */
-int docker_feed_new(const char *socket_path, struct docker_feed **ret_feed);
+/* Watches the engine at @socket_path. @tenants learn of the containers; NULL: nobody wants to
+ * know. Returns 0 or negative errno, logged. */
+int docker_feed_new(const char *socket_path, struct sidecar_tenants *tenants,
+		    struct docker_feed **ret_feed);
 void docker_feed_free(struct docker_feed *feed);
 
 /* Returns a descriptor (the feed's) that is readable when a newer snapshot exists. */

@@ -30,6 +30,7 @@
 #include "sidecar/sidecar_operator.h"
 #include "sidecar/sidecar_policy.h"
 #include "sidecar/sidecar_threads.h"
+#include "sidecar/sidecar_who.h"
 #include "sidestep.h"
 #include "steering/steering.h"
 #include "tls/tls_authority.h"
@@ -293,7 +294,8 @@ static int start_docker(struct sidecar *sidecar)
 {
 	if (!sidecar->options->docker_socket)
 		return 0;
-	return docker_feed_new(sidecar->options->docker_socket, &sidecar->feed);
+	return docker_feed_new(sidecar->options->docker_socket,
+			       sidecar_who_tenants(sidecar->events.who), &sidecar->feed);
 }
 
 static void stop_docker(struct sidecar *sidecar)

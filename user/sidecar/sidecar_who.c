@@ -7,7 +7,9 @@
 
 #include "events/event_batch.h"
 #include "events/event_denial.h"
+#include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/time_text.h"
 #include "lib/util.h"
 #include "stream/loop.h"
 
@@ -19,7 +21,9 @@ struct sidecar_who {
 	struct loop_handler denied;
 	uint32_t lost; /* records that were left out, as the latest one says */
 	struct event_comm comm;
-	uint64_t unreported; /* events that the agent did not get */
+	struct sidecar_tenants tenants;
+	struct sidecar_tenant container; /* of the event in progress */
+	uint64_t unreported;		 /* events that the agent did not get */
 	unsigned int gathered;
 	struct event_batch batch;
 };
@@ -28,9 +32,37 @@ struct sidecar_who *sidecar_who_new(struct sidecar_datapath *datapath)
 {
 	struct sidecar_who *who = calloc(1, sizeof(*who));
 
-	if (who)
-		who->datapath = datapath;
+	if (!who)
+		return NULL;
+	who->datapath = datapath;
+	/* Behind a bridge each container has a namespace of its own, and the kernel does not tell
+	 * whose packet it is. */
+	if (datapath->options->docker_socket && !datapath->bridge)
+		sidecar_tenants_init(&who->tenants);
 	return who;
+}
+
+struct sidecar_tenants *sidecar_who_tenants(struct sidecar_who *who)
+{
+	return who && who->tenants.owner[0] ? &who->tenants : NULL;
+}
+
+/* When the event's flow began (CLOCK_MONOTONIC, ns). */
+static uint64_t beginning_of(const struct event *event)
+{
+	uint64_t age_us = time_text_now() - event->time_us;
+
+	return clock_ns() - age_us * 1000 - event->duration_ms * 1000000;
+}
+
+/* The containers that are known, and the flow's control group tell its container. */
+static void set_container(struct sidecar_who *who, struct event *event)
+{
+	if (!sidecar_tenants_find(&who->tenants, event->opener.cgroup, beginning_of(event),
+				  &who->container))
+		return;
+	event->text[EVENT_CONTAINER_ID] = who->container.id;
+	event->text[EVENT_CONTAINER_NAME] = who->container.name;
 }
 
 void sidecar_who_resolve(void *context, struct event *event)
@@ -42,15 +74,16 @@ void sidecar_who_resolve(void *context, struct event *event)
 	};
 	struct sidecar_who *who = context;
 
-	/* A denied packet has its process from its record. */
-	if (!event->has_ports || event->type == EVENT_DENIED)
+	if (event->type != EVENT_DENIED && !event->has_ports)
 		return;
 	memcpy(key.local_address, event->source.address, sizeof(key.local_address));
 	memcpy(key.remote_address, event->destination.address, sizeof(key.remote_address));
-	if (event->opener.cookie == 0 &&
+	/* A denied packet has its process from its record. */
+	if (event->type != EVENT_DENIED && event->opener.cookie == 0 &&
 	    sidecar_datapath_opener(who->datapath, &key, &event->opener) < 0)
 		return;
 	event_set_process(event, &event->opener, &who->comm);
+	set_container(who, event);
 	event->opener.cookie = 0; /* it is told */
 }
 
@@ -59,7 +92,6 @@ static void take_denial(void *context, const void *record)
 	const struct sidestep_denial *denial = record;
 	struct sidecar_who *who = context;
 	struct event event = event_of_denial(denial), lost;
-	struct event_comm comm;
 
 	if (denial->lost != who->lost) {
 		lost = events_lost(who->events, denial->lost - who->lost);
@@ -68,7 +100,7 @@ static void take_denial(void *context, const void *record)
 	who->lost = denial->lost;
 	/* The datapath's number is another one where the kernel has no cookies. */
 	event.netns = 0;
-	event_set_process(&event, &denial->process, &comm);
+	event.opener = denial->process;
 	events_put(who->events, &event);
 }
 

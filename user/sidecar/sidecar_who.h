@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Joins the events and the datapath. Events learn who opened their flow, denied packets become
- * events, and the host's agent hears of all.
+ * Joins the events and the datapath. Events learn who opened their flow, and in which container.
+ * Denied packets become events, and the host's agent hears of all.
  */
 #ifndef SIDESTEP_SIDECAR_WHO_H
 #define SIDESTEP_SIDECAR_WHO_H
 
 #include "events/events.h"
 #include "sidecar/sidecar_datapath.h"
+#include "sidecar/sidecar_tenants.h"
 
 struct sidecar_who;
 
-/* NULL: no memory. @datapath stays the caller's. */
+/* NULL: no memory. @datapath stays the caller's. Reads files, so it comes before the sandbox. */
 struct sidecar_who *sidecar_who_new(struct sidecar_datapath *datapath);
+
+/* Returns what @who knows of the containers, to be kept up to date. NULL: nothing, as in bridge
+ * mode, or if @who is NULL. */
+struct sidecar_tenants *sidecar_who_tenants(struct sidecar_who *who);
 
 /* For struct events_config; @context is the struct sidecar_who. */
 void sidecar_who_resolve(void *context, struct event *event);

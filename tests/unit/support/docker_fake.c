@@ -141,7 +141,7 @@ static bool route(struct docker_fake *fake, int fd, const char *request)
 			answer(fd, fake->status, fake->networks, fake->networks_filler);
 		return fake->stall_networks;
 	}
-	if (strncmp(request, "GET /containers/json ", 21) == 0) {
+	if (strncmp(request, "GET /containers/json", 20) == 0) {
 		fake->lists++;
 		answer(fd, 200, fake->list, 0);
 		return false;
