@@ -133,6 +133,14 @@ arrived() {
 	tests/docs.py findings
 }
 
+@test "docs/EVENTS.md has each reason of an event, with the remedy that observe shows" {
+	tests/docs.py reasons
+}
+
+@test "docs/DOCTOR.md has 20 faults or more, and each names what finds it and the tests that plant it" {
+	tests/docs.py faults
+}
+
 @test "links between pages lead somewhere, and paths of the source exist" {
 	tests/docs.py links
 }

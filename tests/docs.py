@@ -7,6 +7,8 @@ tests/docs.py messages          docs/TROUBLESHOOTING.md against the strings in u
 tests/docs.py walks             the walks of docs/DEVELOPING.md against the functions in user/
 tests/docs.py rooms             its table of rooms against user/LAYERS
 tests/docs.py findings          docs/DOCTOR.md against the table of findings in user/doctor
+tests/docs.py reasons           docs/EVENTS.md against the table of reasons in user/events, and that against their use
+tests/docs.py faults            the table of faults in docs/DOCTOR.md against findings, reasons and tests
 tests/docs.py links             links between pages, and paths and functions of the source in them
 tests/docs.py block HEADING N   prints the Nth block of commands below that heading of README.md
 tests/docs.py blocks            prints "HEADING<tab>N" for each block of commands in README.md
@@ -240,6 +242,76 @@ def check_findings():
             yield f"{name}: page {described.get(name)}, program {table.get(name)}"
 
 
+# Reasons and faults
+
+# These files give an event its reason. Most reasons have an underscore.
+PRODUCERS = ["proxy/connection*.c", "proxy/worker.c", "proxy/intercept.c", "proxy/dns_*.c", "events/event_denial.c"]
+
+
+def reasons_of_program():
+    """Returns {reason: its remedy or ""} of user/events/reason.c."""
+    source = (ROOT / "user/events/reason.c").read_text()
+    entries = re.findall(r'\{"(\w+)",\s*((?:NULL|"[^"]*"\s*)+)\}', source)
+    return {name: "".join(re.findall(r'"([^"]*)"', remedy)) for name, remedy in entries}
+
+
+def check_reasons():
+    table = reasons_of_program()
+    page = section((ROOT / "docs/EVENTS.md").read_text(), "Reasons")
+    described = {cells[0].strip("`"): cells[2] for cells in rows(page)}
+    for name in sorted(set(table) | set(described)):
+        if table.get(name) != described.get(name):
+            yield f"{name}: page {described.get(name)!r}, program {table.get(name)!r}"
+    source = "".join(path.read_text() for name in PRODUCERS for path in ROOT.glob(f"user/{name}"))
+    used = set(re.findall(r'(?:[{,:?]|=|return)\s*"([a-z0-9]+(?:_[a-z0-9]+)+)"', source))
+    for name in sorted(used - set(table)):
+        yield f"{name}: not in user/events/reason.c"
+    quoted = set(re.findall(r'"(\w+)"', source))
+    for name in sorted(set(table) - quoted):
+        yield f"{name}: nothing gives this reason"
+
+
+def tests_of(path):
+    """Returns {title: text} for the tests of a .bats file, each with the functions of the file that it calls."""
+    source = path.read_text() if path.is_file() else ""
+    functions = dict(re.findall(r"^(\w+)\(\) \{(.*?)^\}", source, re.S | re.M))
+    tests = dict(re.findall(r'^@test "([^"]*)" \{(.*?)^\}', source, re.S | re.M))
+    for title, text in tests.items():
+        called = [text]
+        for body in called:
+            words = set(re.findall(r"\b\w+\b", body))
+            called += [functions[name] for name in sorted(words & set(functions)) if functions[name] not in called]
+        tests[title] = "".join(called)
+    return tests
+
+
+def check_faults():
+    """A row is: fault, findings and reasons, tests that plant it as "FILE: beginning of the title"."""
+    page = (ROOT / "docs/DOCTOR.md").read_text()
+    known = {cells[0].strip("`") for cells in rows(section(page, "Findings"))} | set(reasons_of_program())
+    faults = list(rows(section(page, "Faults")))
+    if len(faults) < 20:
+        yield f"docs/DOCTOR.md has {len(faults)} faults"
+    for fault, found, planted in faults:
+        names = re.findall(r"`([\w-]+)`", found)
+        titles = re.findall(r"`(\w+): ([^`]+)`", planted)
+        bodies = ""
+        if not titles:
+            yield f"{fault}: no test"
+        for file, title in titles:
+            tests = [text for name, text in tests_of(ROOT / f"tests/{file}.bats").items() if name.startswith(title)]
+            if len(tests) != 1:
+                yield f"{fault}: {len(tests)} tests begin so in tests/{file}.bats: {title}"
+            bodies += "".join(tests)
+        for name in names:
+            if name not in known:
+                yield f"{fault}: {name} is neither a finding nor a reason"
+            elif titles and not re.search(rf"(?<![\w-]){name}(?![\w-])", bodies):
+                yield f"{fault}: its tests do not name {name}"
+        if not names:
+            yield f"{fault}: nothing finds it"
+
+
 # Links
 
 
@@ -304,6 +376,8 @@ CHECKS = {
     "walks": check_walks,
     "rooms": check_rooms,
     "findings": check_findings,
+    "reasons": check_reasons,
+    "faults": check_faults,
     "links": check_links,
 }
 

@@ -573,16 +573,6 @@ server.serve_forever()' "$1" "$2"
 	finding filtered "$(number bpf)" 16 "$SIDESTEP" doctor | grep -x "note tcx-missing"
 }
 
-@test "the table of faults in docs/DOCTOR.md has 20 or more, and names findings and events that there are" {
-	local faults=$BED_DIR/faults name
-	sed -n '/^## Faults/,/^## Findings/p' "$BED_REPO/docs/DOCTOR.md" | grep '^| [a-zCA-Z].* | `' >"$faults"
-	[ "$(wc -l <"$faults")" -ge 20 ]
-	for name in $(grep -o '`[a-z0-9_-]*`' "$faults" | tr -d '\`'); do
-		grep -q "^| .*\`$name\`.* |" "$BED_REPO/docs/EVENTS.md" <(sed -n '/^## Findings/,$p' "$BED_REPO/docs/DOCTOR.md") ||
-			fail "$name is neither a finding nor the reason of an event"
-	done
-}
-
 @test "each finding that is not ok has a test" {
 	local id
 	for id in $(awk -F'|' 'NF > 5 && $4 ~ /note|warning|failed/ { gsub(/[` ]/, "", $2); print $2 }' "$BED_REPO/docs/DOCTOR.md"); do

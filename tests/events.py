@@ -4,11 +4,14 @@
 
   events.py check FILE...             every line is valid by docs/event.schema.json; prints their number
   events.py select FILE KEY=VALUE...  prints the events whose fields have these values, in JSON
+  events.py told FILE REASON KEY=VALUE...
+                                      the first field selects one event, which has this reason, the other fields
+                                      and, of a connection, a message
   events.py sum FILE FIELD            prints the sum of a field
   events.py follow SOCKET REQUEST     sends the request, and prints what comes
   events.py stall SOCKET REQUEST      sends the request, prints "stalled", reads nothing until SIGUSR1, then all
   events.py gateway ADDRESS PORT      a gateway that does by the destination's port: 1 hangs up, 2 answers and
-                                      resets, 3 answers 407, 4 answers and waits
+                                      resets, 3 answers 407, 4 answers and waits. 5 answers with Via
   events.py reset ADDRESS PORT        connects, waits for a byte, and resets
   events.py journald                  takes journald's datagrams, and prints their fields
 """
@@ -61,6 +64,16 @@ def select(path, *conditions):
             print(json.dumps(event))
 
 
+def told(path, reason, first, *others):
+    key, value = first.split("=", 1)
+    found = [event for event in events(path) if text(event[key]) == value]
+    if len(found) != 1:
+        sys.exit(f"{len(found)} events have {first}")
+    wanted = [("reason", reason), *(condition.split("=", 1) for condition in others)]
+    if any(text(found[0][key]) != value for key, value in wanted) or found[0]["type"] == "connection" and not found[0]["message"]:
+        sys.exit(f"another event: {json.dumps(found[0])}")
+
+
 def total(path, field):
     print(sum(event[field] or 0 for event in events(path)))
 
@@ -105,6 +118,8 @@ def serve(connection):
     if what == 3:
         connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n"
                            b"Proxy-Authenticate: Basic realm=planted\r\n\r\n")
+    if what == 5:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n\r\n")
     if what in (2, 4):
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n.")
         connection.recv(1)
@@ -135,7 +150,7 @@ def journald():
             print(journal.recv(1 << 16).decode().replace("\n", "|"), flush=True)
 
 
-COMMANDS = {"check": check, "select": select, "sum": total, "follow": follow, "stall": stall,
+COMMANDS = {"check": check, "select": select, "told": told, "sum": total, "follow": follow, "stall": stall,
             "gateway": gateway, "reset": reset, "journald": journald}
 
 if __name__ == "__main__":

@@ -485,12 +485,18 @@ two_connections() {
 	bed_until 5 both_arrived
 }
 
+# ends_with COUNT WHERE REASON - so many connections have ended by a time limit for this reason.
+ends_with() {
+	[ "$(bed_exec "$2" "$SIDESTEP" observe --json --reason "$3" | grep -c '"end":"timeout"')" = "$1" ]
+}
+
 gateway_vanishes() { # START
 	two_connections "$1" --peer-timeout 4000
 	cut_line
 	bed_wait_line idle "result=reset" 6
 	bed_wait_line busy "result=reset" 6
 	bed_wait_line sidecar "lost the gateway $BED_HOST:8080 .* no sign of life"
+	bed_until 2 ends_with 2 app gateway_vanished
 }
 
 @test "row 9: the gateway's machine vanishes, and the application gets an error (own programs)" {
@@ -514,6 +520,7 @@ gateway_vanishes() { # START
 	bed_exec host ip link set app-eth0 down
 	none_left() { [ "$(gateway_connections)" = 0 ]; }
 	bed_until 6 none_left
+	bed_until 2 ends_with 2 host peer_vanished
 }
 
 @test "row 9: an end that is silent or reads nothing lives on, and --peer-timeout 0 waits for ever" {
@@ -600,6 +607,7 @@ ports_last() { # START
 	done
 	sleep infinity'
 	bed_wait_line sidecar "cannot connect to the gateway .* no local port is free"
+	bed_exec app "$SIDESTEP" observe --json --reason no_local_port | grep -q '"end":"limit"'
 }
 
 # row 13: refused at once

@@ -402,6 +402,7 @@ descriptors_end() {
 		bed_until 5 stalled "$held"
 	done
 	bed_log sidecar | grep -F "no file descriptors left"
+	[ "$(bed_exec app "$SIDESTEP" observe --json --reason descriptor_limit | grep -c '"end":"limit"')" = 6 ]
 	! bed_log sidecar | grep -F "sandbox refuses" || return
 }
 

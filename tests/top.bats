@@ -42,7 +42,7 @@ top() {
 		run "nsenter --net=$(bed_netns app) curl -s -m 5 -H 'Host: refused.test' http://203.0.113.1/" \
 		see '^refused\.test:80 +0 +1 .* 1 ' \
 		key '\r' see 'refused +gateway_refused' \
-		see 'verdict steer_tcp, reason gateway_refused, gateway status 403' see 'CONNECT refused by the gateway' \
+		see 'verdict steer_tcp, reason gateway_refused, gateway status 403' see 'CONNECT refused by the gateway' see "^do:  look into the gateway's log" \
 		key q end 0
 }
 

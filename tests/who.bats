@@ -78,11 +78,11 @@ noted() { # PORT - `openers` has the connection from that port
 # Denied: a datagram, a raw protocol, and a frame of a packet socket that walks around the routes.
 denials_are_told() {
 	bed_exec app "$PEER" udp 192.0.2.77 443 --source-port 4005 --send x --timeout 1 || true
-	told 1 'event["verdict"] == "deny_udp" and event["dst"] == "192.0.2.77:443"'
+	told 1 'event["reason"] == "udp_denied" and event["verdict"] == "deny_udp" and event["dst"] == "192.0.2.77:443"'
 	bed_exec app "$PEER" raw 192.0.2.77 7 --mode echo --device eth0 --socket inet || true
-	told 1 'event["verdict"] == "deny_protocol" and event["protocol"] == "icmp" and event["dst"] == "192.0.2.77"'
+	told 1 'event["reason"] == "protocol_denied" and event["verdict"] == "deny_protocol" and event["protocol"] == "icmp" and event["dst"] == "192.0.2.77"'
 	bed_exec app "$PEER" packet-send 192.0.2.77 80 --mode syn --device eth0 || true
-	told 1 'event["verdict"] == "guard_drops" and event["dst"] == "192.0.2.77:80"'
+	told 1 'event["reason"] == "walked_around" and event["verdict"] == "guard_drops" and event["dst"] == "192.0.2.77:80"'
 	event 'event["type"] == "denied"'
 	[ "$(event 'event["verdict"] == "deny_udp"' 'event["rule"]["origin"]' | head -n 1)" = "option --udp" ]
 }

@@ -114,7 +114,7 @@ const struct options_command observe_options_command = {
 	.summary = "Shows connections, denials and DNS answers, each with its reason.",
 	.description =
 		"Reads the events that a sidecar remembers (--event-memory), in its network "
-		"namespace. A failure has its cause and remedy on a line of its own. Needs to be "
+		"namespace. A failure has its cause and its remedy on lines of their own. Needs to be "
 		"root.",
 	.entries = entries,
 	.entry_count = ARRAY_SIZE(entries),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "events/reason.h"
 #include "lib/escape.h"
 
 #define RED    "\033[31m"
@@ -62,12 +63,25 @@ static void print_amounts(const json_t *event)
 			     (long long)json_integer_value(json_object_get(event, "packets")));
 }
 
+/* Prints what failed and what mends it, each on a line of its own. */
+static void print_failure(const json_t *event)
+{
+	const char *remedy = reason_remedy(text_of(event, "reason"));
+	char message[4 * FIELD_MAX];
+
+	if (json_is_string(json_object_get(event, "message")))
+		(void)printf("              %s\n",
+			     escape_text(message, sizeof(message), text_of(event, "message")));
+	if (remedy)
+		(void)printf("              do:  %s\n", remedy);
+}
+
 void observe_print(const json_t *event, bool colours)
 {
 	const char *type = text_of(event, "type"), *end = text_of(event, "end");
 	const char *colour = colours ? colour_of(event) : "";
 	const char *day = strchr(text_of(event, "time"), 'T');
-	char name[FIELD_MAX], message[4 * FIELD_MAX];
+	char name[FIELD_MAX];
 
 	/* The time of day, with milliseconds. */
 	(void)printf("%s%.12s  ", colour, day ? day + 1 : "");
@@ -84,7 +98,5 @@ void observe_print(const json_t *event, bool colours)
 		(void)printf("  %s", text_of(event, "reason"));
 	}
 	(void)printf("%s\n", *colour ? PLAIN : "");
-	if (json_is_string(json_object_get(event, "message")))
-		(void)printf("              %s\n",
-			     escape_text(message, sizeof(message), text_of(event, "message")));
+	print_failure(event);
 }

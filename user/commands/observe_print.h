@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Prints an event on standard output, and its message on a line of its own. */
+/* Prints an event on standard output, and its message and remedy on lines of their own. */
 void observe_print(const json_t *event, bool colours);
 
 #endif

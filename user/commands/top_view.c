@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "events/reason.h"
 #include "lib/util.h"
 
 /* Most connections of a row that are shown. */
@@ -203,6 +204,7 @@ static void draw_flow(const struct top_flow *flow, int line)
 /* Draws all that is known of the selected connection, at the bottom. */
 static void draw_reason(const struct top_flow *flow, int line)
 {
+	const char *remedy = reason_remedy(flow->reason);
 	char text[TOP_LONG + 64];
 	int length, at;
 
@@ -217,11 +219,15 @@ static void draw_reason(const struct top_flow *flow, int line)
 	length = (int)strlen(flow->message);
 	for (at = 0; at < length && line < LINES; at += COLS)
 		put(line++, 0, COLS, flow->message + at);
+	if (!remedy)
+		return;
+	(void)snprintf(text, sizeof(text), "do:  %s", remedy);
+	put(line, 0, COLS, text);
 }
 
 static void draw_flows(struct top_view *view, const struct top_model *model)
 {
-	int lines = LINES - TABLE_LINE - 6 > 1 ? LINES - TABLE_LINE - 6 : 1;
+	int lines = LINES - TABLE_LINE - 7 > 1 ? LINES - TABLE_LINE - 7 : 1;
 	const struct top_flow *flows[FLOWS_SHOWN];
 	size_t count = top_model_flows(model, view->group, view->name, flows, FLOWS_SHOWN);
 	size_t first, i;
