@@ -51,7 +51,7 @@ bed_spawn() {
 	rm -f "$file.new"
 }
 
-# Who waits for something that must come measures no speed. So bed_until, bed_wait_line and engine_wait_line wait for
+# A wait for something that must come measures no speed. So bed_until, bed_wait_line and engine_wait_line wait for
 # so many times the given seconds, and a machine that is slow or busy fails no test.
 : "${BED_PATIENCE:=6}"
 
