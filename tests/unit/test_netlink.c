@@ -243,6 +243,23 @@ static void interrupted_dump(void **state)
 		assert_int_equal(netlink_dump_addresses(netlink, ignore_address, &visits), 0);
 }
 
+static int count_v1(void *context, const struct netlink_address *address)
+{
+	*(int *)context += address->ifindex == if_nametoindex("v1");
+	return 0;
+}
+
+static void quiet_link(void **state)
+{
+	int count = 0;
+
+	(void)state;
+	assert_int_equal(netlink_link_keep_quiet6(netlink, if_nametoindex("v1")), 0);
+	assert_int_equal(netlink_link_up(netlink, if_nametoindex("v1"), false), 0);
+	assert_int_equal(netlink_dump_addresses(netlink, count_v1, &count), 0);
+	assert_int_equal(count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +268,7 @@ int main(void)
 		cmocka_unit_test(addresses_with_peers),
 		cmocka_unit_test(requests_are_well_formed),
 		cmocka_unit_test(interrupted_dump),
+		cmocka_unit_test(quiet_link),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

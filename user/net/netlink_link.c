@@ -312,6 +312,20 @@ int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t ac
 	return netlink_send(netlink, header);
 }
 
+int netlink_link_keep_quiet6(struct netlink *netlink, uint32_t ifindex)
+{
+	union netlink_request request;
+	struct nlmsghdr *header = link_change(&request, ifindex);
+	struct nlattr *families, *family;
+
+	families = mnl_attr_nest_start(header, IFLA_AF_SPEC);
+	family = mnl_attr_nest_start(header, AF_INET6);
+	mnl_attr_put_u8(header, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(header, family);
+	mnl_attr_nest_end(header, families);
+	return netlink_send(netlink, header);
+}
+
 int netlink_link_delete(struct netlink *netlink, uint32_t ifindex)
 {
 	union netlink_request request;

@@ -85,6 +85,10 @@ int netlink_link_set_gso(struct netlink *netlink, uint32_t ifindex, const struct
 /* Sets two of the link's IPv4 sysctls (IFLA_INET_CONF). /proc/sys need not be writable for it. */
 int netlink_link_set_ipv4(struct netlink *netlink, uint32_t ifindex, uint32_t accept_local,
 			  uint32_t rp_filter);
+
+/* Has the kernel make no IPv6 address for the link, and so send no router solicitation there.
+ * Before the link is up. */
+int netlink_link_keep_quiet6(struct netlink *netlink, uint32_t ifindex);
 int netlink_link_delete(struct netlink *netlink, uint32_t ifindex);
 
 /*

@@ -89,7 +89,9 @@ static int configure_inside(void)
 	if (error == 0)
 		error = netlink_link_up(netlink, if_nametoindex("lo"), false);
 	/* Nobody answers ARP or neighbour discovery here. The programs on the host write the
-	 * frames' addresses. */
+	 * frames' addresses. A router solicitation would count as an answer for no client. */
+	if (error == 0)
+		(void)netlink_link_keep_quiet6(netlink, ifindex);
 	if (error == 0)
 		error = netlink_link_up(netlink, ifindex, true);
 	if (error == 0)
