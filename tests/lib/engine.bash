@@ -207,7 +207,7 @@ engine_pid() {
 engine_wait_line() {
 	_bed_until $((${3:-5} * BED_PATIENCE)) _engine_line_or_end "$1" "$2" || true
 	dk logs "$1" 2>&1 | grep -E -m1 -e "$2" && return
-	bed_fail "no line '$2' from container '$1':"
+	bed_fail "no line '$2' from container '$1':" || true
 	dk logs --tail 20 "$1" >&2
 	return 1
 }

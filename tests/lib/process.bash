@@ -111,7 +111,7 @@ _bed_line_or_end() {
 bed_wait_line() {
 	_bed_until $((${3:-5} * BED_PATIENCE)) _bed_line_or_end "$1" "$2" || true
 	grep -E -m1 -e "$2" "$BED_DIR/$1.log" && return
-	bed_fail "no line '$2' from '$1' ($(bed_alive "$1" && echo running || echo ended)):"
+	bed_fail "no line '$2' from '$1' ($(bed_alive "$1" && echo running || echo ended)):" || true
 	tail -n 20 "$BED_DIR/$1.log" >&2
 	return 1
 }

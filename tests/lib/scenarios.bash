@@ -12,7 +12,7 @@ SIDE_PIN() { echo "$BED_BPFFS/sidestep/app"; }
 gateway() {
 	[ $# -gt 0 ] || set -- --server
 	bed_spawn host gateway "$SIDESTEP" gateway --listen "$BED_HOST:8080" --listen "[$BED_HOST6]:8080" --log "$@"
-	bed_until 5 bed_listening host 8080
+	bed_until 5 bed_listening host 8080 || { bed_log gateway && return 1; }
 }
 
 bed_listening() {
