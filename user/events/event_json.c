@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/address.h"
+#include "lib/decimal.h"
 #include "lib/json_text.h"
 #include "lib/time_text.h"
 #include "lib/util.h"
@@ -32,14 +33,7 @@ static void put_text(struct writer *writer, const char *text)
 
 static void put_number(struct writer *writer, uint64_t number)
 {
-	char digits[20];
-	size_t used = 0;
-
-	do {
-		digits[sizeof(digits) - ++used] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number > 0);
-	put_bytes(writer, digits + sizeof(digits) - used, used);
+	writer->at = decimal_write(writer->at, number);
 }
 
 static void put_string(struct writer *writer, const char *text)
@@ -86,19 +80,11 @@ static void put_time(struct writer *writer, uint64_t time_us)
 static void put_address(struct writer *writer, const uint8_t address[16], bool brackets)
 {
 	char text[ADDRESS_TEXT_MAX];
-	unsigned int i;
 
-	if (!address_is_ipv4(address)) {
-		put_text(writer, brackets ? "[" : "");
-		put_text(writer, address_format(address, text));
-		put_text(writer, brackets ? "]" : "");
-		return;
-	}
-	for (i = 12; i < 16; i++) {
-		if (i > 12)
-			put_literal(writer, ".");
-		put_number(writer, address[i]);
-	}
+	brackets = brackets && !address_is_ipv4(address);
+	put_text(writer, brackets ? "[" : "");
+	put_text(writer, address_format(address, text));
+	put_text(writer, brackets ? "]" : "");
 }
 
 static void put_endpoint(struct writer *writer, const struct event *event,

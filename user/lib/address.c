@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/decimal.h"
+
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
 bool address_is_ipv4(const uint8_t address[16])
@@ -29,11 +31,25 @@ int address_parse(const char *text, uint8_t ret_address[16])
 	return 0;
 }
 
+/* Returns the end of what it wrote, without a NUL. */
+static char *put_ipv4(char *at, const uint8_t address[4])
+{
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if (i > 0)
+			*at++ = '.';
+		at = decimal_write(at, address[i]);
+	}
+	return at;
+}
+
 const char *address_format(const uint8_t address[16], char text[ADDRESS_TEXT_MAX])
 {
-	if (address_is_ipv4(address))
-		return inet_ntop(AF_INET, address + 12, text, ADDRESS_TEXT_MAX);
-	return inet_ntop(AF_INET6, address, text, ADDRESS_TEXT_MAX);
+	if (!address_is_ipv4(address))
+		return inet_ntop(AF_INET6, address, text, ADDRESS_TEXT_MAX);
+	*put_ipv4(text, address + 12) = '\0';
+	return text;
 }
 
 void address_from_bytes(int family, const void *bytes, uint8_t ret_address[16])
@@ -237,17 +253,23 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint)
 
 const char *endpoint_format(const struct sockaddr *address, char text[ADDRESS_TEXT_MAX])
 {
-	char host[ADDRESS_TEXT_MAX];
 	uint8_t bytes[16];
+	char *at = text;
 	uint16_t port;
 
 	address_from_sockaddr(address, bytes);
-	address_format(bytes, host);
+	if (address_is_ipv4(bytes)) {
+		at = put_ipv4(at, bytes + 12);
+	} else {
+		*at++ = '[';
+		(void)inet_ntop(AF_INET6, bytes, at, INET6_ADDRSTRLEN);
+		at = stpcpy(at + strlen(at), "]");
+	}
 	port = address->sa_family == AF_INET6
 		       ? ((const struct sockaddr_in6 *)(const void *)address)->sin6_port
 		       : ((const struct sockaddr_in *)(const void *)address)->sin_port;
-	(void)snprintf(text, ADDRESS_TEXT_MAX, address_is_ipv4(bytes) ? "%s:%u" : "[%s]:%u", host,
-		       ntohs(port));
+	*at++ = ':';
+	*decimal_write(at, ntohs(port)) = '\0';
 	return text;
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/tunnel.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/address.h"
+#include "lib/util.h"
 
 size_t tunnel_request_format(char text[TUNNEL_REQUEST_MAX], const struct sockaddr *source,
 			     const struct sockaddr *destination, const struct hints *hints)
@@ -15,20 +15,27 @@ size_t tunnel_request_format(char text[TUNNEL_REQUEST_MAX], const struct sockadd
 	};
 	char from[ADDRESS_TEXT_MAX], to[ADDRESS_TEXT_MAX];
 	bool hint = hints && hints->kind != HINTS_NONE;
+	const char *const parts[] = {
+		"CONNECT ",
+		endpoint_format(destination, to),
+		" HTTP/1.1\r\nHost: ",
+		to,
+		"\r\nUser-Agent: proxy-everything/0.0.1/",
+		endpoint_format(source, from),
+		"\r\nConnection: close\r\nX-Forwarded-For: ",
+		from,
+		"\r\nX-Proto: tcp\r\n",
+		hint ? hint_headers[hints->kind] : "",
+		hint ? hints->name : "",
+		hint ? "\r\n\r\n" : "\r\n",
+	};
+	char *at = text;
+	size_t i;
 
-	endpoint_format(source, from);
-	endpoint_format(destination, to);
-	/* It always fits: each address has at most 64 characters, the name at most 264. */
-	return (size_t)snprintf(text, TUNNEL_REQUEST_MAX,
-				"CONNECT %s HTTP/1.1\r\n"
-				"Host: %s\r\n"
-				"User-Agent: proxy-everything/0.0.1/%s\r\n"
-				"Connection: close\r\n"
-				"X-Forwarded-For: %s\r\n"
-				"X-Proto: tcp\r\n"
-				"%s%s%s\r\n",
-				to, to, from, from, hint ? hint_headers[hints->kind] : "",
-				hint ? hints->name : "", hint ? "\r\n" : "");
+	/* They always fit: each address has at most 64 characters, the name at most 264. */
+	for (i = 0; i < ARRAY_SIZE(parts); i++)
+		at = stpcpy(at, parts[i]);
+	return (size_t)(at - text);
 }
 
 /* Begins with an interim answer, or with the final one. Fields of earlier ones do not count. */
