@@ -200,6 +200,7 @@ help:
 	@echo "make format         format the C code"
 	@echo "make check-programs run ordinary programs through a sidecar (as root; PROGRAMS_ROUNDS=6 for an hour)"
 	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie"
+	@echo "make check-podman   run the image in Podman (as root; a minute)"
 	@echo "make check-distros  run README's commands in bare Debian 12, 13 and forky (as root; an hour); DISTROS=trixie"
 	@echo "make check-deb      install, upgrade and purge the package in bare Debian 12 and 13 (as root; 10 minutes)"
 	@echo "make bench          compare with other programs; results go to bench/out (as root; 15 minutes)"
@@ -244,6 +245,14 @@ check-kernels: deps
 .PHONY: check-distros
 check-distros:
 	BUILD=$(BUILD) tests/distros/check.sh $(DISTROS)
+
+# Runs the image in Podman, which is unpacked below $(BUILD).
+.PHONY: check-podman
+check-podman: deps
+	$(MAKE) -j$(JOBS) all $(BUILD)/peer
+	tests/deps.sh podman
+	$(MAKE) image
+	tests/run.sh tests/podman/podman.bats
 
 .PHONY: units
 units: $(UNIT_TESTS)
@@ -324,6 +333,7 @@ check-deb: deps
 	tests/deps.sh deb
 	$(MAKE) -j$(JOBS) all $(BUILD)/peer $(BUILD)/share/written
 	$(MAKE) deb
+	$(MAKE) image
 	$(MAKE) deb DEB_ARCH=$(if $(filter amd64,$(DEB_ARCH)),arm64,amd64)
 	BUILD=$(BUILD) tests/distros/deb.sh $(DISTROS)
 

@@ -13,6 +13,7 @@
 #   tests/deps.sh engine       prints the folder of a Docker engine; without one on the machine, it is unpacked
 #                              into build/docker
 #   tests/deps.sh engine-trixie  the same for Debian 13's engine and its buildx
+#   tests/deps.sh podman       unpacks Podman into build/podman and prints the folder of its files
 #   tests/deps.sh programs     installs the clients of tests/programs; unpacks their servers, which would start
 #                              services, into build/programs. It goes on without a package that
 #                              cannot be had
@@ -54,6 +55,7 @@ bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
 bench_tool_packages="haproxy redsocks"
 bench_dir=$here/build/bench-tools
 kernel_packages="qemu-system-x86 busybox-static cpio kmod xz-utils zstd"
+podman_packages="podman runc netavark aardvark-dns"
 engine_packages="docker.io containerd runc tini iptables"
 newer_engine_packages="docker.io docker-cli docker-buildx containerd tini"
 e2e_dir=$here/build/e2e
@@ -459,6 +461,25 @@ need_workerd() {
 	done
 }
 
+# need_podman - prints the folder with Podman's files, without those of packages that are installed.
+need_podman() {
+	folder=$here/build/podman
+	if ! is_current "$folder" "$podman_packages"; then
+		say "unpacking Podman into $folder (nothing is installed)"
+		apt-cache show podman >/dev/null 2>&1 || update
+		rm -rf "$folder.new"
+		mkdir -p "$folder.new/root/etc" "$folder.new/root/usr"
+		# shellcheck disable=SC2086 # a list of words
+		wanted=$(apt_closure $podman_packages)
+		# shellcheck disable=SC2086 # a list of words
+		[ -z "$wanted" ] || (apt_unpack "$folder.new/root" $wanted) || die "cannot get Podman"
+		printf '%s\n' "$podman_packages" >"$folder.new/packages"
+		rm -rf "$folder"
+		mv "$folder.new" "$folder"
+	fi
+	printf '%s\n' "$folder/root"
+}
+
 # need_kernel SUITE - prints the folder of a kernel for tests/kernels/check.sh.
 need_kernel() {
 	folder=$here/build/kernels/$1
@@ -516,6 +537,7 @@ for group; do
 		;;
 	engine) need_engine ;;
 	engine-*) need_engine_of "${group#engine-}" ;;
+	podman) need_podman ;;
 	programs) need_programs ;;
 	compose) need_compose ;;
 	prometheus) need_prometheus ;;
@@ -525,6 +547,6 @@ for group; do
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test lint image bench distros deb engine engine-trixie programs compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test lint image bench distros deb engine engine-trixie podman programs compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done

@@ -66,22 +66,29 @@ _engine_build() { # [NAMESPACE]
 		>"$BED_DIR/engine/config/config.json"
 	ENGINE_SOCKET=$BED_DIR/engine/docker.sock
 	export ENGINE_SOCKET
-	_engine_network "${1:-}" || return
+	# The engine writes /etc/docker/key.json and /opt/containerd, which stay in the bed.
+	_engine_network "${1:-}" && _engine_hold "" etc opt
+}
+
+# _engine_hold ROOT NAME... - makes the mount namespace. Each /NAME is an overlay there, so that all changes stay in
+# the bed. The files below ROOT/NAME appear in it, unless ROOT is empty.
+_engine_hold() {
 	# shellcheck disable=SC2016 # for the inner shell
 	setsid nsenter --net="$BED_DIR/ns/engine" -- unshare --mount --propagation slave bash -c '
 		set -e
+		bed=$1 root=$2
+		shift 2
 		mount -t tmpfs -o mode=755 tmpfs /run
-		mount --bind "$1/bpffs" /sys/fs/bpf
-		# The engine writes /etc/docker/key.json and /opt/containerd, which stay in the bed.
-		for name in etc opt; do
-			mkdir "$1/engine/$name" "$1/engine/$name.work"
-			mount -t overlay -o "lowerdir=/$name,upperdir=$1/engine/$name,workdir=$1/engine/$name.work" \
-				overlay "/$name"
+		mount --bind "$bed/bpffs" /sys/fs/bpf
+		for name; do
+			mkdir "$bed/engine/$name" "$bed/engine/$name.work"
+			mount -t overlay overlay "/$name" -o \
+				"lowerdir=${root:+$root/$name:}/$name,upperdir=$bed/engine/$name,workdir=$bed/engine/$name.work"
 		done
-		echo $$ >"$1/engine/holder.new"
-		mv "$1/engine/holder.new" "$1/engine/holder"
-		exec -a "holder of $1/engine" sleep infinity
-	' bed "$BED_DIR" </dev/null >"$BED_DIR/holder.log" 2>&1 3>&- 4>&- &
+		echo $$ >"$bed/engine/holder.new"
+		mv "$bed/engine/holder.new" "$bed/engine/holder"
+		exec -a "holder of $bed/engine" sleep infinity
+	' bed "$BED_DIR" "$@" </dev/null >"$BED_DIR/holder.log" 2>&1 3>&- 4>&- &
 	disown
 	bed_until 5 test -s "$BED_DIR/engine/holder" ||
 		bed_fail "no mount namespace for the engine: $(<"$BED_DIR/holder.log")"
