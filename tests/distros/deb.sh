@@ -4,7 +4,7 @@
 #
 #   tests/distros/deb.sh [SUITE...]   default: bookworm trixie
 #
-# `make check-deb` has built both packages. Packages come from this machine's sources. Below $BUILD/distros,
+# `make check-deb` has built both packages and the image. Packages come from this machine's sources. Below $BUILD/distros,
 # SUITE.base is the system as debootstrap makes it, and SUITE.deb the one in use.
 # The last line is: N passed, N failed, N skipped.
 set -u
@@ -65,15 +65,20 @@ secure() {
 	systemd-analyze security --offline=yes --threshold=30 "$root/sidestep-agent.service"
 }
 
-# reproducible - a build of the committed tree in another folder gives the same bytes.
+# reproducible - a build of the committed tree in another folder gives the same program, package and image. Its time
+# zone and the rights of its files differ, and nothing comes out of a cache.
 reproducible() {
-	local again=$folder/again
+	local again=$folder/again file
 	[ -z "$(git status --porcelain)" ] || {
 		echo "the tree has changes, which a clone does not have"
 		return 1
 	}
-	rm -rf "$again" && git clone -q --no-local . "$again" && make -s -C "$again" deb 2>/dev/null &&
-		cmp "$package" "$again/build/deb/${package##*/}"
+	rm -rf "$again"
+	(umask 077 && git clone -q --no-local . "$again" && cd "$again" && unset BUILD &&
+		export TZ=Asia/Tokyo CCACHE_DISABLE=1 && make -s -j"$(nproc)" all build/share/written && make -s deb image) 2>/dev/null || return
+	for file in sidestep "${package#"$BUILD/"}" image/sidestep.tar; do
+		cmp "$BUILD/$file" "$again/build/$file" || return
+	done
 }
 
 # make_root SUITE - makes $folder/SUITE.deb with the packages.
@@ -110,7 +115,7 @@ judge "groff and mandoc have nothing to say about the manual pages" pages_clean
 judge "zsh and fish read their completions" completions_load
 judge "the agent's service is as closed as systemd can tell" secure
 judge "the Kubernetes manifests fit the types of the API" /usr/bin/python3 tests/distros/manifests.py deploy/kubernetes.yaml
-judge "a second build gives the same bytes" reproducible
+judge "a second build gives the same program, package and image" reproducible
 [ $# -gt 0 ] || set -- bookworm trixie
 for suite; do
 	log=$folder/$suite.deb.log
