@@ -199,7 +199,7 @@ help:
 	@echo "make lint           check format, structure, prose and hardening, and analyse the C code"
 	@echo "make format         format the C code"
 	@echo "make check-programs run ordinary programs through a sidecar (as root; PROGRAMS_ROUNDS=6 for an hour)"
-	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie"
+	@echo "make check-kernels  test the datapaths under other kernels of Debian's (as root; an hour); KERNELS=trixie TESTS=tests/nft.bats"
 	@echo "make check-podman   run the image in Podman (as root; a minute)"
 	@echo "make check-distros  run README's commands in bare Debian 12, 13 and forky (as root; an hour); DISTROS=trixie"
 	@echo "make check-deb      install, upgrade and purge the package in bare Debian 12 and 13 (as root; 10 minutes)"
@@ -239,7 +239,7 @@ check-programs: deps
 .PHONY: check-kernels
 check-kernels: deps
 	$(MAKE) -j$(JOBS) all $(BUILD)/peer units
-	BUILD=$(BUILD) tests/kernels/check.sh $(KERNELS)
+	BUILD=$(BUILD) TESTS='$(TESTS)' tests/kernels/check.sh $(KERNELS)
 
 # Runs README's commands in bare systems of other Debian releases.
 .PHONY: check-distros
