@@ -91,10 +91,11 @@ programs() {
 }
 
 # browse NAMESPACE - four programs connect at the same time in a container, each to an address and with a name of its
-# own. Prints the container's id once it has ended.
+# own. One sends a datagram, too. Prints the container's id once it has ended.
 browse() {
 	local node='require("http").get({host: "192.0.2.13", headers: {host: "node.example"}}, r => r.resume())'
-	local python='import urllib.request as r; r.urlopen(r.Request("http://192.0.2.12/", headers={"Host": "python.example"}))'
+	local python='import urllib.request as r; r.urlopen(r.Request("http://192.0.2.12/", headers={"Host": "python.example"}))
+import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.16", 9))'
 	dk run -d --name browser --label shop=books --network "container:$1" -v /usr:/usr:ro programs /bin/sh -c '
 		curl -s -o /dev/null --resolve curl.example:80:192.0.2.11 http://curl.example/ &
 		/usr/bin/python3 -c "$1" &
@@ -114,10 +115,16 @@ opened_by() {
 		told = [e for e in map(json.loads, open(path)) if e["type"] == "connection" and e["dst"] == address + ":80"]
 		assert len(told) == 1, told
 		process, container = told[0]["process"] or {}, told[0]["container"] or {}
-		got = (told[0]["name"], told[0]["gateway_status"], process.get("comm"), container.get("id"), container.get("name"))
-		assert got == (name, 200, comm, ident, "browser"), told
+		got = (told[0]["name"], told[0]["gateway_status"], process.get("comm"), container)
+		assert got == (name, 200, comm, {"id": ident, "name": "browser", "labels": {"shop": "books"}}), told
 		assert process["exe"] in ((None, exe) if exe else (None,)), told
 	EOF
+}
+
+# denied_of ID - the denied datagram has the same container, and its process.
+denied_of() {
+	grep -F '"dst":"192.0.2.16:9"' "$BED_DIR/told" | grep -F '"type":"denied"' | grep -F '"comm":"python3"' |
+		grep -F "\"container\":{\"id\":\"$1\",\"name\":\"browser\",\"labels\":{\"shop\":\"books\"}}"
 }
 
 # all_opened SOCKET ID [EXE] - each of browse()'s connections has the right process, container, name and answer.
@@ -126,7 +133,8 @@ all_opened() {
 		opened_by "$1" 192.0.2.12 python.example python3 "${3:+$(readlink -f /usr/bin/python3)}" "$2" &&
 		opened_by "$1" 192.0.2.13 node.example node "${3:+$(readlink -f /usr/bin/node)}" "$2" &&
 		opened_by "$1" 192.0.2.14 git.example git-remote-http \
-			"${3:+$(readlink -f "$(git --exec-path)/git-remote-http")}" "$2"
+			"${3:+$(readlink -f "$(git --exec-path)/git-remote-http")}" "$2" &&
+		denied_of "$2"
 }
 
 # nobody_opened SOCKET ADDRESS COMM - the connection to that address has a process and no container.

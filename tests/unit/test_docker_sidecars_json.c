@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "docker/docker_labels.h"
 #include "docker/docker_orphans.h"
 #include "docker/docker_sidecars.h"
 #include "docker/docker_sidecars_json.h"
@@ -110,6 +111,50 @@ static void test_mounts(void **state)
 	assert_false(docker_mounts_hold(&list.facts[0], "/run"));
 	assert_false(docker_mounts_hold(&list.facts[1], "/run/engine"));
 	assert_false(docker_mounts_hold(&list.facts[2], "/run/engine"));
+}
+
+/* Labels are bounded, and an event mixes them with an image and a name of the engine's. */
+static void test_labels(void **state)
+{
+	static const char packed_all[] = "a\0"
+					 "1\0"
+					 "image\0"
+					 "x\0"
+					 "name\0"
+					 "y";
+	_cleanup_json_ json_t *labels = json_loads(
+		"{\"a\":\"1\",\"number\":7,\"\":\"2\",\"image\":\"x\",\"name\":\"y\"}", 0, NULL);
+	char packed[DOCKER_LABELS_MAX], *kept = NULL;
+	static char large[DOCKER_LABELS_MAX];
+
+	(void)state;
+	docker_labels_pack(labels, false, packed);
+	assert_memory_equal(packed, packed_all, sizeof(packed_all));
+	assert_int_equal(packed[sizeof(packed_all)], '\0');
+	docker_labels_pack(labels, true, packed);
+	assert_memory_equal(packed,
+			    "a\0"
+			    "1\0",
+			    sizeof("a\0"
+				   "1\0"));
+	docker_labels_pack(NULL, false, packed);
+	assert_int_equal(packed[0], '\0');
+	memset(large, 'l', sizeof(large) - 1);
+	/* The first label, the key "b", two more NULs: it is one byte too long. */
+	large[sizeof(large) - 4 - 2 - 1] = '\0';
+	assert_int_equal(json_object_set_new(labels, "b", json_string(large)), 0);
+	docker_labels_pack(labels, true, packed);
+	assert_string_equal(packed + 4, "");
+	large[sizeof(large) - 4 - 2 - 2] = '\0';
+	assert_int_equal(json_object_set_new(labels, "b", json_string(large)), 0);
+	docker_labels_pack(labels, true, packed);
+	assert_string_equal(packed + 4, "b");
+	assert_string_equal(packed + 6, large);
+	assert_int_equal(packed[sizeof(packed) - 1], '\0');
+	assert_int_equal(docker_labels_set(&kept, labels, true), 1);
+	assert_int_equal(docker_labels_set(&kept, labels, true), 0);
+	assert_int_equal(docker_labels_set(&kept, labels, false), 1);
+	free(kept);
 }
 
 static void test_net_admin(void **state)
@@ -314,10 +359,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),	  cmocka_unit_test(test_inspection),
-		cmocka_unit_test(test_mounts),	  cmocka_unit_test(test_net_admin),
-		cmocka_unit_test(test_event),	  cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_truncated), cmocka_unit_test(test_selection),
-		cmocka_unit_test(test_orphaned),
+		cmocka_unit_test(test_mounts),	  cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_net_admin), cmocka_unit_test(test_event),
+		cmocka_unit_test(test_malformed), cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_selection), cmocka_unit_test(test_orphaned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "events/event_json.h"
+#include "events/event_labels.h"
 #include "events/event_ring.h"
 #include "events/events.h"
 #include "lib/address.h"
@@ -192,7 +193,7 @@ static void test_hostile_texts(void **state)
 
 static void test_packed(void **state)
 {
-	static char packed[EVENT_PACKED_MAX], longest[EVENT_LABELS_MAX + 2];
+	static char packed[EVENT_PACKED_MAX], longest[2 * EVENT_TEXT_MAX];
 	struct event event = example(), unpacked;
 	size_t size = event_pack(&event, packed);
 
@@ -205,7 +206,7 @@ static void test_packed(void **state)
 	assert_null(unpacked.text[EVENT_MESSAGE]);
 	memset(longest, 'x', sizeof(longest) - 1);
 	event.text[EVENT_MESSAGE] = longest;
-	event.text[EVENT_CONTAINER_LABELS] = longest;
+	event.text[EVENT_CONTAINER_LABELS] = "{}";
 	event.text[EVENT_GATEWAY] = "";
 	size = event_pack(&event, packed);
 	assert_int_equal(size, event_packed_size(&event));
@@ -350,33 +351,103 @@ static void test_ring(void **state)
 	(void)state;
 	assert_non_null(ring);
 	quick = event_ring_oldest(ring);
-	assert_null(event_ring_next(ring, &quick, &lost));
+	assert_false(event_ring_next(ring, &quick, &event, &lost));
 	memset(text, 'm', EVENT_TEXT_MAX);
 	for (i = 0; i < 20000; i++) {
 		event = example();
 		event.id = i;
 		event.text[EVENT_MESSAGE] = text + EVENT_TEXT_MAX - i * 37 % EVENT_TEXT_MAX;
 		event_ring_put(ring, &event);
-		event_unpack(event_ring_next(ring, &quick, &lost), &event);
+		assert_true(event_ring_next(ring, &quick, &event, &lost));
 		assert_int_equal(event.id, i);
 		assert_int_equal(event.text[EVENT_MESSAGE] ? strlen(event.text[EVENT_MESSAGE]) : 0,
 				 i * 37 % EVENT_TEXT_MAX);
 	}
 	assert_int_equal(lost, 0);
-	assert_null(event_ring_next(ring, &quick, &lost));
+	assert_false(event_ring_next(ring, &quick, &event, &lost));
 	last = event_ring_newest(ring);
 	assert_int_equal(last.number, 20000);
-	for (;;) {
-		const char *packed = event_ring_next(ring, &slow, &lost);
-
-		if (!packed)
-			break;
-		event_unpack(packed, &event);
+	while (event_ring_next(ring, &slow, &event, &lost))
 		assert_int_equal(event.id, lost + seen++);
-	}
 	assert_int_equal(lost + seen, 20000);
 	assert_true(seen > 200 && seen < 2000);
 	event_ring_free(ring);
+}
+
+/* The ring keeps labels once for each container. */
+static void test_ring_labels(void **state)
+{
+	struct event_ring *ring = event_ring_new(0);
+	struct event_cursor cursor;
+	struct event event = example();
+	uint64_t lost = 0;
+	char labels[] = "{\"a\":\"1\"}", id[9];
+	int i;
+
+	(void)state;
+	assert_non_null(ring);
+	cursor = event_ring_oldest(ring);
+	event_ring_put(ring, &event);
+	event.text[EVENT_CONTAINER_ID] = "0a0b0c0d";
+	event.text[EVENT_CONTAINER_LABELS] = labels;
+	for (i = 0; i < 3; i++)
+		event_ring_put(ring, &event);
+	labels[6] = '2';
+	event_ring_put(ring, &event);
+	assert_true(event_ring_next(ring, &cursor, &event, &lost));
+	assert_null(event.text[EVENT_CONTAINER_LABELS]);
+	/* Other labels of the same container have taken the place. */
+	for (i = 0; i < 3; i++) {
+		assert_true(event_ring_next(ring, &cursor, &event, &lost));
+		assert_null(event.text[EVENT_CONTAINER_LABELS]);
+	}
+	assert_true(event_ring_next(ring, &cursor, &event, &lost));
+	assert_string_equal(event.text[EVENT_CONTAINER_LABELS], "{\"a\":\"2\"}");
+	/* As many containers as there are places. */
+	for (i = 0; i < EVENT_LABELS_KEPT; i++) {
+		event = example();
+		(void)snprintf(id, sizeof(id), "%08x", (unsigned int)i);
+		event.text[EVENT_CONTAINER_ID] = id;
+		event.text[EVENT_CONTAINER_LABELS] = labels;
+		event_ring_put(ring, &event);
+	}
+	for (i = 0; i < EVENT_LABELS_KEPT; i++) {
+		assert_true(event_ring_next(ring, &cursor, &event, &lost));
+		assert_string_equal(event.text[EVENT_CONTAINER_LABELS], labels);
+	}
+	assert_int_equal(lost, 0);
+	event_ring_free(ring);
+}
+
+static void test_labels(void **state)
+{
+	static const char packed[] = "a\0"
+				     "1\0"
+				     "b\"\0"
+				     "\xff\0"
+				     "c\0"
+				     "\0"
+				     "\0"
+				     "hidden\0"
+				     "x";
+	static const char cut[] = {'a', '\0', '1', '\0', 'b', '\0', '2'};
+	static char many[4 * EVENT_LABELS_MAX], json[EVENT_LABELS_MAX + 1];
+	json_t *object;
+
+	(void)state;
+	event_labels_write(packed, sizeof(packed), json);
+	assert_string_equal(json, "{\"a\":\"1\",\"b\\\"\":\"\\ufffd\",\"c\":\"\"}");
+	event_labels_write("", 1, json);
+	assert_string_equal(json, "{}");
+	event_labels_write(cut, sizeof(cut), json);
+	assert_string_equal(json, "{\"a\":\"1\"}");
+	memset(many, '\x01', sizeof(many));
+	for (size_t i = 40; i < sizeof(many); i += 40 + i % 3)
+		many[i] = '\0';
+	event_labels_write(many, sizeof(many), json);
+	object = json_loads(json, 0, NULL);
+	assert_non_null(object);
+	json_decref(object);
 }
 
 int main(void)
@@ -386,7 +457,8 @@ int main(void)
 		cmocka_unit_test(test_times),	   cmocka_unit_test(test_hostile_texts),
 		cmocka_unit_test(test_packed),	   cmocka_unit_test(test_packed_opener),
 		cmocka_unit_test(test_sinks),	   cmocka_unit_test(test_full),
-		cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_ring),	   cmocka_unit_test(test_ring_labels),
+		cmocka_unit_test(test_labels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

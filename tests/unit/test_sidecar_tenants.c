@@ -35,10 +35,16 @@ static int setup(void **state)
 	return 0;
 }
 
+static int teardown(void **state)
+{
+	sidecar_tenants_release(*state);
+	return 0;
+}
+
 /* Returns the name of the container that opened a flow at @time, or NULL. */
 static const char *opener(struct sidecar_tenants *tenants, uint64_t cgroup, uint64_t time)
 {
-	static struct sidecar_tenant found;
+	static struct sidecar_container found;
 
 	return sidecar_tenants_find(tenants, cgroup, time, &found) ? found.name : NULL;
 }
@@ -159,11 +165,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse_owner),
-		cmocka_unit_test_setup(test_only_other, setup),
-		cmocka_unit_test_setup(test_several, setup),
-		cmocka_unit_test_setup(test_gone, setup),
-		cmocka_unit_test_setup(test_no_self, setup),
-		cmocka_unit_test_setup(test_many, setup),
+		cmocka_unit_test_setup_teardown(test_only_other, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_self, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include "agent/agent_processes.h"
 #include "events/event_batch.h"
 #include "events/event_denial.h"
+#include "events/event_labels.h"
 #include "events/event_server.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -30,6 +32,7 @@
 
 struct name {
 	char id[65], name[64];
+	char *labels; /* in JSON; NULL: there was no memory */
 };
 
 struct agent_events {
@@ -45,13 +48,23 @@ struct agent_events {
 	_Atomic uint64_t lost_before;
 	char message[EVENT_BATCH_MAX]; /* a sidecar's */
 	pthread_mutex_t lock;
-	struct name *names; /* of containers, guarded by the lock */
+	struct name *names; /* and labels of containers, guarded by the lock */
 	size_t name_count;
 	/* Of the event in progress, in the events' thread. */
 	struct agent_process process;
 	struct event_comm comm;
 	struct name container;
+	char labels[EVENT_LABELS_MAX + 1];
 };
+
+static void names_free(struct name *names, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		free(names[i].labels);
+	free(names);
+}
 
 static void flow_of(const struct event *event, struct sidestep_flow_key *ret_key)
 {
@@ -71,28 +84,32 @@ static void set_container(struct agent_events *events, struct event *event)
 	struct name *container = &events->container;
 	size_t i;
 
-	if (!agent_container_of(events->process.cgroup, container->id))
+	if (!event->text[EVENT_CGROUP] ||
+	    !agent_container_of(event->text[EVENT_CGROUP], container->id))
 		return;
 	event->text[EVENT_CONTAINER_ID] = container->id;
 	(void)pthread_mutex_lock(&events->lock);
 	for (i = 0; i < events->name_count; i++) {
-		if (strcmp(events->names[i].id, container->id) != 0)
+		const struct name *known = &events->names[i];
+
+		if (strcmp(known->id, container->id) != 0)
 			continue;
-		memcpy(container->name, events->names[i].name, sizeof(container->name));
+		memcpy(container->name, known->name, sizeof(container->name));
 		event->text[EVENT_CONTAINER_NAME] = container->name;
+		(void)snprintf(events->labels, sizeof(events->labels), "%s",
+			       known->labels ? known->labels : "{}");
+		event->text[EVENT_CONTAINER_LABELS] = events->labels;
+		break;
 	}
 	(void)pthread_mutex_unlock(&events->lock);
 }
 
-/* Called in the events' thread. */
-static void resolve(void *context, struct event *event)
+/* Finds the process of a connection. */
+static void set_process(struct agent_events *events, struct event *event)
 {
-	struct agent_events *events = context;
 	struct sidestep_process opener;
 	struct sidestep_flow_key key;
 
-	if (event->type == EVENT_LOST || event->type == EVENT_DENIED)
-		return;
 	flow_of(event, &key);
 	if (programs_opener_find(events->programs, (uint32_t)event->netns, &key, &opener) < 0)
 		return;
@@ -101,7 +118,17 @@ static void resolve(void *context, struct event *event)
 		return;
 	event->text[EVENT_EXE] = events->process.exe;
 	event->text[EVENT_CGROUP] = events->process.cgroup;
-	set_container(events, event);
+}
+
+/* Called in the events' thread. */
+static void resolve(void *context, struct event *event)
+{
+	if (event->type == EVENT_LOST)
+		return;
+	/* A denied packet has its process from its record. */
+	if (event->type != EVENT_DENIED)
+		set_process(context, event);
+	set_container(context, event);
 }
 
 static void put_lost(struct agent_events *events, uint64_t netns, uint32_t count)
@@ -221,20 +248,24 @@ int agent_events_new(struct loop *loop, struct programs *programs, uint32_t home
 void agent_events_seen(struct agent_events *events, const struct agent_seen *seen, size_t count)
 {
 	struct name *names = calloc(count + 1, sizeof(*names)), *former;
-	size_t i;
+	char labels[EVENT_LABELS_MAX + 1];
+	size_t former_count, i;
 
 	if (!names)
 		return;
 	for (i = 0; i < count; i++) {
 		memcpy(names[i].id, seen[i].id, sizeof(names[i].id));
 		memcpy(names[i].name, seen[i].name, sizeof(names[i].name));
+		event_labels_write(seen[i].labels, sizeof(seen[i].labels), labels);
+		names[i].labels = strdup(labels);
 	}
 	(void)pthread_mutex_lock(&events->lock);
 	former = events->names;
+	former_count = events->name_count;
 	events->names = names;
 	events->name_count = count;
 	(void)pthread_mutex_unlock(&events->lock);
-	free(former);
+	names_free(former, former_count);
 }
 
 void agent_events_counters(struct agent_events *events, struct agent_events_counters *ret_counters)
@@ -262,7 +293,7 @@ void agent_events_free(struct agent_events *events)
 		events->starters->close(events->starters);
 	agent_processes_free(events->processes);
 	(void)pthread_mutex_destroy(&events->lock);
-	free(events->names);
+	names_free(events->names, events->name_count);
 	free(events);
 }
 

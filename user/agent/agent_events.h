@@ -39,7 +39,7 @@ struct agent_events_counters {
 };
 void agent_events_counters(struct agent_events *events, struct agent_events_counters *ret_counters);
 
-/* Learns the containers' names from Docker's newest list. */
+/* Learns the containers' names and labels from Docker's newest list. */
 void agent_events_seen(struct agent_events *events, const struct agent_seen *seen, size_t count);
 
 /* Takes @fd, from which a sidecar's events of the namespace @netns come. It replaces an earlier

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "docker/docker_labels.h"
+
 /* The watcher's descriptors. It has no others when it starts, but standard input and output. */
 #define AGENT_WATCHER_LOG_FD  2
 #define AGENT_WATCHER_NEWS_FD 3
@@ -32,10 +34,11 @@ struct agent_seen {
 	pid_t pid;	/* 0: it does not run */
 	uint32_t roles; /* enum agent_role */
 	int64_t unused_since_ms;
+	char labels[DOCKER_LABELS_MAX]; /* packed (docker_labels.h), or anything */
 };
 
 /* Containers in one message. */
-#define AGENT_NEWS_SEEN_MAX 64
+#define AGENT_NEWS_SEEN_MAX 16
 
 enum agent_news_type {
 	AGENT_NEWS_PART, /* AGENT_NEWS_SEEN_MAX containers of the next list; more follow */

@@ -49,6 +49,8 @@ static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, voi
 		};
 		(void)snprintf(seen->id, sizeof(seen->id), "%s", sidecars[i].id);
 		(void)escape_text(seen->name, sizeof(seen->name), sidecars[i].name);
+		if (sidecars[i].labels)
+			memcpy(seen->labels, sidecars[i].labels, sizeof(seen->labels));
 		if (news.count < AGENT_NEWS_SEEN_MAX)
 			continue;
 		send_news(&news);

@@ -43,6 +43,7 @@ static void release_one(struct docker_entry *entry)
 	free(entry->sidecar.id);
 	free(entry->sidecar.name);
 	free(entry->sidecar.image);
+	free(entry->sidecar.labels);
 }
 
 static bool is_idle(const struct docker_entry *entry)

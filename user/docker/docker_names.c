@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "docker/docker_labels.h"
 #include "docker/docker_sidecar.h"
 
 static struct docker_name *find(const struct docker_names *names, const char *id)
@@ -21,41 +22,57 @@ static void release(struct docker_name *item)
 {
 	free(item->id);
 	free(item->name);
+	free(item->labels);
 }
 
-static int append(struct docker_names *names, const struct docker_facts *facts)
+static struct docker_name *append(struct docker_names *names, const struct docker_facts *facts)
 {
-	struct docker_name item = {.id = strdup(facts->id),
-				   .name = strdup(facts->name),
-				   .listed = true};
+	struct docker_name item = {.id = strdup(facts->id), .name = strdup(facts->name)};
 	struct docker_name *items = reallocarray(names->items, names->count + 1, sizeof(*items));
 
 	if (items)
 		names->items = items;
 	if (!items || !item.id || !item.name) {
 		release(&item);
-		return -ENOMEM;
+		return NULL;
 	}
-	names->items[names->count++] = item;
+	names->items[names->count] = item;
+	return &names->items[names->count++];
+}
+
+static int rename_item(struct docker_name *item, const char *name)
+{
+	char *copy;
+
+	if (strcmp(item->name, name) == 0)
+		return 0;
+	copy = strdup(name);
+	if (!copy)
+		return -ENOMEM;
+	free(item->name);
+	item->name = copy;
 	return 1;
 }
 
 int docker_names_add(struct docker_names *names, const struct docker_facts *facts)
 {
 	struct docker_name *item = find(names, facts->id);
-	char *name;
+	int renamed = item ? 0 : 1, relabelled;
 
-	if (!item)
-		return names->count < DOCKER_SIDECARS_MAX ? append(names, facts) : 0;
-	item->listed = true;
-	if (strcmp(item->name, facts->name) == 0)
+	if (!item && names->count >= DOCKER_SIDECARS_MAX)
 		return 0;
-	name = strdup(facts->name);
-	if (!name)
+	if (!item)
+		item = append(names, facts);
+	if (!item)
 		return -ENOMEM;
-	free(item->name);
-	item->name = name;
-	return 1;
+	item->listed = true;
+	if (renamed == 0)
+		renamed = rename_item(item, facts->name);
+	relabelled = facts->labels ? docker_labels_set(&item->labels, facts->labels, facts->event)
+				   : 0;
+	if (renamed < 0 || relabelled < 0)
+		return -ENOMEM;
+	return renamed > 0 || relabelled > 0;
 }
 
 void docker_names_begin(struct docker_names *names)

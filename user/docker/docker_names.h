@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps the names of containers that are no sidecars, for people. Private to user/docker. */
+/* Keeps the names and labels of containers that are no sidecars, for people. Private to
+ * user/docker. */
 #ifndef SIDESTEP_DOCKER_NAMES_H
 #define SIDESTEP_DOCKER_NAMES_H
 
@@ -10,7 +11,8 @@
 
 struct docker_name {
 	char *id, *name;
-	bool listed; /* in the list that is being applied */
+	char *labels; /* docker_labels.h; NULL: not known yet */
+	bool listed;  /* in the list that is being applied */
 };
 
 /* Zero-initialised: empty. */
@@ -19,8 +21,8 @@ struct docker_names {
 	size_t count;
 };
 
-/* Adds a container, or changes its name. Returns 1 if that is news, 0 if not, or -ENOMEM. One
- * beyond DOCKER_SIDECARS_MAX is left out. */
+/* Adds a container, or changes what is known of it. Returns 1 if that is news, 0 if not, or
+ * -ENOMEM. One beyond DOCKER_SIDECARS_MAX is left out. */
 int docker_names_add(struct docker_names *names, const struct docker_facts *facts);
 
 /* Begins a new list. The end forgets the names that were not added since, and tells whether there

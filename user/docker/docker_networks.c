@@ -63,6 +63,7 @@ static int read_tenants(struct docker_networks *networks, const struct docker_bu
 		tenants[i] = (struct docker_tenant) {
 			.id = facts->id,
 			.name = facts->name,
+			.labels = facts->labels,
 			.owner = docker_network_owner(facts),
 			.has_engine = docker_mounts_hold(facts,
 							 networks->session.engine.socket_path),

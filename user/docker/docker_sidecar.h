@@ -15,8 +15,9 @@
 struct docker_sidecar {
 	char *id; /* 64 hexadecimal digits */
 	char *name;
-	char *image; /* its name when the container was created */
-	pid_t pid;   /* of its first process, in the engine's pid namespace; 0: it does not run */
+	char *image;  /* its name when the container was created */
+	char *labels; /* packed (docker_labels.h); NULL: not known yet */
+	pid_t pid;    /* of its first process, in the engine's pid namespace; 0: it does not run */
 	time_t started;
 	bool sidecar; /* it is one */
 	bool guarded; /* its name matches one of the guards */

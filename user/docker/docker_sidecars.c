@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "docker/docker_entries.h"
+#include "docker/docker_labels.h"
 #include "docker/docker_names.h"
 #include "docker/docker_session.h"
 #include "docker/docker_sidecars_json.h"
@@ -67,6 +68,19 @@ static int set_text(struct docker_sidecars *watcher, char **text, const char *va
 	free(*text);
 	*text = copy;
 	watcher->changed = true;
+	return 0;
+}
+
+static int set_labels(struct docker_sidecars *watcher, struct docker_entry *entry,
+		      const struct docker_facts *facts)
+{
+	int news = facts->labels
+			   ? docker_labels_set(&entry->sidecar.labels, facts->labels, facts->event)
+			   : 0;
+
+	if (news < 0)
+		return docker_refuse(news, watcher->session.reason, "out of memory");
+	watcher->changed = watcher->changed || news > 0;
 	return 0;
 }
 
@@ -202,6 +216,8 @@ static int apply_inspection(struct docker_sidecars *watcher, struct docker_entry
 	error = take_name(watcher, entry, facts);
 	if (error == 0)
 		error = set_text(watcher, &entry->sidecar.image, facts->image);
+	if (error == 0)
+		error = set_labels(watcher, entry, facts);
 	if (error == 0) {
 		entry->sidecar.started = facts->started;
 		set_pid(watcher, entry, facts->pid);
@@ -258,7 +274,8 @@ static void report(struct docker_sidecars *watcher)
 	}
 	for (i = 0; i < names->count && count < DOCKER_SIDECARS_MAX; i++)
 		sidecars[count++] = (struct docker_sidecar) {.id = names->items[i].id,
-							     .name = names->items[i].name};
+							     .name = names->items[i].name,
+							     .labels = names->items[i].labels};
 	watcher->changed = false;
 	watcher->handler->sidecars(sidecars, count, watcher->context);
 }

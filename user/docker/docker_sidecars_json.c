@@ -82,6 +82,7 @@ static int parse_summary(json_t *value, size_t index, struct docker_facts *facts
 	facts->role = role_of(labels);
 	facts->network_mode = text_or_empty(json_object_get(host, "NetworkMode"));
 	facts->mounts = mounts;
+	facts->labels = labels;
 	return 0;
 }
 
@@ -168,6 +169,7 @@ int docker_parse_inspection(const char *text, size_t size, struct docker_documen
 	facts->name = plain_name(facts->name, facts->id);
 	facts->role = role_of(labels);
 	facts->network_mode = text_or_empty(json_object_get(host, "NetworkMode"));
+	facts->labels = labels;
 	facts->net_admin = grants_net_admin(host);
 	/* "Running" is also true for a paused container, which does run, and between two runs of a
 	 * restart policy. */
@@ -182,14 +184,15 @@ int docker_parse_container_event(const char *line, size_t size, struct docker_do
 {
 	json_t *attributes = NULL;
 	struct docker_facts *facts;
-	const char *type, *id = "";
+	const char *type, *action = "", *id = "";
 	json_error_t where;
 	int error = document_load(EVENTS_PATH, line, size, document, reason);
 
 	if (error == 0)
 		error = document_allocate(document, 1, reason);
-	if (error == 0 && json_unpack_ex(document->root, &where, 0, "{s:s, s?{s?s, s?o}}", "Type",
-					 &type, "Actor", "ID", &id, "Attributes", &attributes) < 0)
+	if (error == 0 &&
+	    json_unpack_ex(document->root, &where, 0, "{s:s, s?s, s?{s?s, s?o}}", "Type", &type,
+			   "Action", &action, "Actor", "ID", &id, "Attributes", &attributes) < 0)
 		error = docker_refuse(-EBADMSG, reason, EVENTS_PATH ": %s", where.text);
 	if (error == 0 && strcmp(type, "container") == 0 && !docker_is_id(id))
 		error = docker_refuse(-EBADMSG, reason, EVENTS_PATH ": bad Actor.ID '%.80s'", id);
@@ -205,7 +208,11 @@ int docker_parse_container_event(const char *line, size_t size, struct docker_do
 		/* The event's attributes include the labels. */
 		.role = role_of(attributes),
 		.network_mode = "",
+		.event = true,
 	};
+	/* Other events have attributes of their own. */
+	if (strcmp(action, "create") == 0 || strcmp(action, "start") == 0)
+		facts->labels = attributes;
 	document->count = strcmp(type, "container") == 0;
 	return 0;
 }

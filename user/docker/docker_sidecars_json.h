@@ -28,6 +28,8 @@ struct docker_facts {
 	const char *role;	  /* DOCKER_SIDECAR_LABEL, or "" */
 	const char *network_mode; /* HostConfig.NetworkMode, or "" */
 	const json_t *mounts;	  /* from a list only; or NULL */
+	const json_t *labels;	  /* NULL: this answer does not tell them */
+	bool event;		  /* .labels are an event's attributes (docker_labels_pack()) */
 	bool net_admin;		  /* from an inspection only: it may have CAP_NET_ADMIN */
 	pid_t pid;		  /* from an inspection only; 0: it does not run */
 	time_t started;		  /* from an inspection only; 0: unknown */

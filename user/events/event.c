@@ -57,14 +57,8 @@ void event_set_endpoint(struct event_endpoint *endpoint, const struct sockaddr *
 /* Returns a text's size without its NUL, of what is kept. 0: it is left out. */
 static size_t kept_size(const struct event *event, unsigned int index)
 {
-	size_t size;
-
-	if (!event->text[index])
+	if (!event->text[index] || index == EVENT_CONTAINER_LABELS)
 		return 0;
-	if (index == EVENT_CONTAINER_LABELS) {
-		size = strnlen(event->text[index], EVENT_LABELS_MAX + 1);
-		return size > EVENT_LABELS_MAX ? 0 : size;
-	}
 	return strnlen(event->text[index], EVENT_TEXT_MAX);
 }
 

@@ -3,7 +3,8 @@
  * One event: what became of a connection, a denied packet or a DNS answer (docs/EVENTS.md).
  *
  * Producers fill a struct event and give it to events_put(). Its texts are theirs and are copied
- * there. A packed event is the same in one run of bytes, without pointers.
+ * there. A packed event is the same in one run of bytes, without pointers, and without labels,
+ * which are kept once for each container.
  */
 #ifndef SIDESTEP_EVENT_H
 #define SIDESTEP_EVENT_H
@@ -60,14 +61,14 @@ enum event_text {
 	EVENT_ANSWERS, /* addresses, with a space between them */
 	EVENT_CONTAINER_ID,
 	EVENT_CONTAINER_NAME,
-	EVENT_CONTAINER_LABELS, /* a JSON object, as it is written; too long: left out */
+	EVENT_CONTAINER_LABELS, /* a JSON object, as it is written (events/event_labels.h) */
 	EVENT_COMM,
 	EVENT_EXE,
 	EVENT_CGROUP,
 	EVENT_TEXTS,
 };
 
-/* The longest text and the longest labels that are kept, in bytes. */
+/* The longest text and the longest labels, in bytes. */
 #define EVENT_TEXT_MAX	 1024
 #define EVENT_LABELS_MAX 4096
 
@@ -119,8 +120,7 @@ extern const char *const event_end_names[EVENT_ENDS];
 extern const char *const event_source_names[EVENT_SOURCES];
 
 /* The most bytes of a packed event. */
-#define EVENT_PACKED_MAX                                                                           \
-	(sizeof(struct event) + (EVENT_TEXTS - 1) * (EVENT_TEXT_MAX + 1) + EVENT_LABELS_MAX + 1)
+#define EVENT_PACKED_MAX (sizeof(struct event) + (EVENT_TEXTS - 1) * (EVENT_TEXT_MAX + 1))
 
 /* Packs into @packed. Returns the size. */
 size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX]);

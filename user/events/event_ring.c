@@ -5,11 +5,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "events/event_labels.h"
+
 /* Stands for a size where the rest of the buffer is unused, because the next event did not fit. */
 #define UNUSED UINT32_MAX
 
-/* Events stand behind their size (uint32_t), whole, in multiples of it. */
+/* Stands in front of each event. All are whole, in multiples of four bytes. */
+struct head {
+	uint32_t size;
+	uint32_t labels; /* event_labels_keep() */
+};
+
 struct event_ring {
+	struct event_labels *labels;
 	char *bytes;
 	size_t size;
 	struct event_cursor tail, head;
@@ -28,6 +36,11 @@ struct event_ring *event_ring_new(size_t size)
 		free(ring);
 		return NULL;
 	}
+	ring->labels = event_labels_new();
+	if (!ring->labels) {
+		event_ring_free(ring);
+		return NULL;
+	}
 	return ring;
 }
 
@@ -36,6 +49,7 @@ void event_ring_free(struct event_ring *ring)
 	if (!ring)
 		return;
 	(void)munmap(ring->bytes, ring->size);
+	event_labels_free(ring->labels);
 	free(ring);
 }
 
@@ -53,10 +67,10 @@ static uint32_t size_at(const struct event_ring *ring, uint64_t offset)
 	return size;
 }
 
-/* With its size in front, in multiples of that. */
+/* With its head in front. */
 static size_t whole(size_t size)
 {
-	return (sizeof(uint32_t) + size + sizeof(uint32_t) - 1) & ~(sizeof(uint32_t) - 1);
+	return (sizeof(struct head) + size + sizeof(uint32_t) - 1) & ~(sizeof(uint32_t) - 1);
 }
 
 /* Returns the bytes from @offset to the end of the buffer. */
@@ -90,18 +104,20 @@ static void make_room(struct event_ring *ring, size_t size)
 
 void event_ring_put(struct event_ring *ring, const struct event *event)
 {
-	uint32_t size = (uint32_t)event_packed_size(event), unused = UNUSED;
+	const struct head head = {.size = (uint32_t)event_packed_size(event),
+				  .labels = event_labels_keep(ring->labels, event)};
 	size_t left = rest(ring, ring->head.offset);
+	uint32_t unused = UNUSED;
 
-	if (left < whole(size)) {
+	if (left < whole(head.size)) {
 		make_room(ring, left);
 		memcpy(at(ring, ring->head.offset), &unused, sizeof(unused));
 		ring->head.offset += left;
 	}
-	make_room(ring, whole(size));
-	memcpy(at(ring, ring->head.offset), &size, sizeof(size));
-	(void)event_pack(event, at(ring, ring->head.offset) + sizeof(size));
-	ring->head.offset += whole(size);
+	make_room(ring, whole(head.size));
+	memcpy(at(ring, ring->head.offset), &head, sizeof(head));
+	(void)event_pack(event, at(ring, ring->head.offset) + sizeof(head));
+	ring->head.offset += whole(head.size);
 	ring->head.number++;
 }
 
@@ -115,22 +131,22 @@ struct event_cursor event_ring_newest(const struct event_ring *ring)
 	return ring->head;
 }
 
-const char *event_ring_next(const struct event_ring *ring, struct event_cursor *cursor,
-			    uint64_t *lost)
+bool event_ring_next(const struct event_ring *ring, struct event_cursor *cursor,
+		     struct event *ret_event, uint64_t *lost)
 {
-	const char *packed;
-	uint32_t size;
+	struct head head;
 
 	if (cursor->offset < ring->tail.offset) {
 		*lost += ring->tail.number - cursor->number;
 		*cursor = ring->tail;
 	}
 	if (cursor->number == ring->head.number)
-		return NULL;
+		return false;
 	cursor->offset = skip_unused(ring, cursor->offset);
-	size = size_at(ring, cursor->offset);
-	packed = at(ring, cursor->offset) + sizeof(size);
-	cursor->offset += whole(size);
+	memcpy(&head, at(ring, cursor->offset), sizeof(head));
+	event_unpack(at(ring, cursor->offset) + sizeof(head), ret_event);
+	ret_event->text[EVENT_CONTAINER_LABELS] = event_labels_find(ring->labels, head.labels);
+	cursor->offset += whole(head.size);
 	cursor->number++;
-	return packed;
+	return true;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Remembers the latest events, packed, in a bounded ring. Each reader has a cursor of its own. The
- * oldest events give way, and a reader that was too slow learns how many it has lost.
+ * Remembers the latest events, packed, in a bounded ring, and the labels of their containers once.
+ * Each reader has a cursor of its own. The oldest events give way, and a reader that was too slow
+ * learns how many it has lost.
  */
 #ifndef SIDESTEP_EVENT_RING_H
 #define SIDESTEP_EVENT_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,9 +34,9 @@ void event_ring_put(struct event_ring *ring, const struct event *event);
 struct event_cursor event_ring_oldest(const struct event_ring *ring);
 struct event_cursor event_ring_newest(const struct event_ring *ring);
 
-/* Returns the event at the cursor, packed and valid until the next event_ring_put(), and advances
- * the cursor. NULL: there is none yet. Adds to *@lost how many had given way. */
-const char *event_ring_next(const struct event_ring *ring, struct event_cursor *cursor,
-			    uint64_t *lost);
+/* Stores the event at the cursor, whose texts are valid until the next event_ring_put(), and
+ * advances the cursor. False: there is none yet. Adds to *@lost how many had given way. */
+bool event_ring_next(const struct event_ring *ring, struct event_cursor *cursor,
+		     struct event *ret_event, uint64_t *lost);
 
 #endif

@@ -137,16 +137,15 @@ static size_t fill_batch(struct event_reader *reader)
 {
 	struct event_server *server = reader->server;
 	struct event event;
-	const char *packed;
 	size_t size = 0;
+	bool more;
 
 	while (size < BATCH) {
-		packed = event_ring_next(server->ring, &reader->cursor, &reader->lost);
+		more = event_ring_next(server->ring, &reader->cursor, &event, &reader->lost);
 		if (reader->lost > 0)
 			size += write_lost(reader, server->batch + size);
-		if (!packed)
+		if (!more)
 			break;
-		event_unpack(packed, &event);
 		if (is_wanted(reader, &event))
 			size += event_json_write(&event, server->batch + size);
 	}
@@ -190,9 +189,10 @@ static void begin_at_last(struct event_reader *reader, uint64_t count)
 {
 	const struct event_ring *ring = reader->server->ring;
 	uint64_t newest = event_ring_newest(ring).number, skipped = 0;
+	struct event event;
 
 	while (newest - reader->cursor.number > count)
-		(void)event_ring_next(ring, &reader->cursor, &skipped);
+		(void)event_ring_next(ring, &reader->cursor, &event, &skipped);
 }
 
 /* Returns the time of so long ago, or the beginning of time. */

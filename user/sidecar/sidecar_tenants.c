@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "docker/docker_labels.h"
+#include "events/event_labels.h"
 #include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -126,6 +128,15 @@ static struct sidecar_tenant *make_room(struct sidecar_tenants *tenants)
 	return oldest;
 }
 
+static char *write_labels(const json_t *labels)
+{
+	char packed[DOCKER_LABELS_MAX], json[EVENT_LABELS_MAX + 1];
+
+	docker_labels_pack(labels, false, packed);
+	event_labels_write(packed, sizeof(packed), json);
+	return strdup(json);
+}
+
 static void note(struct sidecar_tenants *tenants, const struct docker_tenant *listed, bool self,
 		 uint64_t since_ns)
 {
@@ -135,7 +146,10 @@ static void note(struct sidecar_tenants *tenants, const struct docker_tenant *li
 		item = make_room(tenants);
 		if (!item)
 			return;
-		*item = (struct sidecar_tenant) {.since = since_ns};
+		free(item->labels);
+		/* A container keeps its labels. */
+		*item = (struct sidecar_tenant) {.since = since_ns,
+						 .labels = write_labels(listed->labels)};
 		(void)snprintf(item->id, sizeof(item->id), "%s", listed->id);
 	}
 	item->self = self;
@@ -242,8 +256,16 @@ static struct sidecar_tenant *judge(struct sidecar_tenants *tenants, uint64_t cg
 	return other;
 }
 
+static void describe(const struct sidecar_tenant *tenant, struct sidecar_container *ret_container)
+{
+	memcpy(ret_container->id, tenant->id, sizeof(ret_container->id));
+	memcpy(ret_container->name, tenant->name, sizeof(ret_container->name));
+	(void)snprintf(ret_container->labels, sizeof(ret_container->labels), "%s",
+		       tenant->labels ? tenant->labels : "{}");
+}
+
 bool sidecar_tenants_find(struct sidecar_tenants *tenants, uint64_t cgroup, uint64_t time_ns,
-			  struct sidecar_tenant *ret_tenant)
+			  struct sidecar_container *ret_container)
 {
 	const struct sidecar_tenant *found;
 
@@ -254,7 +276,15 @@ bool sidecar_tenants_find(struct sidecar_tenants *tenants, uint64_t cgroup, uint
 	(void)pthread_mutex_lock(&tenants->lock);
 	found = judge(tenants, cgroup, time_ns);
 	if (found)
-		*ret_tenant = *found;
+		describe(found, ret_container);
 	(void)pthread_mutex_unlock(&tenants->lock);
 	return found != NULL;
+}
+
+void sidecar_tenants_release(struct sidecar_tenants *tenants)
+{
+	size_t i;
+
+	for (i = 0; i < SIDECAR_TENANTS_MAX; i++)
+		free(tenants->items[i].labels);
 }

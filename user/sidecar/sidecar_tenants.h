@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "docker/docker_tenant.h"
+#include "events/event.h"
 
 /* Containers of the namespace that are remembered, and control groups. A power of two. */
 #define SIDECAR_TENANTS_MAX 64
@@ -27,7 +28,14 @@ struct sidecar_tenant {
 	/* When the engine was asked for the first list with it, and for the first one without it.
 	 * CLOCK_MONOTONIC, ns. @until 0: it is in the latest list. */
 	uint64_t since, until;
-	bool self; /* the sidecar's own container */
+	bool self;    /* the sidecar's own container */
+	char *labels; /* in JSON; NULL: there was no memory */
+};
+
+/* The part of it that events tell. */
+struct sidecar_container {
+	char id[65], name[64];
+	char labels[EVENT_LABELS_MAX + 1]; /* in JSON */
 };
 
 struct sidecar_tenants {
@@ -59,6 +67,8 @@ void sidecar_tenants_update(struct sidecar_tenants *tenants, const struct docker
 /* Finds the container whose socket in @cgroup began a flow at @time_ns. False: it cannot be told.
  * Thread safe. */
 bool sidecar_tenants_find(struct sidecar_tenants *tenants, uint64_t cgroup, uint64_t time_ns,
-			  struct sidecar_tenant *ret_tenant);
+			  struct sidecar_container *ret_container);
+
+void sidecar_tenants_release(struct sidecar_tenants *tenants);
 
 #endif

@@ -22,8 +22,8 @@ struct sidecar_who {
 	uint32_t lost; /* records that were left out, as the latest one says */
 	struct event_comm comm;
 	struct sidecar_tenants tenants;
-	struct sidecar_tenant container; /* of the event in progress */
-	uint64_t unreported;		 /* events that the agent did not get */
+	struct sidecar_container container; /* of the event in progress */
+	uint64_t unreported;		    /* events that the agent did not get */
 	unsigned int gathered;
 	struct event_batch batch;
 };
@@ -63,6 +63,7 @@ static void set_container(struct sidecar_who *who, struct event *event)
 		return;
 	event->text[EVENT_CONTAINER_ID] = who->container.id;
 	event->text[EVENT_CONTAINER_NAME] = who->container.name;
+	event->text[EVENT_CONTAINER_LABELS] = who->container.labels;
 }
 
 void sidecar_who_resolve(void *context, struct event *event)
@@ -165,7 +166,10 @@ int sidecar_who_join(struct sidecar_who *who, struct events *events)
 
 void sidecar_who_free(struct sidecar_who *who)
 {
-	if (who && who->denials)
+	if (!who)
+		return;
+	if (who->denials)
 		who->denials->close(who->denials);
+	sidecar_tenants_release(&who->tenants);
 	free(who);
 }
