@@ -2,19 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small OTLP/HTTP collector: checks the JSON of each request and prints a line for what is in it.
 
-  collector.py ADDRESS PORT
+  collector.py ADDRESS PORT [--tls CERTIFICATE_AND_KEY] [--busy N] [--hang]
 
-It prints these lines:
+With --busy it answers the first N requests 503, and asks to come again in a second. With --hang it accepts
+connections and answers nothing. It prints these lines:
 
   listening                            it accepts connections
+  accepted                             with --hang, for each connection
+  busy                                 it answered 503
+  handshake ...                        the client did not like the certificate
+  header NAME VALUE                    for each field of a request that begins with "x-"
   metric NAME LABEL=VALUE,... VALUE    for each data point
   event TYPE REASON NAME               for each log record
   wrong ...                            the protocol does not allow this
 """
+import argparse
 import http.server
 import json
 import socketserver
-import sys
+import ssl
 
 KINDS = {"sum", "gauge", "histogram"}
 
@@ -55,12 +61,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        for name, value in self.headers.items():
+            if name.lower().startswith("x-"):
+                print(f"header {name} {value}", flush=True)
+        if options.busy > 0:
+            options.busy -= 1
+            print("busy", flush=True)
+            self.answer(503, {"Retry-After": "1"})
+            return
         parts = {"/v1/metrics": metrics, "/v1/logs": events}[self.path]
         if self.headers["Content-Type"] != "application/json":
             print("wrong type", flush=True)
         for line in parts(json.loads(body)):
             print(line, flush=True)
-        self.send_response(200)
+        self.answer(200, {})
+
+    def answer(self, status, fields):
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
@@ -69,7 +88,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-# An HTTPServer would look its own name up.
-server = socketserver.TCPServer((sys.argv[1], int(sys.argv[2])), Handler)
+class Server(socketserver.TCPServer):
+    """An HTTPServer would look its own name up."""
+
+    allow_reuse_address = True
+
+    def finish_request(self, request, client_address):
+        if options.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(options.tls)
+            try:
+                request = context.wrap_socket(request, server_side=True)
+            except (ssl.SSLError, OSError) as error:
+                print(f"handshake {error}", flush=True)
+                return
+        super().finish_request(request, client_address)
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("address")
+parser.add_argument("port", type=int)
+parser.add_argument("--tls")
+parser.add_argument("--busy", type=int, default=0)
+parser.add_argument("--hang", action="store_true")
+options = parser.parse_args()
+server = Server((options.address, options.port), Handler)
 print("listening", flush=True)
+kept = []
+while options.hang:
+    kept.append(server.get_request())
+    print("accepted", flush=True)
 server.serve_forever()

@@ -247,3 +247,96 @@ answering_gateway() {
 	run grep -E "the sandbox refuses|otlp:" "$BED_DIR/sidecar.log"
 	[ "$status" -ne 0 ]
 }
+
+# certify NAME SUBJECT_ALTERNATIVE_NAME - makes NAME.ca, and NAME.pem with a certificate of it and its key.
+certify() {
+	local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+	(cd "$BED_DIR" &&
+		openssl req -x509 "${key[@]}" -subj "/CN=CA $1" -days 2 -keyout "$1.cakey" -out "$1.ca" &&
+		openssl req -new "${key[@]}" -subj /CN=collector -keyout "$1.key" -out "$1.csr" &&
+		openssl x509 -req -in "$1.csr" -CA "$1.ca" -CAkey "$1.cakey" -CAcreateserial -days 2 \
+			-extfile <(echo "subjectAltName=$2") -out "$1.crt" &&
+		cat "$1.crt" "$1.key" >"$1.pem") 2>/dev/null
+}
+
+# named_sidecar [ARGUMENT...] - has an /etc/hosts of its own.
+named_sidecar() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bed_spawn app sidecar unshare --mount sh -c 'mount --bind "$0" /etc/hosts && exec "$@"' "$BED_DIR/hosts" \
+		"$SIDESTEP" sidecar --pin "$(SIDE_PIN)" --gateway "$BED_HOST:8080" "$@"
+	bed_wait_line sidecar "interception is live" 10
+	settled sidecar
+}
+
+@test "OTLP over TLS finds the collector by its name, checks its certificate, and sends the operator's headers" {
+	gateway
+	certify good DNS:collector.test
+	certify other DNS:other.test
+	echo "$BED_HOST collector.test" >"$BED_DIR/hosts"
+	# This certificate is for another name.
+	bed_spawn host collector "$BED_REPO/tests/collector.py" "$BED_HOST" 4318 --tls "$BED_DIR/other.pem"
+	bed_wait_line collector listening 10
+	cat "$BED_DIR/good.ca" "$BED_DIR/other.ca" >"$BED_DIR/both.ca"
+	OTEL_EXPORTER_OTLP_HEADERS="x-secret=planted%20one" named_sidecar --otlp-interval 1 \
+		--otlp https://collector.test:4318 --otlp-ca "$BED_DIR/both.ca" --otlp-header "X-Tenant: a b"
+	bed_wait_line sidecar "otlp: no answer of the collector collector.test:4318: hostname mismatch" 10
+	bed_wait_line collector handshake 10
+	traffic
+	run bed_log collector
+	[[ $output != *event* && $output != *planted* ]]
+	bed_signal collector KILL
+	bed_wait_exit collector 5 || true
+	bed_spawn host honest "$BED_REPO/tests/collector.py" "$BED_HOST" 4318 --tls "$BED_DIR/good.pem"
+	bed_wait_line honest "event connection relayed " 40
+	bed_wait_line honest "header X-Tenant a b" 10
+	bed_wait_line honest "header x-secret planted one" 10
+	bed_wait_line sidecar "otlp: the collector collector.test:4318 answers again" 10
+	# The application may write the hosts file, and cannot lead the proxy's own sockets elsewhere.
+	bed_spawn neighbour forged "$BED_REPO/tests/collector.py" "$BED_NEIGHBOUR" 4318 --hang
+	bed_wait_line forged listening 10
+	echo "$BED_NEIGHBOUR collector.test" >"$BED_DIR/hosts"
+	bed_signal honest KILL
+	bed_wait_exit honest 5 || true
+	bed_wait_line sidecar "otlp: no answer of the collector .*: its name has other addresses than at the start" 40
+	is connections "$(bed_log forged)" listening
+	run bed_log sidecar
+	[[ $output != *"the sandbox refuses"* && $output != *planted* ]]
+}
+
+@test "OTLP: a collector that hangs stops nobody, and one that is busy gets each event in the end" {
+	gateway
+	bed_spawn host hanging "$BED_REPO/tests/collector.py" "$BED_HOST" 4318 --hang
+	bed_wait_line hanging listening 10
+	own_sidecar --metrics-listen 0.0.0.0:9093 --otlp "http://$BED_HOST:4318" --otlp-interval 1
+	bed_wait_line hanging accepted 10
+	traffic
+	bed_until 5 outcomes 1
+	bed_signal hanging KILL
+	bed_wait_exit hanging 5 || true
+	bed_spawn host busy "$BED_REPO/tests/collector.py" "$BED_HOST" 4318 --busy 2
+	bed_wait_line busy "event connection relayed " 40
+	run grep -c "^busy" "$BED_DIR/busy.log"
+	is refusals "$output" 2
+	bed_until 5 outcomes 1
+	is lost "$(metric 'sidestep_events_lost_total{sink="otlp"}')" 0
+	bed_signal sidecar TERM
+	bed_wait_exit sidecar 10
+	run grep wrong "$BED_DIR/busy.log"
+	[ "$status" -ne 0 ]
+}
+
+@test "OTLP of the agent has the connections of its sidecars, over TLS by an address" {
+	gateway
+	certify good "IP:$BED_HOST"
+	bed_spawn host collector "$BED_REPO/tests/collector.py" "$BED_HOST" 4318 --tls "$BED_DIR/good.pem"
+	bed_wait_line collector listening 10
+	with_agent --otlp "https://$BED_HOST:4318" --otlp-ca "$BED_DIR/good.ca" --otlp-interval 1
+	traffic
+	bed_wait_line collector "event connection relayed " 10
+	bed_wait_line collector "metric sidestep_connections end=fin,gateway_status=200,reason=relayed 1" 10
+	bed_wait_line collector "metric sidestep_container_connections container=process-$(bed_pid sidecar),.*end=fin 1" 10
+	bed_signal agent TERM
+	bed_wait_exit agent 10
+	run grep wrong "$BED_DIR/collector.log"
+	[ "$status" -ne 0 ]
+}

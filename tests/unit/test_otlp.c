@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* OTLP: the JSON of metrics and events, the URL, and what a collector that fails costs. */
+/* OTLP: the JSON of metrics and events, and what a collector that fails costs. */
 #include <errno.h>
 #include <jansson.h>
 #include <net/if.h>
@@ -147,27 +147,6 @@ static void test_events(void **state)
 	json_decref(json);
 }
 
-static void test_urls(void **state)
-{
-	static const char *const wrong[] = {
-		"https://192.0.2.1:4318",    "http://a.test:4318",	  "192.0.2.1:4318",
-		"http://u:p@192.0.2.1:4318", "http://192.0.2.1:4318/a b", "http://",
-		"http://192.0.2.1/a?b",
-	};
-	struct otlp_url url;
-	size_t i;
-
-	(void)state;
-	assert_int_equal(otlp_url_parse("http://192.0.2.1:80/a/", &url), 0);
-	assert_string_equal(url.host, "192.0.2.1:80");
-	assert_string_equal(url.path, "/a");
-	assert_int_equal(otlp_url_parse("http://[2001:db8::1]", &url), 0);
-	assert_string_equal(url.host, "[2001:db8::1]:4318");
-	assert_string_equal(url.path, "");
-	for (i = 0; i < ARRAY_SIZE(wrong); i++)
-		assert_int_equal(otlp_url_parse(wrong[i], &url), -EINVAL);
-}
-
 static void collect(void *context, struct metrics_set *set)
 {
 	(void)context;
@@ -284,8 +263,9 @@ static void test_no_collector(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_metrics),	     cmocka_unit_test(test_events),
-		cmocka_unit_test(test_urls),	     cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_metrics),
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_no_collector),
 	};
 

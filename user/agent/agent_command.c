@@ -79,6 +79,10 @@ static const struct option_entry entries[] = {
 	{OPTION_ENTRY_METRICS_ALLOW(struct agent_options, metrics_allow)},
 	{OPTION_ENTRY_METRICS_HOSTS(struct agent_options, metrics_hosts),
 	 .maximum = METRICS_HOSTS_MAX},
+	{OPTION_ENTRY_OTLP(struct agent_options, otlp)},
+	{OPTION_ENTRY_OTLP_HEADER(struct agent_options, otlp)},
+	{OPTION_ENTRY_OTLP_CA(struct agent_options, otlp)},
+	{OPTION_ENTRY_OTLP_INTERVAL(struct agent_options, otlp)},
 	{OPTION_ENTRY_LOG_LEVEL(struct agent_options, log_level)},
 	{OPTION_ENTRY_LOG_FORMAT(struct agent_options, log_format)},
 };

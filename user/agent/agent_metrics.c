@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "metrics/metrics_containers.h"
 #include "metrics/metrics_events.h"
 #include "metrics/metrics_server.h"
+#include "metrics/otlp.h"
 #include "programs/counters.h"
 #include "programs/programs_fill.h"
 
@@ -23,9 +25,11 @@ struct agent_metrics {
 	const struct programs *programs;
 	struct agent_events *events;
 	struct metrics_events *sums;
-	struct metrics_server *server;
+	struct metrics_server *server; /* NULL: nobody asks */
+	struct otlp *otlp;	       /* NULL: no collector */
 	struct metrics_histogram sync_lag;
 	_Atomic uint64_t sync_failures;
+	pthread_mutex_t look; /* at the containers, one at a time */
 	time_t start;
 };
 
@@ -91,6 +95,9 @@ static void collect_events(struct agent_metrics *metrics, struct metrics_set *se
 		    (double)counters.own.lost);
 	metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"before"},
 		    (double)counters.lost_before);
+	if (metrics->otlp)
+		metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"otlp"},
+			    (double)otlp_lost(metrics->otlp));
 	metrics_events_collect_totals(metrics->sums, set);
 	metrics_events_collect(metrics->sums, set);
 }
@@ -119,12 +126,14 @@ static void collect_namespaces(struct agent_metrics *metrics, struct metrics_set
 	free(namespaces.items);
 }
 
-/* Runs in the server's thread. The families that are few come first, because of the limit. */
+/* Runs in the threads of the server and of the exporter. The families that are few come first,
+ * because of the limit. */
 static void collect(void *context, struct metrics_set *set)
 {
 	static const char *const labels[] = {SIDESTEP_VERSION, "agent", "bpf"};
 	struct agent_metrics *metrics = context;
 
+	(void)pthread_mutex_lock(&metrics->look);
 	metrics_add(set, METRICS_BUILD_INFO, labels, 1);
 	metrics_add(set, METRICS_START_TIME, NULL, (double)metrics->start);
 	programs_fill_each(metrics->programs, collect_map, set);
@@ -132,6 +141,7 @@ static void collect(void *context, struct metrics_set *set)
 	metrics_add(set, METRICS_SYNC_FAILURES, NULL, (double)metrics->sync_failures);
 	collect_events(metrics, set);
 	collect_namespaces(metrics, set);
+	(void)pthread_mutex_unlock(&metrics->look);
 }
 
 static int parse(const struct agent_options *options, struct socket_address *ret_address)
@@ -140,22 +150,41 @@ static int parse(const struct agent_options *options, struct socket_address *ret
 				    ret_address);
 }
 
+static int make_otlp(struct agent_metrics *metrics)
+{
+	struct otlp_config config;
+	int error;
+
+	if (!otlp_options_given(&metrics->options->otlp))
+		return 0;
+	error = otlp_options_read(&metrics->options->otlp, &config);
+	if (error < 0)
+		return error;
+	config.collect = collect;
+	config.context = metrics;
+	return otlp_new(&config, &metrics->otlp);
+}
+
 int agent_metrics_new(const struct agent_options *options, struct agent_metrics **ret_metrics)
 {
 	struct agent_metrics *metrics;
 	struct socket_address address;
 	int error = options->metrics_listen ? parse(options, &address) : 0;
 
-	if (error < 0 || !options->metrics_listen)
+	if (error < 0 || (!options->metrics_listen && !otlp_options_given(&options->otlp)))
 		return error;
 	metrics = calloc(1, sizeof(*metrics));
-	if (!metrics || metrics_events_new(options->metrics_hosts, METRICS_CONTAINERS_MAX,
-					   &metrics->sums) < 0) {
-		agent_metrics_free(metrics);
+	if (!metrics)
 		return log_errno(-ENOMEM, "cannot prepare the metrics");
-	}
+	(void)pthread_mutex_init(&metrics->look, NULL);
 	metrics->options = options;
 	metrics->start = time(NULL);
+	error = metrics_events_new(options->metrics_hosts, METRICS_CONTAINERS_MAX, &metrics->sums);
+	error = error < 0 ? log_errno(error, "cannot prepare the metrics") : make_otlp(metrics);
+	if (error < 0) {
+		agent_metrics_free(metrics);
+		return error;
+	}
 	*ret_metrics = metrics;
 	return 0;
 }
@@ -163,28 +192,45 @@ int agent_metrics_new(const struct agent_options *options, struct agent_metrics 
 size_t agent_metrics_sinks(struct agent_metrics *metrics,
 			   struct event_sink ret_sinks[AGENT_METRICS_SINKS])
 {
-	if (!metrics)
+	size_t count = 0;
+
+	if (metrics)
+		ret_sinks[count++] = metrics_events_sink(metrics->sums);
+	if (metrics && metrics->otlp)
+		ret_sinks[count++] = otlp_sink(metrics->otlp);
+	return count;
+}
+
+static int serve(struct agent_metrics *metrics)
+{
+	const struct agent_options *options = metrics->options;
+	struct metrics_server_config config = {
+		.allow = options->metrics_allow.values,
+		.allow_count = options->metrics_allow.count,
+		.collect = collect,
+		.context = metrics,
+	};
+	int error;
+
+	if (!options->metrics_listen)
 		return 0;
-	ret_sinks[0] = metrics_events_sink(metrics->sums);
-	return 1;
+	error = parse(options, &config.address);
+	if (error == 0)
+		error = metrics_server_new(&config, &metrics->server);
+	return error < 0 ? error : metrics_server_start(metrics->server);
 }
 
 int agent_metrics_start(struct agent_metrics *metrics, const struct programs *programs,
 			struct agent_events *events)
 {
-	struct metrics_server_config config = {.collect = collect, .context = metrics};
 	int error;
 
 	if (!metrics)
 		return 0;
 	metrics->programs = programs;
 	metrics->events = events;
-	config.allow = metrics->options->metrics_allow.values;
-	config.allow_count = metrics->options->metrics_allow.count;
-	error = parse(metrics->options, &config.address);
-	if (error == 0)
-		error = metrics_server_new(&config, &metrics->server);
-	return error < 0 ? error : metrics_server_start(metrics->server);
+	error = serve(metrics);
+	return error == 0 && metrics->otlp ? otlp_start(metrics->otlp) : error;
 }
 
 void agent_metrics_synced(struct agent_metrics *metrics, int64_t heard_us)
@@ -203,6 +249,8 @@ void agent_metrics_stop(struct agent_metrics *metrics)
 {
 	if (metrics && metrics->server)
 		metrics_server_stop(metrics->server);
+	if (metrics && metrics->otlp)
+		otlp_end_metrics(metrics->otlp);
 }
 
 void agent_metrics_free(struct agent_metrics *metrics)
@@ -210,6 +258,8 @@ void agent_metrics_free(struct agent_metrics *metrics)
 	if (!metrics)
 		return;
 	metrics_server_free(metrics->server);
+	otlp_free(metrics->otlp);
+	(void)pthread_mutex_destroy(&metrics->look);
 	metrics_events_free(metrics->sums);
 	free(metrics);
 }

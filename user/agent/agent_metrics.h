@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's metrics (--metrics-listen): what its programs count for each container, and what the
- * sidecars' events tell.
+ * The agent's metrics (--metrics-listen, --otlp): what its programs count for each container, and
+ * what the sidecars' events tell.
  */
 #ifndef SIDESTEP_AGENT_METRICS_H
 #define SIDESTEP_AGENT_METRICS_H
@@ -11,7 +11,7 @@
 #include "programs/programs.h"
 
 /* The most sinks of events. */
-#define AGENT_METRICS_SINKS 1
+#define AGENT_METRICS_SINKS 2
 
 /* NULL stands for none in all functions: nobody wants metrics. */
 struct agent_metrics;
@@ -24,8 +24,8 @@ int agent_metrics_new(const struct agent_options *options, struct agent_metrics 
 size_t agent_metrics_sinks(struct agent_metrics *metrics,
 			   struct event_sink ret_sinks[AGENT_METRICS_SINKS]);
 
-/* Serves. The calling thread is in the host's network namespace. @programs and @events outlive the
- * stop. Returns 0 or negative errno, logged. */
+/* Serves and sends. The calling thread is in the host's network namespace. @programs and @events
+ * outlive the stop. Returns 0 or negative errno, logged. */
 int agent_metrics_start(struct agent_metrics *metrics, const struct programs *programs,
 			struct agent_events *events);
 
@@ -33,10 +33,10 @@ int agent_metrics_start(struct agent_metrics *metrics, const struct programs *pr
 void agent_metrics_synced(struct agent_metrics *metrics, int64_t heard_us);
 void agent_metrics_failed(struct agent_metrics *metrics);
 
-/* Ends the serving: nothing is collected afterwards. Idempotent. */
+/* Nothing is collected afterwards. Idempotent. */
 void agent_metrics_stop(struct agent_metrics *metrics);
 
-/* The events have stopped. */
+/* Sends the events that are left, and frees. The events have stopped. */
 void agent_metrics_free(struct agent_metrics *metrics);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "lib/options.h"
+#include "metrics/otlp_options.h"
 
 struct agent_options {
 	const char *docker_socket;
@@ -15,6 +16,7 @@ struct agent_options {
 	const char *metrics_listen;
 	struct option_prefixes metrics_allow;
 	unsigned int metrics_hosts;
+	struct otlp_options otlp;
 	const char *pin;
 	const char *event_socket;
 	unsigned int reap_s; /* 0: never */

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sends metrics and events to a collector by OTLP over HTTP/1.1, in JSON and without TLS. It has a
- * thread of its own, and nobody waits for it.
+ * Sends metrics and events to a collector by OTLP over HTTP/1.1, in JSON, with TLS or without. It
+ * has a thread of its own, and nobody waits for it.
  *
  * Events wait in a bounded buffer. Beyond it, and if the collector refuses them for good, they are
  * lost and counted. While the collector cannot be reached, or asks to come later, the same request
- * is repeated each second. Metrics are sent as they are at the time, and not repeated.
+ * is repeated after pauses that grow. Metrics that are repeated are as they are then.
  */
 #ifndef SIDESTEP_OTLP_H
 #define SIDESTEP_OTLP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "events/events.h"
 #include "metrics/metrics_set.h"
+#include "metrics/otlp_headers.h"
 #include "metrics/otlp_url.h"
 #include "stream/dial.h"
 
@@ -25,6 +27,9 @@
 
 struct otlp_config {
 	struct otlp_url url;
+	struct otlp_headers headers;
+	const char *ca;	  /* a file with CAs for https; NULL: the system's */
+	bool application; /* the thread's namespace is an application's (metrics/otlp_target.h) */
 	struct dial_announcer announcer;
 	unsigned int interval_ms; /* between two requests with metrics */
 	/* Fills an empty set. Called in the exporter's thread. */
@@ -51,6 +56,9 @@ void otlp_stop(struct otlp *otlp);
 
 /* Stops and frees. NULL is allowed. */
 void otlp_free(struct otlp *otlp);
+
+/* Tells whether it looks names up. NULL is allowed. */
+bool otlp_looks_up(const struct otlp *otlp);
 
 /* Returns how many events were lost here. Thread safe. */
 uint64_t otlp_lost(const struct otlp *otlp);

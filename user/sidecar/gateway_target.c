@@ -70,26 +70,8 @@ int gateway_finder_find(struct gateway_finder *finder, const struct socket_addre
 			unreached[others++] = copy;
 	}
 	memcpy(ret_addresses + count, unreached, others * sizeof(unreached[0]));
-	if (finder->first_count == 0) {
-		finder->first_count = (size_t)total;
-		memcpy(finder->first, ret_addresses, (size_t)total * sizeof(finder->first[0]));
-	}
+	name_first_learn(&finder->first, ret_addresses, (size_t)total);
 	return total;
-}
-
-bool gateway_finder_trusts(const struct gateway_finder *finder,
-			   const struct socket_address *gateway)
-{
-	struct socket_address copy = *gateway;
-	size_t i;
-
-	for (i = 0; i < finder->first_count; i++) {
-		*socket_address_port(&copy) =
-			*socket_address_port((struct socket_address *)&finder->first[i]);
-		if (socket_address_equal(&copy, &finder->first[i]))
-			return true;
-	}
-	return false;
 }
 
 void gateway_finder_clear(struct gateway_finder *finder)

@@ -10,8 +10,8 @@
 #include <stddef.h>
 
 #include "lib/socket_address.h"
+#include "names/name_first.h"
 #include "proto/hostname.h"
-#include "sidecar/name_lookup.h"
 
 struct gateway_target {
 	struct socket_address address; /* AF_UNSPEC: it has to be looked up */
@@ -22,26 +22,18 @@ struct gateway_target {
 /* Reads "IP:PORT", "[IPv6]:PORT" or "NAME:PORT". Returns 0 or -EINVAL. */
 int gateway_target_parse(const char *text, struct gateway_target *ret_target);
 
-/*
- * Looks a gateway's name up, again and again. The application may be able to answer in a resolver's
- * place, or to write the hosts file. So the first lookup with an answer, which mostly comes before
- * the application, decides which addresses may be let out.
- */
+/* Looks a gateway's name up, again and again. Only the addresses of the first lookup may be let out
+ * (names/name_first.h). */
 struct gateway_finder {
 	const struct gateway_target *target; /* has a name */
 	struct name_lookup lookup;
-	struct socket_address first[NAME_LOOKUP_MAX];
-	size_t first_count;
+	struct name_first first;
 };
 
 /* Stores the name's addresses, with the port of @present. Those to which a route leads come first,
  * then IPv4. Returns their number, or negative errno as name_lookup(). */
 int gateway_finder_find(struct gateway_finder *finder, const struct socket_address *present,
 			struct socket_address ret_addresses[NAME_LOOKUP_MAX]);
-
-/* Tells whether the first lookup found it, whatever its port. */
-bool gateway_finder_trusts(const struct gateway_finder *finder,
-			   const struct socket_address *gateway);
 
 /* Frees what was read. */
 void gateway_finder_clear(struct gateway_finder *finder);

@@ -44,7 +44,7 @@ int sidecar_gateway_move(void *context, const struct socket_address *gateway)
 	const union main_request_value value = {
 		.gateway = {.address = *gateway,
 			    .trusted = sidecar->bridge_mode ||
-				       gateway_finder_trusts(&sidecar->finder, gateway)},
+				       name_first_has(&sidecar->finder.first, gateway)},
 	};
 	char text[SOCKET_ADDRESS_TEXT_MAX];
 	int error;

@@ -25,10 +25,12 @@ static int parse(const struct sidecar_options *options, struct socket_address *r
 int sidecar_metrics_check(const struct sidecar_options *options)
 {
 	struct socket_address address;
-	struct otlp_url url;
+	struct otlp_config config;
 	int error = options->metrics_listen ? parse(options, &address) : 0;
 
-	return error == 0 && options->otlp ? otlp_url_parse(options->otlp, &url) : error;
+	return error == 0 && otlp_options_given(&options->otlp)
+		       ? otlp_options_read(&options->otlp, &config)
+		       : error;
 }
 
 static void collect_proxy(const struct sidecar *sidecar, struct metrics_set *set)
@@ -109,18 +111,19 @@ static void collect(void *context, struct metrics_set *set)
 static int make_otlp(struct sidecar *sidecar)
 {
 	const struct sidecar_options *options = sidecar->options;
-	struct otlp_config config = {
-		.announcer = {sidecar_datapath_announce, &sidecar->datapath},
-		.interval_ms = options->otlp_interval_s * 1000,
-		.collect = collect,
-		.context = sidecar,
-	};
+	struct otlp_config config;
 	int error;
 
-	if (!options->otlp)
+	if (!otlp_options_given(&options->otlp))
 		return 0;
-	error = otlp_url_parse(options->otlp, &config.url);
-	return error < 0 ? error : otlp_new(&config, &sidecar->metrics.otlp);
+	error = otlp_options_read(&options->otlp, &config);
+	if (error < 0)
+		return error;
+	config.application = is_application(options);
+	config.announcer = (struct dial_announcer) {sidecar_datapath_announce, &sidecar->datapath};
+	config.collect = collect;
+	config.context = sidecar;
+	return otlp_new(&config, &sidecar->metrics.otlp);
 }
 
 int sidecar_metrics_prepare(struct sidecar *sidecar)
@@ -128,7 +131,7 @@ int sidecar_metrics_prepare(struct sidecar *sidecar)
 	const struct sidecar_options *options = sidecar->options;
 
 	sidecar->metrics.start = time(NULL);
-	if (!options->metrics_listen && !options->otlp)
+	if (!options->metrics_listen && !otlp_options_given(&options->otlp))
 		return 0;
 	if (metrics_events_new(options->metrics_hosts, 0, &sidecar->metrics.sums) < 0)
 		return log_errno(-ENOMEM, "cannot prepare the metrics");

@@ -5,6 +5,7 @@
 
 #include "lib/hosts_file.h"
 #include "lib/options.h"
+#include "metrics/otlp_options.h"
 #include "proto/tunnel.h"
 #include "sidecar/gateway_target.h"
 
@@ -60,8 +61,7 @@ struct sidecar_options {
 	const char *metrics_listen;
 	struct option_prefixes metrics_allow;
 	unsigned int metrics_hosts;
-	const char *otlp;
-	unsigned int otlp_interval_s;
+	struct otlp_options otlp;
 	const char *pin;
 	const char *event_log;
 	unsigned int event_memory; /* KiB, 0: no socket */

@@ -239,7 +239,7 @@ static struct sandbox own_sandbox(const struct sidecar *sidecar)
 		.role = SANDBOX_SIDECAR,
 		.own_programs = own_programs,
 		.folder = own_programs ? sidecar->options->pin : NULL,
-		.names = sidecar->target->host[0] != '\0',
+		.names = sidecar->target->host[0] != '\0' || otlp_looks_up(sidecar->metrics.otlp),
 		.sockets = {sidecar_metrics_file(sidecar), sidecar_captures_path(sidecar),
 			    operator_server_path(sidecar->operator),
 			    sidecar->events.path[0] ? sidecar->events.path : NULL},

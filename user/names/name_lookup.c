@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sidecar/name_lookup.h"
+#include "names/name_lookup.h"
 
 #include <errno.h>
 #include <netinet/in.h>
