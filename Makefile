@@ -77,7 +77,7 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/programs/*.c)): $(SKELETONS)
 $(VERSION_OBJECTS): VERSION
 
 # `sidestep version` prints the commit, and the libraries' versions from their pkg-config files. A header that would
-# not change keeps its time.
+# not change keeps its time, and another make may run beside this one.
 COMMIT := $(shell [ ! -e .git ] || git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 $(BUILD)/lib/built.h: FORCE
 	@mkdir -p $(@D)
@@ -88,8 +88,8 @@ $(BUILD)/lib/built.h: FORCE
 			[ ! -e "$$file" ] || libraries="$$libraries$$package $$(sed -n 's/^Version: *//p' "$$file"), "; \
 		done; \
 	done; \
-	printf '#define SIDESTEP_COMMIT "%s"\n#define SIDESTEP_LIBRARIES "%s"\n' "$(COMMIT)" "$$libraries" > $@.new
-	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	printf '#define SIDESTEP_COMMIT "%s"\n#define SIDESTEP_LIBRARIES "%s"\n' "$(COMMIT)" "$$libraries" > $@.$$$$ && \
+	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 $(BUILD)/user/lib/version.o: $(BUILD)/lib/built.h
 .PHONY: FORCE
 FORCE:
