@@ -9,7 +9,7 @@
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=120
+	export BATS_TEST_TIMEOUT=300
 	engine_start
 	workerd_sidecar_image
 	bed_spawn engine gateway "$SIDESTEP" gateway --server --listen 0.0.0.0:8080

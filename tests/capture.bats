@@ -42,7 +42,7 @@ runs() {
 # finish NAME - ends a capture as Ctrl-C does. Its files are complete then.
 finish() {
 	bed_signal "$1" INT
-	bed_wait_exit "$1" 5
+	bed_wait_exit "$1"
 }
 
 fetch() { # URL [CURL-ARGUMENT...]

@@ -7,7 +7,7 @@
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=120 IMAGE=$BATS_FILE_TMPDIR
+	export BATS_TEST_TIMEOUT=300 IMAGE=$BATS_FILE_TMPDIR
 	bed_locked image image_copy
 }
 

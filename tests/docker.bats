@@ -14,7 +14,7 @@ SECOND6=fd29::/64
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=100
+	export BATS_TEST_TIMEOUT=300
 	engine_start --bip "$ENGINE_BIP"
 	mkdir -m 777 "$BED_DIR/shared"
 	engine_image test "$SIDESTEP:/bin/sidestep" "$PEER:/bin/peer" "$(command -v setpriv):/bin/setpriv"
@@ -140,7 +140,7 @@ flood_end() {
 	touch "$BED_DIR/shared/stop"
 	for name; do
 		# The counts are judged, not the status, which says whether an attempt failed.
-		bed_wait_exit "$name" 10 || is "end of $name" $? -ne 124
+		bed_wait_exit "$name" || is "end of $name" $? -ne 124
 		echo "$name: $(bed_log "$name" | tail -n 1)"
 	done
 	rm -f "$BED_DIR/shared/stop"
@@ -419,7 +419,7 @@ bridge_mode_works() {
 	bridge_mode
 	bed_spawn engine bridge-second "$SIDESTEP" sidecar --bridge docker0 --gateway "$BED_UPLINK:8080"
 	local status=0
-	bed_wait_exit bridge-second 10 || status=$?
+	bed_wait_exit bridge-second || status=$?
 	is "status in bridge mode" $status -eq 3
 	bed_log bridge-second | grep "another sidestep is running"
 	intercepted app $NOWHERE 80
@@ -428,11 +428,7 @@ bridge_mode_works() {
 
 # fails_at_once HOST - the app's connection fails within half a second.
 fails_at_once() {
-	local line
-	if line=$(peer app connect "$1" 7000 --send ping --expect ping --timeout 3); then
-		fail "a connection to $1 without a sidecar: $line"
-	fi
-	is "time to the error: $line" "$(value total_us "$line")" -lt 500000
+	at_once 500000 "refused|unreachable|reset|E[A-Z]+" peer app connect "$1" 7000 --send ping --expect ping --timeout 3
 }
 
 @test "after SIGKILL of the sidecar the app fails closed at once, the machine is unchanged, and a new one takes over" {

@@ -14,7 +14,7 @@ ANSWERS=192.0.2.1  # the world answers here
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=200 ENGINE=trixie
+	export BATS_TEST_TIMEOUT=400 ENGINE=trixie
 	engine_start
 	mkdir "$BED_DIR/bin" "$BED_DIR/engine/config/cli-plugins"
 	# The bed's user is root.

@@ -13,7 +13,7 @@ ANSWERS=192.0.2.1  # the world answers: a leak would work
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=100
+	export BATS_TEST_TIMEOUT=300
 	engine_start
 	mkdir -m 777 "$BED_DIR/shared"
 	"$BED_REPO/tests/deps.sh" e2e >/dev/null
@@ -111,7 +111,7 @@ flood_out() {
 
 flood_end() {
 	touch "$BED_DIR/shared/stop"
-	bed_wait_exit out 10 || is "end of the flood" $? 1
+	bed_wait_exit out || is "end of the flood" $? 1
 	is "failures of the flood" "$(bed_log out | tail -n 1 | bed_value failed)" 0
 }
 
@@ -240,14 +240,13 @@ no_helper() {
 }
 
 @test "server-first protocols (SSH, SMTP, MySQL) do not hang" {
-	local port line
+	local port
 	bed_spawn world greet "$PEER" serve 7001 --mode greet
 	bed_wait_line greet ready
 	gateway --map-all "$BED_OUTSIDE:7001"
 	side
 	for port in 22 25 3306 80 443; do
-		line=$(app_peer connect $NOWHERE $port --wait-first-byte --send ping --expect ping --timeout 5)
-		[ "$(bed_value total_us "$line")" -lt 1000000 ] || fail "port $port: $line"
+		at_once 1000000 ok app_peer connect $NOWHERE $port --wait-first-byte --send ping --expect ping --timeout 5
 	done
 	no_leak
 }
@@ -339,7 +338,7 @@ no_helper() {
 }
 
 @test "after SIGKILL the machine is unchanged, the application fails at once, and the sidecar takes over again" {
-	local before line address
+	local before address
 	gateway
 	dk run -d --name app -v "$BED_DIR/shared:/shared" test /bin/peer serve 8080
 	engine_wait_line app ready
@@ -349,10 +348,8 @@ no_helper() {
 	intercepted $ANSWERS 7000
 	dk kill --signal KILL side
 	for address in $ANSWERS "[2001:db8::1]"; do
-		if line=$(app_peer connect "${address//[][]/}" 7000 --send ping --expect ping --timeout 3); then
-			fail "a connection to $address without a sidecar: $line"
-		fi
-		[ "$(bed_value total_us "$line")" -lt 500000 ] || fail "no error at once: $line"
+		at_once 500000 "refused|unreachable|reset|E[A-Z]+" \
+			app_peer connect "${address//[][]/}" 7000 --send ping --expect ping --timeout 3
 	done
 	diff <(echo "$before") <(engine_state)
 	dk start side

@@ -614,11 +614,7 @@ ports_last() { # START
 
 # denied HOST [ARGUMENT...] - sends a datagram that is denied, and requires an error within 100 ms.
 denied() {
-	local line
-	line=$(bed_exec app "$PEER" udp "$1" 7000 --timeout 3 "${@:2}") || true
-	echo "udp $*: $line"
-	[[ $(bed_value result "$line") =~ ^(unreachable|EACCES|EPERM)$ ]]
-	[ "$(bed_value us "$line")" -lt 100000 ]
+	at_once 100000 "unreachable|EACCES|EPERM" bed_exec app "$PEER" udp "$1" 7000 --timeout 3 "${@:2}"
 }
 
 # unheard HOST [ARGUMENT...] - does likewise, and requires that nothing comes back.
@@ -740,24 +736,18 @@ echo_refused() {
 # refused_after_kill [PORT...] - after SIGKILL of the sidecar everything fails at once, and nothing leaks: TCP, and
 # UDP to these ports.
 refused_after_kill() {
-	local line port
+	local port
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	sniff_start
 	bed_kill sidecar KILL
 	for options in "192.0.2.77 80" "192.0.2.77 80 --bind-device eth0" \
 		"2001:db8:9::9 80" "2001:db8:9::9 80 --bind-device eth0"; do
 		# shellcheck disable=SC2086 # words
-		line=$(connect $options --timeout 3) || true
-		echo "connect $options: $line"
-		[ "$(bed_value result "$line")" = refused ]
-		[ "$(bed_value total_us "$line")" -lt 100000 ]
+		at_once 100000 refused connect $options --timeout 3
 	done
 	for port in "$@"; do
 		for target in "$BED_WORLD" "$BED_WORLD6"; do
-			line=$(bed_exec app "$PEER" udp "$target" "$port" --timeout 3) || true
-			echo "udp $target $port: $line"
-			[[ $(bed_value result "$line") =~ ^(unreachable|EACCES|EPERM)$ ]]
-			[ "$(bed_value us "$line")" -lt 100000 ]
+			at_once 100000 "unreachable|EACCES|EPERM" bed_exec app "$PEER" udp "$target" "$port" --timeout 3
 		done
 	done
 	[ "$(leaks)" = 0 ]

@@ -45,7 +45,7 @@ left_alone() { # START
 	bed_exec app ip link set inner0 master br-inner up
 	bed_exec app ip link set br-inner up
 	unplug
-	run bed_wait_exit sidecar 2
+	run bed_wait_exit sidecar
 	[ "$status" = 5 ]
 	bed_log sidecar | grep -F "error: the last network device (eth0) that leads outside is gone"
 	bed_log sidecar | grep -F "docker run --restart on-failure"
@@ -82,7 +82,7 @@ left_alone() { # START
 	agent_sidecar
 	unplug
 	bed_wait_line agent "warning: .*has lost its last device that leads outside" 2
-	run bed_wait_exit sidecar 2
+	run bed_wait_exit sidecar
 	[ "$status" = 5 ]
 }
 
@@ -232,8 +232,8 @@ tunnel_is_judged() {
 		connect "$address" 80 --send hello --half-close --read-all
 		connect "$address" 80 --send hello --half-close --read-all --bind-device tun0
 		for device in eth0 tun0; do
-			run bed_exec app "$PEER" udp "$address" 9 --send secret --bind-device $device --timeout 5
-			[ "$(bed_value us "$output")" -lt 100000 ]
+			at_once 100000 "unreachable|EACCES|EPERM" \
+				bed_exec app "$PEER" udp "$address" 9 --send secret --bind-device $device --timeout 5
 		done
 		bed_exec app "$PEER" raw "$address" 9 --mode echo --socket inet --device tun0 || true
 	done
@@ -562,11 +562,7 @@ inner_untouched() {
 
 # inner_denied HOST - a datagram from inside gets an error at once.
 inner_denied() {
-	local line
-	line=$(bed_exec inner "$PEER" udp "$1" 7000 --timeout 3) || true
-	echo "udp $1: $line"
-	[[ $(bed_value result "$line") =~ ^(unreachable|EACCES)$ ]]
-	[ "$(bed_value us "$line")" -lt 100000 ]
+	at_once 100000 "unreachable|EACCES" bed_exec inner "$PEER" udp "$1" 7000 --timeout 3
 }
 
 inner_answer() { # NAME [ARGUMENT...]
@@ -742,7 +738,7 @@ inner_doctor() {
 
 # inner_killed LIMIT START... - after SIGKILL nothing gets out from inside, and the sender hears it within LIMIT us.
 inner_killed() {
-	local limit=$1 line
+	local limit=$1
 	inner_make
 	gateway
 	"${@:2}"
@@ -755,10 +751,7 @@ inner_killed() {
 	}
 	bed_until 5 nobody_listens
 	for address in $BED_WORLD $BED_WORLD6; do
-		line=$(bed_exec inner "$PEER" connect "$address" 443 --timeout 3) || true
-		echo "connect $address: $line"
-		[[ $(bed_value result "$line") =~ ^(refused|unreachable|EACCES)$ ]]
-		[ "$(bed_value total_us "$line")" -lt "$limit" ]
+		at_once "$limit" "refused|unreachable|EACCES" bed_exec inner "$PEER" connect "$address" 443 --timeout 3
 		run bed_exec inner "$PEER" udp "$address" 7000 --timeout 0.3
 		[ "$status" -ne 0 ]
 	done

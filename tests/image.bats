@@ -10,7 +10,7 @@ IMAGE_MAX=8000000 # bytes, compressed
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=200
+	export BATS_TEST_TIMEOUT=400
 	export IMAGE=$BATS_FILE_TMPDIR/image
 	bed_locked image image_copy "$IMAGE"
 }

@@ -104,12 +104,12 @@ traffic() {
 	run bed_exec world curl -s --max-time 1 http://127.0.0.1:9093/metrics
 	is status "$status" 28 # curl's time limit
 	bed_signal sidecar TERM
-	bed_wait_exit sidecar 10
+	bed_wait_exit sidecar
 	bridge_sidecar --metrics-listen "unix:$BED_DIR/metrics.sock"
 	scrape host http://any/metrics --unix-socket "$BED_DIR/metrics.sock"
 	is mode "$(stat -c %a "$BED_DIR/metrics.sock")" 600
 	bed_signal sidecar TERM
-	bed_wait_exit sidecar 10
+	bed_wait_exit sidecar
 	[ ! -e "$BED_DIR/metrics.sock" ]
 }
 
@@ -240,7 +240,7 @@ answering_gateway() {
 	bed_wait_line collector "metric sidestep_connections end=fin,gateway_status=200,reason=relayed 1" 10
 	bed_exec app curl -s --max-time 5 -H "Host: last.test" http://203.0.113.1/ >/dev/null
 	bed_signal sidecar TERM
-	bed_wait_exit sidecar 10
+	bed_wait_exit sidecar
 	bed_wait_line collector "event connection relayed last.test" 5
 	run grep wrong "$BED_DIR/collector.log"
 	[ "$status" -ne 0 ]

@@ -18,7 +18,7 @@ OWN="interception is live .* bpf," NFT="interception is live .* nft," AGENT="the
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=100
+	export BATS_TEST_TIMEOUT=300
 	engine_start
 	engine_image test "$SIDESTEP:/bin/sidestep" "$PEER:/bin/peer"
 	bed_spawn engine gateway "$SIDESTEP" gateway --server --log --listen 0.0.0.0:8080

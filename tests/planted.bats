@@ -11,7 +11,7 @@ load lib/events.bash
 DATAPATH=bpf
 
 setup_file() {
-	export BATS_TEST_TIMEOUT=60
+	export BATS_TEST_TIMEOUT=200
 	bed_start
 }
 

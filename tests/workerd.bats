@@ -21,7 +21,7 @@ NAMED=192.0.2.7 # the world's resolver has it for each name that does not begin 
 
 setup_file() {
 	[ "$(id -u)" = 0 ] || skip "needs root (network namespaces)"
-	export BATS_TEST_TIMEOUT=100
+	export BATS_TEST_TIMEOUT=300
 	case $BATS_TEST_FILENAME in
 	*_agent.bats) export DATAPATH=agent ;;
 	*) export DATAPATH=nft ;;

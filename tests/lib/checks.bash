@@ -18,6 +18,20 @@ like() {
 	[[ $2 =~ $3 ]] || fail "$1: is '$2', wanted like '$3'"
 }
 
+# at_once MICROSECONDS RESULTS COMMAND... - each of ten tries ends with one of these results of the peer (A|B), and one
+# of them within the time. A wait that should not be delays all tries, and a busy machine delays some.
+at_once() {
+	local line us
+	for _ in {1..10}; do
+		line=$("${@:3}") || true
+		echo "${*:4}: $line"
+		[[ $(bed_value result "$line") =~ ^($2)$ ]] || return
+		us=$(bed_value total_us "$line" || bed_value us "$line") || return
+		[ "$us" -ge "$1" ] || return 0
+	done
+	return 1
+}
+
 # watch_at WHERE DEVICE NAME CIDR... - begins to count the packets to these addresses that pass the device.
 watch_at() {
 	local where=$1 device=$2 name=$3 cidr
