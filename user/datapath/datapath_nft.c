@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "datapath/datapath_nft_counters.h"
+#include "datapath/datapath_nft_fill.h"
 #include "datapath/datapath_nft_own.h"
 #include "datapath/datapath_nft_records.h"
 #include "datapath/datapath_nft_sets.h"
@@ -319,6 +320,12 @@ static int nft_read_counters(struct datapath *base, uint64_t ret_sums[SIDESTEP_C
 	return error < 0 ? error : NFT_COUNTERS;
 }
 
+static void nft_each_map(struct datapath *base, datapath_visit_map *visit, void *context)
+{
+	(void)base;
+	nft_fill_each(visit, context);
+}
+
 static int nft_open_denials(struct datapath *base, struct record_source **ret_source)
 {
 	(void)base;
@@ -347,6 +354,7 @@ static const struct datapath_ops nft_ops = {
 	.flow_update = nft_flow_update,
 	.flow_close = nft_flow_close,
 	.read_counters = nft_read_counters,
+	.each_map = nft_each_map,
 	.open_denials = nft_open_denials,
 };
 
