@@ -6,6 +6,7 @@
 
   key TEXT      types it (escapes such as \\r are those of Python)
   see REGEX     waits until a line of the screen matches, 10 s at most
+  save FILE     writes the screen there
   run COMMAND   runs it in a shell, whatever its status
   end STATUS    waits until the program has ended with this status
 
@@ -132,6 +133,10 @@ def main():
     for name, value in zip(steps[::2], steps[1::2]):
         if name == "key":
             os.write(program.terminal, value.encode().decode("unicode_escape").encode())
+            continue
+        if name == "save":
+            with open(value, "w", encoding="utf-8") as file:
+                file.write(str(program.screen))
             continue
         if name == "run":
             subprocess.run(value, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -197,6 +197,35 @@ static void test_patient(void **state)
 	free(text);
 }
 
+static void assert_line(const char *quoted, const char *shown)
+{
+	char text[256], wanted[256];
+	size_t length;
+
+	log_error("cannot read %s: give another", quoted);
+	length = read_some(text, sizeof(text) - 1);
+	text[length] = '\0';
+	(void)snprintf(wanted, sizeof(wanted), "sidestep: error: cannot read %s: give another\n",
+		       shown);
+	assert_string_equal(text, wanted);
+}
+
+static void test_password(void **state)
+{
+	(void)state;
+	redirect_to_pipe();
+	assert_line("http://user:secret@host:1", "http://user:*@host:1");
+	assert_line("user:secret@host:1", "user:*@host:1");
+	assert_line("--to=http://user:se/cr://et@host", "--to=http://user:*@host");
+	assert_line("http://user:se@cr/et@host", "http://user:*@host");
+	assert_line("http://:secret@host", "http://:*@host");
+	assert_line("'user:secret@host'", "'user:*@host'");
+	assert_line("http://user@host:1", "http://user@host:1");
+	assert_line("user:@host:1", "user:@host:1");
+	assert_line("unix:/run/app@1.sock", "unix:/run/app@1.sock");
+	assert_line("@:@", "@:@");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +234,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_socket, restore),
 		cmocka_unit_test_teardown(test_bounded, restore),
 		cmocka_unit_test_teardown(test_patient, restore),
+		cmocka_unit_test_teardown(test_password, restore),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,30 @@ void log_record(const char *line, size_t length)
 	put_or_count(&records, line, length);
 }
 
+/* Replaces the password of each USER:PASSWORD@ in a message, which may quote a URL that somebody
+ * gave. */
+static void hide_passwords(char *message)
+{
+	char *at = message;
+
+	while ((at = strchr(at, '@'))) {
+		char *user = at, *scheme, *colon;
+
+		while (user > message && !strchr(" '\"", user[-1]))
+			user--;
+		scheme = memmem(user, (size_t)(at - user), "://", 3);
+		if (scheme)
+			user = scheme + 3;
+		colon = memchr(user, ':', (size_t)(at - user));
+		if (colon && colon + 1 < at && strncmp(user, "unix:", 5) != 0) {
+			colon[1] = '*';
+			memmove(colon + 2, at, strlen(at) + 1);
+			at = colon + 2;
+		}
+		at++;
+	}
+}
+
 static void __attribute__((format(printf, 3, 0)))
 log_line(enum log_level level, const char *reason, const char *format, va_list arguments)
 {
@@ -181,6 +205,7 @@ log_line(enum log_level level, const char *reason, const char *format, va_list a
 	length = strlen(message);
 	if (reason)
 		(void)snprintf(message + length, sizeof(message) - length, ": %s", reason);
+	hide_passwords(message);
 	put_or_count(&messages, line, format_line(level, message, line));
 	errno = saved;
 }

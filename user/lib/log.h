@@ -5,7 +5,8 @@
  *	sidestep: error: cannot listen on 0.0.0.0:39001: Address already in use; stop the ...
  *	{"time":"2026-11-30T00:54:56.123456Z","level":"error","message":"cannot listen on ..."}
  *
- * A message names what failed, on what, why, and what to do about it.
+ * A message names what failed, on what, why, and what to do about it. A password in a URL that it
+ * quotes becomes "*".
  *
  * Standard error may be a pipe that nobody reads. A process with event loops limits how long a line
  * waits for room. A line that finds none is lost. The next one that gets out is preceded by their
