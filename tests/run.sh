@@ -51,7 +51,7 @@ limit_of() {
 		return
 	fi
 	case $1 in
-	*.bats | */lint.sh) echo 900 ;;
+	*.bats | */lint.sh) echo 1800 ;;
 	*) echo 300 ;;
 	esac
 }

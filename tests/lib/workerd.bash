@@ -115,13 +115,15 @@ no_leak() {
 		"$(grep -oE '(to|from)_[a-z]+=[0-9]+' <<<"$line" | awk -F= '{ n += $2 } END { print n }')" 0
 }
 
-# workerd_state - prints logs, which bats shows with a failed test.
+# workerd_state - prints logs and events, which bats shows with a failed test. Their times tell in which order the
+# sidecar saw its policy and the queries.
 workerd_state() {
 	local name
 	dk ps -a
 	for name in $(dk ps -a --format '{{.Names}}'); do
 		echo "--- log of $name"
-		dk logs --tail 20 "$name" 2>&1
+		dk logs --timestamps --tail 20 "$name" 2>&1
+		[[ $name != *-proxy ]] || dk exec "$name" sidestep observe --json --last 20
 	done
 	echo "--- $LAUNCHER"
 	tail -n 20 "$BED_DIR/$LAUNCHER.log"
