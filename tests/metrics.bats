@@ -209,12 +209,12 @@ prometheus_asks() {
 	bed_until 20 bed_exec host curl -sf http://127.0.0.1:9090/-/ready
 	# They go on while Prometheus looks. The gateway refuses the second one's connections.
 	bed_exec app "$PEER" dns nx.test A @1.1.1.1 >/dev/null
-	bed_spawn app flood "$PEER" flood 203.0.113.1 80 --seconds 30 --pause-us 100000
-	bed_spawn app refused "$PEER" flood 203.0.113.2 80 --seconds 30 --pause-us 100000
+	bed_spawn app flood "$PEER" flood 203.0.113.1 80 --seconds 300 --pause-us 100000
+	bed_spawn app refused "$PEER" flood 203.0.113.2 80 --seconds 300 --pause-us 100000
 	run bed_exec host "$BED_REPO/tests/prometheus.py" http://127.0.0.1:9090 "$BED_REPO/deploy/grafana-dashboard.json"
 	is status "$status" 0 || fail "$output"
-	run bed_exec host curl -s 'http://127.0.0.1:9090/api/v1/query?query=up'
-	like up "$output" '"1"\]'
+	up() { bed_exec host curl -s 'http://127.0.0.1:9090/api/v1/query?query=up' | grep -F '"1"]'; }
+	bed_until 5 up
 }
 
 # answering_gateway - it echoes, and refuses connections to 203.0.113.2.

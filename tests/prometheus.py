@@ -5,7 +5,7 @@
   prometheus.py URL DASHBOARD
 
 Each query must have a result, and each rule must have been evaluated without an error. The status is 1 if one
-does not within 20 s, because rates need several scrapes.
+does not within 90 s, because rates need several scrapes.
 """
 import json
 import re
@@ -14,12 +14,12 @@ import time
 import urllib.parse
 import urllib.request
 
-LIMIT = 20
+LIMIT = 90
 
 
 def ask(url, path, **arguments):
     query = urllib.parse.urlencode(arguments)
-    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=5) as answer:
+    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=30) as answer:
         return json.load(answer)["data"]
 
 
