@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "lib/kernel.h"
@@ -46,8 +45,6 @@ static const char *const map_names[] = {
 	[MAP_GENERATION] = "generation",
 	[MAP_OUTER] = "outer", /* of PROGRAMS_SHARED alone */
 };
-#define OPENERS_SIZE (SIDESTEP_OPENER_SLOTS * sizeof(struct sidestep_opener))
-
 _Static_assert(ARRAY_SIZE(map_names) == PROGRAMS_MAPS, "a name for each map");
 
 static const struct {
@@ -396,34 +393,6 @@ int programs_await(struct programs *programs)
 	return error;
 }
 
-/* Maps `generation` into memory. Programs of other loads may have cached entries of the bypass
- * maps, which are invalid from here on. */
-static int map_generation(struct programs *programs)
-{
-	void *memory = mmap(NULL, sizeof(*programs->generation), PROT_READ | PROT_WRITE, MAP_SHARED,
-			    programs->maps[MAP_GENERATION], 0);
-
-	if (memory == MAP_FAILED)
-		return log_errno(-errno, "cannot map the BPF map generation");
-	programs->generation = memory;
-	programs_bypass_changed(programs);
-	return 0;
-}
-
-/* Maps `openers` into memory, so that a lookup is no system call. */
-static int map_openers(struct programs *programs)
-{
-	void *memory;
-
-	if (programs->config.kind == PROGRAMS_SHARED)
-		return 0;
-	memory = mmap(NULL, OPENERS_SIZE, PROT_READ, MAP_SHARED, programs->maps[MAP_OPENERS], 0);
-	if (memory == MAP_FAILED)
-		return log_errno(-errno, "cannot map the BPF map openers");
-	programs->openers = memory;
-	return 0;
-}
-
 static int describe(const struct programs *programs)
 {
 	struct sidestep_info info = {
@@ -452,9 +421,7 @@ int programs_load(const struct programs_config *config, bool quiet, struct progr
 	programs_rights_raise();
 	error = load(programs, quiet);
 	if (error == 0)
-		error = map_generation(programs);
-	if (error == 0)
-		error = map_openers(programs);
+		error = programs_memory_map(programs);
 	if (error == 0)
 		error = describe(programs);
 	if (error < 0) {
@@ -474,10 +441,7 @@ void programs_free(struct programs *programs)
 	if (programs->loading)
 		programs_load_cancel(programs->loading);
 	unpin_maps(programs);
-	if (programs->generation)
-		(void)munmap(programs->generation, sizeof(*programs->generation));
-	if (programs->openers)
-		(void)munmap((void *)programs->openers, OPENERS_SIZE);
+	programs_memory_unmap(programs);
 	for (i = 0; i < PROGRAMS_MAPS; i++)
 		(void)safe_close(programs->maps[i]);
 	for (i = 0; i < PROGRAMS; i++)

@@ -52,6 +52,12 @@ static inline void programs_bypass_changed(const struct programs *programs)
 	(void)__atomic_add_fetch(&programs->generation->bypass, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Maps the memory of `generation` and `openers`, which stays until the other call. Returns 0 or a
+ * negative errno, logged. */
+int programs_memory_map(struct programs *programs);
+/* Likewise after a failure. */
+void programs_memory_unmap(struct programs *programs);
+
 /* Opens and configures the programs of a kind without loading them. The caller closes the object.
  * Returns NULL with errno set. */
 struct bpf_object *programs_open(const struct programs_config *config);
