@@ -78,10 +78,10 @@ noted() { # PORT - `openers` has the connection from that port
 # Denied: a datagram, a raw protocol, and a frame of a packet socket that walks around the routes.
 denials_are_told() {
 	bed_exec app "$PEER" udp 192.0.2.77 443 --source-port 4005 --send x --timeout 1 || true
-	told 1 'event["reason"] == "udp_denied" and event["verdict"] == "deny_udp" and event["dst"] == "192.0.2.77:443"'
 	bed_exec app "$PEER" raw 192.0.2.77 7 --mode echo --device eth0 --socket inet || true
-	told 1 'event["reason"] == "protocol_denied" and event["verdict"] == "deny_protocol" and event["protocol"] == "icmp" and event["dst"] == "192.0.2.77"'
 	bed_exec app "$PEER" packet-send 192.0.2.77 80 --mode syn --device eth0 || true
+	told 1 'event["reason"] == "udp_denied" and event["verdict"] == "deny_udp" and event["dst"] == "192.0.2.77:443"'
+	told 1 'event["reason"] == "protocol_denied" and event["verdict"] == "deny_protocol" and event["protocol"] == "icmp" and event["dst"] == "192.0.2.77"'
 	told 1 'event["reason"] == "walked_around" and event["verdict"] == "guard_drops" and event["dst"] == "192.0.2.77:80"'
 	event 'event["type"] == "denied"'
 	[ "$(event 'event["verdict"] == "deny_udp"' 'event["rule"]["origin"]' | head -n 1)" = "option --udp" ]
@@ -107,8 +107,11 @@ opened_by() {
 		sort -u)" = "['$2', 200, '$3', True]" ] || { event "event['dst'] == '$1:80'" && return 1; }
 }
 
-# A flood of denied datagrams leaves a few records, and one that says how many are missing. Everything else goes on.
+# A flood of denied datagrams leaves a record each second, with their number, and one that says how many are missing.
+# Together they are all of the flood. Everything else goes on.
 flood_is_bounded() {
+	local began seconds flood
+	began=$(date +%s)
 	bed_exec app python3 -c '
 import socket
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -119,10 +122,14 @@ for i in range(20000):
         pass'
 	connect 192.0.2.77 80 --send hello --half-close --read-all
 	# One more after the flood tells of those that were left out at its end.
-	sleep_over() { bed_exec app "$PEER" udp 192.0.2.78 443 --send x --timeout 1; told_lost; }
-	told_lost() { [ "$(event 'event["type"] == "lost"' 'event["lost"]' | awk '{ sum += $1 } END { print sum + 0 }')" -gt 10000 ]; }
-	bed_until 5 sleep_over
-	[ "$(event 'event["type"] == "denied"' | wc -l)" -lt 2000 ]
+	sleep_over() { bed_exec app "$PEER" udp 192.0.2.78 443 --send x --timeout 1; told_all "$1"; }
+	told_all() { [ "$(event "$1" 'event["lost"] or event["packets"]' | awk '{ sum += $1 } END { print sum + 0 }')" -ge 20000 ]; }
+	bed_until 10 sleep_over 'event["type"] == "lost" or event["dst"] == "192.0.2.77:9"'
+	seconds=$(($(date +%s) - began))
+	flood=$(event 'event["dst"] == "192.0.2.77:9"' 'event["packets"]')
+	echo "$flood" "in $seconds s"
+	[ "$(wc -l <<<"$flood")" -le $((seconds + 2)) ]
+	[ "$(sort -n <<<"$flood" | tail -n 1)" -gt 10 ]
 	[ "$(counter deny_udp)" -ge 20000 ]
 }
 

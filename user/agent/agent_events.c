@@ -14,6 +14,7 @@
 #include "agent/agent_processes.h"
 #include "events/event_batch.h"
 #include "events/event_denial.h"
+#include "events/event_denials.h"
 #include "events/event_labels.h"
 #include "events/event_server.h"
 #include "lib/log.h"
@@ -43,7 +44,8 @@ struct agent_events {
 	struct event_server *server;
 	struct record_source *denials, *starters;
 	struct loop_handler denied, started;
-	/* Records that were left out, by budget (bpf/budget.h). */
+	struct event_denials *repeats;
+	/* Records that were left out, by budget (bpf/budget.h), as far as it was told. */
 	uint32_t lost[SIDESTEP_MAX_NAMESPACES];
 	_Atomic uint64_t lost_before;
 	char message[EVENT_BATCH_MAX]; /* a sidecar's */
@@ -141,24 +143,37 @@ static void put_lost(struct agent_events *events, uint64_t netns, uint32_t count
 	events_put(events->events, &event);
 }
 
-static void take_denial(void *context, const void *record)
+static void put_denial(void *context, const struct sidestep_denial *denial, uint64_t time_us,
+		       uint64_t packets)
 {
-	const struct sidestep_denial *denial = record;
 	struct agent_events *events = context;
 	struct event event = event_of_denial(denial);
-	uint32_t *lost = &events->lost[event.netns % SIDESTEP_MAX_NAMESPACES];
+	uint32_t lost = event_denials_lost(denial,
+					   &events->lost[event.netns % SIDESTEP_MAX_NAMESPACES]);
 	struct agent_process process;
 	struct event_comm comm;
 
-	if (denial->lost != *lost)
-		put_lost(events, event.netns, denial->lost - *lost);
-	*lost = denial->lost;
+	if (lost > 0)
+		put_lost(events, event.netns, lost);
+	event.time_us = time_us;
+	event.count = packets;
 	event_set_process(&event, &denial->process, &comm);
 	if (agent_processes_find(events->processes, &denial->process, &process)) {
 		event.text[EVENT_EXE] = process.exe;
 		event.text[EVENT_CGROUP] = process.cgroup;
 	}
 	events_put(events->events, &event);
+}
+
+/* Remembers the process, which may be gone when the event is put. */
+static void take_denial(void *context, const void *record)
+{
+	const struct sidestep_denial *denial = record;
+	struct agent_events *events = context;
+	struct agent_process process;
+
+	(void)agent_processes_find(events->processes, &denial->process, &process);
+	event_denials_add(events->repeats, denial);
 }
 
 static void on_denied(struct loop_handler *handler, uint32_t ready)
@@ -188,8 +203,12 @@ static void on_started(struct loop_handler *handler, uint32_t ready)
 
 static int watch(struct agent_events *events)
 {
-	int error = programs_denials_open(events->programs, &events->denials);
+	int error;
 
+	events->repeats = event_denials_new(events->loop, put_denial, events);
+	if (!events->repeats)
+		return -ENOMEM;
+	error = programs_denials_open(events->programs, &events->denials);
 	if (error == 0)
 		error = programs_starters_open(events->programs, &events->starters);
 	events->denied.ready = on_denied;
@@ -276,8 +295,10 @@ void agent_events_counters(struct agent_events *events, struct agent_events_coun
 
 void agent_events_stop(struct agent_events *events)
 {
-	if (events)
-		events_stop(events->events);
+	if (!events)
+		return;
+	event_denials_flush(events->repeats);
+	events_stop(events->events);
 }
 
 void agent_events_free(struct agent_events *events)
@@ -291,6 +312,7 @@ void agent_events_free(struct agent_events *events)
 		events->denials->close(events->denials);
 	if (events->starters)
 		events->starters->close(events->starters);
+	event_denials_free(events->repeats);
 	agent_processes_free(events->processes);
 	(void)pthread_mutex_destroy(&events->lock);
 	names_free(events->names, events->name_count);

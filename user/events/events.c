@@ -88,7 +88,7 @@ static void take_queue(struct events *events)
 	(void)pthread_mutex_unlock(&events->lock);
 }
 
-static void drain(struct events *events)
+void events_drain(struct events *events)
 {
 	struct queue *taken = &events->taken;
 	size_t offset = 0, i;
@@ -112,7 +112,7 @@ static void drain(struct events *events)
 
 static void gathered(struct loop_timer *timer)
 {
-	drain(container_of(timer, struct events, gather));
+	events_drain(container_of(timer, struct events, gather));
 }
 
 static void woken(void *context)
@@ -272,7 +272,7 @@ void events_stop(struct events *events)
 	loop_wake(events->loop);
 	(void)pthread_join(events->thread, NULL);
 	events->running = false;
-	drain(events);
+	events_drain(events);
 }
 
 void events_free(struct events *events)

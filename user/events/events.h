@@ -73,6 +73,9 @@ void events_counters(struct events *events, struct events_counters *ret_counters
 /* Returns an event that tells of @count lost ones. */
 struct event events_lost(struct events *events, uint64_t count);
 
+/* Gives the sinks what has come since the stop. */
+void events_drain(struct events *events);
+
 /* Gives the sinks what has come until now, and stops the thread. Idempotent. NULL is allowed. */
 void events_stop(struct events *events);
 

@@ -82,6 +82,7 @@ void sidecar_events_close(struct sidecar *sidecar)
 	struct sidecar_events *events = &sidecar->events;
 
 	events_stop(events->events);
+	sidecar_who_finish(events->who);
 	event_server_free(events->server);
 	event_log_free(events->log);
 	sidecar_who_free(events->who);

@@ -7,6 +7,7 @@
 
 #include "events/event_batch.h"
 #include "events/event_denial.h"
+#include "events/event_denials.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/time_text.h"
@@ -19,7 +20,8 @@ struct sidecar_who {
 	struct events *events;
 	struct record_source *denials; /* NULL: somebody else reads them */
 	struct loop_handler denied;
-	uint32_t lost; /* records that were left out, as the latest one says */
+	struct event_denials *repeats;
+	uint32_t lost; /* records that were left out, as far as it was told */
 	struct event_comm comm;
 	struct sidecar_tenants tenants;
 	struct sidecar_container container; /* of the event in progress */
@@ -88,21 +90,30 @@ void sidecar_who_resolve(void *context, struct event *event)
 	event->opener.cookie = 0; /* it is told */
 }
 
-static void take_denial(void *context, const void *record)
+static void put_denial(void *context, const struct sidestep_denial *denial, uint64_t time_us,
+		       uint64_t packets)
 {
-	const struct sidestep_denial *denial = record;
 	struct sidecar_who *who = context;
+	uint32_t count = event_denials_lost(denial, &who->lost);
 	struct event event = event_of_denial(denial), lost;
 
-	if (denial->lost != who->lost) {
-		lost = events_lost(who->events, denial->lost - who->lost);
+	if (count > 0) {
+		lost = events_lost(who->events, count);
 		events_put(who->events, &lost);
 	}
-	who->lost = denial->lost;
+	event.time_us = time_us;
+	event.count = packets;
 	/* The datapath's number is another one where the kernel has no cookies. */
 	event.netns = 0;
 	event.opener = denial->process;
 	events_put(who->events, &event);
+}
+
+static void take_denial(void *context, const void *record)
+{
+	const struct sidecar_who *who = context;
+
+	event_denials_add(who->repeats, record);
 }
 
 static void on_denied(struct loop_handler *handler, uint32_t ready)
@@ -160,8 +171,20 @@ int sidecar_who_join(struct sidecar_who *who, struct events *events)
 			log_debug("denied packets make no events: %s", strerror(-error));
 		return 0;
 	}
+	who->repeats = event_denials_new(events_loop(events), put_denial, who);
+	if (!who->repeats)
+		return -ENOMEM;
 	who->denied.ready = on_denied;
 	return loop_add(events_loop(events), &who->denied, who->denials->fd, EPOLLIN);
+}
+
+void sidecar_who_finish(struct sidecar_who *who)
+{
+	if (!who || !who->repeats)
+		return;
+	who->denials->read(who->denials, take_denial, who);
+	event_denials_flush(who->repeats);
+	events_drain(who->events);
 }
 
 void sidecar_who_free(struct sidecar_who *who)
@@ -170,6 +193,7 @@ void sidecar_who_free(struct sidecar_who *who)
 		return;
 	if (who->denials)
 		who->denials->close(who->denials);
+	event_denials_free(who->repeats);
 	sidecar_tenants_release(&who->tenants);
 	free(who);
 }

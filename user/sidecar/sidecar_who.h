@@ -26,6 +26,9 @@ void sidecar_who_resolve(void *context, struct event *event);
  * @events. Returns 0 or negative errno. */
 int sidecar_who_join(struct sidecar_who *who, struct events *events);
 
+/* Tells of the packets that were denied until now. After events_stop(). NULL is allowed. */
+void sidecar_who_finish(struct sidecar_who *who);
+
 /* After events_stop(), and before the datapath is closed. NULL is allowed. */
 void sidecar_who_free(struct sidecar_who *who);
 
