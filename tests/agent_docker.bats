@@ -90,19 +90,30 @@ programs() {
 	tar -C "$root" -c . | dk import - programs >/dev/null
 }
 
-# browse NAMESPACE - four programs connect at the same time in a container, each to an address and with a name of its
-# own. One sends a datagram, too. Prints the container's id once it has ended.
+# browse NAMESPACE SOCKET - four programs connect at the same time in a container, each to an address and with a name
+# of its own. One sends a datagram, too. Prints the container's id. Each of the four may have ended before anybody has
+# looked. So another one connects first, and stays.
 browse() {
+	local id
 	local node='require("http").get({host: "192.0.2.13", headers: {host: "node.example"}}, r => r.resume())'
 	local python='import urllib.request as r; r.urlopen(r.Request("http://192.0.2.12/", headers={"Host": "python.example"}))
 import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.16", 9))'
-	dk run -d --name browser --label shop=books --network "container:$1" -v /usr:/usr:ro programs /bin/sh -c '
+	local first='import socket, time; socket.create_connection(("192.0.2.10", 80)).close(); time.sleep(600)'
+	id=$(dk run -d --name browser --label shop=books --network "container:$1" -v /usr:/usr:ro programs \
+		/usr/bin/python3 -c "$first")
+	seen() {
+		python3 "$BED_REPO/tests/events.py" follow "$2" '{"last":1000,"follow":false}' |
+			grep -F '"dst":"192.0.2.10:80"' | grep -qF "\"container\":{\"id\":\"$1\""
+	}
+	bed_until 30 seen "$id" "$2"
+	# shellcheck disable=SC2016 # for the inner shell
+	dk exec browser /bin/sh -c '
 		curl -s -o /dev/null --resolve curl.example:80:192.0.2.11 http://curl.example/ &
 		/usr/bin/python3 -c "$1" &
 		node -e "$2" &
 		git -c http.curloptResolve=git.example:80:192.0.2.14 ls-remote http://git.example/x &
-		wait' sh "$python" "$node"
-	dk wait browser >/dev/null
+		wait' sh "$python" "$node" >&2
+	echo "$id"
 }
 
 # opened_by SOCKET ADDRESS NAME COMM EXE ID - the one connection to that address has all of this. A process that has
@@ -144,12 +155,13 @@ nobody_opened() {
 }
 
 @test "four programs in a container: the agent's events name container, process, name and answer of each" {
-	local id
+	local id socket
 	agent
 	side app-proxy
 	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
-	id=$(browse app-proxy)
-	bed_until 10 all_opened "/proc/$(engine_pid agent)/root/run/sidestep/agent.events" "$id" exe
+	socket=/proc/$(engine_pid agent)/root/run/sidestep/agent.events
+	id=$(browse app-proxy "$socket")
+	bed_until 30 all_opened "$socket" "$id" exe
 }
 
 @test "four programs in a container: own programs' events name container, process, name and answer of each" {
@@ -159,9 +171,9 @@ nobody_opened() {
 		-v "$ENGINE_SOCKET:/run/engine.sock" sidestep sidecar --gateway host.docker.internal:8080 \
 		--docker-socket /run/engine.sock >/dev/null
 	engine_wait_line app-net "connected to Docker"
-	id=$(browse app-net)
 	socket=$(echo "/proc/$(engine_pid app-net)/root/run/sidestep/"*.events)
-	bed_until 10 all_opened "$socket" "$id"
+	id=$(browse app-net "$socket")
+	bed_until 30 all_opened "$socket" "$id"
 	# With two containers beside the sidecar, the kernel tells no name.
 	dk run -d --name waiting --network container:app-net -v /usr:/usr:ro programs sleep 60 >/dev/null
 	dk run --name second --network container:app-net -v /usr:/usr:ro programs curl -s -o /dev/null http://192.0.2.15/

@@ -61,7 +61,7 @@ static void test_a_process_of_the_host(void **state)
 	struct agent_processes *processes = agent_processes_new();
 	struct sidestep_process process = {.pid = (uint32_t)getpid(), .started = own_start()};
 	struct agent_process found;
-	char exe[512] = "";
+	char exe[512] = "", group[AGENT_GROUP_PATH_MAX];
 
 	(void)state;
 	assert_non_null(processes);
@@ -75,6 +75,21 @@ static void test_a_process_of_the_host(void **state)
 	assert_string_equal(found.exe, exe);
 	/* The number belonged to another process before. */
 	process.started -= 1000000000;
+	assert_false(agent_processes_find(processes, &process, &found));
+	/* A process of the same group has told the group's path. */
+	process.cgroup = 77;
+	assert_false(agent_processes_find(processes, &process, &found));
+	process.started += 1000000000;
+	memcpy(process.comm, "other", sizeof("other"));
+	assert_true(agent_processes_find(processes, &process, &found));
+	(void)snprintf(group, sizeof(group), "%s", found.cgroup);
+	process.started -= 1000000000;
+	assert_int_equal(agent_processes_find(processes, &process, &found), group[0] != '\0');
+	if (group[0]) {
+		assert_string_equal(found.cgroup, group);
+		assert_string_equal(found.exe, "");
+	}
+	process.cgroup = 78;
 	assert_false(agent_processes_find(processes, &process, &found));
 	process.pid = 0;
 	assert_false(agent_processes_find(processes, &process, &found));

@@ -106,6 +106,12 @@ static void set_container(struct agent_events *events, struct event *event)
 	(void)pthread_mutex_unlock(&events->lock);
 }
 
+static void set_program(struct event *event, const struct agent_process *process)
+{
+	event->text[EVENT_EXE] = process->exe[0] ? process->exe : NULL;
+	event->text[EVENT_CGROUP] = process->cgroup[0] ? process->cgroup : NULL;
+}
+
 /* Finds the process of a connection. */
 static void set_process(struct agent_events *events, struct event *event)
 {
@@ -118,8 +124,7 @@ static void set_process(struct agent_events *events, struct event *event)
 	event_set_process(event, &opener, &events->comm);
 	if (!agent_processes_find(events->processes, &opener, &events->process))
 		return;
-	event->text[EVENT_EXE] = events->process.exe;
-	event->text[EVENT_CGROUP] = events->process.cgroup;
+	set_program(event, &events->process);
 }
 
 /* Called in the events' thread. */
@@ -158,10 +163,8 @@ static void put_denial(void *context, const struct sidestep_denial *denial, uint
 	event.time_us = time_us;
 	event.count = packets;
 	event_set_process(&event, &denial->process, &comm);
-	if (agent_processes_find(events->processes, &denial->process, &process)) {
-		event.text[EVENT_EXE] = process.exe;
-		event.text[EVENT_CGROUP] = process.cgroup;
-	}
+	if (agent_processes_find(events->processes, &denial->process, &process))
+		set_program(&event, &process);
 	events_put(events->events, &event);
 }
 

@@ -107,20 +107,48 @@ static bool is_known(const struct agent_process *slot, const struct sidestep_pro
 	       memcmp(slot->comm, process->comm, sizeof(slot->comm)) == 0;
 }
 
+/* The process is in the group of its socket, as the program has checked. */
+static void keep_group(struct agent_processes *processes, uint64_t id, const char *path)
+{
+	struct agent_group *group = &processes->groups[id % AGENT_GROUPS_MAX];
+
+	if (id == 0 || path[0] == '\0')
+		return;
+	group->id = id;
+	memcpy(group->path, path, sizeof(group->path));
+}
+
+static bool find_group(const struct agent_processes *processes, uint64_t id,
+		       struct agent_process *ret_process)
+{
+	const struct agent_group *group = &processes->groups[id % AGENT_GROUPS_MAX];
+
+	if (id == 0 || group->id != id)
+		return false;
+	memset(ret_process, 0, sizeof(*ret_process));
+	memcpy(ret_process->cgroup, group->path, sizeof(ret_process->cgroup));
+	return true;
+}
+
 bool agent_processes_find(struct agent_processes *processes, const struct sidestep_process *process,
 			  struct agent_process *ret_process)
 {
 	struct agent_process *slot = &processes->known[process->pid % AGENT_PROCESSES_MAX];
-	bool found;
+	bool known, found;
 
 	if (!processes->host || process->pid == 0 || process->started == 0)
 		return false;
 	(void)pthread_mutex_lock(&processes->lock);
-	found = is_known(slot, process) || look_up(process, slot);
+	known = is_known(slot, process);
+	found = known || look_up(process, slot);
 	if (found)
 		*ret_process = *slot;
 	else
 		slot->started = 0;
+	if (!found)
+		found = find_group(processes, process->cgroup, ret_process);
+	else if (!known)
+		keep_group(processes, process->cgroup, slot->cgroup);
 	(void)pthread_mutex_unlock(&processes->lock);
 	return found;
 }
