@@ -45,7 +45,7 @@ static int attempt(const struct worker *worker, const char *id)
 	while (!error && have < want) {
 		ssize_t got;
 
-		error = wait_fd(fd, POLLIN, deadline_us);
+		error = wait_fd_late(fd, POLLIN, deadline_us);
 		if (error)
 			break;
 		got = recv(fd, answer + have, want - have, 0);

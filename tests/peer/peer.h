@@ -102,6 +102,8 @@ int64_t now_us(void); /* CLOCK_MONOTONIC */
 int64_t deadline_from(const struct options *options, long default_s);
 /* Returns 0 on one of the poll events, -ETIMEDOUT, or -EINTR after a signal to stop. */
 int wait_fd(int fd, short events, int64_t deadline_us);
+/* Likewise, but what came in time counts although this process gets its turn later. */
+int wait_fd_late(int fd, short events, int64_t deadline_us);
 void handle_signals(void);
 bool file_exists(const char *path); /* NULL: false */
 void raise_open_files(void);

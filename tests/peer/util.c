@@ -44,6 +44,14 @@ int wait_fd(int fd, short events, int64_t deadline_us)
 	}
 }
 
+int wait_fd_late(int fd, short events, int64_t deadline_us)
+{
+	struct pollfd entry = {.fd = fd, .events = events};
+	int error = wait_fd(fd, events, deadline_us);
+
+	return error == -ETIMEDOUT && poll(&entry, 1, 0) > 0 ? 0 : error;
+}
+
 static void on_signal(int number)
 {
 	(void)number;
@@ -258,7 +266,7 @@ int connect_start(const struct options *options, const struct sockaddr_storage *
 
 int connect_wait(int fd, int64_t deadline_us)
 {
-	int error = wait_fd(fd, POLLOUT, deadline_us);
+	int error = wait_fd_late(fd, POLLOUT, deadline_us);
 	socklen_t size = sizeof(error);
 
 	if (error)
