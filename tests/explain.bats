@@ -126,3 +126,17 @@ says() {
 	explain 2 nowhere
 	explain 2 "$BED_APP6" 192.0.2.77:80
 }
+
+@test "a question leaves nothing that changes the answer to the next one from the same port (nftables without tproxy)" {
+	redirect_sidecar
+	# All sockets of the application have this port.
+	bed_exec app sh -c 'echo 40001 40001 >/proc/sys/net/ipv4/ip_local_port_range'
+	for _ in 1 2 3; do
+		explain 0 --ask-gateway=false 192.0.2.77:80
+		[[ $output == *$'\nintercepted (steer_tcp)' ]]
+		explain 0 --ask-gateway=false 2001:db8::77
+		[[ $output == *$'\nintercepted (steer_tcp)' ]]
+		explain 0 --ask-gateway=false --udp 1.1.1.1:53
+		[[ $output == *$'\nintercepted (steer_dns)' ]]
+	done
+}

@@ -2,9 +2,9 @@
 /*
  * Asks the nftables tables, by a packet that they see as any other of this network namespace. A
  * table of our own has the kernel trace it, and drops it behind all other rules, where it would
- * leave or reach a socket. So nobody gets it, and conntrack does not remember it. The kernel
- * removes that table with the socket that made it (NFT_TABLE_F_OWNER, Linux 5.12), even after a
- * kill.
+ * leave or reach a socket. So nobody gets it. Conntrack remembers a packet that has crossed lo, and
+ * is told to forget it. The kernel removes that table with the socket that made it
+ * (NFT_TABLE_F_OWNER, Linux 5.12), even after a kill.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter_ipv4.h>
 
 #include "datapath/datapath_nft_expr.h"
@@ -22,6 +24,7 @@
 #include "explain/explain_nft_facts.h"
 #include "explain/explain_nft_trace.h"
 #include "lib/log.h"
+#include "lib/netlink_socket.h"
 #include "lib/socket_address.h"
 #include "lib/util.h"
 #include "net/netlink_lookup.h"
@@ -96,6 +99,44 @@ static void uninstall(struct mnl_socket *socket, uint8_t family)
 	(void)nft_batch_commit(socket, &batch, &failure);
 }
 
+static void put_address(struct nlmsghdr *header, uint16_t type4, uint16_t type6,
+			const uint8_t address[16])
+{
+	if (address_is_ipv4(address))
+		mnl_attr_put(header, type4, 4, address + 12);
+	else
+		mnl_attr_put(header, type6, 16, address);
+}
+
+/* Has conntrack forget the packet's flow. Otherwise NAT would do with a later packet from that port
+ * as it did with this one, and pass over its rules. */
+static void forget_flow(const struct probe_packet *packet)
+{
+	_cleanup_netlink_socket_ struct netlink_socket socket = {.socket = NULL};
+	char request[256] __attribute__((aligned(8)));
+	struct nlmsghdr *header = mnl_nlmsg_put_header(request);
+	struct nlattr *tuple, *part;
+	struct nfgenmsg *info;
+
+	header->nlmsg_type = (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE;
+	info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	info->nfgen_family = address_is_ipv4(packet->destination) ? AF_INET : AF_INET6;
+	info->version = NFNETLINK_V0;
+	tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
+	part = mnl_attr_nest_start(header, CTA_TUPLE_IP);
+	put_address(header, CTA_IP_V4_SRC, CTA_IP_V6_SRC, packet->source);
+	put_address(header, CTA_IP_V4_DST, CTA_IP_V6_DST, packet->destination);
+	mnl_attr_nest_end(header, part);
+	part = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
+	mnl_attr_put_u8(header, CTA_PROTO_NUM, packet->protocol);
+	mnl_attr_put_u16(header, CTA_PROTO_SRC_PORT, htons(packet->source_port));
+	mnl_attr_put_u16(header, CTA_PROTO_DST_PORT, htons(packet->destination_port));
+	mnl_attr_nest_end(header, part);
+	mnl_attr_nest_end(header, tuple);
+	if (netlink_socket_open(&socket, NETLINK_NETFILTER) == 0)
+		(void)netlink_socket_talk(&socket, header, NULL, NULL);
+}
+
 /* Opens the packet's socket, and takes a port that no other socket here has. Returns a descriptor,
  * the caller's, or a negative errno. */
 static int open_probe(struct explain *explain)
@@ -165,6 +206,7 @@ static int trace(struct explain *explain, const struct nft_table_facts *facts)
 		tell_sender(explain, probe, told);
 		/* The socket ends before its SYN would be repeated, which takes a second. */
 		uninstall(owner, family);
+		forget_flow(&explain->packet);
 	}
 	nft_socket_close(events);
 	nft_socket_close(owner);
