@@ -37,7 +37,8 @@ teardown() {
 	bed_exec app openssl s_client -connect 192.0.2.8:443 -servername b.example </dev/null || true
 	bed_until 5 has 1 dst=192.0.2.8:443 name=b.example name_source=sni intercepted=false
 	bed_until 5 has 1 dst=192.0.2.77:9000 bytes_sent=70000 bytes_received=70000 name=null end=fin reason=relayed \
-		"gateway=$BED_HOST:8080" gateway_status=200 verdict=steer_tcp message=null protocol=tcp
+		"gateway=$BED_HOST:8080" gateway_status=200 verdict=steer_tcp message=null protocol=tcp \
+		'rule={"entry": "TCP to the gateway", "origin": "option --gateway"}'
 	bed_until 5 has 1 dst=192.0.2.7:80 name=a.example name_source=host end=fin
 	count=$(events check "$LOG")
 	bed_until 5 grep -q '"type":"connection".*"dst":"192.0.2.8:443"' "$BED_DIR/reader.log"
@@ -140,13 +141,23 @@ proxy_netns() {
 	gateway
 	bed_spawn outside dns "$PEER" dns-serve 53 --address 192.0.2.1
 	bed_until 5 bed_exec outside sh -c 'ss -Hlun "sport = :53" | grep -q .'
-	sidecar --event-log "$LOG" --made-up "*.made.test"
+	sidecar --event-log "$LOG" --made-up "*.made.test" --http-ingress-address "$BED_APP:39001"
 	bed_exec app "$PEER" dns real.test A @192.0.2.1
 	run bed_exec app "$PEER" dns x.made.test A @8.8.8.8
-	bed_until 10 has 1 type=dns name=x.made.test reason=dns_made_up verdict=steer_dns protocol=udp dst=8.8.8.8:53
+	bed_until 10 has 1 type=dns name=x.made.test reason=dns_made_up verdict=steer_dns protocol=udp dst=8.8.8.8:53 \
+		'rule={"entry": "names that are allowed", "origin": "option --made-up"}'
 	run bed_exec app "$PEER" dns other.test AAAA @8.8.8.8
-	bed_until 10 has 1 type=dns name=other.test reason=dns_resolver_failed
+	bed_until 10 has 1 type=dns name=other.test reason=dns_resolver_failed rule=null
 	[ "$(events check "$LOG")" = 2 ]
+	bed_exec host curl -fsS -X PUT -d '{"port": 8999, "internet": {"enabled": false}, "dns": {"allowHostnames": ["a.put"]}}' \
+		"http://$BED_APP:39001/egress"
+	run bed_exec app "$PEER" dns a.put A @8.8.8.8
+	bed_until 10 has 1 name=a.put reason=dns_made_up 'rule={"entry": "names that are allowed", "origin": "PUT /egress"}'
+	run bed_exec app "$PEER" dns b.put A @8.8.8.8
+	bed_until 10 has 1 name=b.put reason=dns_name_denied 'rule={"entry": "internet off", "origin": "PUT /egress"}'
+	run dial 192.0.2.77 9000
+	bed_until 10 has 1 dst=192.0.2.77:9000 reason=gateway_unreachable \
+		'rule={"entry": "TCP to the gateway", "origin": "PUT /egress"}'
 	grep -q '"query":{"name":"x.made.test","type":"A","rcode":"NOERROR","answers":\["11.0.0.1"\]}' "$LOG"
 	grep -q '"query":{"name":"other.test","type":"AAAA","rcode":"SERVFAIL","answers":\[\]}' "$LOG"
 }

@@ -124,7 +124,8 @@ client = server.accept()[0]
 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))'
 	bed_wait_line server ready
 	exempt 1
-	one_event destination_unreachable dst=192.0.2.1:1 end=refused gateway=null
+	one_event destination_unreachable dst=192.0.2.1:1 end=refused gateway=null \
+		'rule={"entry": "exempt process", "origin": "option --exempt-uid"}'
 	exempt 2
 	one_event destination_reset dst=192.0.2.1:2 end=reset_by_gateway gateway=null
 }

@@ -160,10 +160,13 @@ forged_syn_names_nobody() {
 	gateway
 	EVENTS() { echo "$BED_DIR/agent.events"; }
 	AGENT=(--event-socket "$(EVENTS)")
-	agent_sidecar
+	agent_sidecar --event-log "$BED_DIR/sidecar.json"
 	openers_are_right
 	bed_kill first TERM
 	told 1 "event['dst'] == '192.0.2.77:80' and process['exe'] == '$PEER'"
+	# The sidecar's own log leaves that to the agent.
+	own_log() { grep '"dst":"192.0.2.77:80"' "$BED_DIR/sidecar.json" | grep -F '"container":null,"process":null'; }
+	bed_until 5 own_log
 	# On the host, observe reads the agent's socket by itself.
 	# shellcheck disable=SC2016 # for the inner shell
 	unshare --mount sh -ec 'mount -t tmpfs none /run; mkdir /run/sidestep; : >/run/sidestep/agent.events

@@ -196,6 +196,8 @@ static void the_owner_steers_before_the_internet_is_off(void **state)
 	assert_false(policy_internet(config.policy));
 	assert_int_equal(apply(&config, "{\"dns\":{\"allowHostnames\":[]}}"), 0);
 	assert_string_equal(owner.calls, "");
+	assert_string_equal(policy_origins(config.policy).allowed, CONTROL_EGRESS_ORIGIN);
+	assert_string_equal(policy_origins(config.policy).internet, CONTROL_EGRESS_ORIGIN);
 	assert_int_equal(apply(&config, "{\"internet\":{\"enabled\":true}}"), 0);
 	assert_string_equal(owner.calls, "on(on) ");
 	policy_free(config.policy);

@@ -221,6 +221,32 @@ static void test_absent_is_unchanged(void **state)
 	policy_free(policy);
 }
 
+/* Events tell who set each part. */
+static void test_origins(void **state)
+{
+	static const char *const globs[] = {"a.test"};
+	const struct policy_config config = {.allowed = globs, .allowed_count = 1, .origin = "one"};
+	struct policy_change change = {.has_internet = true, .origin = "two"};
+	struct policy_origins origins;
+	struct policy *policy;
+
+	(void)state;
+	assert_int_equal(policy_new(&config, &policy), 0);
+	origins = policy_origins(policy);
+	assert_string_equal(origins.allowed, "one");
+	assert_null(origins.internet);
+	assert_int_equal(policy_apply(policy, &change), 0);
+	origins = policy_origins(policy);
+	assert_string_equal(origins.allowed, "one");
+	assert_string_equal(origins.internet, "two");
+	change = (struct policy_change) {.has_allowed = true, .origin = "three"};
+	assert_int_equal(policy_apply(policy, &change), 0);
+	origins = policy_origins(policy);
+	assert_string_equal(origins.allowed, "three");
+	assert_string_equal(origins.internet, "two");
+	policy_free(policy);
+}
+
 static void refuse(struct policy *policy, const char *const *globs, size_t count, int error)
 {
 	struct policy_change change = {.has_internet = true,
@@ -342,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_expected),
 		cmocka_unit_test(test_several),
 		cmocka_unit_test(test_absent_is_unchanged),
+		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_hostile_pattern),
 		cmocka_unit_test(test_seen_whole),

@@ -347,7 +347,7 @@ static void test_exempt(void **state)
 	int client, tunnel;
 
 	(void)state;
-	config.exemption = (struct proxy_exemption) {owns_first, &asked};
+	config.exemption = (struct proxy_exemption) {owns_first, &asked, NULL};
 	bed = proxy_bed_new(&config);
 	client = dial(bed);
 	tunnel = accept(bed->gateway, NULL, NULL);

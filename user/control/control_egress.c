@@ -184,6 +184,7 @@ int control_egress_parse(const char *body, size_t size, struct control_egress *r
 	int error;
 
 	memset(ret_egress, 0, sizeof(*ret_egress));
+	ret_egress->policy.origin = CONTROL_EGRESS_ORIGIN;
 	error = load(body, size, &ret_egress->json, reason);
 	if (error < 0)
 		return error;
@@ -245,7 +246,7 @@ int control_egress_apply(const struct control_egress *egress, struct control_con
 	error = apply_policy(&egress->policy, config, reason);
 	if (error < 0 || !port || *port == htons(egress->port))
 		return error;
-	proxy_set_gateway_port(config->proxy, htons(egress->port));
+	proxy_set_gateway_port(config->proxy, htons(egress->port), CONTROL_EGRESS_ORIGIN);
 	if (config->gateway_changed)
 		config->gateway_changed(config->context);
 	return 0;

@@ -21,6 +21,8 @@
 #include "proxy/policy.h"
 
 #define CONTROL_EGRESS_REASON_MAX 256
+/* As events name it. */
+#define CONTROL_EGRESS_ORIGIN "PUT /egress"
 
 /* The change that a body asks for. */
 struct control_egress {

@@ -9,6 +9,7 @@
 #include "events/events.h"
 #include "lib/clock.h"
 #include "proto/hostname.h"
+#include "proxy/policy.h"
 #include "stream/relay.h"
 
 static struct events *events_of(const struct connection *connection)
@@ -47,6 +48,33 @@ static const char *decision(const struct connection *connection)
 								       : "relayed";
 }
 
+/* Sets what decided on a flow that is the gateway's. */
+static void set_gateway_rule(struct event *event, const struct worker *worker)
+{
+	event->text[EVENT_RULE_ENTRY] = "TCP to the gateway";
+	event->text[EVENT_RULE_ORIGIN] = worker->gateway_origin;
+}
+
+static void set_rule(struct event *event, const struct connection *connection)
+{
+	const struct proxy_config *config = &connection->worker->shared->config;
+
+	if (connection->direct) {
+		event->text[EVENT_RULE_ENTRY] = "exempt process";
+		event->text[EVENT_RULE_ORIGIN] = config->exemption.origin;
+	} else if (connection->dns && dns_stream_is_alone(connection->dns)) {
+		event->text[EVENT_RULE_ENTRY] = "internet off";
+		event->text[EVENT_RULE_ORIGIN] = config->policy
+							 ? policy_origins(config->policy).internet
+							 : NULL;
+	} else {
+		set_gateway_rule(event, connection->worker);
+		/* It was dialed by an earlier setting. */
+		if (connection->generation != connection->worker->generation)
+			event->text[EVENT_RULE_ORIGIN] = NULL;
+	}
+}
+
 void connection_event_begin(struct connection *connection)
 {
 	struct connection_facts *facts = facts_of(connection);
@@ -65,6 +93,7 @@ void connection_event_begin(struct connection *connection)
 	}
 	event = event_of_flow(EVENT_OPEN, &connection->flow);
 	event.text[EVENT_REASON] = decision(connection);
+	set_rule(&event, connection);
 	event.id = events_new_id(events);
 	facts->id = (uint32_t)event.id;
 	events_put(events, &event);
@@ -254,6 +283,7 @@ void connection_event_end(const struct connection *connection, enum connection_a
 	event.bytes_received = connection->flow.received;
 	event.duration_ms = (clock_ns() - connection->flow.start) / 1000000;
 	event.text[EVENT_GATEWAY] = gateway_text(connection, gateway);
+	set_rule(&event, connection);
 	describe_facts(&event, connection);
 	describe_tls(&event, connection->intercept, alpn);
 	describe_end(&event, connection, action);
@@ -269,6 +299,7 @@ void connection_event_refused(struct worker *worker, const struct flow *flow)
 	if (!events || fault->flow != flow)
 		return;
 	event = event_of_flow(EVENT_CONNECTION, flow);
+	set_gateway_rule(&event, worker);
 	event.end = (uint8_t)fault->cause.end;
 	event.text[EVENT_REASON] = fault->cause.reason;
 	event.text[EVENT_MESSAGE] = fault->message;

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include "events/events.h"
+#include "proxy/policy.h"
 
 static const char *reason_of(const struct dns_question *question, enum dns_rcode rcode)
 {
@@ -21,7 +22,28 @@ static const char *reason_of(const struct dns_question *question, enum dns_rcode
 	}
 }
 
-void dns_event_answer(struct events *events, const struct dns_event_flow *flow,
+/* Sets the part of the policy that decided. */
+static void set_rule(struct event *event, const struct dns_question *question, enum dns_rcode rcode,
+		     const struct policy *policy)
+{
+	struct policy_origins origins = policy ? policy_origins(policy)
+					       : (struct policy_origins) {.allowed = NULL};
+
+	if (rcode == DNS_SERVFAIL)
+		return;
+	if (rcode == DNS_FORMERR || question->edns_version > 0) {
+		event->text[EVENT_RULE_ENTRY] = "form of the query";
+		event->text[EVENT_RULE_ORIGIN] = "built in";
+	} else if (rcode == DNS_NOERROR) {
+		event->text[EVENT_RULE_ENTRY] = "names that are allowed";
+		event->text[EVENT_RULE_ORIGIN] = origins.allowed;
+	} else {
+		event->text[EVENT_RULE_ENTRY] = "internet off";
+		event->text[EVENT_RULE_ORIGIN] = origins.internet;
+	}
+}
+
+void dns_event_answer(const struct proxy_config *config, const struct dns_event_flow *flow,
 		      const struct dns_question *question, const uint8_t *message,
 		      const char *failure)
 {
@@ -29,7 +51,7 @@ void dns_event_answer(struct events *events, const struct dns_event_flow *flow,
 	char name[DNS_NAME_TEXT_MAX];
 	struct event event;
 
-	if (!events)
+	if (!config->events)
 		return;
 	event = event_of(EVENT_DNS);
 	event.protocol = flow->protocol;
@@ -38,6 +60,7 @@ void dns_event_answer(struct events *events, const struct dns_event_flow *flow,
 	event_set_endpoint(&event.source, flow->client);
 	event_set_endpoint(&event.destination, flow->resolver);
 	event.text[EVENT_REASON] = reason_of(question, rcode);
+	set_rule(&event, question, rcode, config->policy);
 	event.rcode = question->edns_version > 0 ? DNS_BADVERS : (uint8_t)rcode;
 	if (question->size > 0) {
 		dns_question_name(question, name);
@@ -49,5 +72,5 @@ void dns_event_answer(struct events *events, const struct dns_event_flow *flow,
 		event.text[EVENT_MESSAGE] = failure;
 	else
 		event.text[EVENT_ANSWERS] = dns_made_up_text(question, message);
-	events_put(events, &event);
+	events_put(config->events, &event);
 }

@@ -7,8 +7,7 @@
 #include <sys/socket.h>
 
 #include "proto/dns_message.h"
-
-struct events;
+#include "proxy/proxy_config.h"
 
 /* The ends of a query. */
 struct dns_event_flow {
@@ -16,9 +15,9 @@ struct dns_event_flow {
 	const struct sockaddr *client, *resolver;
 };
 
-/* The client gets this answer of ours. @failure: why the resolver gave none, or NULL. @events may
- * be NULL. */
-void dns_event_answer(struct events *events, const struct dns_event_flow *flow,
+/* The client gets this answer of ours. @failure: why the resolver gave none, or NULL. Nobody may
+ * want events. */
+void dns_event_answer(const struct proxy_config *config, const struct dns_event_flow *flow,
 		      const struct dns_question *question, const uint8_t *message,
 		      const char *failure);
 

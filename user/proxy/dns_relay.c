@@ -85,7 +85,7 @@ static void answer_alone(struct dns_relay *relay, const struct dns_question *que
 					    .client = &client->any,
 					    .resolver = &resolver->any};
 
-	dns_event_answer(config_of(relay)->events, &flow, question, message, failure);
+	dns_event_answer(config_of(relay), &flow, question, message, failure);
 	answer(relay, message, size, resolver, client);
 }
 

@@ -87,7 +87,7 @@ static void lane_answer(struct dns_stream *stream, struct lane *lane,
 		.resolver = (const struct sockaddr *)&stream->flow->destination,
 	};
 
-	dns_event_answer(stream->config->events, &flow, question, message, NULL);
+	dns_event_answer(stream->config, &flow, question, message, NULL);
 	lane_put(lane, message, size, 0);
 }
 

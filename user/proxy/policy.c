@@ -22,6 +22,7 @@ struct policy {
 	pthread_rwlock_t lock; /* of all below; readers cannot starve its writer */
 	bool internet;
 	struct globs *allowed;
+	struct policy_origins origins;
 	char expected[POLICY_EXPECTED_MAX + 1]; /* "": none */
 	atomic_bool arrived;			/* the expected name; set by readers */
 	/* Constant from here on. */
@@ -168,6 +169,7 @@ int policy_new(const struct policy_config *config, struct policy **ret_policy)
 		return -ENOMEM;
 	policy->internet = true;
 	policy->every_type = config->every_type;
+	policy->origins.allowed = config->origin;
 	error = globs_new(config->allowed, config->allowed_count, &policy->allowed);
 	if (error == 0)
 		error = globs_new(config->search, config->search_count, &policy->search);
@@ -204,12 +206,15 @@ int policy_apply(struct policy *policy, const struct policy_change *change)
 			return error;
 	}
 	(void)pthread_rwlock_wrlock(&policy->lock);
-	if (change->has_internet)
+	if (change->has_internet) {
 		policy->internet = change->internet;
+		policy->origins.internet = change->origin;
+	}
 	if (change->has_allowed) {
 		struct globs *old = policy->allowed;
 
 		policy->allowed = globs;
+		policy->origins.allowed = change->origin;
 		globs = old;
 	}
 	(void)pthread_rwlock_unlock(&policy->lock);
@@ -249,6 +254,17 @@ struct policy_verdict policy_judge(const struct policy *policy, const char *name
 	verdict.allowed = named || everything;
 	verdict.tried = everything && !named && is_tried(policy->search, name);
 	return verdict;
+}
+
+struct policy_origins policy_origins(const struct policy *policy)
+{
+	pthread_rwlock_t *lock = (pthread_rwlock_t *)&policy->lock;
+	struct policy_origins origins;
+
+	(void)pthread_rwlock_rdlock(lock);
+	origins = policy->origins;
+	(void)pthread_rwlock_unlock(lock);
+	return origins;
 }
 
 bool policy_internet(const struct policy *policy)

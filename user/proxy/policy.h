@@ -24,6 +24,7 @@ struct policy_config {
 	size_t search_count;
 	/* Queries of every type get a made-up answer, not only those for addresses. */
 	bool every_type;
+	const char *origin; /* a constant: who allows the names (policy_origins()) */
 };
 
 /* Returns 0, -EINVAL (a glob is empty or too long), -E2BIG or -ENOMEM. */
@@ -37,6 +38,7 @@ struct policy_change {
 	bool has_allowed;
 	const char *const *allowed; /* globs, copied; none: nothing is allowed */
 	size_t allowed_count;
+	const char *origin; /* a constant: who changes it */
 };
 
 /* Applies a whole change at once. Thread safe. Returns 0, or changes nothing and returns -EINVAL (a
@@ -50,6 +52,12 @@ int policy_apply(struct policy *policy, const struct policy_change *change);
  * ends it. Returns whether the name that was expected until now has come to be judged. Thread safe.
  */
 bool policy_expect(struct policy *policy, const char *name);
+
+/* Tells who set the policy's parts last. NULL: nobody, or it was not told. Thread safe. */
+struct policy_origins {
+	const char *allowed, *internet;
+};
+struct policy_origins policy_origins(const struct policy *policy);
 
 /* Tells whether the internet is on. Thread safe. */
 bool policy_internet(const struct policy *policy);

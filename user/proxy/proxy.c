@@ -81,6 +81,7 @@ int proxy_new(const struct proxy_config *config, struct proxy **ret_proxy)
 	proxy->threads = config->threads;
 	proxy->shared.config = *config;
 	proxy->shared.gateway = config->gateway;
+	proxy->shared.gateway_origin = config->gateway_origin;
 	echo_init(&proxy->shared.echo);
 	proxy->shared.ipv6.fd = -1;
 	(void)pthread_mutex_init(&proxy->shared.gateway_lock, NULL);
@@ -178,9 +179,10 @@ void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway
 	gateway_changed(&proxy->shared);
 }
 
-void proxy_set_gateway_port(struct proxy *proxy, in_port_t port)
+void proxy_set_gateway_port(struct proxy *proxy, in_port_t port, const char *origin)
 {
 	*socket_address_port(gateway_lock(&proxy->shared)) = port;
+	proxy->shared.gateway_origin = origin;
 	gateway_changed(&proxy->shared);
 }
 

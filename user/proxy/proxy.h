@@ -50,10 +50,10 @@ int proxy_start(struct proxy *proxy);
 int proxy_announce(struct proxy *proxy);
 
 /* Replaces the gateway, or its port (network byte order) or address alone. The port is that of a
- * gateway without a path. Connections that have sent their CONNECT keep the old one. Thread safe.
- */
+ * gateway without a path. Connections that have sent their CONNECT keep the old one. @origin: a
+ * constant, who names the port. Thread safe. */
 void proxy_set_gateway(struct proxy *proxy, const struct socket_address *gateway);
-void proxy_set_gateway_port(struct proxy *proxy, in_port_t port);
+void proxy_set_gateway_port(struct proxy *proxy, in_port_t port, const char *origin);
 void proxy_set_gateway_address(struct proxy *proxy, const struct socket_address *gateway);
 
 /* Returns the present gateway. Thread safe. */

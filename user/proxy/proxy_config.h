@@ -33,6 +33,7 @@ struct proxy_exemption {
 	/* Called from worker threads. NULL: none. */
 	bool (*owns)(void *context, const struct flow *flow);
 	void *context;
+	const char *origin; /* a constant: the options, for events */
 };
 
 struct proxy_config {
@@ -55,6 +56,7 @@ struct proxy_config {
 	 * is. So the listeners have the wildcard address. */
 	bool dns_by_port;
 	struct socket_address gateway; /* copied; replaced as a whole by proxy_set_gateway() */
+	const char *gateway_origin;    /* a constant: who names the gateway, for events */
 	/* Judges names (dns_policy.h). The caller's; outlives the proxy. NULL: all are asked of the
 	 * resolver. */
 	const struct policy *policy;

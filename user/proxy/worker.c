@@ -28,6 +28,7 @@ const struct socket_address *worker_gateway(struct worker *worker)
 	if (atomic_load_explicit(&shared->generation, memory_order_acquire) != worker->generation) {
 		(void)pthread_mutex_lock(&shared->gateway_lock);
 		worker->gateway = shared->gateway;
+		worker->gateway_origin = shared->gateway_origin;
 		worker->generation = atomic_load(&shared->generation);
 		(void)pthread_mutex_unlock(&shared->gateway_lock);
 		(void)socket_address_format(&worker->gateway, worker->gateway_text);

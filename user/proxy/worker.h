@@ -80,6 +80,7 @@ struct worker_shared {
 	struct proxy_config config; /* constant; the gateway is the one below */
 	pthread_mutex_t gateway_lock;
 	struct socket_address gateway;
+	const char *gateway_origin;
 	atomic_uint generation; /* counts the gateway's changes */
 	atomic_uint live;	/* connections of all threads */
 	atomic_bool draining;
@@ -108,6 +109,7 @@ struct worker {
 	struct peer_watches watches;
 	struct socket_address gateway; /* this thread's copy */
 	char gateway_text[SOCKET_ADDRESS_TEXT_MAX];
+	const char *gateway_origin;
 	unsigned int generation;
 	struct proxy_counters counters; /* other threads read them by atomic loads */
 	struct list_link connections;

@@ -73,6 +73,14 @@ int exemption_open(struct exemption *exemption, const struct sidecar_options *op
 	return error < 0 ? log_errno(error, "cannot ask for the owners of sockets (sock_diag)") : 0;
 }
 
+const char *exemption_origin(const struct sidecar_options *options)
+{
+	if (options->exempt_cgroups.count == 0)
+		return "option --exempt-uid";
+	return options->exempt_uids.count == 0 ? "option --exempt-cgroup"
+					       : "options --exempt-uid and --exempt-cgroup";
+}
+
 void exemption_close(struct exemption *exemption)
 {
 	socket_owners_close(&exemption->owners);

@@ -27,6 +27,9 @@ struct exemption {
 /* Reads the options. Returns 0, or negative errno, logged. */
 int exemption_open(struct exemption *exemption, const struct sidecar_options *options);
 
+/* Returns the options that exempt, as events name them: a constant. */
+const char *exemption_origin(const struct sidecar_options *options);
+
 /* Idempotent. */
 void exemption_close(struct exemption *exemption);
 

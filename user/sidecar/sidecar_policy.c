@@ -15,12 +15,14 @@ int sidecar_policy_new(const struct sidecar_options *options, struct policy **re
 		.allowed = options->made_up.values,
 		.allowed_count = options->made_up.count,
 		.every_type = sidecar_options_controlled(options),
+		.origin = "option --made-up",
 	};
 	int error = search_list_read("/etc/resolv.conf", &search);
 
 	if (config.every_type && !config.allowed_count) {
 		config.allowed = everything;
 		config.allowed_count = 1;
+		config.origin = "built in";
 	}
 	config.search = search.domains;
 	config.search_count = search.count;
