@@ -113,6 +113,14 @@ archive() {
 	run -1 bed_exec neighbour "$SIDESTEP" capture -w "$BED_DIR/none.pcapng"
 	[[ $output == *"no sidecar here terminates TLS"*"--tls-intercept"* ]]
 	[ ! -e "$BED_DIR/none.pcapng" ]
+	# A sidecar that runs, and was not asked to intercept.
+	bed_spawn neighbour plain "$SIDESTEP" sidecar --gateway "$BED_HOST:8080"
+	bed_wait_line plain "interception is live" 10
+	run -1 bed_exec neighbour "$SIDESTEP" capture --har "$BED_DIR/none.har"
+	[[ $output == *"no sidecar here terminates TLS"*"--tls-intercept"* ]]
+	[ ! -e "$BED_DIR/none.har" ]
+	bed_kill plain
+	! grep "capture" "$BED_DIR/plain.log" || false
 	run -2 bed_exec app "$SIDESTEP" capture
 	[[ $output == *"nothing to write"* ]]
 }
@@ -137,6 +145,25 @@ archive() {
 	bed_kill killed
 	fetch https://a.example/after
 	[ "$(grep -c "a capture has ended" "$BED_DIR/sidecar.log")" -ge 5 ]
+}
+
+@test "bridge mode: the bridge has the packets, which open the TLS of its containers, and the log tells of it" {
+	bed_spawn host bridge "$SIDESTEP" sidecar --bridge br0 --gateway "$BED_HOST:8080" --tls-intercept --ca-dir "$BED_DIR/ca3"
+	bed_wait_line bridge "interception is live" 10
+	bed_spawn host on_bridge "$SIDESTEP" capture --device br0 -w "$BED_DIR/bridge.pcapng" --har "$BED_DIR/bridge.har"
+	bed_wait_line bridge "info: a capture runs: its reader gets the TLS secrets and the plaintext"
+	bed_exec neighbour curl -sS -m 30 --cacert "$BED_DIR/ca3/ca.crt" --resolve d.example:443:192.0.2.10 https://d.example/bridged
+	finish on_bridge
+	bed_wait_line bridge "info: a capture has ended"
+	bed_kill bridge
+	tshark -r "$BED_DIR/bridge.pcapng" -Y http.request -T fields -e ip.src -e ip.dst -e http.request.uri >"$BED_DIR/http"
+	cat "$BED_DIR/http"
+	[ "$(<"$BED_DIR/http")" = "$BED_NEIGHBOUR	192.0.2.10	/bridged" ]
+	[ "$(tshark -r "$BED_DIR/bridge.pcapng" -Y 'ip.dst == 192.0.2.10 && tcp.flags.syn == 1' | wc -l)" = 1 ]
+	archive "$BED_DIR/bridge.har" | grep "^GET https://d.example/bridged 200"
+	# A device that is not there.
+	run -1 bed_exec app "$SIDESTEP" capture --device nobody -w "$BED_DIR/nobody.pcapng"
+	[[ $output == *"device nobody"* ]]
 }
 
 @test "the host finds a sidecar by its process, and by its agent" {

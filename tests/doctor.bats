@@ -426,6 +426,26 @@ foreign() {
 	[ -z "$(finding_app)" ]
 }
 
+@test "doctor names interceptors by iptables of the old kind, which nftables does not know" {
+	local tool rule
+	legacy() { # COMMAND... - doctor's findings in a network namespace where this has run
+		finding unshare --net sh -c 'ip link set lo up && $1 && exec "$2" doctor "$3"' - "$*" "$SIDESTEP"
+	}
+	for tool in iptables-legacy ip6tables-legacy; do
+		unshare --net "$tool" -t nat -S >/dev/null || skip "the kernel has no iptables of the old kind"
+		legacy "$tool" -t nat -A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 15001 >"$BED_DIR/found"
+		cat "$BED_DIR/found"
+		grep -x "warning interceptor-nft" "$BED_DIR/found"
+		grep -x "note owners-nft" "$BED_DIR/found"
+		legacy "$tool" -t mangle -A PREROUTING -p tcp -j TPROXY --on-port 15001 | grep -x "warning interceptor-nft"
+		for rule in "filter -A INPUT -p tcp --dport 80 -j DROP" "nat -N REDIRECT2" "mangle -A OUTPUT -j MARK --set-mark 7"; do
+			legacy "$tool" -t "$rule" >"$BED_DIR/found"
+			grep -x "note owners-nft" "$BED_DIR/found"
+			! grep interceptor "$BED_DIR/found" || false
+		done
+	done
+}
+
 @test "doctor names what an earlier instance left: rules, programs, tables and pins" {
 	gateway
 	sidecar

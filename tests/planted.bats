@@ -26,7 +26,7 @@ setup() {
 
 teardown() {
 	local name
-	for name in tracer sidecar gateway; do
+	for name in tracer sidecar gateway app; do
 		bed_kill "$name" >/dev/null 2>&1 || true
 	done
 	bed_exec host nft flush ruleset
@@ -38,6 +38,31 @@ teardown() {
 	bed_exec host nft "table inet mine { chain input { type filter hook input priority 0; tcp dport 8080 drop; }; }"
 	fails 1 gateway_connect_timeout timeout "cannot connect to the gateway" gateway_status=null
 	[ "$(events check "$LOG")" = 1 ]
+}
+
+@test "a firewall of iptables of the old kind" {
+	bed_exec host iptables-legacy -S >/dev/null || skip "the kernel has no iptables of the old kind"
+	gateway
+	bed_spawn app app sleep infinity
+	firewalled() { # REMEDY
+		run bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --pid "$(bed_pid app)" --gateway "$BED_HOST:8080"
+		echo "$output"
+		bed_exec host iptables-legacy -P INPUT ACCEPT
+		bed_exec host iptables-legacy -F
+		bed_exec host iptables-legacy -X
+		[ "$status" = 4 ]
+		[[ $output == *"[gateway-firewall]"*"do:  $1"* ]]
+	}
+	bed_exec host iptables-legacy -P INPUT DROP
+	firewalled "iptables -I INPUT -p tcp --dport 8080 -j ACCEPT"
+	bed_exec host iptables-legacy -N ufw-user-input
+	bed_exec host iptables-legacy -A INPUT -p tcp --dport 8080 -j DROP
+	firewalled "ufw allow 8080/tcp"
+	bed_exec host iptables-legacy -N DOCKER-USER
+	bed_exec host iptables-legacy -A DOCKER-USER -j DROP
+	bed_exec host iptables-legacy -A INPUT -p tcp --dport 8080 -j DOCKER-USER
+	firewalled "iptables -I DOCKER-USER -p tcp --dport 8080 -j ACCEPT"
+	bed_kill app
 }
 
 @test "a gateway whose own connections are intercepted" {

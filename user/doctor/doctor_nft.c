@@ -11,6 +11,7 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include "datapath/datapath_nft_batch.h"
+#include "doctor/doctor_legacy.h"
 #include "lib/netlink_socket.h"
 #include "lib/util.h"
 
@@ -146,15 +147,25 @@ static void dump(struct netlink_socket *socket, uint16_t type, mnl_cb_t callback
 		callback, nft);
 }
 
-/* The tables of iptables of the old kind; NAMES has one a line. Their rules have no dump. */
+/* The tables of iptables of the old kind; NAMES has one a line. */
 static void read_legacy(const char *names, uint32_t family, struct doctor_nft *nft)
 {
 	_cleanup_fclose_ FILE *file = fopen(names, "re");
 	char line[64];
 
 	while (file && fgets(line, sizeof(line), file)) {
+		struct doctor_legacy found = {.takes = false};
+
 		line[strcspn(line, "\n")] = '\0';
 		add_name(nft->tables, family, line);
+		if (doctor_legacy_read(family == NFPROTO_IPV6 ? AF_INET6 : AF_INET, line, &found) <
+		    0)
+			continue;
+		if (found.takes)
+			add_name(nft->interceptors, family, line);
+		nft->ufw |= found.ufw;
+		nft->docker_user |= found.docker_user;
+		nft->drops |= found.drops;
 	}
 }
 
