@@ -25,6 +25,7 @@ compose() {
 	dk compose -f "$BED_REPO/deploy/compose.yaml" "$@"
 }
 
+# bats test_tags=alone
 @test "docker compose up shows an intercepted request within a minute, which the agent's programs steer" {
 	local shell begin
 	bed_needs_linux 6.6 "TCX links"
