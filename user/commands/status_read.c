@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/escape.h"
 #include "lib/log.h"
+#include "lib/run_socket.h"
 #include "lib/util.h"
 #include "operator/operator_client.h"
 #include "programs/counters.h"
@@ -113,7 +114,7 @@ static void visit_bypass6(const struct walk *walk, const void *key, const void *
 
 /* Takes over the origins that the sidecar tells, with the names of networks and interfaces. A
  * sidecar with files of its own is not asked. */
-static void name_origins(uint32_t netns, json_t *bypass)
+static void name_origins(uint64_t netns, json_t *bypass)
 {
 	json_t *request = json_pack("{s:s}", "bypass", "list"), *answer = NULL, *entry, *told;
 	size_t i, j;
@@ -317,7 +318,7 @@ static json_t *read_namespace(const char *directory, const struct sidestep_info 
 			return NULL;
 	} else {
 		read_attached(directory, netns, instance);
-		name_origins(netns, bypass);
+		name_origins(run_socket_netns_of((pid_t) namespace->pid, netns), bypass);
 	}
 	return TAKE_PTR(instance);
 }

@@ -14,14 +14,29 @@
 #include "lib/socket_address.h"
 #include "lib/util.h"
 
-uint64_t run_socket_netns(void)
+static uint64_t inode_of(const char *path)
 {
 	struct stat status;
+
+	return stat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+uint64_t run_socket_netns(void)
+{
 	uint64_t number;
 
+	return netns_cookie_own(&number) == 0 ? number : inode_of("/proc/thread-self/ns/net");
+}
+
+uint64_t run_socket_netns_of(pid_t pid, uint64_t cookie)
+{
+	uint64_t number;
+	char path[64];
+
 	if (netns_cookie_own(&number) == 0)
-		return number;
-	return stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
+		return cookie;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	return inode_of(path);
 }
 
 int run_socket_path(const char *root, uint64_t netns, const char *kind,

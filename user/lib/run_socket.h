@@ -7,6 +7,7 @@
 #define SIDESTEP_RUN_SOCKET_H
 
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
 /* The folder of the sockets that no option names. */
@@ -20,6 +21,10 @@
 /* Returns the number of the calling thread's network namespace in the names of sockets: its cookie
  * or, before Linux 5.14, its inode. */
 uint64_t run_socket_netns(void);
+
+/* Returns the same of the namespace that has @cookie in the maps, and @pid in it. Without cookies
+ * the maps' number is always 1. 0: the process cannot be seen. */
+uint64_t run_socket_netns_of(pid_t pid, uint64_t cookie);
 
 /* Prints "ROOT/run/sidestep/NETNS.KIND", the socket of the sidecar in that namespace. @root is the
  * folder that the sidecar has as its root, "" where that is ours. Returns 0 or -ENAMETOOLONG. */

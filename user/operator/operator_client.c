@@ -48,14 +48,14 @@ static int receive(int fd, int *ret_more)
 	return answer;
 }
 
-static int ask_at(const char *root, uint64_t cookie, const json_t *request, json_t **ret_answer,
+static int ask_at(const char *root, uint64_t netns, const json_t *request, json_t **ret_answer,
 		  int *ret_fd)
 {
 	const struct timeval limit = {.tv_sec = LIMIT_S};
 	_cleanup_close_ int fd = -1, answer = -1, more = -1;
 	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
 	char path[RUN_SOCKET_PATH_MAX];
-	int error = run_socket_path(root, cookie, OPERATOR_SOCKET, path);
+	int error = run_socket_path(root, netns, OPERATOR_SOCKET, path);
 
 	if (error < 0 || !text)
 		return error < 0 ? error : -ENOMEM;
@@ -76,9 +76,9 @@ static int ask_at(const char *root, uint64_t cookie, const json_t *request, json
 	return 0;
 }
 
-int operator_ask_here(uint64_t cookie, const json_t *request, json_t **ret_answer)
+int operator_ask_here(uint64_t netns, const json_t *request, json_t **ret_answer)
 {
-	return ask_at("", cookie, request, ret_answer, NULL);
+	return ask_at("", netns, request, ret_answer, NULL);
 }
 
 int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer, int *ret_fd)

@@ -18,7 +18,8 @@
  */
 int operator_ask(const json_t *request, bool elsewhere, json_t **ret_answer, int *ret_fd);
 
-/* Asks at the socket of the namespace @cookie, as far as it is in this mount namespace. */
-int operator_ask_here(uint64_t cookie, const json_t *request, json_t **ret_answer);
+/* Asks at the socket of the namespace @netns (lib/run_socket.h), as far as it is in this mount
+ * namespace. */
+int operator_ask_here(uint64_t netns, const json_t *request, json_t **ret_answer);
 
 #endif
