@@ -63,10 +63,11 @@
 	.help = "Count connections and bytes of the N busiest destinations by name, and of all "   \
 		"others together. Without it no name of a host is in the metrics."
 
-/* [const char *] Complete, as the three below are. The struct is metrics/otlp_options.h. */
+/* [const char *] Complete, as the three below are. All four are in struct otlp_options
+ * (metrics/otlp_options.h). */
 #define OPTION_ENTRY_OTLP(target, member)                                                          \
 	.name = "otlp", .argument = "URL", .type = OPTION_STRING,                                  \
-	.offset = offsetof(target, member.url), .default_note = "$OTEL_EXPORTER_OTLP_ENDPOINT",    \
+	.offset = offsetof(target, member), .default_note = "$OTEL_EXPORTER_OTLP_ENDPOINT",        \
 	.example = "http://172.17.0.1:4318",                                                       \
 	.help = "Send metrics and events to this OpenTelemetry collector (OTLP/HTTP, JSON): "      \
 		"http://HOST:PORT or https://HOST:PORT, with a /PATH if it has one. HOST may be "  \
@@ -75,7 +76,7 @@
 /* [struct option_strings] */
 #define OPTION_ENTRY_OTLP_HEADER(target, member)                                                   \
 	.name = "otlp-header", .argument = "FIELD", .type = OPTION_STRINGS,                        \
-	.offset = offsetof(target, member.headers), .example = "Authorization: Bearer x",          \
+	.offset = offsetof(target, member), .example = "Authorization: Bearer x",                  \
 	.help = "A header field for the collector, as NAME: VALUE. May be repeated. Other "        \
 		"processes see a command line. So give secrets by OTEL_EXPORTER_OTLP_HEADERS, as " \
 		"NAME=VALUE,..."
@@ -83,15 +84,14 @@
 /* [const char *] */
 #define OPTION_ENTRY_OTLP_CA(target, member)                                                       \
 	.name = "otlp-ca", .argument = "FILE", .type = OPTION_STRING,                              \
-	.offset = offsetof(target, member.ca),                                                     \
+	.offset = offsetof(target, member),                                                        \
 	.default_note = "$OTEL_EXPORTER_OTLP_CERTIFICATE, or the system's",                        \
 	.help = "The CAs that may have signed the certificate of an https collector, in PEM."
 
 /* [unsigned int] */
 #define OPTION_ENTRY_OTLP_INTERVAL(target, member)                                                 \
 	.name = "otlp-interval", .argument = "SECONDS", .type = OPTION_UNSIGNED,                   \
-	.offset = offsetof(target, member.interval_s), .minimum = 1, .maximum = 3600,              \
-	.default_text = "15",                                                                      \
+	.offset = offsetof(target, member), .minimum = 1, .maximum = 3600, .default_text = "15",   \
 	.help = "The time between two requests with metrics. Events are sent each second."
 
 #endif
