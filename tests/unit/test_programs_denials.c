@@ -163,20 +163,27 @@ static void test_what_passes_leaves_no_record(void **state)
 static void test_a_flood_loses_records_and_says_so(void **state)
 {
 	struct frame frame = frame_make("172.17.0.2", "192.0.2.1", TCP(1, 80, TH_SYN));
-	unsigned int sent = 5000, i;
-	uint32_t lost;
+	unsigned int sent = 0;
+	uint32_t lost = 0;
+	size_t told = 0;
 
 	(void)state;
 	refill();
 	read_records();
-	for (i = 0; i < sent; i++)
+	/* The whole flood may be over before another record is due, which tells of the loss. */
+	for (sent = 0; sent < 5000 || (lost == 0 && sent < 1000000); sent++) {
 		assert_int_equal(run_program("dev_egress", &frame), VERDICT_SHOT);
-	read_records();
-	assert_in_range(records.count, 100, 600);
-	lost = records.all[records.count - 1].lost;
+		if (sent % 100 != 99)
+			continue;
+		read_records();
+		told += records.count;
+		if (records.count > 0)
+			lost = records.all[records.count - 1].lost;
+	}
+	assert_in_range(told, 100, sent - 1);
 	assert_in_range(lost, 1, sent);
 	/* The records and those that were lost in front of the last one are all packets. */
-	assert_true(records.count + lost <= sent);
+	assert_true(told + lost <= sent);
 }
 
 /* Nobody reads, and the ring fills. */
