@@ -27,6 +27,8 @@ static __always_inline int opener_owns(struct __sk_buff *skb, __u8 protocol)
 }
 
 #ifdef SIDESTEP_SHARED
+static const __u32 config_openers = 1;
+
 #define STARTERS_MAX  8192
 #define STARTERS_SIZE (1 << 16) /* bytes */
 
@@ -71,6 +73,9 @@ static __always_inline void opener_keep(const struct packet *packet)
 	(void)starter_note(&packet->denial.process);
 }
 #else
+/* Does anybody want to know? The loader sets it before the load. */
+const volatile __u32 config_openers = 0;
+
 static __always_inline void opener_keep(const struct packet *packet)
 {
 	__u64 slot = word_pair(sidestep_opener_slot(packet->flow.local_port), 0);
@@ -104,7 +109,7 @@ static __always_inline void opener_note_tcp(struct __sk_buff *skb)
 {
 	const struct bpf_sock *sk = skb->sk;
 
-	if (sk && sk->state == BPF_TCP_SYN_SENT)
+	if (config_openers && sk && sk->state == BPF_TCP_SYN_SENT)
 		(void)opener_note(skb);
 }
 
@@ -113,7 +118,7 @@ static __always_inline void opener_note_dns(struct __sk_buff *skb, __u32 netns)
 {
 	struct packet *packet = packet_scratch(PACKET_FRAME);
 
-	if (packet) {
+	if (config_openers && packet) {
 		(void)flow_outward(netns, packet);
 		(void)opener_note(skb);
 	}

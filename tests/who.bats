@@ -187,6 +187,14 @@ forged_syn_names_nobody() {
 	flood_is_bounded
 }
 
+@test "without events own programs note no process" {
+	gateway
+	own_sidecar --event-memory 0
+	hold first 4001
+	[ "$(opener 4001)" = "None None None None" ]
+	! noted 4001
+}
+
 # A timer sends it, in the context of whichever process runs.
 @test "a SYN that is sent again names no process" {
 	retransmitted() { bed_exec app nstat -asz TcpRetransSegs | grep -qE 'TcpRetransSegs +[1-9]'; }

@@ -374,6 +374,7 @@ int datapath_bpf_new(const struct datapath_bpf_config *config, struct datapath *
 		.way = config->way,
 		.veth_ifindex = config->veth_ifindex,
 		.inner = config->inner,
+		.openers = config->openers,
 		.pin = config->pin,
 	};
 	int error;

@@ -14,6 +14,7 @@ struct datapath_bpf_config {
 	enum programs_way way;
 	enum sidestep_udp udp;
 	bool inner;	       /* sidecar mode: there may be inner devices */
+	bool openers;	       /* sidecar mode: note who opens flows (programs_opener_find()) */
 	bool quiet;	       /* do not log that the rights are missing (-EPERM) */
 	uint32_t veth_ifindex; /* bridge mode: the host's end */
 	int netns_fd;	       /* of the listeners; the caller's, read by datapath_attach() */

@@ -223,6 +223,7 @@ static int configure(struct bpf_object *object, const struct programs_config *co
 	struct sidestep_bpf__rodata constants = {
 		.config_netns = config->netns,
 		.config_veth_ifindex = config->veth_ifindex,
+		.config_openers = config->openers,
 		.config_lookup_has_ifindex = kernel_is(5, 17),
 	};
 	struct bpf_map *map = bpf_object__find_map_by_name(object, ".rodata");

@@ -34,6 +34,7 @@ struct programs_config {
 	uint32_t netns;	       /* the namespace that they serve; unused by PROGRAMS_SHARED */
 	uint32_t veth_ifindex; /* PROGRAMS_BRIDGE: the host's end */
 	bool inner;	       /* PROGRAMS_SIDECAR: also those of inner devices */
+	bool openers;	       /* PROGRAMS_SIDECAR: note who opens flows. The agent's always do */
 	const char *pin;       /* directory below a bpffs for the maps, or NULL */
 	bool adopt;	       /* use the maps that are pinned there, and leave them pinned */
 };

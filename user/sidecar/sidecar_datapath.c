@@ -116,6 +116,7 @@ static int open_bpf(struct sidecar_datapath *datapath)
 		.way = options->attach,
 		.udp = (enum sidestep_udp)options->udp,
 		.inner = options->inner == SIDECAR_INNER_AUTO,
+		.openers = sidecar_options_openers(options),
 		.quiet = true, /* a failure leads to another mechanism */
 		.pin = options->pin,
 	};

@@ -407,6 +407,12 @@ bool sidecar_options_nft(const struct sidecar_options *options)
 	       options->datapath == SIDECAR_MECHANISM_NFT_REDIRECT;
 }
 
+bool sidecar_options_openers(const struct sidecar_options *options)
+{
+	return options->event_log || options->event_memory > 0 ||
+	       otlp_options_given(&options->otlp);
+}
+
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options)
 {
 	if (options->gateway_protocol == SIDECAR_PROTOCOL_WORKERD)

@@ -118,6 +118,9 @@ bool sidecar_options_exempt(const struct sidecar_options *options);
 /* Tells whether --datapath asks for an nftables table. */
 bool sidecar_options_nft(const struct sidecar_options *options);
 
+/* Tells whether something that was asked for names the processes of connections. */
+bool sidecar_options_openers(const struct sidecar_options *options);
+
 /* Returns the protocol that the options name or imply. */
 enum tunnel_protocol sidecar_options_protocol(const struct sidecar_options *options);
 
