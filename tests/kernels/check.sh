@@ -20,8 +20,9 @@ limit=14400				# seconds of the host's clock, for a machine that hangs
 
 cd "$(dirname "$0")/../.." || exit 1
 repo=$PWD build=${BUILD:-build}
-read -r -a tests <<<"${TESTS:-$build/tests/test_programs $build/tests/test_programs_inbound
-	tests/datapath_bpf.bats tests/datapath_nft.bats tests/sidecar.bats tests/nft.bats tests/agent.bats}"
+tests=("$build/tests/test_programs" "$build/tests/test_programs_inbound" tests/datapath_bpf.bats
+	tests/datapath_nft.bats tests/sidecar.bats tests/nft.bats tests/agent.bats)
+[ -z "${TESTS-}" ] || read -r -a tests <<<"$TESTS"
 folder=$(mktemp -d)
 stop() {
 	# shellcheck disable=SC2046 # a list of words
