@@ -87,6 +87,19 @@ denials_are_told() {
 	[ "$(event 'event["verdict"] == "deny_udp"' 'event["rule"]["origin"]' | head -n 1)" = "option --udp" ]
 }
 
+# A later fragment, unreadable headers, and a query from a foreign source, whose answer would leave. Its opcode is
+# unknown, so that the proxy answers by itself.
+odd_denials_are_told() {
+	bed_exec app "$PEER" raw 192.0.2.77 7 --mode later --device eth0 --socket inet || true
+	bed_exec app "$PEER" packet-send "$BED_HOST" 9 --mode mapped --source "$BED_APP" --source-port 9 --device eth0 \
+		--gateway "$BED_HOST" || true
+	bed_exec app "$PEER" raw-send 192.0.2.77 53 --mode udp --source 203.0.113.9 --source-port 7777 \
+		--send "idP no query"
+	told 1 'event["type"] == "denied" and event["reason"] == "fragment_denied"'
+	told 1 'event["type"] == "denied" and event["reason"] == "malformed"'
+	told 1 'event["type"] == "denied" and event["reason"] == "answer_denied" and event["verdict"] == "deny_answer"'
+}
+
 # browse - runs four programs at the same time, each to an address and with a name of its own.
 browse() {
 	local node='require("http").get({host: "192.0.2.13", headers: {host: "node.example"}}, r => r.resume())'
@@ -152,6 +165,7 @@ forged_syn_names_nobody() {
 	opened_by 192.0.2.13 node.example node None
 	opened_by 192.0.2.14 git.example git-remote-http None
 	denials_are_told
+	odd_denials_are_told
 	[ "$(event 'event["verdict"] == "deny_udp"' 'process["comm"]' | head -n 1)" = peer ]
 	flood_is_bounded
 }
@@ -178,6 +192,7 @@ forged_syn_names_nobody() {
 	opened_by 192.0.2.14 git.example git-remote-http "'$(readlink -f "$(git --exec-path)/git-remote-http")'"
 	[ "$(event 'event["type"] == "connection"' 'process["cgroup"]' | sort -u)" = "$(sed -n 's/^0:://p' /proc/self/cgroup)" ]
 	denials_are_told
+	odd_denials_are_told
 }
 
 @test "nftables tells what was denied" {
