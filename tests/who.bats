@@ -202,6 +202,23 @@ forged_syn_names_nobody() {
 	flood_is_bounded
 }
 
+@test "what cannot be steered, does not fit its way, or claims to come from here is told" {
+	gateway
+	own_sidecar --event-log "$(EVENTS)" --dns-enabled=false --udp pass
+	bed_exec app "$PEER" udp 192.0.2.77 53 --send x --timeout 1 || true
+	# IP_MTU_DISCOVER (10) with IP_PMTUDISC_PROBE (3): the kernel does not look at the route's MTU.
+	bed_exec app python3 -c '
+import socket
+udp = socket.socket(type=socket.SOCK_DGRAM)
+udp.setsockopt(socket.IPPROTO_IP, 10, 3)
+udp.sendto(bytes(3000), ("192.0.2.77", 9))' || true
+	bed_exec neighbour "$PEER" packet-send "$BED_APP" 9 --mode udp --source "$BED_APP" --source-port 9 --device eth0 \
+		--gateway "$BED_APP"
+	told 1 'event["type"] == "denied" and event["reason"] == "nobody_listens" and event["dst"] == "192.0.2.77:53"'
+	told 1 'event["type"] == "denied" and event["reason"] == "too_big" and event["dst"] == "192.0.2.77:9"'
+	told 1 'event["type"] == "denied" and event["reason"] == "spoofed"'
+}
+
 @test "without events own programs note no process" {
 	gateway
 	own_sidecar --event-memory 0
