@@ -202,7 +202,7 @@ forged_syn_names_nobody() {
 	flood_is_bounded
 }
 
-@test "what cannot be steered, does not fit its way, or claims to come from here is told" {
+@test "packets that are too large, spoofed or without a listener are told" {
 	gateway
 	own_sidecar --event-log "$(EVENTS)" --dns-enabled=false --udp pass
 	bed_exec app "$PEER" udp 192.0.2.77 53 --send x --timeout 1 || true
