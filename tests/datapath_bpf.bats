@@ -175,6 +175,8 @@ guard_dropped() {
 }
 
 @test "raw and packet sockets are stopped at the device" {
+	bed_needs_linux 5.16 "the egress hook of nftables"
+	bed_needs_linux 5.16 "the egress hook of nftables"
 	gateway
 	sidecar
 	sniff_start
