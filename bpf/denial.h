@@ -56,6 +56,7 @@ static __always_inline int denial_record(struct __sk_buff *skb, __u32 netns, __u
 					 __u32 judged, int called, __u32 link)
 {
 	struct budget *budget = denial_budget(netns);
+	struct bpf_sock *sk;
 	struct packet *packet;
 	struct sidestep_denial *denial;
 
@@ -69,9 +70,10 @@ static __always_inline int denial_record(struct __sk_buff *skb, __u32 netns, __u
 	if (!packet)
 		return 0;
 	denial = &packet->denial;
+	sk = called ? process_socket(skb) : 0;
 	denial->verdict = verdict;
 	denial->judged = judged;
-	process_read(skb, &denial->process, called && process_calls(skb));
+	process_read(skb, &denial->process, sk && process_calls(sk));
 	budget = denial_budget(netns);
 	if (!budget)
 		return 0;

@@ -13,15 +13,8 @@
 
 /* Is the socket of the flow's own kind? A raw or packet socket chooses the flow that it sends, and
  * so could name another socket's. */
-static __always_inline int opener_owns(struct __sk_buff *skb, __u8 protocol)
+static __always_inline int opener_owns(const struct bpf_sock *sk, __u8 protocol)
 {
-	struct bpf_sock *sk = skb->sk;
-
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
 	return sk->protocol == protocol &&
 	       sk->type == (protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM);
 }
@@ -93,10 +86,11 @@ static __always_inline void opener_keep(const struct packet *packet)
 __noinline int opener_note(struct __sk_buff *skb)
 {
 	struct packet *packet = packet_scratch(PACKET_FRAME);
+	struct bpf_sock *sk = process_socket(skb);
 
-	if (!packet)
+	if (!packet || !sk)
 		return 0;
-	if (!opener_owns(skb, packet->flow.protocol) || !process_calls(skb))
+	if (!opener_owns(sk, packet->flow.protocol) || !process_calls(sk))
 		return 0;
 	process_read(skb, &packet->denial.process, 1);
 	opener_keep(packet);

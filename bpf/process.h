@@ -74,20 +74,22 @@ static __always_inline int process_current(struct sidestep_process *process)
 /* Linux, include/net/tcp_states.h */
 #define BPF_TCP_SYN_SENT 2
 
-/*
- * Does the socket send this packet in the context of a process that called it? A timer sends a SYN
- * again in the context of any process, and so are TCP's other packets sent at any time.
- */
-static __always_inline int process_calls(struct __sk_buff *skb)
+/* Returns the socket that sends the packet. NULL: none, or only a part of one is left. */
+static __always_inline struct bpf_sock *process_socket(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
+
+	return sk ? bpf_sk_fullsock(sk) : 0;
+}
+
+/*
+ * Does the socket send a packet in the context of a process that called it? A timer sends a SYN
+ * again in the context of any process, and so are TCP's other packets sent at any time.
+ */
+static __always_inline int process_calls(struct bpf_sock *sk)
+{
 	struct bpf_tcp_sock *tcp;
 
-	if (!sk)
-		return 0;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 0;
 	if (sk->type != SOCK_STREAM)
 		return 1;
 	if (sk->state != BPF_TCP_SYN_SENT)

@@ -195,11 +195,14 @@ static void test_packed(void **state)
 {
 	static char packed[EVENT_PACKED_MAX], longest[2 * EVENT_TEXT_MAX];
 	struct event event = example(), unpacked;
-	size_t size = event_pack(&event, packed);
+	size_t size = event_pack(&event, packed, sizeof(packed));
 
 	(void)state;
-	assert_int_equal(size, event_packed_size(&event));
 	assert_true(size < 256);
+	assert_int_equal(event_pack(&event, packed, size), size);
+	assert_int_equal(event_pack(&event, packed, size - 1), 0);
+	assert_int_equal(event_pack(&event, packed, 8), 0);
+	assert_int_equal(event_pack(&event, packed, size), size);
 	event_unpack(packed, &unpacked);
 	assert_memory_equal(&event, &unpacked, offsetof(struct event, text));
 	assert_string_equal(unpacked.text[EVENT_NAME], "a.test");
@@ -208,8 +211,7 @@ static void test_packed(void **state)
 	event.text[EVENT_MESSAGE] = longest;
 	event.text[EVENT_CONTAINER_LABELS] = "{}";
 	event.text[EVENT_GATEWAY] = "";
-	size = event_pack(&event, packed);
-	assert_int_equal(size, event_packed_size(&event));
+	size = event_pack(&event, packed, sizeof(packed));
 	event_unpack(packed, &unpacked);
 	assert_int_equal(strlen(unpacked.text[EVENT_MESSAGE]), EVENT_TEXT_MAX);
 	assert_null(unpacked.text[EVENT_CONTAINER_LABELS]);
@@ -225,14 +227,13 @@ static void test_packed_opener(void **state)
 
 	(void)state;
 	event.opener = (struct sidestep_process) {.cookie = 9, .pid = 1234, .comm = "curl"};
-	size = event_pack(&event, packed);
-	assert_int_equal(size, event_packed_size(&event));
+	size = event_pack(&event, packed, sizeof(packed));
 	event_unpack(packed, &unpacked);
 	assert_memory_equal(&event.opener, &unpacked.opener, sizeof(event.opener));
 	assert_string_equal(unpacked.text[EVENT_NAME], "a.test");
 	assert_false(event_unpack_checked(packed, size, &unpacked));
 	event.opener.cookie = 0;
-	assert_int_equal(event_pack(&event, packed), size - sizeof(event.opener));
+	assert_int_equal(event_pack(&event, packed, sizeof(packed)), size - sizeof(event.opener));
 	assert_true(event_unpack_checked(packed, size - sizeof(event.opener), &unpacked));
 	assert_int_equal(unpacked.opener.cookie, 0);
 }

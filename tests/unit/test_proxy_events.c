@@ -35,7 +35,7 @@ static void take(void *context, const struct event *event)
 
 	(void)pthread_mutex_lock(&bed->lock);
 	assert_true(bed->count < EVENTS_MAX);
-	(void)event_pack(event, bed->packed[bed->count++]);
+	(void)event_pack(event, bed->packed[bed->count++], EVENT_PACKED_MAX);
 	(void)pthread_cond_signal(&bed->news);
 	(void)pthread_mutex_unlock(&bed->lock);
 }

@@ -67,25 +67,15 @@ static size_t opener_size(const struct event *event)
 	return event->opener.cookie == 0 ? 0 : sizeof(event->opener);
 }
 
-size_t event_packed_size(const struct event *event)
-{
-	size_t total = FIXED_SIZE + sizeof(uint32_t) + opener_size(event);
-	unsigned int i;
-
-	for (i = 0; i < EVENT_TEXTS; i++) {
-		size_t size = kept_size(event, i);
-
-		total += size > 0 ? size + 1 : 0;
-	}
-	return total;
-}
-
-size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX])
+size_t event_pack(const struct event *event, char *packed, size_t room)
 {
 	char *at = packed + FIXED_SIZE + sizeof(uint32_t);
+	const char *end = packed + room;
 	uint32_t present = 0;
 	unsigned int i;
 
+	if (room < FIXED_SIZE + sizeof(uint32_t) + opener_size(event))
+		return 0;
 	memcpy(packed, event, FIXED_SIZE);
 	if (opener_size(event) > 0) {
 		present |= OPENER_BIT;
@@ -97,6 +87,8 @@ size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX])
 
 		if (size == 0)
 			continue;
+		if (size >= (size_t)(end - at))
+			return 0;
 		present |= 1u << i;
 		memcpy(at, event->text[i], size);
 		at[size] = '\0';
@@ -104,6 +96,18 @@ size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX])
 	}
 	memcpy(packed + FIXED_SIZE, &present, sizeof(present));
 	return (size_t)(at - packed);
+}
+
+size_t event_pack_sized(const struct event *event, char *packed, size_t room)
+{
+	uint32_t size = 0;
+
+	if (room > sizeof(size))
+		size = (uint32_t)event_pack(event, packed + sizeof(size), room - sizeof(size));
+	if (size == 0)
+		return 0;
+	memcpy(packed, &size, sizeof(size));
+	return sizeof(size) + size;
 }
 
 void event_unpack(const char *packed, struct event *ret_event)

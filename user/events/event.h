@@ -122,11 +122,12 @@ extern const char *const event_source_names[EVENT_SOURCES];
 /* The most bytes of a packed event. */
 #define EVENT_PACKED_MAX (sizeof(struct event) + (EVENT_TEXTS - 1) * (EVENT_TEXT_MAX + 1))
 
-/* Packs into @packed. Returns the size. */
-size_t event_pack(const struct event *event, char packed[EVENT_PACKED_MAX]);
+/* Packs into the @room bytes at @packed. Returns the size, or 0: they are too few. They are enough
+ * if they are EVENT_PACKED_MAX. */
+size_t event_pack(const struct event *event, char *packed, size_t room);
 
-/* Returns what event_pack() would. */
-size_t event_packed_size(const struct event *event);
+/* Does likewise behind the packed size (uint32_t), which counts in what it returns. */
+size_t event_pack_sized(const struct event *event, char *packed, size_t room);
 
 /* Unpacks. The texts stay in @packed. */
 void event_unpack(const char *packed, struct event *ret_event);

@@ -9,15 +9,11 @@
 
 bool event_batch_add(struct event_batch *batch, const struct event *event)
 {
-	char packed[EVENT_PACKED_MAX];
-	uint32_t size = (uint32_t)event_pack(event, packed);
+	size_t used = event_pack_sized(event, batch->bytes + batch->used,
+				       sizeof(batch->bytes) - batch->used);
 
-	if (batch->used + sizeof(size) + size > sizeof(batch->bytes))
-		return false;
-	memcpy(batch->bytes + batch->used, &size, sizeof(size));
-	memcpy(batch->bytes + batch->used + sizeof(size), packed, size);
-	batch->used += sizeof(size) + size;
-	return true;
+	batch->used += used;
+	return used > 0;
 }
 
 bool event_batch_each(const char *bytes, size_t size,

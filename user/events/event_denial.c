@@ -2,7 +2,6 @@
 #include "events/event_denial.h"
 
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/util.h"
@@ -83,7 +82,7 @@ void event_set_process(struct event *event, const struct sidestep_process *proce
 	if (process->pid == 0 || process->pid > INT32_MAX)
 		return;
 	event->pid = (int32_t)process->pid;
-	(void)snprintf(comm->text, sizeof(comm->text), "%.*s", (int)sizeof(process->comm),
-		       process->comm);
+	memcpy(comm->text, process->comm, sizeof(process->comm));
+	comm->text[sizeof(process->comm)] = '\0';
 	event->text[EVENT_COMM] = comm->text[0] ? comm->text : NULL;
 }

@@ -20,7 +20,7 @@
 #include "lib/util.h"
 
 /* Lines are written together up to about this size, in bytes. */
-#define BATCH (32 * 1024)
+#define BATCH (128 * 1024)
 /* How long a pipe may be full, ms. The events' queue holds what comes meanwhile. */
 #define PATIENCE_MS 100
 /* How often it is looked whether the file is still in its place, ms. */

@@ -102,9 +102,10 @@ static void make_room(struct event_ring *ring, size_t size)
 	}
 }
 
-void event_ring_put(struct event_ring *ring, const struct event *event)
+size_t event_ring_put(struct event_ring *ring, const struct event *event)
 {
-	const struct head head = {.size = (uint32_t)event_packed_size(event),
+	char packed[EVENT_PACKED_MAX];
+	const struct head head = {.size = (uint32_t)event_pack(event, packed, sizeof(packed)),
 				  .labels = event_labels_keep(ring->labels, event)};
 	size_t left = rest(ring, ring->head.offset);
 	uint32_t unused = UNUSED;
@@ -116,9 +117,10 @@ void event_ring_put(struct event_ring *ring, const struct event *event)
 	}
 	make_room(ring, whole(head.size));
 	memcpy(at(ring, ring->head.offset), &head, sizeof(head));
-	(void)event_pack(event, at(ring, ring->head.offset) + sizeof(head));
+	memcpy(at(ring, ring->head.offset) + sizeof(head), packed, head.size);
 	ring->head.offset += whole(head.size);
 	ring->head.number++;
+	return head.size;
 }
 
 struct event_cursor event_ring_oldest(const struct event_ring *ring)

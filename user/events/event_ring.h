@@ -28,7 +28,8 @@ struct event_ring *event_ring_new(size_t size);
 /* NULL is allowed. */
 void event_ring_free(struct event_ring *ring);
 
-void event_ring_put(struct event_ring *ring, const struct event *event);
+/* Keeps the event. Returns its packed size. */
+size_t event_ring_put(struct event_ring *ring, const struct event *event);
 
 /* The places of the oldest event, and behind the newest one. */
 struct event_cursor event_ring_oldest(const struct event_ring *ring);

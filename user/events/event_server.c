@@ -311,8 +311,7 @@ static void server_take(void *context, const struct event *event)
 {
 	struct event_server *server = context;
 
-	event_ring_put(server->ring, event);
-	server->unserved += event_packed_size(event);
+	server->unserved += event_ring_put(server->ring, event);
 	if (server->unserved >= SERVE_EVERY)
 		serve_all(server);
 }

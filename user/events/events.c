@@ -76,25 +76,27 @@ static void give_lost(struct events *events, uint64_t lost)
 	give(events, &event);
 }
 
-/* Exchanges the queues, so that the producers go on meanwhile. */
-static void take_queue(struct events *events)
+/* Exchanges the queues, so that the producers go on meanwhile. Returns true if there was an event:
+ * more may follow, and nobody will wake the thread for them. */
+static bool take_queue(struct events *events)
 {
 	struct queue *taken = &events->taken, empty = {.bytes = taken->bytes};
+	bool any;
 
 	(void)pthread_mutex_lock(&events->lock);
 	*taken = events->waiting;
 	events->waiting = empty;
-	events->woken = false;
+	any = events->woken = taken->used > 0 || taken->lost > 0;
 	(void)pthread_mutex_unlock(&events->lock);
+	return any;
 }
 
-void events_drain(struct events *events)
+static void give_queue(struct events *events)
 {
 	struct queue *taken = &events->taken;
 	size_t offset = 0, i;
 	uint32_t size;
 
-	take_queue(events);
 	while (offset < taken->used) {
 		memcpy(&size, taken->bytes + offset, sizeof(size));
 		give_packed(events, taken->bytes + offset + sizeof(size));
@@ -110,9 +112,20 @@ void events_drain(struct events *events)
 		(void)madvise(taken->bytes, EVENTS_QUEUE_MAX, MADV_DONTNEED);
 }
 
+void events_drain(struct events *events)
+{
+	(void)take_queue(events);
+	give_queue(events);
+}
+
 static void gathered(struct loop_timer *timer)
 {
-	events_drain(container_of(timer, struct events, gather));
+	struct events *events = container_of(timer, struct events, gather);
+
+	/* Looking again costs less than being woken for the next event. */
+	if (take_queue(events))
+		loop_timer_start(events->loop, &events->gather_class, timer);
+	give_queue(events);
 }
 
 static void woken(void *context)
@@ -191,9 +204,9 @@ int events_start(struct events *events)
 
 void events_put(struct events *events, struct event *event)
 {
-	uint32_t size = (uint32_t)event_packed_size(event);
 	struct queue *queue = &events->waiting;
-	bool wake = false, room;
+	bool wake = false;
+	size_t size;
 
 	if (event->time_us == 0)
 		event->time_us = time_text_now();
@@ -202,18 +215,14 @@ void events_put(struct events *events, struct event *event)
 	if (event->netns == 0)
 		event->netns = events->config.netns;
 	(void)pthread_mutex_lock(&events->lock);
-	room = queue->used + sizeof(size) + size <= EVENTS_QUEUE_MAX;
-	if (room) {
-		memcpy(queue->bytes + queue->used, &size, sizeof(size));
-		(void)event_pack(event, queue->bytes + queue->used + sizeof(size));
-		queue->used += sizeof(size) + size;
-	} else {
+	size = event_pack_sized(event, queue->bytes + queue->used, EVENTS_QUEUE_MAX - queue->used);
+	queue->used += size;
+	if (size == 0)
 		queue->lost++;
-	}
 	if (!events->woken)
 		wake = events->woken = true;
 	(void)pthread_mutex_unlock(&events->lock);
-	(void)atomic_fetch_add_explicit(room ? &events->put : &events->lost, 1,
+	(void)atomic_fetch_add_explicit(size > 0 ? &events->put : &events->lost, 1,
 					memory_order_relaxed);
 	if (wake)
 		loop_wake(events->loop);

@@ -16,7 +16,7 @@ struct events;
 struct loop;
 
 /* The thread takes events together that come within this time, ms. */
-#define EVENTS_GATHER_MS 10
+#define EVENTS_GATHER_MS 25
 /* The most bytes of packed events that wait for the thread: some 10000 events. */
 #define EVENTS_QUEUE_MAX (2 * 1024 * 1024)
 #define EVENTS_SINKS_MAX 8

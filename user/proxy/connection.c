@@ -276,7 +276,7 @@ void connection_end(struct connection *connection, enum connection_action action
 
 	flow_count(connection);
 	connection_event_end(connection, action);
-	free(connection->note);
+	free(connection->name);
 	intercept_free(connection->intercept);
 	dns_stream_free(connection->dns);
 	if (client >= 0 && action == CONNECTION_REFUSE)

@@ -17,16 +17,6 @@ static struct events *events_of(const struct connection *connection)
 	return connection->worker->shared->config.events;
 }
 
-/* NULL: nobody wants them, or there was no memory. */
-static struct connection_facts *facts_of(const struct connection *connection)
-{
-	if (!events_of(connection))
-		return NULL;
-	if (connection->handshake)
-		return &connection->handshake->facts;
-	return connection->note ? &connection->note->facts : NULL;
-}
-
 static struct event event_of_flow(enum event_type type, const struct flow *flow)
 {
 	struct event event = event_of(type);
@@ -77,11 +67,11 @@ static void set_rule(struct event *event, const struct connection *connection)
 
 void connection_event_begin(struct connection *connection)
 {
-	struct connection_facts *facts = facts_of(connection);
+	struct connection_facts *facts = &connection->facts;
 	struct events *events = events_of(connection);
 	struct event event;
 
-	if (!facts)
+	if (!events)
 		return;
 	connection->flow.start = clock_ns();
 	facts->connect_us = facts->open_us = facts->first_byte_us = EVENT_NEVER;
@@ -108,17 +98,15 @@ static uint32_t elapsed_us(const struct connection *connection)
 
 void connection_event_connected(struct connection *connection)
 {
-	struct connection_facts *facts = facts_of(connection);
-
-	if (facts)
-		facts->connect_us = elapsed_us(connection);
+	if (events_of(connection))
+		connection->facts.connect_us = elapsed_us(connection);
 }
 
 void connection_event_answered(struct connection *connection)
 {
-	struct connection_facts *facts = facts_of(connection);
+	struct connection_facts *facts = &connection->facts;
 
-	if (!facts)
+	if (!events_of(connection))
 		return;
 	facts->gateway_status = (uint16_t)connection->handshake->exchange.answer.status;
 	if (facts->gateway_status > 0)
@@ -127,9 +115,9 @@ void connection_event_answered(struct connection *connection)
 
 void connection_event_first_byte(struct connection *connection)
 {
-	struct connection_facts *facts = facts_of(connection);
+	struct connection_facts *facts = &connection->facts;
 
-	if (facts && facts->first_byte_us == EVENT_NEVER)
+	if (events_of(connection) && facts->first_byte_us == EVENT_NEVER)
 		facts->first_byte_us = elapsed_us(connection);
 }
 
@@ -147,20 +135,13 @@ static enum event_source source_of(const struct hints *hints)
 
 void connection_event_keep(struct connection *connection)
 {
-	const struct connection_handshake *handshake = connection->handshake;
-	const struct hints *hints = &handshake->peek.hints;
-	enum event_source source = source_of(hints);
-	size_t length = source == EVENT_SOURCE_NONE ? 0 : strlen(hints->name);
+	const struct hints *hints = &connection->handshake->peek.hints;
 
-	if (!events_of(connection))
+	if (!events_of(connection) || source_of(hints) == EVENT_SOURCE_NONE)
 		return;
-	connection->note = malloc(sizeof(connection->note->facts) + length + 1);
-	if (!connection->note)
-		return;
-	connection->note->facts = handshake->facts;
-	connection->note->facts.name_source = (uint8_t)source;
-	memcpy(connection->note->name, hints->name, length);
-	connection->note->name[length] = '\0';
+	connection->name = strdup(hints->name);
+	if (connection->name)
+		connection->facts.name_source = (uint8_t)source_of(hints);
 }
 
 /* The gateway that was dialed, which is seldom another one than the present one. */
@@ -208,11 +189,9 @@ static void describe_tls(struct event *event, const struct intercept *intercept,
 
 static void describe_facts(struct event *event, const struct connection *connection)
 {
-	const struct connection_facts *facts = facts_of(connection);
+	const struct connection_facts *facts = &connection->facts;
 	const struct hints *hints;
 
-	if (!facts)
-		return;
 	event->id = events_find_id(events_of(connection), facts->id);
 	event->connect_us = facts->connect_us;
 	event->open_us = facts->open_us;
@@ -224,7 +203,7 @@ static void describe_facts(struct event *event, const struct connection *connect
 		event->text[EVENT_NAME] = hints->name;
 	} else {
 		event->name_source = facts->name_source;
-		event->text[EVENT_NAME] = connection->note->name;
+		event->text[EVENT_NAME] = connection->name;
 	}
 }
 

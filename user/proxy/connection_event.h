@@ -16,7 +16,7 @@ void connection_event_connected(struct connection *connection);
 void connection_event_answered(struct connection *connection);
 void connection_event_first_byte(struct connection *connection);
 
-/* The handshake's memory will be freed. Keeps its facts if it can. */
+/* The handshake's memory will be freed. Keeps the name that it told, if it can. */
 void connection_event_keep(struct connection *connection);
 
 /* The connection ends in this way. Its parts are still there. */

@@ -28,11 +28,6 @@ struct connection_facts {
 	uint8_t name_source; /* enum event_source */
 };
 
-struct connection_note {
-	struct connection_facts facts;
-	char name[];
-};
-
 /* The time before RELAY; freed then. */
 struct connection_handshake {
 	struct connection *connection;
@@ -41,7 +36,6 @@ struct connection_handshake {
 	bool has_socket;	       /* the dial got one */
 	struct loop_task redial;
 	struct peek peek;
-	struct connection_facts facts;
 	struct exchange exchange; /* last: its buffers are not zeroed */
 };
 
@@ -50,11 +44,12 @@ struct connection {
 	struct list_link link; /* worker->connections */
 	struct connection_machine machine;
 	struct connection_handshake *handshake; /* NULL from RELAY on */
-	struct connection_note *note;		/* from RELAY on; NULL: nobody wants events */
-	struct intercept *intercept;		/* NULL: TLS does not end here */
-	struct dns_stream *dns;			/* NULL: it is no DNS */
-	struct relay relay;			/* side 0: application, 1: gateway */
+	char *name; /* from RELAY on: what the handshake told; NULL: nothing, or no memory */
+	struct intercept *intercept; /* NULL: TLS does not end here */
+	struct dns_stream *dns;	     /* NULL: it is no DNS */
+	struct relay relay;	     /* side 0: application, 1: gateway */
 	struct flow flow;
+	struct connection_facts facts;
 	unsigned int generation; /* of the gateway that was dialed */
 	bool direct;		 /* side 1 leads straight to the destination */
 	bool unheard;		 /* nobody has spoken, and it is of interest who does first */

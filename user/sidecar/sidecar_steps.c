@@ -196,7 +196,8 @@ static int make_listeners(struct sidecar *sidecar)
 		.events = sidecar->events.events,
 		.events_hint = sidecar_events_hint(sidecar),
 		.hooks = {.context = &sidecar->datapath,
-			  .flow_open = sidecar_datapath_flow_open,
+			  .flow_open = sidecar_options_openers(options) ? sidecar_datapath_flow_open
+									: NULL,
 			  .flow_update = sidecar_datapath_flow_update,
 			  .flow_close = sidecar_datapath_flow_close},
 	};

@@ -86,7 +86,8 @@ void sidecar_who_resolve(void *context, struct event *event)
 	    sidecar_datapath_opener(who->datapath, &key, &event->opener) < 0)
 		return;
 	event_set_process(event, &event->opener, &who->comm);
-	set_container(who, event);
+	if (sidecar_who_tenants(who))
+		set_container(who, event);
 	event->opener.cookie = 0; /* it is told */
 }
 
