@@ -430,7 +430,7 @@ static uint32_t owner_of(const struct programs *programs, int fd)
 {
 	struct sidestep_owner_value value;
 
-	assert_int_equal(programs_own_socket(programs, fd), 0);
+	assert_int_equal(programs_own_socket(programs, fd, false), 0);
 	assert_int_equal(bpf_map_lookup_elem(programs->maps[MAP_OWNERS], &fd, &value), 0);
 	return value.owner;
 }

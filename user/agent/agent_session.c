@@ -103,7 +103,7 @@ static int own_socket(struct agent_session *session, int fd)
 {
 	int error = check_socket(session, fd, 0, false);
 
-	return error < 0 ? error : programs_own_socket(session->namespace->programs, fd);
+	return error < 0 ? error : programs_own_socket(session->namespace->programs, fd, false);
 }
 
 static int describe(struct agent_session *session, const struct agent_request *request)

@@ -279,11 +279,10 @@ static int bpf_own_socket(struct datapath *base, int fd, const struct sockaddr *
 {
 	struct datapath_bpf *datapath = self(base);
 
-	(void)destination;
 	/* In bridge mode the proxy's own connections are the host's. */
 	if (datapath->config.mode == SIDESTEP_MODE_BRIDGE)
 		return 0;
-	return programs_own_socket(datapath->programs, fd);
+	return programs_own_socket(datapath->programs, fd, destination != NULL);
 }
 
 static void bpf_flow_update(struct datapath *base, const struct flow *flow)

@@ -304,15 +304,22 @@ int programs_inbound_add(const struct programs *programs, uint32_t netns,
 	return bpf_map_update_elem(programs->maps[MAP_INBOUND], &own, &value, BPF_ANY);
 }
 
-int programs_own_socket(const struct programs *programs, int fd)
+/* IPv6 sockets have IPv4's options too. Others, such as Unix sockets, have neither. */
+static bool is_transparent(int fd)
 {
-	struct sidestep_owner_value value = {.owner = SIDESTEP_OWNER_PROXY};
 	int transparent = 0;
 	socklen_t size = sizeof(transparent);
 
-	/* IPv6 sockets have IPv4's options too. Others, such as Unix sockets, have neither. */
-	if (getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &transparent, &size) == 0 && transparent)
-		value.owner = SIDESTEP_OWNER_ANSWERS;
+	return getsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &transparent, &size) == 0 && transparent;
+}
+
+int programs_own_socket(const struct programs *programs, int fd, bool dials)
+{
+	const struct sidestep_owner_value value = {
+		.owner = !dials && is_transparent(fd) ? SIDESTEP_OWNER_ANSWERS
+						      : SIDESTEP_OWNER_PROXY,
+	};
+
 	return bpf_map_update_elem(programs->maps[MAP_OWNERS], &fd, &value, BPF_ANY);
 }
 

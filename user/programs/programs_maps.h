@@ -61,8 +61,9 @@ int programs_inbound_add(const struct programs *programs, uint32_t netns,
 			 const struct sidestep_flow_key *key);
 
 /* Marks the socket @fd as the proxy's. A transparent one is a DNS listener: it sends answers from
- * addresses that are not its own, and they stay in the namespace. */
-int programs_own_socket(const struct programs *programs, int fd);
+ * addresses that are not its own, and they stay in the namespace. @dials: it is none, which need
+ * not be looked up. */
+int programs_own_socket(const struct programs *programs, int fd, bool dials);
 
 /* Lists or updates a live flow. @key's netns is ignored. */
 void programs_flow_update(const struct programs *programs, uint32_t netns,

@@ -295,7 +295,7 @@ int programs_view_outer(const struct programs_view *view, uint32_t ifindex, uint
 
 int programs_view_own_socket(const struct programs_view *view, int fd)
 {
-	return programs_own_socket(&view->programs, fd);
+	return programs_own_socket(&view->programs, fd, false);
 }
 
 static bool has_id(int fd, bool map, uint32_t id)
