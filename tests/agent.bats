@@ -541,7 +541,9 @@ while True:
 	live_sidecar app sidecar --gateway "$BED_HOST:8080"
 	confined_agent() {
 		bed_spawn host "$1" env "NOTIFY_SOCKET=$BED_DIR/notify" WATCHDOG_USEC=100000 \
-			setpriv "--bounding-set=-all,$rights" --no-new-privs "$SIDESTEP" agent --pin "$PIN" "${@:2}"
+			setpriv "--bounding-set=-all,$rights" --no-new-privs \
+			python3 "$BED_REPO/tests/namespaces.py" "$(sed -n 's/^RestrictNamespaces=//p' "$unit")" \
+			"$SIDESTEP" agent --pin "$PIN" "${@:2}"
 	}
 	confined_agent agent --pid "$(bed_pid sidecar)"
 	bed_wait_line manager READY=1
