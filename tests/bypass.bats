@@ -75,7 +75,7 @@ adds_and_takes_back() {
 @test "a subnet is added, outlives a sync, and is taken back; others are not (agent)" {
 	adds_and_takes_back agent
 	# On the host its sidecar is found by the lock of the namespace.
-	run bed_exec host "$SIDESTEP" bypass --json --netns "$(bed_netns app)" list
+	run bed_exec host "$SIDESTEP" bypass list --json --netns "$(bed_netns app)"
 	[[ $output == *'"origin": "option --bypass"'* ]]
 }
 
@@ -104,6 +104,7 @@ time.sleep(600)' "$(bed_socket app control)"
 	done
 	bypass 0 list
 	bypass 2 add 203.0.113.1/24
+	[[ $output == *"the subnet is 203.0.113.0/24" ]]
 	bypass 2 list 203.0.113.0/24
 	bypass 2 show
 }

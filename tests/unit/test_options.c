@@ -312,13 +312,23 @@ static void test_spellings(void **state)
 
 static void test_arguments(void **state)
 {
+	/* Arguments stand before, between and behind options, and keep their order. */
+	static const char *given[] = {"test", "a", "-loud=0", "--", "-dns-enabled"};
 	struct settings settings;
 	int first;
 
 	(void)state;
+	assert_int_equal(options_parse(&command, 5, (char **)given, &settings, &first), 0);
+	assert_int_equal(first, 3);
+	assert_string_equal(given[3], "a");
+	assert_string_equal(given[4], "-dns-enabled");
+	assert_true(!settings.dns && !settings.loud);
+	options_release(&command, &settings);
+	REFUSED("--state-directory needs a value", "--state-directory");
+	REFUSED("--state-directory needs a value", "a", "--state-directory");
 	assert_int_equal(PARSE(&settings, &first, "-dns-enabled", "false", "-loud=0"), 0);
-	assert_int_equal(first, 2);
-	assert_true(settings.dns && settings.loud);
+	assert_int_equal(first, 3);
+	assert_true(settings.dns && !settings.loud);
 	assert_int_equal(PARSE(&settings, &first, "-dns-enabled", "--", "-loud=0"), 0);
 	assert_int_equal(first, 3);
 	assert_true(settings.loud);

@@ -66,6 +66,7 @@ static json_t *make_request(char **arguments, int count)
 {
 	const char *verb = arguments[0], *text = count == 2 ? arguments[1] : NULL;
 	bool list = strcmp(verb, "list") == 0;
+	char cleared[ADDRESS_TEXT_MAX];
 	struct prefix prefix;
 	int error;
 
@@ -83,12 +84,13 @@ static json_t *make_request(char **arguments, int count)
 	if (list)
 		return json_pack("{s:s}", "bypass", verb);
 	error = prefix_parse(text, &prefix);
-	if (error < 0) {
-		log_error(error == -ERANGE ? "'%.80s' has bits behind its prefix length"
-					   : "'%.80s' is no subnet",
-			  text);
+	if (error == -ERANGE && prefix_parse_lenient(text, &prefix) == 0)
+		log_error("'%.80s' has bits behind its prefix length; the subnet is %s", text,
+			  prefix_format(&prefix, cleared));
+	else if (error < 0)
+		log_error("'%.80s' is no subnet; for example: 203.0.113.0/24", text);
+	if (error < 0)
 		return NULL;
-	}
 	return json_pack("{s:s, s:s}", "bypass", verb, "prefix", text);
 }
 

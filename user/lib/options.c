@@ -193,22 +193,37 @@ static int check_required(const struct options_command *command, const bool *see
 	return 0;
 }
 
+/* Arguments may stand in front of options. They keep their order. */
+static void move_to_end(int argc, char **argv, int index)
+{
+	char *argument = argv[index];
+
+	memmove(argv + index, argv + index + 1, (size_t)(argc - index - 1) * sizeof(*argv));
+	argv[argc - 1] = argument;
+}
+
 static int parse_all(const struct options_command *command, int argc, char **argv, void *target,
 		     bool *seen, int *ret_first_argument)
 {
 	const struct option_entry *entry = NULL;
-	int index;
+	int index, end = argc;
+	bool over = false; /* behind "--" */
 	int result;
 
-	for (index = 1; index < argc; index++) {
+	for (index = 1; index < end; index++) {
 		/* "-" alone is an argument. By custom it names standard input. */
-		if (argv[index][0] != '-' || !argv[index][1])
-			break;
-		if (strcmp(argv[index], "--") == 0) {
-			index++;
-			break;
+		if (over || argv[index][0] != '-' || !argv[index][1]) {
+			/* A command without arguments reports the first one. */
+			if (command->maximum_arguments == 0)
+				break;
+			move_to_end(argc, argv, index--);
+			end--;
+			continue;
 		}
-		result = parse_one(command, argc, argv, &index, target, &entry);
+		over = strcmp(argv[index], "--") == 0;
+		if (over)
+			continue;
+		result = parse_one(command, end, argv, &index, target, &entry);
 		if (result != 0)
 			return result;
 		seen[entry - command->entries] = true;

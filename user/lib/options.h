@@ -12,8 +12,8 @@
  * The spellings are those of Go's package flag (https://pkg.go.dev/flag), because the incumbent's
  * callers use them: -name, --name, -name=value, --name value. A boolean takes its value only with
  *"=".
- * "--" ends the options, and so does the first argument that is not one. A value may start with
- *"-", as in Go. Numbers are decimal only, unlike in Go.
+ * "--" ends the options. A value may start with "-", as in Go. Unlike in Go numbers are decimal
+ *only, and a command's arguments may stand between options.
  */
 #ifndef SIDESTEP_OPTIONS_H
 #define SIDESTEP_OPTIONS_H
@@ -52,7 +52,8 @@ struct options_command {
 /*
  * Parses @argv from index 1 on into @target. Every field that the table names is set, to its
  * default where @argv says nothing. Other fields are left alone. Of a scalar that is given twice,
- * the last value counts. @target keeps pointers into @argv.
+ * the last value counts. @target keeps pointers into @argv, whose arguments are moved behind its
+ * options.
  *
  * Returns 0 and the index of the first argument behind the options in *@ret_first_argument. The
  * caller then releases @target with options_release(). Returns 1 after printing the help or the
