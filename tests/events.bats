@@ -253,11 +253,13 @@ proxy_netns() {
 	bed_exec app curl -sS -m 30 --resolve a.example:80:192.0.2.7 http://a.example/
 	# shellcheck disable=SC2016 # for eval
 	bed_until 5 eval '[ "$(observe --json | wc -l)" = 2 ]'
-	[ "$(observe --json --to "*.example" | grep -cE '"type":"connection",.*"name":"a.example"')" = 1 ]
+	[ "$(observe --json --to "*.EXAMPLE" | grep -cE '"type":"connection",.*"name":"a.example"')" = 1 ]
 	[ "$(observe --json --to 192.0.2.77/32 --since 5m | wc -l)" = 1 ]
 	[ "$(observe --json --port 80 --verdict steer_tcp | wc -l)" = 1 ]
 	[ "$(observe --json --last 1)" = "$(observe --json | tail -n 1)" ]
 	[ "$(observe --last 1 --port 9000 | wc -l)" = 3 ]
+	[ "$(observe --table)" = "$(observe)" ]
+	[ -z "$(observe --last 0)" ]
 	[ -z "$(observe --process nobody)$(observe --container nobody)$(observe --port 9)" ]
 	run grep -c a.example "$BED_DIR/follower.log"
 	[ "$output" = 0 ]
@@ -276,8 +278,14 @@ for line in sys.stdin: print(*json.loads(line))' <"$BED_DIR/sidecar.log" | sort 
 	run bed_exec app unshare --mount sh -c 'mount -t tmpfs none /run && exec "$@"' - "$SIDESTEP" observe
 	[ "$status" = 1 ]
 	[[ $output == *"no sidecar gives events at"* ]]
-	run observe --since tomorrow
-	[ "$status" = 2 ]
+	# Values that select nothing are refused.
+	for slip in "--since tomorrow" "--since 0s" "--verdict deny" "--reason gateway_refusd" "--to 192.0.2.0/33" "--port 0" \
+		"--json --table"; do
+		# shellcheck disable=SC2086 # two words
+		run observe $slip
+		[ "$status" = 2 ] || fail "$slip: $output"
+		[[ $output == *"${slip%% *}"* ]]
+	done
 	# Text has times in a file, and none in a pipe.
 	sidecar
 	grep -qE "^20[0-9-]{8}T[0-9:.]{15}Z sidestep: info: interception is live" "$BED_DIR/sidecar.log"

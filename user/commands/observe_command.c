@@ -28,10 +28,11 @@ static const struct option_entry entries[] = {
 	 .argument = "N",
 	 .type = OPTION_UNSIGNED,
 	 FIELD(last),
-	 .maximum = 1000000,
-	 .default_text = "0",
+	 .maximum = OBSERVE_ALL,
+	 .default_text = "1000000",
 	 .default_note = "all",
-	 .help = "Of the remembered events show the latest N only."},
+	 .example = "100",
+	 .help = "Of the remembered events show the latest N only. 0: none of them."},
 	{.name = "since",
 	 .argument = "TIME",
 	 .type = OPTION_STRING,
@@ -78,9 +79,10 @@ static const struct option_entry entries[] = {
 	 .argument = "N",
 	 .type = OPTION_UNSIGNED,
 	 FIELD(port),
+	 .minimum = 1,
 	 .maximum = 65535,
-	 .default_text = "0",
 	 .default_note = "any",
+	 .example = "443",
 	 .help = "To this port."},
 	{.section = "Source and output",
 	 .name = "socket",
@@ -93,7 +95,11 @@ static const struct option_entry entries[] = {
 	{.name = "json",
 	 .type = OPTION_BOOL,
 	 FIELD(json),
-	 .help = "Print the events as they are, one a line, instead of a table."},
+	 .help = "Print the events as they are, one a line."},
+	{.name = "table",
+	 .type = OPTION_BOOL,
+	 FIELD(table),
+	 .help = "Print a table, which is the default."},
 };
 
 static const struct option_example examples[] = {
@@ -210,12 +216,12 @@ static int take_line(struct observer *observer, const char *line, bool following
 		error = know(observer, event);
 	else if (is_known(observer, event))
 		goto end;
-	if (error == 0 && observe_filter_selects(&observer->filter, event)) {
-		if (observer->kept)
-			error = keep_line(observer, line);
-		else
-			print_line(observer, line, event);
-	}
+	if (error < 0 || !observe_filter_selects(&observer->filter, event))
+		goto end;
+	if (observer->kept)
+		error = keep_line(observer, line);
+	else if (following || observer->options->last > 0)
+		print_line(observer, line, event);
 end:
 	json_decref(event);
 	return error;
@@ -309,6 +315,23 @@ static const char *choose_socket(const struct observe_options *options,
 									     : path;
 }
 
+/* Returns 0, or -EINVAL, logged. */
+static int check(struct observer *observer, uint64_t *ret_since_ms)
+{
+	const struct observe_options *options = observer->options;
+
+	if (options->since && observe_parse_since(options->since, ret_since_ms) < 0) {
+		log_error("--since %.80s: give a number above 0 and s, m, h or d, such as 5m",
+			  options->since);
+		return -EINVAL;
+	}
+	if (options->json && options->table) {
+		log_error("--json and --table exclude each other; leave one of them out");
+		return -EINVAL;
+	}
+	return observe_filter_init(&observer->filter, options);
+}
+
 int command_observe(int argc, char **argv)
 {
 	struct observe_options options = {0};
@@ -321,14 +344,11 @@ int command_observe(int argc, char **argv)
 	error = options_parse(&observe_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
-	if (options.since && observe_parse_since(options.since, &since_ms) < 0) {
-		log_error("--since %s: give a number and s, m, h or d, such as 5m", options.since);
+	if (check(&observer, &since_ms) < 0)
 		return STATUS_USAGE;
-	}
-	observe_filter_init(&observer.filter, &options);
 	observer.colours = isatty(STDOUT_FILENO);
 	socket = choose_socket(&options, path);
-	if (options.last > 0) {
+	if (options.last > 0 && options.last < OBSERVE_ALL) {
 		observer.kept = calloc(options.last, sizeof(*observer.kept));
 		if (!observer.kept)
 			return report("", -ENOMEM);

@@ -6,12 +6,62 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "events/reason.h"
+#include "lib/log.h"
+#include "lib/nearest.h"
 #include "lib/util.h"
+#include "programs/counters.h"
+#include "sidestep.h"
 
-void observe_filter_init(struct observe_filter *filter, const struct observe_options *options)
+static const char *verdict_at(size_t index)
+{
+	return index < SIDESTEP_COUNTERS ? counter_names[index] : NULL;
+}
+
+/* Is the value of @option one of the names, which @page lists, or not given? If not, that is
+ * logged. */
+static bool is_name(const char *option, const char *value, const char *page,
+		    const char *(*name_at)(size_t index))
+{
+	struct nearest nearest = {.name = value};
+	const char *name;
+	size_t i;
+
+	for (i = 0; value && (name = name_at(i)); i++) {
+		if (strcmp(name, value) == 0)
+			return true;
+		nearest_consider(&nearest, name);
+	}
+	if (!value)
+		return true;
+	log_error("--%s: there is no %s '%.80s'; %s%s%s%s lists all", option, option, value,
+		  nearest.best ? "did you mean '" : "", nearest.best ? nearest.best : "",
+		  nearest.best ? "'? " : "", page);
+	return false;
+}
+
+/* A name has letters, and neither a colon nor a slash. Anything else that is no subnet is a slip.
+ */
+static bool is_destination(const char *to)
+{
+	if (!strpbrk(to, "/:") && strspn(to, "0123456789.") < strlen(to))
+		return true;
+	log_error("--to: '%.80s' is neither a name nor a subnet; for example '*.example.com' or "
+		  "203.0.113.0/24, and a port is given by --port",
+		  to);
+	return false;
+}
+
+int observe_filter_init(struct observe_filter *filter, const struct observe_options *options)
 {
 	filter->options = options;
 	filter->has_prefix = options->to && prefix_parse_lenient(options->to, &filter->prefix) == 0;
+	if (options->to && !filter->has_prefix && !is_destination(options->to))
+		return -EINVAL;
+	return is_name("verdict", options->verdict, "sidestep status", verdict_at) &&
+			       is_name("reason", options->reason, "docs/EVENTS.md", reason_at)
+		       ? 0
+		       : -EINVAL;
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -65,6 +115,7 @@ static bool selects_destination(const struct observe_filter *filter, const json_
 {
 	const struct observe_options *options = filter->options;
 	uint8_t address[16];
+	const char *name;
 	uint16_t port;
 	int error;
 
@@ -77,7 +128,10 @@ static bool selects_destination(const struct observe_filter *filter, const json_
 		return true;
 	if (filter->has_prefix)
 		return error == 0 && prefix_contains(&filter->prefix, address);
-	return matches(options->to, text_of(event, "name"));
+	/* Names are alike in capitals (RFC 4343), and events have them as the application wrote
+	 * them. */
+	name = text_of(event, "name");
+	return name && fnmatch(options->to, name, FNM_CASEFOLD) == 0;
 }
 
 bool observe_filter_selects(const struct observe_filter *filter, const json_t *event)
@@ -103,8 +157,8 @@ int observe_parse_since(const char *text, uint64_t *ret_ms)
 
 	errno = 0;
 	number = strtoul(text, &end, 10);
-	if (end == text || *text < '0' || *text > '9' || errno != 0 || number > 1000000 ||
-	    *end == '\0' || end[1] != '\0')
+	if (end == text || *text < '0' || *text > '9' || errno != 0 || number == 0 ||
+	    number > 1000000 || *end == '\0' || end[1] != '\0')
 		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(units); i++) {
 		if (*end == units[i].unit) {

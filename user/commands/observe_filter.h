@@ -9,7 +9,10 @@
 
 #include "lib/address.h"
 
-/* The values of the options; NULL or 0: any. */
+/* The value of --last for all. */
+#define OBSERVE_ALL 1000000
+
+/* The values of the options; NULL or 0: any, but for --last. */
 struct observe_options {
 	const char *container, *process; /* globs */
 	const char *verdict, *reason;
@@ -18,7 +21,7 @@ struct observe_options {
 	unsigned int last;
 	const char *since;
 	const char *socket;
-	bool follow, json;
+	bool follow, json, table;
 };
 
 struct observe_filter {
@@ -27,12 +30,13 @@ struct observe_filter {
 	struct prefix prefix;
 };
 
-void observe_filter_init(struct observe_filter *filter, const struct observe_options *options);
+/* Returns 0, or -EINVAL: a value selects nothing that there is. That is logged. */
+int observe_filter_init(struct observe_filter *filter, const struct observe_options *options);
 
 /* Gaps in the stream are always selected. */
 bool observe_filter_selects(const struct observe_filter *filter, const json_t *event);
 
-/* Reads "90s", "5m", "2h" or "1d" as milliseconds. Returns 0 or -EINVAL. */
+/* Reads "90s", "5m", "2h" or "1d" as milliseconds, which are above 0. Returns 0 or -EINVAL. */
 int observe_parse_since(const char *text, uint64_t *ret_ms);
 
 #endif

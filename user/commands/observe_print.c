@@ -52,15 +52,17 @@ static void print_origin(const json_t *event)
 
 static void print_amounts(const json_t *event)
 {
+	const json_t *packets = json_object_get(event, "packets");
+
 	if (json_is_integer(json_object_get(event, "duration_ms")))
 		(void)printf("  %lld B out, %lld B in, %lld ms",
 			     (long long)json_integer_value(json_object_get(event, "bytes_sent")),
 			     (long long)json_integer_value(
 				     json_object_get(event, "bytes_received")),
 			     (long long)json_integer_value(json_object_get(event, "duration_ms")));
-	if (json_is_integer(json_object_get(event, "packets")))
-		(void)printf("  %lld packets",
-			     (long long)json_integer_value(json_object_get(event, "packets")));
+	if (json_is_integer(packets))
+		(void)printf("  %lld packet%s", (long long)json_integer_value(packets),
+			     json_integer_value(packets) == 1 ? "" : "s");
 }
 
 /* Prints what failed and what mends it, each on a line of its own. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "events/reason.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #include "lib/util.h"
@@ -85,4 +84,9 @@ const char *reason_remedy(const char *id)
 		if (strcmp(reasons[i].id, id) == 0)
 			return reasons[i].remedy;
 	return NULL;
+}
+
+const char *reason_at(size_t index)
+{
+	return index < ARRAY_SIZE(reasons) ? reasons[index].id : NULL;
 }
