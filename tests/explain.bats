@@ -52,6 +52,38 @@ says() {
 	explain 4 192.0.2.77:80
 	says gateway "$BED_HOST:8080 cannot be reached: Connection refused"
 	explain 0 --ask-gateway=false 192.0.2.77:80
+	# A DNS query does not go there. Options may stand behind the addresses.
+	explain 0 "$BED_APP" 192.0.2.77:53 --udp
+	says resolver "the proxy asks 192.0.2.77:53"
+	explain 0 192.0.2.77:53 --udp --json
+	[[ $output == *'"outcome": "intercepted"'*'"gateway_reachable": null'* ]]
+}
+
+@test "an address of zeros is this machine, and TCP reaches no broadcast or multicast address" {
+	local way address broadcast=${BED_SUBNET%0/24}255
+	bed_spawn app server "$PEER" serve 7000
+	bed_until 5 bed_listening app 7000
+	for way in own nft; do
+		"${way}_sidecar"
+		connect 0.0.0.0 7000 --send x --half-close --read-all
+		connect :: 7000 --send x --half-close --read-all
+		explain 0 "[::]:7000"
+		[[ $output == *$'\nlocal (local)' ]]
+		for address in 0.0.0.0:7001 224.0.0.1:80 239.1.1.1:80 255.255.255.255:80 "$broadcast:80"; do
+			! connect "${address%:*}" "${address##*:}"
+		done
+		! connect ff02::1 80
+		! connect ff0e::1 80
+		explain 0 "[ff02::1]"
+		says sender "is told: Network is unreachable"
+		[[ $output == *$'\n'unreachable ]]
+		# UDP does. The nftables rules see the packet as that of a socket that may.
+		explain 0 --udp "$broadcast:80"
+		[[ $output == *$'\ndirect (bridge)' ]]
+		explain 0 --udp "[ff02::1]:80"
+		[[ $output == *$'\ndirect (link)' ]]
+		bed_kill sidecar
+	done
 }
 
 @test "the entry that decides is told with its origin, and so is a route that is missing" {
@@ -124,6 +156,11 @@ says() {
 	run bed_exec host "$SIDESTEP" explain --udp "$BED_APP" 192.0.2.77:5000
 	says bridge_ingress "answers with an ICMP error, counts deny_udp"
 	explain 2 nowhere
+	[[ $output == *"'nowhere' is no IP address"*"Of a name ask about an address" ]]
+	explain 1 --netns /dev/null 192.0.2.77
+	[[ $output == *"/dev/null is no network namespace"* ]]
+	explain 1 --netns /dev/null --container app 192.0.2.77
+	[[ $output == *"--container and --netns exclude each other"* ]]
 	explain 2 "$BED_APP6" 192.0.2.77:80
 }
 

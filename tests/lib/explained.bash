@@ -75,6 +75,7 @@ connect() {
 		[ "$status" != 0 ] || _disagrees "connected: $*"
 		[ "$after" = "$before" ] || _disagrees "the gateway has seen $*"
 		;;
+	unknown) _disagrees "that is no answer: $*" ;;
 	esac
 	return "$status"
 }

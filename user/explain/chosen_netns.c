@@ -29,6 +29,10 @@ static int open_chosen(const struct chosen_netns *chosen)
 {
 	int fd;
 
+	if (chosen->container && chosen->netns) {
+		log_error("--container and --netns exclude each other; leave one of them out");
+		return -EINVAL;
+	}
 	if (chosen->container)
 		return open_container(chosen);
 	fd = chosen->netns ? open(chosen->netns, O_RDONLY | O_CLOEXEC) : netns_open_own();
@@ -48,6 +52,8 @@ int chosen_netns_enter(const struct chosen_netns *chosen, int *ret_home)
 		return fd < 0 ? fd : TAKE_FD(fd);
 	home = netns_open_own();
 	error = home < 0 ? home : netns_enter(fd);
+	if (error == -EINVAL)
+		return log_errno(error, "%s is no network namespace", chosen->netns);
 	if (error < 0)
 		return log_errno(error,
 				 "cannot enter the network namespace (this needs CAP_SYS_ADMIN)");

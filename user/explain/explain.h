@@ -65,8 +65,9 @@ void explain_step(struct explain *explain, const char *name, const char *format,
 int explain_programs(struct explain *explain);
 int explain_table(struct explain *explain);
 
-/* Tells whether the gateway accepts connections, by connecting. @view: of own programs, which then
- * let the connection out; else NULL. */
+/* Tells where the proxy goes with what it gets. A DNS query goes to its resolver. Of a connection's
+ * gateway this tells whether it accepts connections, by connecting. @view: of own programs, which
+ * then let the connection out; else NULL. */
 void explain_gateway(struct explain *explain, const struct programs_view *view);
 
 /* Tells whether a socket of this network namespace takes the packet at that address and port. If

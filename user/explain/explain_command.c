@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -88,12 +89,18 @@ const struct options_command explain_options_command = {
 	.maximum_arguments = 2,
 };
 
-/* Reads "ADDRESS", "IPv4:PORT" or "[IPv6]:PORT". Returns 0 or -EINVAL. */
+/* Reads "ADDRESS", "[IPv6]", "IPv4:PORT" or "[IPv6]:PORT". Returns 0 or -EINVAL. */
 static int parse_destination(const char *text, struct probe_packet *packet)
 {
+	char bare[ADDRESS_TEXT_MAX];
+	size_t length = strlen(text);
 	struct endpoint endpoint;
 
 	packet->destination_port = USUAL_PORT;
+	if (length > 2 && length < sizeof(bare) && text[0] == '[' && text[length - 1] == ']') {
+		(void)snprintf(bare, sizeof(bare), "%.*s", (int)length - 2, text + 1);
+		text = bare;
+	}
 	if (address_parse(text, packet->destination) == 0)
 		return 0;
 	if (endpoint_parse(text, &endpoint) < 0)
@@ -104,6 +111,23 @@ static int parse_destination(const char *text, struct probe_packet *packet)
 	return 0;
 }
 
+/* connect(2) takes an address of zeros for loopback or, with IPv4, for the bound source
+ * (ip_route_output_key_hash_rcu() and tcp_v6_connect() in the kernel). */
+static void replace_unspecified(struct probe_packet *packet, bool has_source)
+{
+	struct prefix any = prefix_default(AF_INET6);
+
+	if (memcmp(packet->destination, any.address, sizeof(any.address)) == 0)
+		packet->destination[15] = 1;
+	any = prefix_default(AF_INET);
+	if (memcmp(packet->destination, any.address, sizeof(any.address)) != 0)
+		return;
+	if (has_source)
+		memcpy(packet->destination, packet->source, sizeof(packet->destination));
+	else
+		(void)address_parse("127.0.0.1", packet->destination);
+}
+
 static int parse_arguments(char **arguments, int count, struct explain *explain)
 {
 	const char *destination = arguments[count - 1];
@@ -111,15 +135,20 @@ static int parse_arguments(char **arguments, int count, struct explain *explain)
 
 	explain->has_source = count == 2;
 	if (parse_destination(destination, packet) < 0) {
-		log_error("'%.80s' is no destination; for example: 203.0.113.9:443", destination);
+		log_error("'%.80s' is no IP address, with or without a port; for example: "
+			  "203.0.113.9:443 or [2001:db8::9]:443. Of a name ask about an address",
+			  destination);
 		return -EINVAL;
 	}
 	if (explain->has_source &&
 	    (address_parse(arguments[0], packet->source) < 0 ||
 	     address_is_ipv4(packet->source) != address_is_ipv4(packet->destination))) {
-		log_error("'%.80s' is no source address of the destination's family", arguments[0]);
+		log_error("'%.80s' is no source address of the destination's family, which has no "
+			  "port",
+			  arguments[0]);
 		return -EINVAL;
 	}
+	replace_unspecified(packet, explain->has_source);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Connects to the gateway of an instance, and sends nothing. */
+/* Connects to the gateway of an instance, and sends nothing. Of a DNS query tells who is asked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -73,10 +73,17 @@ static int try_gateway(const struct socket_address *gateway, const struct progra
 
 void explain_gateway(struct explain *explain, const struct programs_view *view)
 {
+	char text[ADDRESS_TEXT_MAX];
 	struct socket_address gateway;
 	uint64_t begin = clock_ns();
 	int error;
 
+	if (explain->packet.protocol == IPPROTO_UDP) {
+		explain_step(explain, "resolver", "the proxy asks %s, or answers by the DNS policy",
+			     explain_end(explain->packet.destination,
+					 explain->packet.destination_port, text));
+		return;
+	}
 	if (!explain->ask_gateway)
 		return;
 	if (parse(explain->gateway, &gateway) < 0) {

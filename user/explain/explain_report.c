@@ -82,7 +82,8 @@ json_t *explain_report(const struct explain *explain)
 		entry_json(explain, &explain->destination), "source_rule",
 		entry_json(explain, &explain->source), "gateway", text_or_null(explain->gateway),
 		"gateway_reachable",
-		explain->outcome == EXPLAIN_INTERCEPTED && explain->ask_gateway
+		explain->outcome == EXPLAIN_INTERCEPTED && explain->ask_gateway &&
+				packet->protocol == IPPROTO_TCP
 			? json_boolean(!explain->gateway_failed)
 			: json_null(),
 		"steps", explain->steps, "counted", counted_json(explain));

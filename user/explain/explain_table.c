@@ -147,10 +147,12 @@ static int open_probe(struct explain *explain)
 		socket(ipv4 ? AF_INET : AF_INET6,
 		       (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	char name[IF_NAMESIZE] = "";
-	int error;
+	int error, on = 1;
 
 	if (fd < 0)
 		return -errno;
+	/* The application needs it to broadcast (socket(7)). */
+	(void)setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
 	if (explain->device && if_indextoname(explain->device, name) &&
 	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name) + 1) < 0)
 		return -errno;
@@ -161,18 +163,24 @@ static int open_probe(struct explain *explain)
 	return TAKE_FD(fd);
 }
 
-/* Sends the packet. Returns what its sender is told, 0 or a negative errno. */
-static int send_probe(int fd, const struct probe_packet *packet)
+/* Sends the packet by @ifindex, if its address is one of a link. Returns what its sender is told, 0
+ * or a negative errno. */
+static int send_probe(int fd, const struct probe_packet *packet, uint32_t ifindex)
 {
 	struct socket_address address;
+	struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&address.address;
 
 	socket_address_inet(packet->destination, htons(packet->destination_port), &address);
+	/* An application names the device here (ipv6(7)). */
+	if (!address_is_ipv4(packet->destination) &&
+	    (IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr) || IN6_IS_ADDR_MC_LINKLOCAL(&ipv6->sin6_addr)))
+		ipv6->sin6_scope_id = ifindex;
 	if (connect(fd, (const struct sockaddr *)&address.address, address.size) < 0)
 		return errno == EINPROGRESS ? 0 : -errno;
 	return packet->protocol == IPPROTO_UDP && send(fd, "", 1, 0) < 0 ? -errno : 0;
 }
 
-/* Tells what the sender learns of a packet that was dropped. */
+/* Tells what the sender learns of a packet that was dropped, or was not sent. */
 static void tell_sender(struct explain *explain, int fd, int told)
 {
 	socklen_t size = sizeof(int);
@@ -180,13 +188,14 @@ static void tell_sender(struct explain *explain, int fd, int told)
 
 	if (told == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0)
 		told = -error;
-	if (told == 0 || explain->outcome != EXPLAIN_DROPPED)
+	if (told == 0 ||
+	    (explain->outcome != EXPLAIN_DROPPED && explain->outcome != EXPLAIN_UNKNOWN))
 		return;
 	explain->outcome = EXPLAIN_REFUSED;
 	explain_step(explain, "sender", "is told: %s", strerror(-told));
 }
 
-static int trace(struct explain *explain, const struct nft_table_facts *facts)
+static int trace(struct explain *explain, const struct nft_table_facts *facts, uint32_t ifindex)
 {
 	uint8_t family = address_is_ipv4(explain->packet.destination) ? NFPROTO_IPV4 : NFPROTO_IPV6;
 	struct mnl_socket *owner = NULL, *events = NULL;
@@ -200,7 +209,7 @@ static int trace(struct explain *explain, const struct nft_table_facts *facts)
 	if (error == -EOPNOTSUPP || error == -EINVAL)
 		error = install(owner, family, 0, &explain->packet);
 	if (error == 0) {
-		told = send_probe(probe, &explain->packet);
+		told = send_probe(probe, &explain->packet, ifindex);
 		if (!nft_trace_follow(events, facts, family, LIMIT_MS, explain))
 			explain_step(explain, "trace", "the packet has come to no end");
 		tell_sender(explain, probe, told);
@@ -225,7 +234,7 @@ int explain_table(struct explain *explain)
 		explain->datapath = "an nftables table";
 		(void)snprintf(explain->gateway, sizeof(explain->gateway), "%s", facts.gateway);
 		if (explain_way(explain, &way) == 0)
-			error = trace(explain, &facts);
+			error = trace(explain, &facts, way.ifindex);
 		explain_ask_origins(explain);
 		if (error == 0 && explain->outcome == EXPLAIN_INTERCEPTED)
 			explain_gateway(explain, NULL);

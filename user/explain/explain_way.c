@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Asks the kernel for the packet's route, and for the rule that led to it. */
+#include <errno.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
@@ -50,6 +52,14 @@ static void tell_way(struct explain *explain, const struct netlink_way *way)
 		     address_format(way->source, source));
 }
 
+/* TCP has no connections to many (tcp_v4_connect() and tcp_v6_connect() in the kernel). */
+static bool is_to_many(const struct explain *explain, const struct netlink_way *way)
+{
+	return explain->packet.protocol == IPPROTO_TCP &&
+	       (way->type == RTN_MULTICAST || way->type == RTN_BROADCAST ||
+		explain->packet.destination[0] == 0xff);
+}
+
 int explain_way(struct explain *explain, struct netlink_way *ret_way)
 {
 	struct netlink_packet packet = {
@@ -70,5 +80,10 @@ int explain_way(struct explain *explain, struct netlink_way *ret_way)
 	}
 	memcpy(explain->packet.source, ret_way->source, sizeof(explain->packet.source));
 	tell_way(explain, ret_way);
-	return 0;
+	if (!is_to_many(explain, ret_way))
+		return 0;
+	explain->outcome = EXPLAIN_UNREACHABLE;
+	explain_step(explain, "sender", "is told: %s, because TCP has no connections to many",
+		     strerror(ENETUNREACH));
+	return -ENETUNREACH;
 }
