@@ -426,6 +426,21 @@ foreign() {
 	[ -z "$(finding_app)" ]
 }
 
+@test "names that an application gives to its devices and programs hide no finding, and reach no terminal" {
+	local name=$'bridge\xff\e[31m' program=$BED_DIR/foreign$'\xff\e[31m.o'
+	foreign
+	cp "$BED_DIR/foreign.o" "$program"
+	bed_exec app ip link add "$name" type bridge
+	bed_exec app tc qdisc replace dev "$name" clsact
+	bed_exec app tc filter add dev "$name" egress bpf da obj "$program" sec tc
+	run bed_exec app "$SIDESTEP" doctor
+	finding bed_exec app "$SIDESTEP" doctor >"$BED_DIR/found"
+	bed_exec app ip link del "$name"
+	cat "$BED_DIR/found"
+	grep -x "warning owners-tc" "$BED_DIR/found"
+	[[ $output == *'bridge\xff\x1b[31m egress has foreign\xff\x1b[31m.o [owners-tc]'* && $output != *$'\e'* ]]
+}
+
 @test "doctor names interceptors by iptables of the old kind, which nftables does not know" {
 	local tool rule
 	legacy() { # COMMAND... - doctor's findings in a network namespace where this has run

@@ -41,13 +41,17 @@ print(eval(sys.argv[2]))' "$BED_DIR/sidestep-report" "$1"
 @test "a report has findings, status, network, maps and kernel; only its owner may read it, and it says what it lacks" {
 	gateway
 	sidecar --bypass 203.0.113.0/24
+	# Somebody else may read the file that is there, and the application has a device with such a name.
+	install -m 644 /dev/null "$BED_DIR/report.tar"
+	bed_exec app ip link add $'br\xff' type bridge
 	report --gateway "$BED_HOST:8080"
+	bed_exec app ip link del $'br\xff'
 	[ "$(stat -c %a "$BED_DIR/report.tar")" = 600 ]
 	(cd "$BED_DIR/sidestep-report" && ls -R)
 	[ "$(told 'doctor["schema"], doctor["status"]')" = "(1, 0)" ]
 	told '[found["id"] for found in doctor["findings"]]' | grep "'instance-other'"
 	[ "$(told 'status[0]["mode"], status[0]["running"]')" = "('sidecar', True)" ]
-	told '[link["name"] for link in plan["network"]["links"]]' | grep "'eth0'"
+	told '" ".join(link["name"] for link in plan["network"]["links"])' | grep -F 'eth0 br\xff'
 	cat "$BED_DIR/sidestep-report/maps/app/bypass4.txt"
 	grep -q "^Linux " "$BED_DIR/sidestep-report/kernel.txt"
 	grep -x "Left out: log.txt: no --log was given" "$BED_DIR/sidestep-report/README.txt"
@@ -94,6 +98,8 @@ differences() {
 	printf '%s\n' "Authorization: Bearer ${secret}a" "cookie: ${secret}b" "GET http://u:${secret}c@host/p?q=${secret}d" \
 		"GATEWAY_TOKEN=${secret}e" "-----BEGIN PRIVATE KEY-----" "${secret}f" "-----END PRIVATE KEY-----" \
 		"a line that stays" >"$BED_DIR/planted.log"
+	# A line of an application that writes more than there is time for, if a pattern is tried at each byte.
+	head -c 600000 /dev/zero | tr '\0' a >>"$BED_DIR/planted.log"
 	# As docs/EVENTS.md tells of the socket: one line of request, then events until the end.
 	bed_spawn host events python3 -uc '
 import json, socket, sys

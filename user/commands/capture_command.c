@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "capture/capture_delay.h"
@@ -24,6 +23,7 @@
 #include "lib/log.h"
 #include "lib/netns.h"
 #include "lib/options.h"
+#include "lib/private_file.h"
 #include "lib/process.h"
 #include "lib/run_socket.h"
 #include "lib/util.h"
@@ -209,6 +209,7 @@ static int connect_sidecar(struct capture *capture, pid_t pid)
 
 static FILE *open_file(const char *path)
 {
+	_cleanup_close_ int fd = -1;
 	FILE *file;
 
 	if (strcmp(path, "-") == 0) {
@@ -218,10 +219,13 @@ static FILE *open_file(const char *path)
 		return NULL;
 	}
 	/* It has secrets. */
-	(void)umask(077);
-	file = fopen(path, "we");
-	if (!file)
-		log_error("cannot write %s: %s", path, strerror(errno));
+	fd = private_file_open(path);
+	file = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!file) {
+		log_error("cannot write %s: %s", path, strerror(fd < 0 ? -fd : errno));
+		return NULL;
+	}
+	(void)TAKE_FD(fd);
 	return file;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <linux/openat2.h>
 
+#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "net/netlink_link.h"
@@ -16,34 +17,37 @@
 /* Bytes of a finding's text, or of its remedy. */
 #define TEXT_MAX 1024
 
-static void print(const struct doctor *doctor, const struct finding *finding, const char *text,
+static void print(const struct finding *finding, const char *place, const char *text,
 		  const char *remedy)
 {
 	(void)printf("%-7s %s%s%s: %s [%s]\n", finding_severity_name(finding->severity),
-		     finding->subject, doctor->place[0] ? " in " : "", doctor->place, text,
-		     finding->id);
+		     finding->subject, place[0] ? " in " : "", place, text, finding->id);
 	if (finding->why)
 		(void)printf("        why: %s\n", finding->why);
 	if (remedy)
 		(void)printf("        do:  %s\n", remedy);
 }
 
+/* The application chooses names of devices and programs, in any bytes. */
 static void add(struct doctor *doctor, enum finding_id id, const char *remedy, const char *format,
 		va_list arguments)
 {
 	const struct finding *finding = &findings[id];
-	char text[TEXT_MAX];
+	char raw[TEXT_MAX], text[TEXT_MAX], place[TEXT_MAX], advice[TEXT_MAX];
 
-	(void)vsnprintf(text, sizeof(text), format, arguments);
+	(void)vsnprintf(raw, sizeof(raw), format, arguments);
+	(void)escape_text(text, sizeof(text), raw);
+	(void)escape_text(place, sizeof(place), doctor->place);
+	if (remedy)
+		remedy = escape_text(advice, sizeof(advice), remedy);
 	doctor->failed |= finding->severity == FINDING_FAILED;
 	if (doctor->prints)
-		print(doctor, finding, text, remedy);
-	(void)json_array_append_new(doctor->found,
-				    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "id",
-					      finding->id, "subject", finding->subject, "severity",
-					      finding_severity_name(finding->severity), "place",
-					      doctor->place, "message", text, "why", finding->why,
-					      "remedy", remedy));
+		print(finding, place, text, remedy);
+	(void)json_array_append_new(
+		doctor->found,
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:s?}", "id", finding->id, "subject",
+			  finding->subject, "severity", finding_severity_name(finding->severity),
+			  "place", place, "message", text, "why", finding->why, "remedy", remedy));
 }
 
 void doctor_tell(struct doctor *doctor, enum finding_id id, const char *format, ...)

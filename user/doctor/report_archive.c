@@ -4,12 +4,12 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 
 #include "doctor/report_scrub.h"
 #include "lib/log.h"
+#include "lib/private_file.h"
 #include "lib/util.h"
 
 struct report_archive {
@@ -31,9 +31,9 @@ static int start(struct report_archive *archive, const char *path)
 	archive->archive = archive_write_new();
 	if (!archive->path || !archive->archive)
 		return log_errno(-ENOMEM, "cannot make an archive");
-	archive->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	archive->fd = private_file_open(path);
 	if (archive->fd < 0)
-		return log_errno(-errno, "cannot write %s", path);
+		return log_errno(archive->fd, "cannot write %s", path);
 	if (archive_write_set_format_pax_restricted(archive->archive) != ARCHIVE_OK ||
 	    archive_write_open_fd(archive->archive, archive->fd) != ARCHIVE_OK)
 		return log_errno(-EIO, "cannot make an archive of %s", path);

@@ -8,6 +8,7 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
+#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "net/instance_lock.h"
@@ -20,13 +21,16 @@
 
 #define TEXT_MAX 256
 
+/* The application chooses the names of devices, in any bytes. */
 static json_t *link_json(const struct netlink_link *link)
 {
+	char name[4 * sizeof(link->name)];
+
 	return json_pack("{s:i, s:s, s:b, s:i, s:i, s:i, s:i, s:b, s:b, s:b}", "ifindex",
-			 (int)link->ifindex, "name", link->name, "up", link->up, "mtu",
-			 (int)link->mtu, "master", (int)link->master, "peer", (int)link->peer,
-			 "peer_nsid", (int)link->peer_nsid, "ethernet", link->ethernet, "veth",
-			 link->veth, "bridge", link->bridge);
+			 (int)link->ifindex, "name", escape_text(name, sizeof(name), link->name),
+			 "up", link->up, "mtu", (int)link->mtu, "master", (int)link->master, "peer",
+			 (int)link->peer, "peer_nsid", (int)link->peer_nsid, "ethernet",
+			 link->ethernet, "veth", link->veth, "bridge", link->bridge);
 }
 
 static json_t *address_json(const struct netlink_address *address)
@@ -53,7 +57,7 @@ static json_t *route_json(const struct netlink_route *route)
 
 static json_t *rule_json(const struct netlink_rule *rule)
 {
-	char from[ADDRESS_TEXT_MAX], to[ADDRESS_TEXT_MAX], text[TEXT_MAX];
+	char from[ADDRESS_TEXT_MAX], to[ADDRESS_TEXT_MAX], text[TEXT_MAX], shown[TEXT_MAX];
 
 	(void)snprintf(text, sizeof(text),
 		       "%u: %s%s from %s to %s iif %s oif %s mark %#x/%#x proto %u dport %u. "
@@ -66,7 +70,7 @@ static json_t *rule_json(const struct netlink_rule *rule)
 		       rule->output_name[0] ? rule->output_name : "any", rule->mark,
 		       rule->mark_mask, rule->ip_protocol, rule->port, rule->action, rule->table,
 		       rule->target, rule->least_bits, rule->protocol);
-	return json_string(text);
+	return json_string(escape_text(shown, sizeof(shown), text));
 }
 
 static json_t *bypass_json(const struct plan_bypass *bypass)

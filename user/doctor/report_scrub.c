@@ -8,19 +8,22 @@
 
 #include "lib/util.h"
 
-#define CALLED_SECRET                                                                              \
-	"[a-z0-9_-]*(passw(or)?d|secret|token|credential|api[_-]?key|access[_-]?key)[a-z0-9_-]*"   \
-	"\"?[ \t]*[:=][ \t]*"
+/* The end of a name, and what is before its value. A JSON document in a string has \". */
+#define COLON "\\\\?\"?[ \t]*[:=][ \t]*"
 
-/* Extended regular expressions. The first group stays, what follows it is removed. */
+#define CALLED_SECRET                                                                              \
+	"(passw(or)?d|secret|token|credential|api[_-]?key|access[_-]?key)[a-z0-9_-]{0,64}" COLON
+
+/* Extended regular expressions. The first group stays, what follows it is removed. None can begin
+ * at many places of a text and look far ahead from each, because applications write logs. */
 static const char *const patterns[] = {
 	"(-----BEGIN [A-Z ]*PRIVATE KEY-----)([^-]|-[^-]|--[^-]|---[^-]|----[^-])*",
-	"((proxy-)?authorization\"?[ \t]*[:=][ \t]*)[^\r\n]+",
-	"((set-)?cookie2?\"?[ \t]*[:=][ \t]*)[^\r\n]+",
+	"((proxy-)?authorization" COLON ")[^\r\n]+",
+	"((set-)?cookie2?" COLON ")[^\r\n]+",
 	"(\\b(bearer|basic) +)[A-Za-z0-9._~+/=-]+",
-	"(://)[^/ \t\r\n\"@]+@",
-	"(" CALLED_SECRET "\")[^\r\n\"]+",
-	"(" CALLED_SECRET ")[^ \t\r\n\",;&]+",
+	"(://)[^/ \t\r\n\"]+@",
+	"(" CALLED_SECRET "\\\\?\")(\\\\.|[^\r\n\"\\\\])+",
+	"(" CALLED_SECRET ")[^ \t\r\n\"\\\\,;&]+",
 	"([a-z0-9/.:_~%-]\\?)[^ \t\r\n\"<>]+",
 };
 
@@ -50,6 +53,7 @@ static int append(struct text *text, const char *bytes, size_t size)
 static char *replace(const char *from, const char *pattern)
 {
 	struct text text = {.bytes = NULL};
+	size_t size = strlen(from), at = 0;
 	regmatch_t found[2];
 	regex_t regex;
 	int error;
@@ -57,14 +61,17 @@ static char *replace(const char *from, const char *pattern)
 	if (regcomp(&regex, pattern, REG_EXTENDED | REG_ICASE) != 0)
 		return NULL;
 	error = append(&text, "", 0);
-	while (error == 0 && regexec(&regex, from, ARRAY_SIZE(found), found, 0) == 0) {
-		error = append(&text, from, (size_t)found[1].rm_eo);
+	while (error == 0) {
+		found[0] = (regmatch_t) {.rm_so = (regoff_t)at, .rm_eo = (regoff_t)size};
+		if (regexec(&regex, from, ARRAY_SIZE(found), found, REG_STARTEND) != 0)
+			break;
+		error = append(&text, from + at, (size_t)found[1].rm_eo - at);
 		if (error == 0)
 			error = append(&text, REPORT_SCRUBBED, strlen(REPORT_SCRUBBED));
-		from += found[0].rm_eo;
+		at = (size_t)found[0].rm_eo;
 	}
 	if (error == 0)
-		error = append(&text, from, strlen(from));
+		error = append(&text, from + at, size - at);
 	regfree(&regex);
 	if (error == 0)
 		return text.bytes;
