@@ -545,9 +545,12 @@ while True:
 			python3 "$BED_REPO/tests/namespaces.py" "$(sed -n 's/^RestrictNamespaces=//p' "$unit")" \
 			"$SIDESTEP" agent --pin "$PIN" "${@:2}"
 	}
-	confined_agent agent --pid "$(bed_pid sidecar)"
+	confined_agent agent --pid "$(bed_pid sidecar)" --metrics-listen "unix:$BED_DIR/metrics.sock"
 	bed_wait_line manager READY=1
 	bed_wait_line sidecar "the host's agent steers .* in place of the nftables table"
+	# The process that serves metrics gives up its rights as well.
+	run bed_exec host curl -sS --max-time 10 --unix-socket "$BED_DIR/metrics.sock" http://any/metrics
+	like metrics "$output" 'sidestep_build_info.*mode="agent"'
 	signs() { [ "$(bed_log manager | grep -c WATCHDOG=1)" -ge 3 ]; }
 	bed_until 5 signs
 	bed_signal agent TERM

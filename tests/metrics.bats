@@ -347,3 +347,83 @@ named_sidecar() {
 	run grep wrong "$BED_DIR/collector.log"
 	[ "$status" -ne 0 ]
 }
+
+# exporter - prints the number of the agent's process that serves metrics and sends them.
+exporter() {
+	pgrep -P "$(bed_pid agent)"
+}
+
+# another_exporter PID - there is one that is not PID, and it serves.
+another_exporter() {
+	[ "$(exporter)" != "$1" ] && scrape host http://127.0.0.1:9093/metrics
+}
+
+# internet_sockets PID - prints the inodes of the TCP and UDP sockets that the process has in the namespace host.
+internet_sockets() {
+	comm -12 <(find "/proc/$1/fd" -type l -printf '%l\n' | sed -n 's/^socket:\[\(.*\)\]$/\1/p' | sort) \
+		<(bed_exec host ss -HtuanOe | sed -n 's/.* ino:\([0-9]*\) .*/\1/p' | sort)
+}
+
+@test "the agent has a process without rights serve metrics and talk to the collector, and replaces it" {
+	fact() { awk -v "name=$2:" '$1 == name { print $2 }' "/proc/$1/status"; }
+	gateway
+	certify good DNS:localhost
+	bed_spawn host collector "$BED_REPO/tests/collector.py" 127.0.0.1 4318 --tls "$BED_DIR/good.pem"
+	bed_wait_line collector listening 10
+	# The name is in the hosts file, which the process cannot open.
+	with_agent --metrics-listen 127.0.0.1:9093 --otlp https://localhost:4318 --otlp-ca "$BED_DIR/good.ca" \
+		--otlp-interval 1
+	bed_wait_line collector "metric sidestep_build_info .*mode=agent" 10
+	parent=$(bed_pid agent) exporter=$(exporter)
+	# Control: the agent has all rights.
+	[ "$((0x$(fact "$parent" CapEff)))" != 0 ]
+	is user "$(fact "$exporter" Uid)" 65534
+	for name in CapInh CapPrm CapEff CapBnd CapAmb; do
+		[ "$((0x$(fact "$exporter" $name)))" = 0 ]
+	done
+	is "no_new_privs" "$(fact "$exporter" NoNewPrivs)" 1
+	is seccomp "$(cat "/proc/$exporter/task"/*/status | awk '$1 == "Seccomp:" { print $2 }' | sort -u)" 2
+	[ -z "$(find "/proc/$exporter/root/" -mindepth 1)" ]
+	# It alone has the listener and all that comes from there.
+	[ -n "$(internet_sockets "$exporter")" ]
+	is "the agent's sockets" "$(internet_sockets "$parent")" ""
+	bed_signal collector KILL
+	bed_wait_exit collector 5 || true
+	kill -KILL "$exporter"
+	bed_wait_line agent "the exporter ended .signal 9. and is started again" 10
+	traffic
+	bed_until 20 another_exporter "$exporter"
+	# The agent has counted meanwhile.
+	bed_until 5 agent_ended 1
+	bed_spawn host later "$BED_REPO/tests/collector.py" 127.0.0.1 4318 --tls "$BED_DIR/good.pem"
+	bed_wait_line later "metric sidestep_connections end=fin,gateway_status=200,reason=relayed 1" 40
+	bed_exec app curl -s --max-time 5 -H "Host: last.test" http://203.0.113.1/ >/dev/null
+	bed_until 5 agent_ended 2
+	exporter=$(exporter)
+	bed_signal agent TERM
+	bed_wait_exit agent 10
+	bed_wait_line later "event connection relayed last.test" 5
+	[ ! -e "/proc/$exporter" ]
+	run grep -E "wrong" "$BED_DIR/collector.log" "$BED_DIR/later.log"
+	[ "$status" -ne 0 ]
+	run grep "the sandbox refuses" "$BED_DIR/agent.log"
+	[ "$status" -ne 0 ]
+}
+
+@test "an exporter that is taken over gets no other file of the agent's, and is ended" {
+	gateway
+	with_agent --metrics-listen 127.0.0.1:9093
+	bed_until 5 scrape host http://127.0.0.1:9093/metrics
+	before=$(exporter)
+	# This takes the place of code in the exporter. Descriptor 4 has its requests. The first is an honest one.
+	run python3 -c "
+import ctypes, os, socket, struct, sys
+asks = socket.socket(fileno=ctypes.CDLL(None).syscall(438, os.pidfd_open(int(sys.argv[1])), 4, 0))
+for kind in 1, 3:
+    asks.send(struct.pack('IIQ', kind, 0, 0))
+    print([len(files) for files in socket.recv_fds(asks, 16, 9)[1:2]], flush=True)" "$before"
+	like answers "$output" "^\[1\]"
+	[ "$(grep -c '^\[1\]$' <<<"$output")" = 1 ]
+	bed_wait_line agent "the exporter asked for what it may not have: it is ended" 10
+	bed_until 20 another_exporter "$before"
+}

@@ -23,6 +23,7 @@ int command_status(int argc, char **argv);
 int command_top(int argc, char **argv);
 int command_agent(int argc, char **argv);
 int command_agent_watcher(int argc, char **argv);
+int command_agent_exporter(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_observe(int argc, char **argv);
 int command_explain(int argc, char **argv);

@@ -2,6 +2,7 @@
 /* Metrics as a set and as text: order, limit, escapes, both formats. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <cmocka.h>
 
 #include "lib/util.h"
+#include "metrics/metrics_pack.h"
 #include "metrics/metrics_set.h"
 #include "metrics/metrics_text.h"
 
@@ -173,6 +175,79 @@ static void test_families(void **state)
 	}
 }
 
+/* Packs the set, and clears it. Returns the size of the bytes, which the caller frees. */
+static size_t pack(struct metrics_set *set, char **ret_bytes)
+{
+	size_t size;
+	FILE *stream = open_memstream(ret_bytes, &size);
+
+	assert_non_null(stream);
+	metrics_pack(stream, set);
+	assert_int_equal(fclose(stream), 0);
+	metrics_set_clear(set);
+	return size;
+}
+
+static bool unpack(char *bytes, size_t size, struct metrics_set *set)
+{
+	FILE *stream = fmemopen(bytes, size, "r");
+	bool whole;
+
+	assert_non_null(stream);
+	whole = metrics_unpack(stream, set);
+	assert_int_equal(fclose(stream), 0);
+	return whole;
+}
+
+static void fill(struct metrics_set *set)
+{
+	struct metrics_histogram histogram = {0};
+	unsigned int i;
+
+	metrics_histogram_add(&histogram, 700);
+	metrics_add_histogram(set, METRICS_SYNC_LAG, &histogram);
+	add_verdict(set, "one \"two\"", "local", 1.5);
+	add_verdict(set, NULL, "local", 2);
+	for (i = 0; i < METRICS_SERIES_MAX; i++)
+		metrics_add(set, METRICS_CONNECTIONS_OPEN, NULL, i);
+}
+
+static void test_a_packed_set_is_the_same(void **state)
+{
+	struct metrics_set set = {0}, copy = {0};
+	_cleanup_free_ char *bytes = NULL, *text = NULL, *copied = NULL;
+	size_t size;
+
+	(void)state;
+	fill(&set);
+	size = pack(&set, &bytes);
+	assert_true(unpack(bytes, size, &copy));
+	copied = print(&copy, METRICS_TEXT);
+	fill(&set);
+	text = print(&set, METRICS_TEXT);
+	assert_string_equal(copied, text);
+}
+
+static void test_a_cut_set_is_refused(void **state)
+{
+	struct metrics_set set = {0};
+	_cleanup_free_ char *bytes = NULL;
+	size_t size, cut;
+
+	(void)state;
+	add_verdict(&set, "one", "local", 1);
+	add_verdict(&set, "two", "local", 2);
+	size = pack(&set, &bytes);
+	/* A text without its end is none of these: the agent's file ends with a NUL. */
+	for (cut = 1; cut < size - sizeof("local"); cut++) {
+		assert_false(unpack(bytes, cut, &set));
+		metrics_set_clear(&set);
+	}
+	memset(bytes, 0xff, size);
+	assert_false(unpack(bytes, size, &set));
+	metrics_set_clear(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +258,8 @@ int main(void)
 		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_a_packed_set_is_the_same),
+		cmocka_unit_test(test_a_cut_set_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

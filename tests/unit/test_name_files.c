@@ -3,6 +3,7 @@
  * gateway. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 
 #include "lib/address.h"
 #include "lib/hosts_file.h"
+#include "lib/name_files.h"
 #include "lib/resolv_conf.h"
 #include "sidecar/gateway_target.h"
 
@@ -175,6 +177,34 @@ static void test_unknown_address(void **state)
 	assert_string_equal(socket_address_format(&address, text), "[fd00::1]:81");
 }
 
+static const char *elsewhere; /* NULL: nothing is there */
+
+static int open_elsewhere(const char *path)
+{
+	assert_string_equal(path, "/nonexistent/file");
+	return elsewhere ? open(elsewhere, O_RDONLY | O_CLOEXEC) : -EACCES;
+}
+
+/* As in a process without files. */
+static void test_files_of_another_process(void **state)
+{
+	struct resolv_conf conf = {0};
+	uint8_t addresses[1][16];
+
+	(void)state;
+	name_files_from(open_elsewhere);
+	assert_int_equal(hosts_file_find("/nonexistent/file", "gw", addresses, 1), 0);
+	assert_int_equal(resolv_conf_read("/nonexistent/file", &conf), -EACCES);
+	elsewhere = write_file("192.0.2.1 gw\nnameserver 192.0.2.53\nsearch example.com\n");
+	assert_int_equal(hosts_file_find("/nonexistent/file", "gw", addresses, 1), 1);
+	assert_int_equal(resolv_conf_read("/nonexistent/file", &conf), 0);
+	name_files_from(NULL);
+	assert_server(&conf, 0, "192.0.2.53");
+	assert_string_equal(conf.search.domains[0], "example.com");
+	resolv_conf_clear(&conf);
+	assert_int_equal(unlink(elsewhere), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_resolvers),
 		cmocka_unit_test(test_gateways),
 		cmocka_unit_test(test_unknown_address),
+		cmocka_unit_test(test_files_of_another_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,7 +260,8 @@ static void take_reserve(const void *context)
 /* An acceptor closes its reserve and takes it again. */
 static void test_an_acceptor_takes_its_reserve_again(void **state)
 {
-	static const enum sandbox_role roles[] = {SANDBOX_SIDECAR, SANDBOX_GATEWAY};
+	static const enum sandbox_role roles[] = {SANDBOX_SIDECAR, SANDBOX_GATEWAY,
+						  SANDBOX_EXPORTER};
 	struct end end;
 	size_t i;
 

@@ -9,14 +9,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/agent_exporter.h"
 #include "lib/array.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "metrics/metrics_containers.h"
 #include "metrics/metrics_events.h"
-#include "metrics/metrics_server.h"
-#include "metrics/otlp.h"
 #include "programs/counters.h"
 #include "programs/programs_fill.h"
 
@@ -25,11 +24,11 @@ struct agent_metrics {
 	const struct programs *programs;
 	struct agent_events *events;
 	struct metrics_events *sums;
-	struct metrics_server *server; /* NULL: nobody asks */
-	struct otlp *otlp;	       /* NULL: no collector */
+	struct agent_exporter *exporter;
 	struct metrics_histogram sync_lag;
 	_Atomic uint64_t sync_failures;
-	pthread_mutex_t look; /* at the containers, one at a time */
+	pthread_mutex_t look; /* at the containers */
+	bool over;	      /* guarded by it: nothing is collected any more */
 	time_t start;
 };
 
@@ -95,9 +94,9 @@ static void collect_events(struct agent_metrics *metrics, struct metrics_set *se
 		    (double)counters.own.lost);
 	metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"before"},
 		    (double)counters.lost_before);
-	if (metrics->otlp)
+	if (otlp_options_given(&metrics->options->otlp))
 		metrics_add(set, METRICS_EVENTS_LOST, (const char *[]) {"otlp"},
-			    (double)otlp_lost(metrics->otlp));
+			    (double)agent_exporter_lost(metrics->exporter));
 	metrics_events_collect_totals(metrics->sums, set);
 	metrics_events_collect(metrics->sums, set);
 }
@@ -126,14 +125,11 @@ static void collect_namespaces(struct agent_metrics *metrics, struct metrics_set
 	free(namespaces.items);
 }
 
-/* Runs in the threads of the server and of the exporter. The families that are few come first,
- * because of the limit. */
-static void collect(void *context, struct metrics_set *set)
+/* The families that are few come first, because of the limit. */
+static void collect_all(struct agent_metrics *metrics, struct metrics_set *set)
 {
 	static const char *const labels[] = {SIDESTEP_VERSION, "agent", "bpf"};
-	struct agent_metrics *metrics = context;
 
-	(void)pthread_mutex_lock(&metrics->look);
 	metrics_add(set, METRICS_BUILD_INFO, labels, 1);
 	metrics_add(set, METRICS_START_TIME, NULL, (double)metrics->start);
 	programs_fill_each(metrics->programs, collect_map, set);
@@ -141,38 +137,26 @@ static void collect(void *context, struct metrics_set *set)
 	metrics_add(set, METRICS_SYNC_FAILURES, NULL, (double)metrics->sync_failures);
 	collect_events(metrics, set);
 	collect_namespaces(metrics, set);
+}
+
+/* Runs in the exporter's thread. */
+static void collect(void *context, struct metrics_set *set)
+{
+	struct agent_metrics *metrics = context;
+
+	(void)pthread_mutex_lock(&metrics->look);
+	if (!metrics->over)
+		collect_all(metrics, set);
 	(void)pthread_mutex_unlock(&metrics->look);
-}
-
-static int parse(const struct agent_options *options, struct socket_address *ret_address)
-{
-	return metrics_server_parse(options->metrics_listen, false, options->metrics_allow.count,
-				    ret_address);
-}
-
-static int make_otlp(struct agent_metrics *metrics)
-{
-	struct otlp_config config;
-	int error;
-
-	if (!otlp_options_given(&metrics->options->otlp))
-		return 0;
-	error = otlp_options_read(&metrics->options->otlp, &config);
-	if (error < 0)
-		return error;
-	config.collect = collect;
-	config.context = metrics;
-	return otlp_new(&config, &metrics->otlp);
 }
 
 int agent_metrics_new(const struct agent_options *options, struct agent_metrics **ret_metrics)
 {
 	struct agent_metrics *metrics;
-	struct socket_address address;
-	int error = options->metrics_listen ? parse(options, &address) : 0;
+	int error;
 
-	if (error < 0 || (!options->metrics_listen && !otlp_options_given(&options->otlp)))
-		return error;
+	if (!options->metrics_listen && !otlp_options_given(&options->otlp))
+		return 0;
 	metrics = calloc(1, sizeof(*metrics));
 	if (!metrics)
 		return log_errno(-ENOMEM, "cannot prepare the metrics");
@@ -180,7 +164,8 @@ int agent_metrics_new(const struct agent_options *options, struct agent_metrics 
 	metrics->options = options;
 	metrics->start = time(NULL);
 	error = metrics_events_new(options->metrics_hosts, METRICS_CONTAINERS_MAX, &metrics->sums);
-	error = error < 0 ? log_errno(error, "cannot prepare the metrics") : make_otlp(metrics);
+	error = error < 0 ? log_errno(error, "cannot prepare the metrics")
+			  : agent_exporter_new(options, collect, metrics, &metrics->exporter);
 	if (error < 0) {
 		agent_metrics_free(metrics);
 		return error;
@@ -196,41 +181,19 @@ size_t agent_metrics_sinks(struct agent_metrics *metrics,
 
 	if (metrics)
 		ret_sinks[count++] = metrics_events_sink(metrics->sums);
-	if (metrics && metrics->otlp)
-		ret_sinks[count++] = otlp_sink(metrics->otlp);
+	if (metrics && otlp_options_given(&metrics->options->otlp))
+		ret_sinks[count++] = agent_exporter_sink(metrics->exporter);
 	return count;
-}
-
-static int serve(struct agent_metrics *metrics)
-{
-	const struct agent_options *options = metrics->options;
-	struct metrics_server_config config = {
-		.allow = options->metrics_allow.values,
-		.allow_count = options->metrics_allow.count,
-		.collect = collect,
-		.context = metrics,
-	};
-	int error;
-
-	if (!options->metrics_listen)
-		return 0;
-	error = parse(options, &config.address);
-	if (error == 0)
-		error = metrics_server_new(&config, &metrics->server);
-	return error < 0 ? error : metrics_server_start(metrics->server);
 }
 
 int agent_metrics_start(struct agent_metrics *metrics, const struct programs *programs,
 			struct agent_events *events)
 {
-	int error;
-
 	if (!metrics)
 		return 0;
 	metrics->programs = programs;
 	metrics->events = events;
-	error = serve(metrics);
-	return error == 0 && metrics->otlp ? otlp_start(metrics->otlp) : error;
+	return agent_exporter_start(metrics->exporter);
 }
 
 void agent_metrics_synced(struct agent_metrics *metrics, int64_t heard_us)
@@ -247,18 +210,18 @@ void agent_metrics_failed(struct agent_metrics *metrics)
 
 void agent_metrics_stop(struct agent_metrics *metrics)
 {
-	if (metrics && metrics->server)
-		metrics_server_stop(metrics->server);
-	if (metrics && metrics->otlp)
-		otlp_end_metrics(metrics->otlp);
+	if (!metrics)
+		return;
+	(void)pthread_mutex_lock(&metrics->look);
+	metrics->over = true;
+	(void)pthread_mutex_unlock(&metrics->look);
 }
 
 void agent_metrics_free(struct agent_metrics *metrics)
 {
 	if (!metrics)
 		return;
-	metrics_server_free(metrics->server);
-	otlp_free(metrics->otlp);
+	agent_exporter_free(metrics->exporter);
 	(void)pthread_mutex_destroy(&metrics->look);
 	metrics_events_free(metrics->sums);
 	free(metrics);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The messages between the agent and its watcher, the process that talks to Docker. The agent does
- * not trust the watcher, which parses what others wrote. There are three SOCK_SEQPACKET pairs:
+ * not trust the watcher, which parses what others wrote. They go by the sockets of agent_spawn.h:
  *
  *	news	watcher: struct agent_news; agent: struct agent_removal
  *	asks	watcher: struct docker_ask; agent: struct agent_answer with a descriptor
- *	log	watcher: lines of lib/log.h, one in each packet
  */
 #ifndef SIDESTEP_AGENT_NEWS_H
 #define SIDESTEP_AGENT_NEWS_H
@@ -16,11 +15,6 @@
 #include <sys/types.h>
 
 #include "docker/docker_labels.h"
-
-/* The watcher's descriptors. It has no others when it starts, but standard input and output. */
-#define AGENT_WATCHER_LOG_FD  2
-#define AGENT_WATCHER_NEWS_FD 3
-#define AGENT_WATCHER_ASKS_FD 4
 
 enum agent_role {
 	AGENT_SIDECAR = 1U << 0,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,22 +12,18 @@
 #include <sys/syscall.h>
 #include <linux/sched.h>
 
-#include "agent/agent_news.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
-/* The watcher's log, news and asks. */
+/* Log, news and asks. */
 #define PAIRS 3
 
-/* The program, the command, the log level, the socket, the number of matches, and NULL. */
-#define ARGUMENTS 6
-
-/* Above all of the watcher's descriptors, so that none is overwritten before it is moved. */
+/* Above all of the helper's descriptors, so that none is overwritten before it is moved. */
 #define HIGH_FD 16
 
 struct pairs {
 	int agent[PAIRS];
-	int watcher[PAIRS];
+	int helper[PAIRS];
 };
 
 static void pairs_close(struct pairs *pairs)
@@ -35,7 +32,7 @@ static void pairs_close(struct pairs *pairs)
 
 	for (i = 0; i < PAIRS; i++) {
 		pairs->agent[i] = safe_close(pairs->agent[i]);
-		pairs->watcher[i] = safe_close(pairs->watcher[i]);
+		pairs->helper[i] = safe_close(pairs->helper[i]);
 	}
 }
 
@@ -49,8 +46,8 @@ static int pairs_open(struct pairs *pairs)
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 			return -errno;
 		pairs->agent[i] = ends[0];
-		pairs->watcher[i] = ends[1];
-		/* The watcher waits, the agent never does. */
+		pairs->helper[i] = ends[1];
+		/* The helper waits, the agent never does. */
 		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
 			return -errno;
 	}
@@ -58,78 +55,66 @@ static int pairs_open(struct pairs *pairs)
 }
 
 /* Moves the descriptors to their places. Returns 0 or -1 with errno. */
-static int move_descriptors(const struct pairs *pairs)
+static int move_descriptors(const struct pairs *pairs, int listener_fd)
 {
-	static const int places[PAIRS] = {AGENT_WATCHER_LOG_FD, AGENT_WATCHER_NEWS_FD,
-					  AGENT_WATCHER_ASKS_FD};
-	int high[PAIRS], null;
+	const int from[] = {pairs->helper[0], pairs->helper[1], pairs->helper[2], listener_fd};
+	static const int places[] = {AGENT_HELPER_LOG_FD, AGENT_HELPER_NEWS_FD,
+				     AGENT_HELPER_ASKS_FD, AGENT_HELPER_LISTENER_FD};
+	const size_t count = listener_fd < 0 ? PAIRS : ARRAY_SIZE(places);
+	int high[ARRAY_SIZE(places)], null;
 	size_t i;
 
-	for (i = 0; i < PAIRS; i++) {
-		high[i] = fcntl(pairs->watcher[i], F_DUPFD_CLOEXEC, HIGH_FD);
+	for (i = 0; i < count; i++) {
+		high[i] = fcntl(from[i], F_DUPFD_CLOEXEC, HIGH_FD);
 		if (high[i] < 0)
 			return -1;
 	}
-	for (i = 0; i < PAIRS; i++)
+	for (i = 0; i < count; i++)
 		if (dup2(high[i], places[i]) < 0)
 			return -1;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return -1;
-	return close_range(AGENT_WATCHER_ASKS_FD + 1, ~0U, 0);
+	return close_range((unsigned int)places[count - 1] + 1, ~0U, 0);
 }
 
-/* Becomes the watcher. */
-static void __attribute__((noreturn)) execute(const struct pairs *pairs, char *const *arguments)
+/* Becomes the helper. */
+static void __attribute__((noreturn))
+execute(const struct pairs *pairs, const struct agent_spawn_config *config)
 {
-	static const char failed[] = "sidestep: error: cannot execute the watcher\n";
+	static const char failed[] = "sidestep: error: cannot execute a helper of the agent\n";
 	static char *const environment[] = {NULL};
 
-	if (move_descriptors(pairs) == 0)
-		(void)execve("/proc/self/exe", arguments, environment);
+	if (move_descriptors(pairs, config->listener_fd) == 0)
+		(void)execve("/proc/self/exe", config->arguments, environment);
 	/* The log's lock may be another thread's, which this process does not have. */
-	(void)!write(AGENT_WATCHER_LOG_FD, failed, sizeof(failed) - 1);
+	(void)!write(AGENT_HELPER_LOG_FD, failed, sizeof(failed) - 1);
 	_exit(EXIT_FAILURE);
 }
 
 /* Returns what clone(2) returns. glibc's fork() has no flags. systemd's RestrictNamespaces= refuses
- * clone3(2), whose flags no filter sees. The watcher's sandbox has no call for System V IPC. */
-static pid_t clone_process(int *ret_pidfd)
+ * clone3(2), whose flags no filter sees. The helpers' sandboxes have no call for System V IPC. */
+static pid_t clone_process(bool network, int *ret_pidfd)
 {
-	const unsigned long flags = CLONE_PIDFD | CLONE_NEWNET | CLONE_NEWPID | SIGCHLD;
+	const unsigned long flags = CLONE_PIDFD | CLONE_NEWPID | SIGCHLD |
+				    (network ? 0UL : (unsigned long)CLONE_NEWNET);
 
 	return (pid_t)syscall(SYS_clone, flags, NULL, ret_pidfd, NULL, NULL);
 }
 
-int agent_spawn(const char *socket_path, const struct docker_patterns *patterns,
-		struct agent_spawned *ret_spawned)
+int agent_spawn(const struct agent_spawn_config *config, struct agent_spawned *ret_spawned)
 {
-	static char program[] = "sidestep", command[] = "agent-watcher";
 	struct pairs pairs = {{-1, -1, -1}, {-1, -1, -1}};
-	size_t matches = patterns->match_count, guards = patterns->guard_count;
-	_cleanup_free_ char **arguments = calloc(ARGUMENTS + matches + guards, sizeof(*arguments));
-	char level[] = {(char)('0' + log_level()), '\0'}, count[24];
-	int error = arguments ? pairs_open(&pairs) : -ENOMEM, pidfd = -1;
+	int error = pairs_open(&pairs), pidfd = -1;
 	pid_t pid;
 
 	if (error < 0) {
 		pairs_close(&pairs);
 		return error;
 	}
-	arguments[0] = program;
-	arguments[1] = command;
-	arguments[2] = level;
-	/* execve(2) does not change them. */
-	memcpy(&arguments[3], &socket_path, sizeof(socket_path));
-	(void)snprintf(count, sizeof(count), "%zu", matches);
-	arguments[4] = count;
-	if (matches > 0)
-		memcpy(&arguments[5], patterns->matches, matches * sizeof(*arguments));
-	if (guards > 0)
-		memcpy(&arguments[5 + matches], patterns->guards, guards * sizeof(*arguments));
-	pid = clone_process(&pidfd);
+	pid = clone_process(config->network, &pidfd);
 	if (pid == 0)
-		execute(&pairs, arguments);
+		execute(&pairs, config);
 	error = pid < 0 ? -errno : 0;
 	if (error == 0)
 		*ret_spawned = (struct agent_spawned) {
@@ -141,4 +126,13 @@ int agent_spawn(const char *socket_path, const struct docker_patterns *patterns,
 		};
 	pairs_close(&pairs);
 	return error;
+}
+
+bool agent_spawned(void)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	return getsockopt(AGENT_HELPER_ASKS_FD, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+	       type == SOCK_SEQPACKET;
 }

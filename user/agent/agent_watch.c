@@ -2,64 +2,49 @@
 #include "agent/agent_watch.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "agent/agent_broker.h"
-#include "agent/agent_spawn.h"
+#include "agent/agent_helper.h"
 #include "datapath/rendezvous.h"
 #include "docker/docker_sidecars.h"
 #include "lib/clock.h"
-#include "lib/complaint.h"
-#include "lib/escape.h"
 #include "lib/log.h"
 #include "lib/util.h"
-
-/* A watcher that ends is started again after the first time, or after the second if it had lasted
- * less than that. */
-#define RESTART_SOON_MS	 100
-#define RESTART_LATER_MS 5000
 
 /* Packets that are taken in one round of the loop, so that the watcher does not hold up others. */
 #define PACKETS_PER_ROUND 32
 
-/* The longest line of lib/log.h. */
-#define LINE_MAX_BYTES 1024
-
 /* An honest watcher sends a list when a container starts, ends or changes its users. */
 static const struct agent_allowance lists_allowed = {.burst = 2000, .per_minute = 12000};
-static const struct agent_allowance lines_allowed = {.burst = 500, .per_minute = 1200};
+
+/* The program, the command, the log level, the socket, the number of matches, and NULL. */
+#define ARGUMENTS 6
 
 struct agent_watch {
-	struct loop *loop;
+	struct agent_helper helper;
 	struct docker_engine engine;
 	struct docker_patterns patterns;
 	struct agent_watch_handler handler;
 	void *context;
 
-	pid_t pid; /* of the watcher; valid while .exit is registered */
-	uint64_t started_ms;
-	struct loop_handler exit; /* its pidfd, readable once it has ended */
-	struct loop_handler news, log;
+	struct loop_handler news;
 	struct agent_broker broker;
-	struct loop_timer restart;
-	struct loop_timer_class soon_class, later_class;
 
 	struct agent_seen *current; /* the list that .seen got last */
 	struct agent_seen *next;    /* grows until AGENT_NEWS_LAST */
 	size_t next_count;
 	char removal[65]; /* the orphan that the watcher removes; "": none */
-	struct agent_budget lists, lines;
-	struct complaint complaint;
+	struct agent_budget lists;
 };
 
-/* Ends the watcher's connections, so that nothing of it is heard any more. */
-static void hang_up(struct agent_watch *watch)
+static void hang_up(struct agent_helper *helper)
 {
+	struct agent_watch *watch = container_of(helper, struct agent_watch, helper);
+
 	agent_broker_close(&watch->broker);
 	loop_close(&watch->news);
 	free(watch->next);
@@ -68,15 +53,12 @@ static void hang_up(struct agent_watch *watch)
 	watch->removal[0] = '\0';
 }
 
-/* Ends a watcher that did @what (agent_broker.violated). It is started again later. */
+/* The broker's: agent_broker.violated. */
 static void violated(void *context, const char *what)
 {
 	struct agent_watch *watch = context;
 
-	if (what)
-		log_error("docker: the watcher %s: it is ended", what);
-	hang_up(watch);
-	(void)kill(watch->pid, SIGKILL);
+	agent_helper_violated(&watch->helper, what);
 }
 
 static int next_append(struct agent_watch *watch, const struct agent_news *news)
@@ -153,140 +135,76 @@ static void news_ready(struct loop_handler *handler, uint32_t events)
 		violated(watch, wrong);
 }
 
-/* Logs one line of the watcher's. */
-static void log_packet(struct agent_watch *watch, char *line, size_t size)
+static void ended(struct agent_helper *helper)
 {
-	char escaped[LINE_MAX_BYTES], suffix[COMPLAINT_SUFFIX_MAX];
-	unsigned int level;
-	const char *text = agent_news_log_text(line, size, &level);
+	const struct agent_watch *watch = container_of(helper, struct agent_watch, helper);
 
-	if (agent_budget_left(&watch->lines, &lines_allowed, clock_ms())) {
-		agent_budget_spend(&watch->lines);
-		log_write((enum log_level)level, "%s", escape_text(escaped, sizeof(escaped), text));
-	} else if (complaint_due(&watch->complaint, suffix)) {
-		log_warning("docker: the watcher logs too much, a line is left out%s", suffix);
-	}
-}
-
-static void log_ready(struct loop_handler *handler, uint32_t events)
-{
-	struct agent_watch *watch = container_of(handler, struct agent_watch, log);
-	char line[LINE_MAX_BYTES + 1];
-	int packets;
-
-	(void)events;
-	for (packets = 0; packets < PACKETS_PER_ROUND; packets++) {
-		ssize_t size = recv(handler->fd, line, LINE_MAX_BYTES, MSG_DONTWAIT);
-
-		if (size < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		/* Its end is closed, and the process ended or no longer of use. */
-		if (size <= 0) {
-			violated(watch, NULL);
-			loop_close(handler);
-			return;
-		}
-		log_packet(watch, line, (size_t)size);
-	}
-}
-
-static void describe(const siginfo_t *end, char *buffer, size_t size)
-{
-	if (end->si_code == CLD_EXITED)
-		(void)snprintf(buffer, size, "status %d", end->si_status);
-	else
-		(void)snprintf(buffer, size, "signal %d", end->si_status);
-}
-
-static void exited(struct loop_handler *handler, uint32_t events)
-{
-	struct agent_watch *watch = container_of(handler, struct agent_watch, exit);
-	bool lasted = clock_ms() - watch->started_ms >= RESTART_LATER_MS;
-	siginfo_t end = {.si_pid = 0};
-	char how[32];
-
-	(void)events;
-	/* Its last lines say why. */
-	if (watch->log.fd >= 0)
-		log_ready(&watch->log, EPOLLIN);
-	loop_close(&watch->log);
-	hang_up(watch);
-	(void)waitid(P_PID, (id_t)watch->pid, &end, WEXITED);
-	loop_close(handler);
-	describe(&end, how, sizeof(how));
-	log_warning(
-		"docker: the watcher ended (%s) and is started again in %d ms; running sidecars "
-		"are still served, new ones wait",
-		how, lasted ? RESTART_SOON_MS : RESTART_LATER_MS);
 	watch->handler.ended(watch->context);
-	loop_timer_start(watch->loop, lasted ? &watch->soon_class : &watch->later_class,
-			 &watch->restart);
 }
 
-/* Takes the descriptors of @spawned one by one. Returns 0 or a negative errno. */
-static int listen_to(struct agent_watch *watch, struct agent_spawned *spawned)
+/* Takes the descriptors, also on failure. */
+static int listen_to(struct agent_watch *watch, int news_fd, int asks_fd)
 {
-	int error = loop_add(watch->loop, &watch->exit, spawned->pidfd, EPOLLIN);
+	_cleanup_close_ int news = news_fd, asks = asks_fd;
+	int error = loop_add(watch->helper.loop, &watch->news, news, EPOLLIN);
 
 	if (error == 0) {
-		spawned->pidfd = -1;
-		error = loop_add(watch->loop, &watch->log, spawned->log_fd, EPOLLIN);
-	}
-	if (error == 0) {
-		spawned->log_fd = -1;
-		error = loop_add(watch->loop, &watch->news, spawned->news_fd, EPOLLIN);
-	}
-	if (error == 0) {
-		spawned->news_fd = -1;
-		error = agent_broker_open(&watch->broker, spawned->asks_fd);
+		(void)TAKE_FD(news);
+		error = agent_broker_open(&watch->broker, asks);
 	}
 	if (error == 0)
-		spawned->asks_fd = -1;
+		(void)TAKE_FD(asks);
 	return error;
 }
 
-/* Kills the watcher and waits for its end. */
-static void end_watcher(struct agent_watch *watch)
+static int spawn(struct agent_watch *watch, char **arguments, int *ret_news_fd, int *ret_asks_fd)
 {
-	loop_close(&watch->log);
-	hang_up(watch);
-	loop_close(&watch->exit);
-	(void)kill(watch->pid, SIGKILL);
-	(void)waitid(P_PID, (id_t)watch->pid, NULL, WEXITED);
+	static char program[] = "sidestep", command[] = "agent-watcher";
+	size_t matches = watch->patterns.match_count, guards = watch->patterns.guard_count;
+	char level[] = {(char)('0' + log_level()), '\0'}, count[24];
+	const struct agent_spawn_config config = {.arguments = arguments, .listener_fd = -1};
+
+	arguments[0] = program;
+	arguments[1] = command;
+	arguments[2] = level;
+	arguments[3] = watch->engine.socket_path;
+	(void)snprintf(count, sizeof(count), "%zu", matches);
+	arguments[4] = count;
+	/* execve(2) does not change them. */
+	if (matches > 0)
+		memcpy(&arguments[5], watch->patterns.matches, matches * sizeof(*arguments));
+	if (guards > 0)
+		memcpy(&arguments[5 + matches], watch->patterns.guards,
+		       guards * sizeof(*arguments));
+	return agent_helper_spawn(&watch->helper, &config, ret_news_fd, ret_asks_fd);
 }
 
-static int start(struct agent_watch *watch)
+static int start(struct agent_helper *helper)
 {
-	struct agent_spawned spawned = {0};
-	int error = agent_spawn(watch->engine.socket_path, &watch->patterns, &spawned);
+	struct agent_watch *watch = container_of(helper, struct agent_watch, helper);
+	size_t patterns = watch->patterns.match_count + watch->patterns.guard_count;
+	_cleanup_free_ char **arguments = calloc(ARGUMENTS + patterns, sizeof(*arguments));
+	int news_fd, asks_fd;
+	int error = arguments ? spawn(watch, arguments, &news_fd, &asks_fd)
+			      : log_errno(-ENOMEM, "docker: cannot start the watcher");
 
-	if (error == -EPERM)
-		return log_errno(error, "docker: cannot start the watcher; it needs CAP_SYS_ADMIN "
-					"(docker run --privileged)");
 	if (error < 0)
-		return log_errno(error, "docker: cannot start the watcher");
-	watch->pid = spawned.pid;
-	watch->started_ms = clock_ms();
-	error = listen_to(watch, &spawned);
+		return error;
+	error = listen_to(watch, news_fd, asks_fd);
 	if (error == 0)
 		return 0;
-	(void)safe_close(spawned.pidfd);
-	(void)safe_close(spawned.log_fd);
-	(void)safe_close(spawned.news_fd);
-	(void)safe_close(spawned.asks_fd);
-	end_watcher(watch);
+	agent_helper_end(helper);
 	return log_errno(error, "docker: cannot listen to the watcher");
 }
 
-static void restart_expired(struct loop_timer *timer)
-{
-	struct agent_watch *watch = container_of(timer, struct agent_watch, restart);
-
-	if (start(watch) < 0) {
-		watch->handler.ended(watch->context);
-		loop_timer_start(watch->loop, &watch->later_class, &watch->restart);
-	}
-}
+static const struct agent_helper_handler helper_handler = {
+	.topic = "docker",
+	.name = "the watcher",
+	.meanwhile = "running sidecars are still served, new ones wait",
+	.start = start,
+	.hang_up = hang_up,
+	.ended = ended,
+};
 
 int agent_watch_new(struct loop *loop, const char *docker_socket,
 		    const struct docker_patterns *patterns,
@@ -298,20 +216,15 @@ int agent_watch_new(struct loop *loop, const char *docker_socket,
 
 	if (!watch)
 		return log_errno(-ENOMEM, "docker: cannot start watching");
-	watch->loop = loop;
+	agent_helper_init(&watch->helper, loop, &helper_handler);
 	watch->patterns = *patterns;
 	watch->handler = *handler;
 	watch->context = context;
-	watch->exit = (struct loop_handler) {.fd = -1, .ready = exited};
 	watch->news = (struct loop_handler) {.fd = -1, .ready = news_ready};
-	watch->log = (struct loop_handler) {.fd = -1, .ready = log_ready};
-	watch->restart.expired = restart_expired;
-	loop_timer_class_init(loop, &watch->soon_class, RESTART_SOON_MS);
-	loop_timer_class_init(loop, &watch->later_class, RESTART_LATER_MS);
 	agent_broker_init(&watch->broker, loop, &watch->engine, watch->removal, violated, watch);
 	error = docker_engine_init(&watch->engine, docker_socket);
 	if (error == 0)
-		error = start(watch);
+		error = start(&watch->helper);
 	if (error < 0) {
 		agent_watch_free(watch);
 		return error;
@@ -335,10 +248,8 @@ void agent_watch_free(struct agent_watch *watch)
 {
 	if (!watch)
 		return;
-	loop_timer_stop(&watch->restart);
-	if (watch->exit.fd >= 0)
-		end_watcher(watch);
-	loop_flush(watch->loop);
+	agent_helper_end(&watch->helper);
+	loop_flush(watch->helper.loop);
 	free(watch->current);
 	free(watch);
 }

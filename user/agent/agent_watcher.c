@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "agent/agent_news.h"
+#include "agent/agent_spawn.h"
 #include "commands.h"
 #include "datapath/rendezvous.h"
 #include "docker/docker_orphans.h"
@@ -28,7 +29,7 @@
 static void send_news(const struct agent_news *news)
 {
 	/* Without an agent the process ends soon. */
-	(void)rendezvous_send(AGENT_WATCHER_NEWS_FD, news, agent_news_size(news->count), -1, 0);
+	(void)rendezvous_send(AGENT_HELPER_NEWS_FD, news, agent_news_size(news->count), -1, 0);
 }
 
 static void on_sidecars(const struct docker_sidecar *sidecars, size_t count, void *context)
@@ -85,9 +86,9 @@ static int ask_agent(const struct docker_ask *ask, void *context)
 	int fd = -1, error;
 
 	(void)pthread_mutex_lock(turn);
-	error = rendezvous_send(AGENT_WATCHER_ASKS_FD, ask, sizeof(*ask), -1, 0);
+	error = rendezvous_send(AGENT_HELPER_ASKS_FD, ask, sizeof(*ask), -1, 0);
 	if (error == 0)
-		error = rendezvous_receive(AGENT_WATCHER_ASKS_FD, &answer, sizeof(answer), &fd, 0);
+		error = rendezvous_receive(AGENT_HELPER_ASKS_FD, &answer, sizeof(answer), &fd, 0);
 	(void)pthread_mutex_unlock(turn);
 	if (error < 0)
 		return error;
@@ -111,22 +112,12 @@ static void follow(const struct docker_engine *engine)
 	struct agent_removal removal;
 	ssize_t size;
 
-	while ((size = recv(AGENT_WATCHER_NEWS_FD, &removal, sizeof(removal), 0)) != 0) {
+	while ((size = recv(AGENT_HELPER_NEWS_FD, &removal, sizeof(removal), 0)) != 0) {
 		if (size == (ssize_t)sizeof(removal))
 			remove_orphan(engine, removal.id);
 		else if (size < 0 && errno != EINTR)
 			break;
 	}
-}
-
-static bool started_by_agent(int argc, char **argv)
-{
-	int type = 0;
-	socklen_t size = sizeof(type);
-
-	return argc >= ARGUMENTS_BEFORE_PATTERNS && strlen(argv[1]) == 1 &&
-	       getsockopt(AGENT_WATCHER_ASKS_FD, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
-	       type == SOCK_SEQPACKET;
 }
 
 /* The agent has written the arguments. */
@@ -153,7 +144,7 @@ int command_agent_watcher(int argc, char **argv)
 	struct docker_engine engine;
 	const struct sandbox sandbox = {.role = SANDBOX_DOCKER};
 
-	if (!started_by_agent(argc, argv)) {
+	if (argc < ARGUMENTS_BEFORE_PATTERNS || strlen(argv[1]) != 1 || !agent_spawned()) {
 		log_error("agent-watcher is a part of `sidestep agent`, which starts it");
 		return STATUS_USAGE;
 	}

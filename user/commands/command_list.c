@@ -14,6 +14,7 @@ const struct command command_list[] = {
 	{"agent", command_agent, "steer for sidecars that may not load BPF programs",
 	 &agent_options_command},
 	{"agent-watcher", command_agent_watcher, NULL, NULL},
+	{"agent-exporter", command_agent_exporter, NULL, NULL},
 	{"gateway", command_gateway, "run the reference HTTP CONNECT gateway",
 	 &gateway_options_command},
 	{"demo", command_demo, "show the main job in private network namespaces, without Docker",

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "lib/address.h"
+#include "lib/name_files.h"
 #include "lib/util.h"
 
 #define SPACE " \t\r\n"
@@ -28,7 +29,7 @@ static bool line_has(char *line, const char *name, bool ipv4, uint8_t ret_addres
 
 size_t hosts_file_find(const char *path, const char *name, uint8_t (*ret_addresses)[16], size_t max)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_fclose_ FILE *file = name_files_open(path);
 	char line[1024];
 	size_t count = 0;
 	int pass;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/address.h"
+#include "lib/name_files.h"
 #include "lib/util.h"
 
 #define SPACE	  " \t\r\n"
@@ -45,7 +46,7 @@ static void take_line(struct resolv_conf *conf, char *line)
 
 int resolv_conf_read(const char *path, struct resolv_conf *conf)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_fclose_ FILE *file = name_files_open(path);
 	struct resolv_conf read = {.ndots = 1};
 	char line[1024];
 	int error;

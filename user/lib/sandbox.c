@@ -114,6 +114,16 @@ static const int quiet_calls[] = {
 	SCMP_SYS(vfork),
 };
 
+/* For an exporter of metrics. */
+static const int exporter_calls[] = {
+	SCMP_SYS(accept4),     SCMP_SYS(connect),
+	SCMP_SYS(epoll_ctl),   SCMP_SYS(epoll_pwait),
+	SCMP_SYS(epoll_wait),  SCMP_SYS(eventfd2), /* the reserve descriptor of an acceptor */
+	SCMP_SYS(fcntl),			   /* stdio(3) asks how a descriptor was opened */
+	SCMP_SYS(getpeername), SCMP_SYS(getsockname),
+	SCMP_SYS(setsockopt),  SCMP_SYS(timerfd_settime),
+};
+
 /* All but the loading of programs and the making of maps. */
 static const unsigned int bpf_commands[] = {
 	BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM,    BPF_MAP_DELETE_ELEM,  BPF_MAP_GET_NEXT_KEY,
@@ -209,16 +219,30 @@ static int allow_gateway(scmp_filter_ctx filter)
 	return error;
 }
 
+/* For a process without files. malloc(3) looks for /proc/sys/vm/overcommit_memory, and does
+ * without.
+ */
+static int refuse_files(scmp_filter_ctx filter)
+{
+	return add_rules(filter, SCMP_ACT_ERRNO(EACCES), open_calls, ARRAY_SIZE(open_calls));
+}
+
 static int allow_docker(scmp_filter_ctx filter)
 {
 	static const int calls[] = {SCMP_SYS(eventfd2)};
 	int error = allow(filter, calls, ARRAY_SIZE(calls));
 
-	/* malloc(3) looks for /proc/sys/vm/overcommit_memory, and does without. */
+	return error == 0 ? refuse_files(filter) : error;
+}
+
+static int allow_exporter(scmp_filter_ctx filter)
+{
+	static const unsigned int families[] = {AF_INET, AF_INET6};
+	int error = allow(filter, exporter_calls, ARRAY_SIZE(exporter_calls));
+
 	if (error == 0)
-		error = add_rules(filter, SCMP_ACT_ERRNO(EACCES), open_calls,
-				  ARRAY_SIZE(open_calls));
-	return error;
+		error = allow_values(filter, SCMP_SYS(socket), 0, families, ARRAY_SIZE(families));
+	return error == 0 ? refuse_files(filter) : error;
 }
 
 static int allow_role(scmp_filter_ctx filter, const struct sandbox *sandbox)
@@ -234,6 +258,8 @@ static int allow_role(scmp_filter_ctx filter, const struct sandbox *sandbox)
 		return allow_gateway(filter);
 	case SANDBOX_DOCKER:
 		return allow_docker(filter);
+	case SANDBOX_EXPORTER:
+		return allow_exporter(filter);
 	}
 	return -EINVAL;
 }

@@ -15,9 +15,10 @@
 #include <stdbool.h>
 
 enum sandbox_role {
-	SANDBOX_SIDECAR, /* relays, and talks with the kernel by netlink */
-	SANDBOX_GATEWAY, /* relays */
-	SANDBOX_DOCKER,	 /* talks by sockets that it is given */
+	SANDBOX_SIDECAR,  /* relays, and talks with the kernel by netlink */
+	SANDBOX_GATEWAY,  /* relays */
+	SANDBOX_DOCKER,	  /* talks by sockets that it is given */
+	SANDBOX_EXPORTER, /* serves metrics, and sends them */
 };
 
 /* The most sockets in the file system that a process has. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/name_files.h"
 #include "lib/util.h"
 
 #define SPACE " \t\r\n"
@@ -29,7 +30,7 @@ static void take_line(struct search_list *list, char *line)
 
 int search_list_read(const char *path, struct search_list *ret_list)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_fclose_ FILE *file = name_files_open(path);
 
 	memset(ret_list, 0, sizeof(*ret_list));
 	while (file) {

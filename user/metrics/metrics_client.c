@@ -131,26 +131,37 @@ static void client_refuse(struct metrics_client *client, const char *status, con
 		      strlen(text));
 }
 
-static void client_metrics(struct metrics_client *client)
+/* Sends the figures in @set, which is not finished. */
+static void client_print(struct metrics_client *client, struct metrics_set *set)
 {
 	enum metrics_format format = metrics_text_accepted(client->texts[FIELD_ACCEPT]);
-	struct metrics_clients *clients = client->clients;
-	struct metrics_set set = {0};
 	char *body = NULL;
 	size_t size = 0;
 	FILE *stream = open_memstream(&body, &size);
 
 	if (stream) {
-		clients->config.collect(clients->config.context, &set);
-		metrics_set_finish(&set);
-		metrics_text_print(stream, &set, format);
-		metrics_set_clear(&set);
+		metrics_set_finish(set);
+		metrics_text_print(stream, set, format);
 		if (fclose(stream) != 0) {
 			free(body);
 			body = NULL;
 		}
 	}
 	client_answer(client, "200 OK", metrics_text_type(format), "", body, size);
+}
+
+static void client_metrics(struct metrics_client *client)
+{
+	const struct metrics_server_config *config = &client->clients->config;
+	struct metrics_set set = {0};
+
+	config->collect(config->context, &set);
+	if (set.count > 0)
+		client_print(client, &set);
+	else
+		client_refuse(client, "503 Service Unavailable", "",
+			      "there are no figures any more\n");
+	metrics_set_clear(&set);
 }
 
 static void request_complete(struct metrics_client *client)

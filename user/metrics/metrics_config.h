@@ -15,7 +15,8 @@ struct metrics_server_config {
 	bool application;	       /* the thread's namespace is an application's */
 	const struct prefix *allow;    /* these may read; see metrics_gate.h */
 	size_t allow_count;
-	/* Fills an empty set. Called in the server's thread. */
+	/* Fills an empty set, or leaves it so if there are no figures any more. Called in the
+	 * server's thread. */
 	void (*collect)(void *context, struct metrics_set *set);
 	void *context;
 };

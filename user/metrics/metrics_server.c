@@ -19,7 +19,7 @@ struct metrics_server {
 	struct acceptor_reserve reserve;
 	struct acceptor acceptor;
 	pthread_t thread;
-	bool bound; /* the socket's file is ours */
+	bool bound; /* the socket's file, if there is one, is ours */
 	bool running;
 };
 
@@ -65,28 +65,28 @@ static void descriptors_exhausted(struct acceptor *acceptor, int fd,
 
 /* A killed predecessor's file would keep the new one from being bound. The mode counts from the
  * start, because nobody can connect before listen(2). */
-static int bind_listener(struct metrics_server *server, int fd)
+static int bind_listener(const struct socket_address *address, int fd)
 {
-	const struct socket_address *address = &server->clients.config.address;
 	const struct sockaddr *name = (const struct sockaddr *)&address->address;
 	const char *path = ((const struct sockaddr_un *)(const void *)name)->sun_path;
 	struct stat status;
+	int error;
 
 	if (name->sa_family == AF_UNIX && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode))
 		(void)unlink(path);
 	if (bind(fd, name, address->size) < 0)
 		return -errno;
-	if (name->sa_family != AF_UNIX)
+	if (name->sa_family != AF_UNIX || chmod(path, S_IRUSR | S_IWUSR) == 0)
 		return 0;
-	server->bound = true;
-	return chmod(path, S_IRUSR | S_IWUSR) < 0 ? -errno : 0;
+	error = -errno;
+	(void)unlink(path);
+	return error;
 }
 
 /* Returns a listening socket behind the gate, or negative errno. */
-static int open_listener(struct metrics_server *server)
+static int open_listener(const struct socket_address *address, struct metrics_gate *gate)
 {
 	static const int one = 1, zero = 0;
-	const struct socket_address *address = &server->clients.config.address;
 	sa_family_t family = address->address.ss_family;
 	_cleanup_close_ int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int error;
@@ -98,12 +98,42 @@ static int open_listener(struct metrics_server *server)
 	if (family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero)) < 0)
 		return -errno;
-	error = bind_listener(server, fd);
-	if (error == 0)
-		error = metrics_gate_open(&server->clients.gate, fd, address);
+	error = bind_listener(address, fd);
 	if (error < 0)
 		return error;
-	return listen(fd, METRICS_CLIENTS_MAX) < 0 ? -errno : TAKE_FD(fd);
+	error = metrics_gate_open(gate, fd, address);
+	if (error == 0 && listen(fd, METRICS_CLIENTS_MAX) < 0)
+		error = -errno;
+	if (error == 0)
+		return TAKE_FD(fd);
+	metrics_server_unlink(address);
+	return error;
+}
+
+static int listen_at(const struct socket_address *address, struct metrics_gate *gate)
+{
+	char text[SOCKET_ADDRESS_TEXT_MAX];
+	int fd = open_listener(address, gate);
+
+	if (fd < 0)
+		return log_errno(fd, "cannot serve metrics on %s (--metrics-listen)",
+				 socket_address_format(address, text));
+	return fd;
+}
+
+int metrics_server_listen(const struct socket_address *address)
+{
+	struct metrics_gate gate = {.application = false};
+
+	return listen_at(address, &gate);
+}
+
+void metrics_server_unlink(const struct socket_address *address)
+{
+	const struct sockaddr *name = (const struct sockaddr *)&address->address;
+
+	if (name->sa_family == AF_UNIX)
+		(void)unlink(((const struct sockaddr_un *)(const void *)name)->sun_path);
 }
 
 static void *server_run(void *context)
@@ -121,22 +151,11 @@ static void server_woken(void *context)
 	loop_stop(((struct metrics_server *)context)->clients.loop);
 }
 
-static int server_listen(struct metrics_server *server)
+/* Takes @fd, also on failure. */
+static int server_accept(struct metrics_server *server, int fd)
 {
-	struct metrics_clients *clients = &server->clients;
-	char text[SOCKET_ADDRESS_TEXT_MAX];
-	int fd, error;
+	int error = acceptor_reserve_open(&server->reserve, server->clients.loop);
 
-	clients->loop = loop_new();
-	if (!clients->loop)
-		return log_errno(-errno, "cannot serve metrics");
-	metrics_clients_init(clients);
-	loop_on_wake(clients->loop, server_woken, server);
-	fd = open_listener(server);
-	if (fd < 0)
-		return log_errno(fd, "cannot serve metrics on %s (--metrics-listen)",
-				 socket_address_format(&clients->config.address, text));
-	error = acceptor_reserve_open(&server->reserve, clients->loop);
 	if (error < 0)
 		(void)safe_close(fd);
 	else
@@ -144,28 +163,59 @@ static int server_listen(struct metrics_server *server)
 	return error < 0 ? log_errno(error, "cannot serve metrics") : 0;
 }
 
-int metrics_server_new(const struct metrics_server_config *config,
-		       struct metrics_server **ret_server)
+static int server_init(struct metrics_server *server, const struct metrics_server_config *config)
 {
-	struct metrics_server *server = calloc(1, sizeof(*server));
-	int error;
+	struct metrics_clients *clients = &server->clients;
 
-	if (!server)
-		return log_errno(-ENOMEM, "cannot serve metrics");
-	server->clients.config = *config;
-	server->clients.gate.application = config->application;
-	server->clients.gate.allow = config->allow;
-	server->clients.gate.allow_count = config->allow_count;
+	clients->config = *config;
+	clients->gate.application = config->application;
+	clients->gate.allow = config->allow;
+	clients->gate.allow_count = config->allow_count;
 	server->reserve.fd = -1;
 	server->acceptor.listener.fd = -1;
 	server->acceptor.accepted = client_accepted;
 	server->acceptor.exhausted = descriptors_exhausted;
-	error = server_listen(server);
+	clients->loop = loop_new();
+	if (!clients->loop)
+		return log_errno(-errno, "cannot serve metrics");
+	metrics_clients_init(clients);
+	loop_on_wake(clients->loop, server_woken, server);
+	return 0;
+}
+
+int metrics_server_adopt(const struct metrics_server_config *config, int listener,
+			 struct metrics_server **ret_server)
+{
+	_cleanup_close_ int fd = listener;
+	struct metrics_server *server = calloc(1, sizeof(*server));
+	int error = server ? server_init(server, config)
+			   : log_errno(-ENOMEM, "cannot serve metrics");
+
+	if (error == 0)
+		error = server_accept(server, TAKE_FD(fd));
 	if (error < 0) {
 		metrics_server_free(server);
 		return error;
 	}
 	*ret_server = server;
+	return 0;
+}
+
+int metrics_server_new(const struct metrics_server_config *config,
+		       struct metrics_server **ret_server)
+{
+	struct metrics_gate gate = {.application = config->application};
+	int fd = listen_at(&config->address, &gate);
+	int error = fd < 0 ? fd : metrics_server_adopt(config, fd, ret_server);
+
+	if (error < 0) {
+		if (fd >= 0)
+			metrics_server_unlink(&config->address);
+		metrics_gate_close(&gate);
+		return error;
+	}
+	(*ret_server)->clients.gate.origin = gate.origin;
+	(*ret_server)->bound = true;
 	return 0;
 }
 
@@ -201,8 +251,7 @@ void metrics_server_free(struct metrics_server *server)
 	acceptor_reserve_close(&server->reserve);
 	metrics_gate_close(&server->clients.gate);
 	if (server->bound)
-		(void)unlink(((const struct sockaddr_un *)&server->clients.config.address.address)
-				     ->sun_path);
+		metrics_server_unlink(&server->clients.config.address);
 	loop_free(server->clients.loop);
 	free(server);
 }

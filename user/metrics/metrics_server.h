@@ -24,6 +24,18 @@ int metrics_server_parse(const char *text, bool application, size_t allow_count,
 int metrics_server_new(const struct metrics_server_config *config,
 		       struct metrics_server **ret_server);
 
+/* Returns a socket that listens at @address, in the host's namespace, for another process. Or
+ * negative errno, logged. */
+int metrics_server_listen(const struct socket_address *address);
+
+/* The same as metrics_server_new(), with a socket of metrics_server_listen(). It is taken, also on
+ * failure. */
+int metrics_server_adopt(const struct metrics_server_config *config, int listener,
+			 struct metrics_server **ret_server);
+
+/* Removes the socket's file, if there is one. */
+void metrics_server_unlink(const struct socket_address *address);
+
 /* Starts the thread. Returns 0 or negative errno, logged. */
 int metrics_server_start(struct metrics_server *server);
 

@@ -125,19 +125,23 @@ static void forget_events(struct otlp *otlp)
 	otlp->event_count = 0;
 }
 
-/* Holds the lock of the collection, so that its end waits for one that runs. */
-static void write_metrics(struct otlp *otlp, FILE *stream)
+/* Holds the lock of the collection, so that its end waits for one that runs. Returns false if there
+ * are no figures. */
+static bool write_metrics(struct otlp *otlp, FILE *stream)
 {
 	const struct otlp_times times = {otlp->start_ns, realtime_ns()};
 	struct metrics_set set = {0};
+	bool any;
 
 	(void)pthread_mutex_lock(&otlp->collection);
 	if (!otlp->metrics_over)
 		otlp->config.collect(otlp->config.context, &set);
 	(void)pthread_mutex_unlock(&otlp->collection);
+	any = set.count > 0;
 	metrics_set_finish(&set);
 	otlp_json_metrics(stream, &set, &times);
 	metrics_set_clear(&set);
+	return any;
 }
 
 static void answered(struct otlp_request *request, const struct otlp_answer *answer);
@@ -177,9 +181,12 @@ static bool send_next(struct otlp *otlp)
 	stream = open_memstream(&body, &size);
 	if (!stream)
 		return false;
-	if (metrics) {
-		write_metrics(otlp, stream);
-	} else {
+	if (metrics && !write_metrics(otlp, stream)) {
+		otlp->metrics_due_ms = loop_now(otlp->loop) + otlp->config.interval_ms;
+		(void)fclose(stream);
+		return false;
+	}
+	if (!metrics) {
 		otlp_json_begin_logs(stream);
 		(void)fwrite(otlp->events, 1, otlp->events_size, stream);
 		otlp_json_end_logs(stream);
@@ -324,6 +331,15 @@ static int prepare(struct otlp *otlp)
 	return error < 0 ? log_errno(error, "cannot prepare --otlp") : 0;
 }
 
+int otlp_check(const struct otlp_config *config)
+{
+	SSL_CTX *tls = NULL;
+	int error = config->url.tls ? otlp_tls_new(config->ca, &tls) : 0;
+
+	SSL_CTX_free(tls);
+	return error;
+}
+
 int otlp_new(const struct otlp_config *config, struct otlp **ret_otlp)
 {
 	struct otlp *otlp = calloc(1, sizeof(*otlp));
@@ -338,7 +354,7 @@ int otlp_new(const struct otlp_config *config, struct otlp **ret_otlp)
 		.application = config->application,
 	};
 	otlp->request.side.fd = -1;
-	otlp->start_ns = realtime_ns();
+	otlp->start_ns = config->start_ns ? config->start_ns : realtime_ns();
 	otlp->tick.expired = ticked;
 	otlp->stop.expired = stop_expired;
 	(void)pthread_mutex_init(&otlp->lock, NULL);

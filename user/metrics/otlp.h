@@ -32,12 +32,18 @@ struct otlp_config {
 	bool application; /* the thread's namespace is an application's (metrics/otlp_target.h) */
 	struct dial_announcer announcer;
 	unsigned int interval_ms; /* between two requests with metrics */
-	/* Fills an empty set. Called in the exporter's thread. */
+	uint64_t start_ns;	  /* when counting began (since the Unix epoch); 0: now */
+	/* Fills an empty set, or leaves it so if there are no figures any more. Called in the
+	 * exporter's thread. */
 	void (*collect)(void *context, struct metrics_set *set);
 	void *context; /* the caller's; outlives the exporter's thread */
 };
 
 struct otlp;
+
+/* Reads the CAs that another process needs for otlp_new(), which would fail likewise. Returns 0 or
+ * negative errno, logged. */
+int otlp_check(const struct otlp_config *config);
 
 /* Returns 0 or negative errno, logged. */
 int otlp_new(const struct otlp_config *config, struct otlp **ret_otlp);
