@@ -369,17 +369,26 @@ learns() {
 	stalled 4
 }
 
-# descriptors_end - leaves the running sidecar no free descriptor but those below others, which its start gave back.
-# Connections that are held take them.
+# hold NAME COUNT - one process opens so many connections more, $held in all, and keeps them.
+hold() {
+	held=$((held + $2))
+	bed_spawn app "$1" python3 -c '
+import signal, socket, sys
+held = [socket.create_connection(("192.0.2.77", 9000)) for _ in range(int(sys.argv[1]))]
+for client in held:
+    client.send(b"x")
+signal.pause()' "$2"
+	bed_until 5 stalled "$held"
+}
+
+# descriptors_end NAME - leaves the running sidecar no free descriptor but those below others, which its start gave
+# back. Connections that are held take them: each takes two, and the kernel gives the lowest ones first.
 descriptors_end() {
 	local pid last
 	pid=$(bed_pid sidecar)
 	last=$(ls "/proc/$pid/fd" | sort -n | tail -n 1)
-	while [ "$(ls "/proc/$pid/fd" | wc -l)" -le "$last" ]; do
-		held=$((held + 1))
-		bed_spawn app "stall$held" "$PEER" stall 192.0.2.77 9000 --bytes 1
-		bed_until 5 stalled "$held"
-	done
+	hold "$1" $(((last + 2 - $(ls "/proc/$pid/fd" | wc -l)) / 2))
+	[ "$(ls "/proc/$pid/fd" | wc -l)" -gt "$last" ]
 	prlimit --pid "$pid" --nofile="$((last + 1)):"
 }
 
@@ -390,16 +399,14 @@ descriptors_end() {
 	sidecar --threads 1
 	held=0
 	for round in 1 2; do
-		descriptors_end
+		descriptors_end "ends$round"
 		for i in 1 2 3; do
 			run connect 192.0.2.77 9000 --send x --read-all --timeout 5
 			echo "$round $i: $output"
 			[[ $output == *result=reset* ]]
 		done
 		prlimit --pid "$(bed_pid sidecar)" --nofile=1024:
-		held=$((held + 1))
-		bed_spawn app "stall$held" "$PEER" stall 192.0.2.77 9000 --bytes 1
-		bed_until 5 stalled "$held"
+		hold "works$round" 1
 	done
 	bed_log sidecar | grep -F "no file descriptors left"
 	[ "$(bed_exec app "$SIDESTEP" observe --json --reason descriptor_limit | grep -c '"end":"limit"')" = 6 ]

@@ -31,20 +31,23 @@ bed_spawn() {
 	fi
 	rm -f "$file.pid" "$file.status"
 	: >"$BED_DIR/$name.log"
-	# The shell in between keeps the exit status. Descriptors above 2 are closed, because bats waits until its
-	# own are.
+	# The shell in between keeps the exit status. It closes all descriptors above 2, because bats waits until its
+	# own are. Those of bats' caller would make the process count differently on each machine.
 	# shellcheck disable=SC2016 # for the inner shell
 	setsid bash -c '
 		file=$1 log=$2
 		shift 2
+		for path in /proc/self/fd/*; do
+			fd=${path##*/}
+			[ "$fd" -le 2 ] || eval "exec $fd>&-"
+		done
 		"$@" >>"$log" 2>&1 &
 		echo $! >"$file.new"
 		wait $!
 		status=$?
 		echo $status >"$file.status.new"
 		mv "$file.status.new" "$file.status"
-	' bed "$file" "$BED_DIR/$name.log" "${enter[@]}" "$@" </dev/null >/dev/null 2>&1 \
-		3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
+	' bed "$file" "$BED_DIR/$name.log" "${enter[@]}" "$@" </dev/null >/dev/null 2>&1 &
 	disown
 	bed_until 5 test -s "$file.new" || bed_fail "'$name' did not start" || return
 	printf '%s %s\n' "$(<"$file.new")" "$(_bed_start_time "$(<"$file.new")")" >"$file.pid"

@@ -13,7 +13,7 @@
 
 #include "capture/capture_wire.h"
 #include "lib/log.h"
-#include "lib/run_socket.h"
+#include "lib/run_listener.h"
 #include "lib/time_text.h"
 #include "lib/util.h"
 
@@ -31,8 +31,8 @@ struct reader {
 };
 
 struct capture_source {
-	int listener, epoll;
-	char path[RUN_SOCKET_PATH_MAX];
+	struct run_listener listener;
+	int epoll;
 	struct tls_tap tap;
 	atomic_uint_fast64_t ids;
 	atomic_uint started; /* readers */
@@ -143,13 +143,6 @@ static void tap_close(void *context, uint64_t id)
 	send_all(source, &frame, NULL, 0);
 }
 
-static int watch(struct capture_source *source, int fd, uint32_t index, uint32_t events)
-{
-	struct epoll_event event = {.events = events, .data.u32 = index};
-
-	return epoll_ctl(source->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
-
 int capture_source_new(struct capture_source **ret_source)
 {
 	struct capture_source *source = calloc(1, sizeof(*source));
@@ -158,27 +151,25 @@ int capture_source_new(struct capture_source **ret_source)
 
 	if (source) {
 		*source = (struct capture_source) {
-			.listener = -1,
+			.listener = {.fd = -1, .reserve = -1},
 			.lock = PTHREAD_MUTEX_INITIALIZER,
 			.tap = {source, tap_open, tap_secret, tap_data, tap_close},
 		};
 		for (i = 0; i < READERS_MAX; i++)
 			source->readers[i].fd = -1;
-		(void)run_socket_path("", run_socket_netns(), CAPTURE_SOCKET, source->path);
 		source->epoll = epoll_create1(EPOLL_CLOEXEC);
 		error = source->epoll < 0 ? -errno : 0;
 	}
 	if (error == 0)
-		error = source->listener = run_socket_listen(source->path, SOCK_SEQPACKET,
-							     READERS_MAX);
-	if (error >= 0)
-		error = watch(source, source->listener, READERS_MAX, EPOLLIN);
+		error = run_listener_open(&source->listener, CAPTURE_SOCKET, READERS_MAX,
+					  source->epoll, READERS_MAX);
 	if (error == 0) {
 		*ret_source = source;
 		return 0;
 	}
 	log_warning("captures are not possible: cannot listen on %s: %s",
-		    source ? source->path : RUN_SOCKET_FOLDER, strerror(-error));
+		    source && *source->listener.path ? source->listener.path : RUN_SOCKET_FOLDER,
+		    strerror(-error));
 	capture_source_free(source);
 	return error;
 }
@@ -195,7 +186,7 @@ const struct tls_tap *capture_source_tap(struct capture_source *source)
 
 const char *capture_source_path(const struct capture_source *source)
 {
-	return source->path;
+	return source->listener.path;
 }
 
 static void reader_stop(struct capture_source *source, size_t index)
@@ -216,14 +207,16 @@ static void reader_stop(struct capture_source *source, size_t index)
 static void accept_reader(struct capture_source *source)
 {
 	const int size = READER_BUFFER;
-	int fd = accept4(source->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+	int fd = run_listener_accept(&source->listener);
 	uint32_t i = 0;
 
 	if (fd < 0)
 		return;
 	while (i < READERS_MAX && source->readers[i].fd >= 0)
 		i++;
-	if (i == READERS_MAX || watch(source, fd, i, EPOLLIN | EPOLLOUT | EPOLLET) < 0) {
+	event.data.u32 = i;
+	if (i == READERS_MAX || epoll_ctl(source->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
 		(void)close(fd);
 		return;
 	}
@@ -284,9 +277,7 @@ void capture_source_free(struct capture_source *source)
 	for (i = 0; i < READERS_MAX; i++)
 		if (source->readers[i].fd >= 0)
 			(void)close(source->readers[i].fd);
-	if (source->listener >= 0)
-		(void)unlink(source->path);
-	(void)safe_close(source->listener);
+	run_listener_close(&source->listener);
 	(void)safe_close(source->epoll);
 	free(source);
 }

@@ -2,6 +2,7 @@
 #include "operator/operator_server.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -9,28 +10,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/run_socket.h"
+#include "lib/run_listener.h"
 #include "lib/util.h"
 #include "operator/operator_wire.h"
 
 /* So many may have connected and not yet asked. The next one takes the oldest one's place. */
 #define CLIENTS_MAX 8
+/* The listener in the epoll set, where the others are descriptors. */
+#define LISTENER UINT32_MAX
 
 struct operator_server {
 	operator_handler *handler;
 	void *context;
-	char path[RUN_SOCKET_PATH_MAX];
-	int listener, epoll;
-	int clients[CLIENTS_MAX]; /* -1: free */
+	struct run_listener listener;
+	int epoll;
+	int clients[CLIENTS_MAX]; /* descriptors, -1: free */
 	size_t oldest;
 };
-
-static int watch(const struct operator_server *server, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-
-	return epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
-}
 
 int operator_server_open(operator_handler *handler, void *context,
 			 struct operator_server **ret_server)
@@ -42,18 +38,14 @@ int operator_server_open(operator_handler *handler, void *context,
 		return -ENOMEM;
 	server->handler = handler;
 	server->context = context;
-	server->listener = -1;
+	server->listener.fd = -1;
+	server->listener.reserve = -1;
 	for (i = 0; i < CLIENTS_MAX; i++)
 		server->clients[i] = -1;
 	server->epoll = epoll_create1(EPOLL_CLOEXEC);
-	error = server->epoll < 0
-			? -errno
-			: run_socket_path("", run_socket_netns(), OPERATOR_SOCKET, server->path);
-	if (error == 0)
-		error = server->listener = run_socket_listen(server->path, SOCK_SEQPACKET,
-							     CLIENTS_MAX);
-	if (error >= 0)
-		error = watch(server, server->listener);
+	error = server->epoll < 0 ? -errno
+				  : run_listener_open(&server->listener, OPERATOR_SOCKET,
+						      CLIENTS_MAX, server->epoll, LISTENER);
 	if (error < 0) {
 		operator_server_close(server);
 		return error;
@@ -70,9 +62,7 @@ void operator_server_close(struct operator_server *server)
 		return;
 	for (i = 0; i < CLIENTS_MAX; i++)
 		(void)safe_close(server->clients[i]);
-	if (server->listener >= 0)
-		(void)unlink(server->path);
-	(void)safe_close(server->listener);
+	run_listener_close(&server->listener);
 	(void)safe_close(server->epoll);
 	free(server);
 }
@@ -84,20 +74,21 @@ int operator_server_fd(const struct operator_server *server)
 
 const char *operator_server_path(const struct operator_server *server)
 {
-	return server ? server->path : NULL;
+	return server ? server->listener.path : NULL;
 }
 
 static void take_client(struct operator_server *server)
 {
 	int *place = &server->clients[server->oldest];
-	int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = run_listener_accept(&server->listener);
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)fd};
 
 	if (fd < 0)
 		return;
 	(void)safe_close(*place);
 	*place = fd;
 	server->oldest = (server->oldest + 1) % CLIENTS_MAX;
-	if (watch(server, fd) < 0)
+	if (epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		*place = safe_close(fd);
 }
 
@@ -164,9 +155,9 @@ void operator_server_serve(struct operator_server *server)
 	int count = epoll_wait(server->epoll, events, ARRAY_SIZE(events), 0), i, j;
 
 	for (i = 0; i < count; i++) {
-		int fd = events[i].data.fd;
+		int fd = (int)events[i].data.u32;
 
-		if (fd == server->listener) {
+		if (events[i].data.u32 == LISTENER) {
 			take_client(server);
 			continue;
 		}
