@@ -159,6 +159,18 @@ serve() {
 	done
 }
 
+@test "bed_stop removes the sockets of its namespaces, also of one that has no mount any more" {
+	local sockets
+	bed_start
+	sockets=("$(bed_socket app events)" "$(bed_socket neighbour control)")
+	mkdir -p /run/sidestep
+	touch "${sockets[@]}"
+	umount -l "$(bed_netns app)"
+	bed_stop
+	[ ! -e "${sockets[0]}" ]
+	[ ! -e "${sockets[1]}" ]
+}
+
 @test "bed_stop kills what runs in the bed's control groups, and removes them" {
 	bed_start
 	group=/sys/fs/cgroup/cpu/$BED_ID

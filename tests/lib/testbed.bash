@@ -103,6 +103,8 @@ _bed_sweep() {
 _bed_namespace() {
 	touch "$BED_DIR/ns/$1" || return
 	unshare --net="$BED_DIR/ns/$1" true || return
+	# Before Linux 5.14 there is none.
+	_bed_in "$1" "$PEER" cookie >>"$BED_DIR/cookies" || true
 	# shellcheck disable=SC2016 # for the inner shell
 	_bed_in "$1" sh -c '
 		for name in all default; do
@@ -287,12 +289,13 @@ bed_socket() {
 	printf '/run/sidestep/%s.%s\n' "$cookie" "$2"
 }
 
-# Sidecars that were killed leave their sockets.
-_bed_unmake_sockets() {
+# _bed_sockets - prints the sockets of sidecars in the bed's namespaces, of those that are gone too. Sidecars that were
+# killed leave them.
+_bed_sockets() {
 	local cookie
-	[ -d /run/sidestep ] || return 0
-	cookie=$(nsenter --net="$1" -- "$PEER" cookie) || return 0
-	rm -f "/run/sidestep/$cookie".*
+	for cookie in $(cat "$BED_DIR/cookies" 2>/dev/null); do
+		find /run/sidestep -name "$cookie.*" 2>/dev/null
+	done
 }
 
 # _bed_unmake_namespace NAME - kills the processes in it and removes it.
@@ -300,7 +303,6 @@ _bed_unmake_namespace() {
 	local file=$BED_DIR/ns/$1 inode pids
 	[ -e "$file" ] || return 0
 	if mountpoint -q "$file"; then
-		_bed_unmake_sockets "$file"
 		inode=$(stat -Lc %i "$file")
 		# The caller should not be in a bed's namespace, but it must not be killed in any case.
 		pids=$(find /proc/[0-9]*/ns/net -maxdepth 0 -lname "net:\\[$inode\\]" 2>/dev/null |
@@ -338,6 +340,7 @@ _bed_remove() {
 	for path in "$BED_DIR"/ns/*; do
 		_bed_unmake_namespace "${path##*/}"
 	done
+	_bed_sockets | xargs -r rm -f
 	rm -rf "/sys/fs/bpf/sidestep/$BED_ID"
 	# An engine may have left overlays and other mounts. The deepest ones are unmounted first.
 	while read -r path; do
