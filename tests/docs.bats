@@ -133,7 +133,7 @@ arrived() {
 	tests/docs.py findings
 }
 
-@test "docs/EVENTS.md has each reason of an event, with the remedy that observe shows" {
+@test "docs/EVENTS.md has each reason of an event with the remedy that observe shows, and a test gives each" {
 	tests/docs.py reasons
 }
 

@@ -7,7 +7,7 @@ tests/docs.py messages          docs/TROUBLESHOOTING.md against the strings in u
 tests/docs.py walks             the walks of docs/DEVELOPING.md against the functions in user/
 tests/docs.py rooms             its table of rooms against user/LAYERS
 tests/docs.py findings          docs/DOCTOR.md against the table of findings in user/doctor
-tests/docs.py reasons           docs/EVENTS.md against the table of reasons in user/events, and that against their use
+tests/docs.py reasons           docs/EVENTS.md against the table of reasons in user/events, and that against the code and tests
 tests/docs.py faults            the table of faults in docs/DOCTOR.md against findings, reasons and tests
 tests/docs.py links             links between pages, and paths and functions of the source in them
 tests/docs.py block HEADING N   prints the Nth block of commands below that heading of README.md
@@ -269,6 +269,9 @@ def check_reasons():
     quoted = set(re.findall(r'"(\w+)"', source))
     for name in sorted(set(table) - quoted):
         yield f"{name}: nothing gives this reason"
+    tested = set(re.findall(r"\w+", "".join(path.read_text() for path in ROOT.glob("tests/*.bats"))))
+    for name in sorted(set(table) - tested):
+        yield f"{name}: no .bats test names this reason"
 
 
 def tests_of(path):

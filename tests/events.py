@@ -13,6 +13,10 @@
   events.py gateway ADDRESS PORT      a gateway that does by the destination's port: 1 hangs up, 2 answers and
                                       resets, 3 answers 407, 4 answers and waits. 5 answers with Via
   events.py reset ADDRESS PORT        connects, waits for a byte, and resets
+  events.py hello ADDRESS PORT [HEX]  begins TLS 1.2, waits for the server's certificate, sends these bytes and closes.
+                                      Without them it waits for the server's end
+  events.py many ADDRESS              holds connections that have sent a byte, to its ports from 1 on, until one of
+                                      them is reset. Prints that one's port
   events.py journald                  takes journald's datagrams, and prints their fields
 """
 
@@ -20,9 +24,11 @@ import json
 import os
 import signal
 import socket
+import ssl
 import struct
 import sys
 import threading
+from select import POLLERR, poll
 
 SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "docs", "event.schema.json")
 
@@ -142,6 +148,44 @@ def reset(address, port):
     reset_on_close(client)
 
 
+def hello(address, port, rest=None):
+    context = ssl.create_default_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    out = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="a.example").do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    with socket.create_connection((address, int(port))) as client:
+        client.sendall(out.read())
+        client.recv(1)
+        if rest is not None:
+            client.sendall(bytes.fromhex(rest))
+            client.shutdown(socket.SHUT_WR)
+        try:
+            while client.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+
+
+def many(address):
+    waiting, held = poll(), {}
+    for port in range(1, 20000):
+        client = socket.socket()
+        held[client.fileno()] = client, port
+        waiting.register(client, POLLERR)
+        try:
+            client.connect((address, port))
+            client.sendall(b"x")
+        except ConnectionResetError:
+            print(port)
+            return
+        for descriptor, _ in waiting.poll(0):
+            print(held[descriptor][1])
+            return
+
+
 def journald():
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind("/run/systemd/journal/socket")
@@ -151,7 +195,7 @@ def journald():
 
 
 COMMANDS = {"check": check, "select": select, "told": told, "sum": total, "follow": follow, "stall": stall,
-            "gateway": gateway, "reset": reset, "journald": journald}
+            "gateway": gateway, "reset": reset, "hello": hello, "many": many, "journald": journald}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
