@@ -34,6 +34,8 @@ teardown() {
 	run dial 192.0.2.77 9000 --send-bytes 70000 --half-close --read-all
 	[ "$(bed_value sent "$output")" = 70000 ]
 	bed_exec app curl -sS -m 30 --resolve a.example:80:192.0.2.7 http://a.example/
+	bed_exec app curl -sS -m 30 --resolve c.example:8000:192.0.2.9 http://c.example:8000/
+	bed_until 5 has 1 dst=192.0.2.9:8000 name=c.example name_source=host
 	bed_exec app openssl s_client -connect 192.0.2.8:443 -servername b.example </dev/null || true
 	bed_until 5 has 1 dst=192.0.2.8:443 name=b.example name_source=sni intercepted=false
 	bed_until 5 has 1 dst=192.0.2.77:9000 bytes_sent=70000 bytes_received=70000 name=null end=fin reason=relayed \
@@ -229,12 +231,30 @@ proxy_netns() {
 	bed_kill sidecar
 	# shellcheck disable=SC2016 # for the inner shell
 	bed_spawn app sidecar unshare --mount sh -c '
-		mount -t tmpfs run /run && mkdir -p /run/systemd/journal && python3 "$0" journald &
+		mount -t tmpfs run /run && mkdir -p /run/systemd/journal && exec python3 "$0" journald &
+		echo $! >"$1" && shift
 		until [ -S /run/systemd/journal/socket ]; do sleep 0.02; done
-		exec "$@"' "$BED_REPO/tests/events.py" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --event-log journal
+		exec "$@"' "$BED_REPO/tests/events.py" "$BED_DIR/journald.pid" "$SIDESTEP" sidecar --gateway "$BED_HOST:8080" --event-log journal
 	bed_wait_line sidecar "interception is live" 10
 	dial 192.0.2.77 9000 --send x --half-close --read-all
 	bed_wait_line sidecar 'PRIORITY=6\|SIDESTEP_TYPE=connection\|SIDESTEP_REASON=relayed\|SIDESTEP_END=fin\|MESSAGE=\{'
+	# A journald that stalls makes a record of what it did not get, and nobody waits for it.
+	count=1
+	more() {
+		dial 192.0.2.77 9000 --send x --half-close --read-all
+		count=$((count + 1))
+	}
+	too_many() { more && grep -q "events are lost, because the event log of journald cannot be written" "$BED_DIR/sidecar.log"; }
+	told_of_them() { more && grep -q "SIDESTEP_TYPE=lost" "$BED_DIR/sidecar.log"; }
+	complete() {
+		[ "$(awk -F'"lost":' '/SIDESTEP_TYPE=lost/ { sum += $2 } /SIDESTEP_TYPE=connection/ { sum++ } END { print sum }' \
+			"$BED_DIR/sidecar.log")" = "$count" ]
+	}
+	kill -STOP "$(<"$BED_DIR/journald.pid")"
+	bed_until 20 too_many
+	kill -CONT "$(<"$BED_DIR/journald.pid")"
+	bed_until 20 told_of_them
+	bed_until 5 complete
 }
 
 @test "sidestep observe shows, selects and follows events, and a message with others left out names it" {

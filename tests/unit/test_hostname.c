@@ -44,6 +44,19 @@ static void names_are_told_from_other_text(void **state)
 	assert_false(hostname_valid_with_port("a\0b", 3));
 }
 
+static void a_port_is_no_part_of_a_name(void **state)
+{
+	(void)state;
+	assert_int_equal(hostname_length_without_port("a.example"), 9);
+	assert_int_equal(hostname_length_without_port("a.example:8080"), 9);
+	assert_int_equal(hostname_length_without_port("192.0.2.1:80"), 9);
+	assert_int_equal(hostname_length_without_port("[2001:db8::1]:80"), 13);
+	assert_int_equal(hostname_length_without_port("[2001:db8::1]"), 13);
+	assert_int_equal(hostname_length_without_port("2001:db8::1"), 11);
+	assert_int_equal(hostname_length_without_port(":80"), 3);
+	assert_int_equal(hostname_length_without_port(""), 0);
+}
+
 static void names_have_a_longest(void **state)
 {
 	char text[HOSTNAME_PORT_MAX + 1];
@@ -73,6 +86,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_told_from_other_text),
+		cmocka_unit_test(a_port_is_no_part_of_a_name),
 		cmocka_unit_test(names_have_a_longest),
 		cmocka_unit_test(case_and_root_dot_do_not_count),
 	};

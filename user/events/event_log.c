@@ -53,15 +53,21 @@ static void complain(struct event_log *log, const char *done)
 
 static int open_file(struct event_log *log)
 {
+	/* Without O_NONBLOCK this would wait for the reader of a named pipe. */
+	_cleanup_close_ int fd = open(log->path,
+				      O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
+					      O_NOCTTY | O_NONBLOCK,
+				      S_IRUSR | S_IWUSR);
 	struct stat status;
-	int fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY,
-		      S_IRUSR | S_IWUSR);
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &status) < 0)
 		return -errno;
+	/* A device is not renamed, and the reader of a pipe is not waited for. */
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
 	(void)safe_close(log->fd);
-	log->fd = fd;
-	log->size = fstat(fd, &status) == 0 ? (size_t)status.st_size : 0;
+	log->fd = TAKE_FD(fd);
+	log->size = (size_t)status.st_size;
 	log->limit = log->size_max;
 	return 0;
 }
@@ -205,23 +211,39 @@ static void flush_lines(void *context)
 	write_batch(context);
 }
 
-/* Sends an event with fields of its own, so that journalctl(1) can select by them. */
-static void take_journal(void *context, const struct event *event)
+/* Sends an event with fields of its own, so that journalctl(1) can select by them. Returns false if
+ * journald has no room for it. */
+static bool send_journal(struct event_log *log, const struct event *event)
 {
-	struct event_log *log = context;
 	const char *reason = event->text[EVENT_REASON], *end = event_end_names[event->end];
 	size_t size;
 
-	if (event->type == EVENT_OPEN)
-		return;
 	size = (size_t)snprintf(log->batch, BATCH,
 				"SYSLOG_IDENTIFIER=sidestep\nPRIORITY=%d\nSIDESTEP_TYPE=%s\n"
 				"SIDESTEP_REASON=%s\nSIDESTEP_END=%s\nMESSAGE=",
 				event->text[EVENT_MESSAGE] ? 4 : 6, event_type_names[event->type],
 				reason ? reason : "", end ? end : "");
 	size += event_json_write(event, log->batch + size);
-	if (send(log->fd, log->batch, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		complain(log, "written");
+	if (send(log->fd, log->batch, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return true;
+	complain(log, "written");
+	return false;
+}
+
+static void take_journal(void *context, const struct event *event)
+{
+	struct event_log *log = context;
+	struct event lost;
+
+	if (event->type == EVENT_OPEN)
+		return;
+	if (log->lost > 0) {
+		lost = events_lost(log->events, log->lost);
+		if (send_journal(log, &lost))
+			log->lost = 0;
+	}
+	if (log->lost > 0 || !send_journal(log, event))
+		log->lost += event->type == EVENT_LOST ? event->count : 1;
 }
 
 static int open_journal(struct event_log *log)

@@ -42,3 +42,11 @@ bool hostname_valid_with_port(const char *name, size_t size)
 {
 	return size > 0 && size <= HOSTNAME_PORT_MAX && has_only(name, size, ".:[]");
 }
+
+size_t hostname_length_without_port(const char *name)
+{
+	const char *colon = strrchr(name, ':');
+	bool alone = colon && colon > name && (strchr(name, ':') == colon || colon[-1] == ']');
+
+	return alone ? (size_t)(colon - name) : strlen(name);
+}

@@ -29,4 +29,7 @@ bool hostname_valid(const char *name, size_t size);
  * or without a port. Just as safe in a header. */
 bool hostname_valid_with_port(const char *name, size_t size);
 
+/* Length without the port, if there is one: of "name:80", "192.0.2.1:80" or "[2001:db8::1]:80". */
+size_t hostname_length_without_port(const char *name);
+
 #endif

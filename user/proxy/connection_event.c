@@ -187,7 +187,24 @@ static void describe_tls(struct event *event, const struct intercept *intercept,
 	}
 }
 
-static void describe_facts(struct event *event, const struct connection *connection)
+/* Sets the name, which @text gets where it had a port. The destination tells that. */
+static void set_name(struct event *event, const char *name, enum event_source source,
+		     char text[HINTS_NAME_MAX])
+{
+	size_t length;
+
+	event->name_source = (uint8_t)source;
+	event->text[EVENT_NAME] = name;
+	if (source != EVENT_SOURCE_HOST)
+		return;
+	length = hostname_length_without_port(name);
+	memcpy(text, name, length);
+	text[length] = '\0';
+	event->text[EVENT_NAME] = text;
+}
+
+static void describe_facts(struct event *event, const struct connection *connection,
+			   char name[HINTS_NAME_MAX])
 {
 	const struct connection_facts *facts = &connection->facts;
 	const struct hints *hints;
@@ -199,11 +216,9 @@ static void describe_facts(struct event *event, const struct connection *connect
 	event->gateway_status = facts->gateway_status;
 	if (connection->handshake) {
 		hints = &connection->handshake->peek.hints;
-		event->name_source = (uint8_t)source_of(hints);
-		event->text[EVENT_NAME] = hints->name;
+		set_name(event, hints->name, source_of(hints), name);
 	} else {
-		event->name_source = facts->name_source;
-		event->text[EVENT_NAME] = connection->name;
+		set_name(event, connection->name, facts->name_source, name);
 	}
 }
 
@@ -252,7 +267,7 @@ static void describe_end(struct event *event, const struct connection *connectio
 void connection_event_end(const struct connection *connection, enum connection_action action)
 {
 	struct events *events = events_of(connection);
-	char gateway[SOCKET_ADDRESS_TEXT_MAX], alpn[256];
+	char gateway[SOCKET_ADDRESS_TEXT_MAX], alpn[256], name[HINTS_NAME_MAX];
 	struct event event;
 
 	if (!events)
@@ -263,7 +278,7 @@ void connection_event_end(const struct connection *connection, enum connection_a
 	event.duration_ms = (clock_ns() - connection->flow.start) / 1000000;
 	event.text[EVENT_GATEWAY] = gateway_text(connection, gateway);
 	set_rule(&event, connection);
-	describe_facts(&event, connection);
+	describe_facts(&event, connection, name);
 	describe_tls(&event, connection->intercept, alpn);
 	describe_end(&event, connection, action);
 	events_put(events, &event);
