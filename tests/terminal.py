@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a program on a pseudo terminal (a VT100 of 120 columns and 40 lines), types, and reads the screen.
+"""Runs a program on a pseudo terminal (a VT100 of 120 columns and 40 lines, or SIZE=80x24), types, and reads the screen.
 
   terminal.py STEP... -- COMMAND...
 
@@ -23,7 +23,8 @@ import sys
 import termios
 import time
 
-COLUMNS, LINES, LIMIT = 120, 40, 10
+COLUMNS, LINES = map(int, os.environ.get("SIZE", "120x40").split("x"))
+LIMIT = 10
 
 
 class Screen:

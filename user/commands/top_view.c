@@ -12,9 +12,12 @@
 
 /* Most connections of a row that are shown. */
 #define FLOWS_SHOWN 500
-/* Lines above a table, and the width of its first column. */
-#define TABLE_LINE 3
+/* Lines above a table, and those below it that tell of a connection. */
+#define TABLE_LINE   3
+#define REASON_LINES 10
+/* The width of a table's first column, and the least one in a narrow window. */
 #define NAME_WIDTH 36
+#define NAME_LEAST 16
 
 static const char *const group_names[TOP_GROUPS] = {"container", "process", "destination"};
 
@@ -99,6 +102,48 @@ static void put_right(int line, int column, int width, const char *text)
 	put(line, column + (width > length ? width - length : 0), length, text);
 }
 
+/* Prints a text on as many lines as it takes, and breaks it between words. Returns the next line.
+ */
+static int put_wrapped(int line, const char *text)
+{
+	int left = (int)strlen(text), size;
+
+	for (; left > 0 && COLS > 0; text += size, left -= size) {
+		size = left;
+		if (left > COLS) {
+			for (size = COLS; size > 0 && text[size] != ' '; size--)
+				;
+			size = size > 0 ? size : COLS;
+		}
+		put(line++, 0, size, text);
+		/* A space at the break is not printed. */
+		if (size < left && text[size] == ' ')
+			size++;
+	}
+	return line;
+}
+
+/* Chooses the columns that the window has room for. What rows are sorted by is always there.
+ * Returns the width of the name. */
+static int choose_columns(const struct top_view *view, bool shown[ARRAY_SIZE(columns)])
+{
+	int room = COLS - NAME_LEAST;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(columns); i++) {
+		shown[i] = columns[i].column == view->order;
+		room -= shown[i] ? columns[i].width : 0;
+	}
+	for (i = 0; i < ARRAY_SIZE(columns); i++) {
+		if (shown[i] || room < columns[i].width)
+			continue;
+		shown[i] = true;
+		room -= columns[i].width;
+	}
+	room = NAME_LEAST + (room > 0 ? room : 0);
+	return room < NAME_WIDTH ? room : NAME_WIDTH;
+}
+
 static void draw_head(const struct top_view *view, const struct top_model *model)
 {
 	char text[256];
@@ -114,20 +159,23 @@ static void draw_head(const struct top_view *view, const struct top_model *model
 	    view->page == TOP_PAGE_ROWS
 		    ? "g group  enter connections  V verdicts  n o c r f s v b d D sort  q quit"
 	    : view->page == TOP_PAGE_FLOWS ? "up, down select  backspace back  q quit"
-					   : "backspace back  q quit");
+					   : "up, down scroll  backspace back  q quit");
 }
 
 static void draw_titles(const struct top_view *view)
 {
-	int column = NAME_WIDTH;
+	bool shown[ARRAY_SIZE(columns)];
+	int column = choose_columns(view, shown);
 	size_t i;
 
 	(void)attron(A_REVERSE);
 	(void)mvhline(TABLE_LINE - 1, 0, ' ', COLS);
-	put(TABLE_LINE - 1, 0, NAME_WIDTH, view->order == TOP_NAME ? "NAME" : "Name");
+	put(TABLE_LINE - 1, 0, column, view->order == TOP_NAME ? "NAME" : "Name");
 	for (i = 0; i < ARRAY_SIZE(columns); i++) {
 		bool sorted = columns[i].column == view->order;
 
+		if (!shown[i])
+			continue;
 		if (sorted)
 			(void)attron(A_BOLD | A_UNDERLINE);
 		put_right(TABLE_LINE - 1, column, columns[i].width, columns[i].title);
@@ -145,15 +193,18 @@ static double shown_value(const struct top_row *row, enum top_column column)
 							      : 0);
 }
 
-static void draw_row(const struct top_row *row, int line)
+static void draw_row(const struct top_view *view, const struct top_row *row, int line)
 {
-	int column = NAME_WIDTH;
+	bool shown[ARRAY_SIZE(columns)];
+	int column = choose_columns(view, shown);
 	char text[16];
 	size_t i;
 
 	(void)mvhline(line, 0, ' ', COLS);
-	put(line, 0, NAME_WIDTH - 1, row->name);
+	put(line, 0, column - 1, row->name);
 	for (i = 0; i < ARRAY_SIZE(columns); i++) {
+		if (!shown[i])
+			continue;
 		put_right(line, column, columns[i].width,
 			  number(shown_value(row, columns[i].column), columns[i].bytes, text));
 		column += columns[i].width;
@@ -182,21 +233,26 @@ static void draw_rows(struct top_view *view, struct top_model *model)
 			(void)attron(A_REVERSE);
 			(void)snprintf(view->name, sizeof(view->name), "%s", rows[i]->name);
 		}
-		draw_row(rows[i], TABLE_LINE + (int)(i - first));
+		draw_row(view, rows[i], TABLE_LINE + (int)(i - first));
 		(void)attroff(A_REVERSE);
 	}
 	if (count == 0)
 		put(TABLE_LINE, 0, COLS, "No connection yet.");
 }
 
+/* A narrow window has the source and the bytes of the selected connection alone. */
 static void draw_flow(const struct top_flow *flow, int line)
 {
+	const char *end = flow->end[0] ? flow->end : "open", *reason = flow->reason;
 	char text[512], sent[16], received[16];
+	int size;
 
-	(void)snprintf(text, sizeof(text), "%-22s %-28s %-20s %-26s %7s %7s", flow->source,
-		       flow->group[TOP_DESTINATION], flow->end[0] ? flow->end : "open",
-		       flow->reason[0] ? flow->reason : "-", number(flow->sent, true, sent),
-		       number(flow->received, true, received));
+	size = snprintf(text, sizeof(text), "%-22s %-28s %-20s %-26s %7s %7s", flow->source,
+			flow->group[TOP_DESTINATION], end, reason[0] ? reason : "-",
+			number(flow->sent, true, sent), number(flow->received, true, received));
+	if (size > COLS)
+		(void)snprintf(text, sizeof(text), "%-20s %-26s %s", end, reason[0] ? reason : "-",
+			       flow->group[TOP_DESTINATION]);
 	(void)mvhline(line, 0, ' ', COLS);
 	put(line, 0, COLS, text);
 }
@@ -205,29 +261,29 @@ static void draw_flow(const struct top_flow *flow, int line)
 static void draw_reason(const struct top_flow *flow, int line)
 {
 	const char *remedy = reason_remedy(flow->reason);
-	char text[TOP_LONG + 64];
-	int length, at;
+	char text[TOP_LONG + 64], status[16] = "-", sent[16], received[16];
 
+	if (flow->gateway_status > 0)
+		(void)snprintf(status, sizeof(status), "%d", flow->gateway_status);
 	(void)mvhline(line++, 0, ACS_HLINE, COLS);
-	(void)snprintf(text, sizeof(text), "%s to %s: verdict %s, reason %s, gateway status %d",
+	(void)snprintf(text, sizeof(text), "%s to %s: verdict %s, reason %s, gateway status %s",
 		       flow->source, flow->destination, flow->verdict[0] ? flow->verdict : "-",
-		       flow->reason[0] ? flow->reason : "-", flow->gateway_status);
-	put(line++, 0, COLS, text);
-	(void)snprintf(text, sizeof(text), "container %s, process %s", flow->group[TOP_CONTAINER],
-		       flow->group[TOP_PROCESS]);
-	put(line++, 0, COLS, text);
-	length = (int)strlen(flow->message);
-	for (at = 0; at < length && line < LINES; at += COLS)
-		put(line++, 0, COLS, flow->message + at);
+		       flow->reason[0] ? flow->reason : "-", status);
+	line = put_wrapped(line, text);
+	(void)snprintf(text, sizeof(text), "container %s, process %s, %s B sent, %s B received",
+		       flow->group[TOP_CONTAINER], flow->group[TOP_PROCESS],
+		       number(flow->sent, true, sent), number(flow->received, true, received));
+	line = put_wrapped(line, text);
+	line = put_wrapped(line, flow->message);
 	if (!remedy)
 		return;
 	(void)snprintf(text, sizeof(text), "do:  %s", remedy);
-	put(line, 0, COLS, text);
+	(void)put_wrapped(line, text);
 }
 
 static void draw_flows(struct top_view *view, const struct top_model *model)
 {
-	int lines = LINES - TABLE_LINE - 7 > 1 ? LINES - TABLE_LINE - 7 : 1;
+	int below = LINES - TABLE_LINE - REASON_LINES, lines = below > 1 ? below : 1;
 	const struct top_flow *flows[FLOWS_SHOWN];
 	size_t count = top_model_flows(model, view->group, view->name, flows, FLOWS_SHOWN);
 	size_t first, i;
@@ -249,9 +305,9 @@ static void draw_flows(struct top_view *view, const struct top_model *model)
 		draw_reason(flows[view->flow], TABLE_LINE + lines);
 }
 
-static void draw_verdicts(const struct top_model *model)
+static void draw_verdicts(struct top_view *view, const struct top_model *model)
 {
-	size_t count, i;
+	size_t lines = LINES > TABLE_LINE ? (size_t)(LINES - TABLE_LINE) : 1, count, i;
 	const struct top_verdict *verdicts = top_model_verdicts(model, &count);
 
 	(void)attron(A_REVERSE);
@@ -259,13 +315,15 @@ static void draw_verdicts(const struct top_model *model)
 	put(TABLE_LINE - 1, 0, COLS,
 	    "Container                           Verdict           Packets     Packets/s");
 	(void)attroff(A_REVERSE);
-	for (i = 0; i < count && TABLE_LINE + (int)i < LINES; i++) {
+	if (view->verdict + lines > count)
+		view->verdict = count > lines ? count - lines : 0;
+	for (i = view->verdict; i < count && i - view->verdict < lines; i++) {
 		char text[256];
 
 		(void)snprintf(text, sizeof(text), "%-35.35s %-16s %9.0f %13.1f",
 			       verdicts[i].container, verdicts[i].verdict, verdicts[i].total,
 			       verdicts[i].rate);
-		put(TABLE_LINE + (int)i, 0, COLS, text);
+		put(TABLE_LINE + (int)(i - view->verdict), 0, COLS, text);
 	}
 	if (count == 0)
 		put(TABLE_LINE, 0, COLS,
@@ -281,13 +339,15 @@ void top_view_draw(struct top_view *view, struct top_model *model)
 	else if (view->page == TOP_PAGE_FLOWS)
 		draw_flows(view, model);
 	else
-		draw_verdicts(model);
+		draw_verdicts(view, model);
 	(void)refresh();
 }
 
 static void move_selection(struct top_view *view, int by)
 {
-	size_t *at = view->page == TOP_PAGE_FLOWS ? &view->flow : &view->selected;
+	size_t *at = view->page == TOP_PAGE_FLOWS      ? &view->flow
+		     : view->page == TOP_PAGE_VERDICTS ? &view->verdict
+						       : &view->selected;
 
 	if (by > 0)
 		*at += (size_t)by;

@@ -19,6 +19,7 @@ struct top_view {
 	enum top_group group;
 	enum top_column order;
 	size_t selected, flow; /* indices into the rows and the row's connections */
+	size_t verdict;	       /* index of the first one that is shown */
 	char name[TOP_TEXT];   /* the selected row's */
 	size_t sockets;	       /* event sockets that are followed */
 };
