@@ -24,6 +24,7 @@ teardown() {
 		bed_kill "$name" >/dev/null 2>&1 || true
 	done
 	bed_kill agent KILL >/dev/null 2>&1 || true
+	bed_exec host nft flush ruleset
 }
 
 # doctor STATUS [ARGUMENT...] - runs it in the application's namespace, puts its lines into $output and
@@ -361,8 +362,15 @@ note engine-socket" ]
 	bed_kill sidecar
 }
 
-@test "doctor names a gateway that listens at another address, and a firewall before it" {
-	local rules
+# firewalled REMEDY - the doctor names a firewall on the host, and what mends it.
+firewalled() {
+	run outside
+	echo "$output"
+	[ "$status" = 4 ]
+	[[ $output == *"[gateway-firewall]"*"do:  $1"* ]]
+}
+
+@test "doctor names a gateway that listens at another address, is full, or is behind ufw or firewalld" {
 	bed_spawn app app sleep infinity
 	bed_spawn host gateway "$SIDESTEP" gateway --listen 127.0.0.1:8080
 	bed_until 5 bed_listening host 8080
@@ -370,26 +378,77 @@ note engine-socket" ]
 	[ "$status" = 4 ]
 	[[ $output == *"failed  gateway in process "*": a listener is at 127.0.0.1:8080, which containers do not reach [gateway-elsewhere]"* ]]
 	bed_kill gateway
+	# It accepts nothing: two connections wait, and the kernel drops the third one.
+	bed_spawn host gateway python3 -uc '
+import socket, signal, sys
+server = socket.create_server((sys.argv[1], 8080), backlog=1)
+clients = [socket.create_connection((sys.argv[1], 8080)) for _ in range(2)]
+print("ready")
+signal.pause()' "$BED_HOST"
+	bed_wait_line gateway ready
+	run outside
+	[ "$status" = 4 ]
+	[[ $output == *"its listener is full: 2 connections wait for it to accept them [gateway-full]"* && $output != *gateway-firewall* ]]
+	bed_kill gateway
 	gateway
-	# Rules as those of ufw (iptables on nftables), of firewalld, of Docker's users, and of nobody.
-	for rules in \
-		"table ip filter { chain ufw-user-input { }; chain INPUT { type filter hook input priority 0; policy drop; jump ufw-user-input; }; }" \
-		"table inet firewalld { chain filter_INPUT { type filter hook input priority 10; tcp dport 8080 reject with icmpx admin-prohibited; }; }" \
-		"table ip filter { chain DOCKER-USER { drop; }; chain INPUT { type filter hook input priority 0; tcp dport 8080 jump DOCKER-USER; }; }" \
-		"table inet mine { chain input { type filter hook input priority 0; policy drop; }; }"; do
-		bed_exec host nft "$rules"
-		run outside
-		bed_exec host nft flush ruleset
-		echo "$output"
-		[ "$status" = 4 ]
-		[[ $output == *"[gateway-firewall]"* ]]
-		case $rules in
-		*ufw*) [[ $output == *"do:  ufw allow 8080/tcp"* ]] ;;
-		*firewalld*) [[ $output == *"do:  firewall-cmd --zone=docker --add-port=8080/tcp"* ]] ;;
-		*DOCKER*) [[ $output == *"do:  iptables -I DOCKER-USER -p tcp --dport 8080 -j ACCEPT"* ]] ;;
-		*) [[ $output == *"do:  iptables -I INPUT -p tcp --dport 8080 -j ACCEPT"* ]] ;;
-		esac
+	bed_exec host nft "table ip filter { chain ufw-user-input { }; chain INPUT { type filter hook input priority 0; policy drop; jump ufw-user-input; }; }"
+	firewalled "ufw allow 8080/tcp"
+	[[ $output != *iptables* ]]
+	bed_exec host nft flush ruleset
+	bed_exec host nft "table inet firewalld { chain filter_INPUT { type filter hook input priority 10; tcp dport 8080 reject with icmpx admin-prohibited; }; }"
+	firewalled "firewall-cmd --zone=docker --add-port=8080/tcp"
+	bed_exec host nft flush ruleset
+}
+
+# mended RULES REMEDY... - with them the doctor names these commands, which mend it.
+mended() {
+	local remedy
+	bed_exec host nft "$1"
+	for remedy in "${@:2}"; do
+		firewalled "$remedy"
 	done
+	for remedy in "${@:2}"; do
+		bed_exec host sh -c "$remedy"
+	done
+	run outside
+	bed_exec host nft flush ruleset
+	echo "$output"
+	[ "$status" = 0 ]
+}
+
+@test "the remedies of doctor mend a firewall: nftables with a policy, rules, chains and devices, iptables, IPv6" {
+	gateway
+	bed_spawn app app sleep infinity
+	mended "table inet mine { chain input { type filter hook input priority 0; policy drop; }; }
+		table ip mine { chain more { tcp dport 8080 reject; }; chain pre { type filter hook prerouting priority 0; jump more; }; }" \
+		"nft insert rule inet mine input tcp dport 8080 accept" "nft insert rule ip mine pre tcp dport 8080 accept"
+	mended "table netdev mine { chain input { type filter hook ingress device app-eth0 priority 0; tcp dport 8080 drop; }; }" \
+		"nft insert rule netdev mine input tcp dport 8080 accept"
+	mended "table ip filter { chain INPUT { type filter hook input priority 0; policy drop; }; }" \
+		"iptables -I INPUT -p tcp --dport 8080 -j ACCEPT"
+	outside() {
+		bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --pid "$(bed_pid app)" --gateway "[$BED_HOST6]:8080"
+	}
+	mended "table ip6 filter { chain INPUT { type filter hook input priority 0; policy drop; meta l4proto icmpv6 accept; }; }" \
+		"ip6tables -I INPUT -p tcp --dport 8080 -j ACCEPT"
+	# The host forwards to this one, which is behind the chain of Docker's users.
+	bed_spawn world near "$SIDESTEP" gateway --listen 192.0.2.1:8080
+	bed_until 5 bed_listening world 8080
+	outside() {
+		bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --pid "$(bed_pid app)" --gateway 192.0.2.1:8080
+	}
+	mended "table ip filter { chain DOCKER-USER { tcp dport 8080 drop; }; chain FORWARD { type filter hook forward priority 0; jump DOCKER-USER; }; }" \
+		"iptables -I DOCKER-USER -p tcp --dport 8080 -j ACCEPT"
+	# The doctor does not know this one.
+	bed_kill near
+	outside() {
+		bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --pid "$(bed_pid app)" --gateway "$BED_HOST:8080"
+	}
+	bed_exec host tc qdisc add dev br0 clsact
+	clang -target bpf -O2 -x c -c -o "$BED_DIR/drop.o" - <<<'__attribute__((section("tc"), used)) int lose(void *context) { return 2; }'
+	bed_exec host tc filter add dev br0 ingress bpf da obj "$BED_DIR/drop.o" sec tc
+	firewalled "tc filter show dev DEVICE ingress"
+	bed_exec host tc qdisc del dev br0 clsact
 }
 
 # foreign - makes foreign.o, which has programs of somebody else.

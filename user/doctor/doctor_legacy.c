@@ -38,7 +38,10 @@ struct entries {
 	const struct layout *layout;
 	const char *bytes;
 	uint32_t size;
-	const char *chain; /* that is being looked at; "": a built-in one */
+	uint32_t input_at, input_end; /* the chain INPUT; the latter is its policy's place */
+	const char *chain;	      /* that is being looked at; "": a built-in one */
+	bool jumps;		      /* INPUT does */
+	bool chain_drops;	      /* a user's chain does */
 };
 
 static const struct xt_entry_target *target_at(const struct entries *entries, uint32_t at,
@@ -57,9 +60,27 @@ static const struct xt_entry_target *target_at(const struct entries *entries, ui
 	return (const struct xt_entry_target *)(entries->bytes + at + offset);
 }
 
+/* Notes what a rule, or the policy of INPUT, does to packets for this machine. */
+static void look_for_drops(struct entries *entries, uint32_t at,
+			   const struct xt_entry_target *target, struct doctor_legacy *found)
+{
+	bool standard = target->u.user.name[0] == '\0';
+	int verdict = standard ? ((const struct xt_standard_target *)target)->verdict : 0;
+	bool drops = standard ? verdict == -NF_DROP - 1
+			      : strcmp(target->u.user.name, "REJECT") == 0;
+
+	if (at >= entries->input_at && at <= entries->input_end) {
+		found->drops |= drops;
+		/* A positive verdict is the place of a chain, or of the next rule. */
+		entries->jumps |= standard && verdict >= 0;
+	} else if (entries->chain[0]) {
+		entries->chain_drops |= drops;
+	}
+}
+
 /* Each user's chain begins with the target ERROR, which has its name, and ends with RETURN. So does
  * the table itself. */
-static void look_at(struct entries *entries, const struct xt_entry_target *target,
+static void look_at(struct entries *entries, uint32_t at, const struct xt_entry_target *target,
 		    struct doctor_legacy *found)
 {
 	const char *name = target->u.user.name;
@@ -69,23 +90,11 @@ static void look_at(struct entries *entries, const struct xt_entry_target *targe
 		found->ufw |= begins(entries->chain, "ufw-");
 		return;
 	}
+	look_for_drops(entries, at, target, found);
 	found->takes |= strcmp(name, "TPROXY") == 0 || strcmp(name, "REDIRECT") == 0;
 	found->docker_user |= strcmp(entries->chain, "DOCKER-USER") == 0 &&
 			      (name[0] ||
 			       ((const struct xt_standard_target *)target)->verdict != XT_RETURN);
-}
-
-/* The policy of a built-in chain is its last rule. */
-static bool drops(const struct entries *entries, const struct ipt_getinfo *info)
-{
-	const struct xt_entry_target *target;
-	uint16_t next;
-
-	if (!(info->valid_hooks & 1U << NF_INET_LOCAL_IN))
-		return false;
-	target = target_at(entries, info->underflow[NF_INET_LOCAL_IN], &next);
-	return target && target->u.user.name[0] == '\0' &&
-	       ((const struct xt_standard_target *)target)->verdict == -NF_DROP - 1;
 }
 
 int doctor_legacy_read(sa_family_t family, const char *name, struct doctor_legacy *found)
@@ -93,7 +102,7 @@ int doctor_legacy_read(sa_family_t family, const char *name, struct doctor_legac
 	const struct layout *layout = &layouts[family == AF_INET6];
 	_cleanup_close_ int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	_cleanup_free_ struct ipt_get_entries *table = NULL;
-	struct entries entries = {.layout = layout, .chain = ""};
+	struct entries entries = {.layout = layout, .chain = "", .input_at = UINT32_MAX};
 	struct ipt_getinfo info = {.name = ""};
 	const struct xt_entry_target *target;
 	socklen_t size = sizeof(info);
@@ -115,8 +124,12 @@ int doctor_legacy_read(sa_family_t family, const char *name, struct doctor_legac
 		return -errno;
 	entries.bytes = (const char *)table->entrytable;
 	entries.size = info.size;
+	if (strcmp(name, "filter") == 0) {
+		entries.input_at = info.hook_entry[NF_INET_LOCAL_IN];
+		entries.input_end = info.underflow[NF_INET_LOCAL_IN];
+	}
 	for (at = 0; (target = target_at(&entries, at, &next)); at += next)
-		look_at(&entries, target, found);
-	found->drops |= drops(&entries, &info);
+		look_at(&entries, at, target, found);
+	found->drops |= entries.jumps && entries.chain_drops;
 	return 0;
 }

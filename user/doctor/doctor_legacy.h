@@ -10,7 +10,7 @@ struct doctor_legacy {
 	bool takes;	  /* a rule has the target TPROXY or REDIRECT */
 	bool ufw;	  /* a chain of ufw is there */
 	bool docker_user; /* DOCKER-USER has rules */
-	bool drops;	  /* the policy of INPUT is DROP */
+	bool drops; /* INPUT may drop: a rule of it, a chain that it jumps to, or its policy */
 };
 
 /* Reads the table @name of AF_INET or AF_INET6 in this network namespace, which takes

@@ -11,27 +11,8 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include "datapath/datapath_nft_batch.h"
-#include "doctor/doctor_legacy.h"
 #include "lib/netlink_socket.h"
 #include "lib/util.h"
-
-static const char *family_name(uint32_t family)
-{
-	switch (family) {
-	case NFPROTO_IPV4:
-		return "ip";
-	case NFPROTO_IPV6:
-		return "ip6";
-	case NFPROTO_INET:
-		return "inet";
-	case NFPROTO_ARP:
-		return "arp";
-	case NFPROTO_BRIDGE:
-		return "bridge";
-	default:
-		return "netdev";
-	}
-}
 
 /* Adds "FAMILY NAME" unless the list has it. */
 static void add_name(char list[DOCTOR_NFT_NAMES_MAX], uint32_t family, const char *name)
@@ -39,7 +20,7 @@ static void add_name(char list[DOCTOR_NFT_NAMES_MAX], uint32_t family, const cha
 	char text[DOCTOR_NFT_NAMES_MAX / 4];
 	size_t used = strlen(list);
 
-	(void)snprintf(text, sizeof(text), "%s %s", family_name(family), name);
+	(void)snprintf(text, sizeof(text), "%s %s", doctor_chains_family(family), name);
 	if (!strstr(list, text) && used + strlen(text) + 3 < DOCTOR_NFT_NAMES_MAX)
 		(void)snprintf(list + used, DOCTOR_NFT_NAMES_MAX - used, "%s%s", used ? ", " : "",
 			       text);
@@ -87,10 +68,7 @@ static int visit_chain(const struct nlmsghdr *header, void *data)
 	    strcmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_TABLE), NFT_TABLE_NAME) == 0)
 		return MNL_CB_OK;
 	nft->ufw |= strncmp(nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME), "ufw-", 4) == 0;
-	nft->drops |= nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM) &&
-		      nftnl_chain_get_u32(chain, NFTNL_CHAIN_HOOKNUM) == NF_INET_LOCAL_IN &&
-		      nftnl_chain_is_set(chain, NFTNL_CHAIN_POLICY) &&
-		      nftnl_chain_get_u32(chain, NFTNL_CHAIN_POLICY) == NF_DROP;
+	doctor_chains_add(&nft->chains, chain);
 	return MNL_CB_OK;
 }
 
@@ -132,6 +110,7 @@ static int visit_rule(const struct nlmsghdr *header, void *data)
 	if (visit.takes && strcmp(table, NFT_TABLE_NAME) != 0)
 		add_name(visit.nft->interceptors, nftnl_rule_get_u32(rule, NFTNL_RULE_FAMILY),
 			 table);
+	doctor_chains_judge(&visit.nft->chains, rule);
 	visit.nft->docker_user |= strcmp(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN),
 					 "DOCKER-USER") == 0;
 	return MNL_CB_OK;
@@ -148,24 +127,22 @@ static void dump(struct netlink_socket *socket, uint16_t type, mnl_cb_t callback
 }
 
 /* The tables of iptables of the old kind; NAMES has one a line. */
-static void read_legacy(const char *names, uint32_t family, struct doctor_nft *nft)
+static void read_legacy(const char *names, uint32_t family, struct doctor_nft *nft,
+			struct doctor_legacy *found)
 {
 	_cleanup_fclose_ FILE *file = fopen(names, "re");
 	char line[64];
 
 	while (file && fgets(line, sizeof(line), file)) {
-		struct doctor_legacy found = {.takes = false};
-
 		line[strcspn(line, "\n")] = '\0';
 		add_name(nft->tables, family, line);
-		if (doctor_legacy_read(family == NFPROTO_IPV6 ? AF_INET6 : AF_INET, line, &found) <
+		found->takes = false;
+		if (doctor_legacy_read(family == NFPROTO_IPV6 ? AF_INET6 : AF_INET, line, found) <
 		    0)
 			continue;
-		if (found.takes)
+		if (found->takes)
 			add_name(nft->interceptors, family, line);
-		nft->ufw |= found.ufw;
-		nft->docker_user |= found.docker_user;
-		nft->drops |= found.drops;
+		nft->ufw |= found->ufw;
 	}
 }
 
@@ -174,8 +151,10 @@ void doctor_nft_read(struct doctor_nft *ret_nft)
 	struct netlink_socket socket = {.socket = NULL};
 
 	*ret_nft = (struct doctor_nft) {.own = false};
-	read_legacy("/proc/thread-self/net/ip_tables_names", NFPROTO_IPV4, ret_nft);
-	read_legacy("/proc/thread-self/net/ip6_tables_names", NFPROTO_IPV6, ret_nft);
+	read_legacy("/proc/thread-self/net/ip_tables_names", NFPROTO_IPV4, ret_nft,
+		    &ret_nft->legacy4);
+	read_legacy("/proc/thread-self/net/ip6_tables_names", NFPROTO_IPV6, ret_nft,
+		    &ret_nft->legacy6);
 	if (netlink_socket_open(&socket, NETLINK_NETFILTER) < 0)
 		return;
 	dump(&socket, NFT_MSG_GETTABLE, visit_table, ret_nft);

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "doctor/doctor_chains.h"
+#include "doctor/doctor_legacy.h"
+
 /* Bytes of a list of names. */
 #define DOCTOR_NFT_NAMES_MAX 256
 
@@ -18,7 +21,8 @@ struct doctor_nft {
 	bool ufw;				 /* has chains of ufw's */
 	bool firewalld;				 /* has firewalld's table */
 	bool docker_user;			 /* the chain DOCKER-USER has rules */
-	bool drops;				 /* a chain of the hook input has the policy drop */
+	struct doctor_chains chains;		 /* of others */
+	struct doctor_legacy legacy4, legacy6;	 /* iptables of the old kind */
 };
 
 /* Reads those of the calling thread's network namespace. Without the right to read them, or without

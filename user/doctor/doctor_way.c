@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The doctor's search for what keeps the gateway away: a listener at another address, or a
- * firewall. It looks where the gateway's address is, if that can be seen: here, or on the host of a
- * container. */
+/* The doctor's search for what keeps the gateway away: a listener at another address, one
+ * that is full, or a firewall. It looks where the gateway's address is, if that can be seen: here,
+ * or on the host of a container. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "doctor/doctor.h"
-#include "doctor/doctor_nft.h"
+#include "doctor/doctor_firewall.h"
 #include "lib/address.h"
 #include "lib/netns.h"
 #include "lib/sock_diag.h"
@@ -35,14 +35,17 @@ struct listeners {
 	in_port_t port;
 	uint8_t address[16];
 	bool there;		  /* one would get the gateway's connections */
+	unsigned int waiting;	  /* connections that it has not accepted, if no more may wait */
 	char elsewhere[TEXT_MAX]; /* another one; "": none */
 };
 
-static bool is_any(const uint8_t address[16])
+/* A listener at 0.0.0.0 gets no IPv6, and one at [::] mostly IPv4 as well. */
+static bool is_any(const uint8_t address[16], int family)
 {
 	static const uint8_t any4[16] = {[10] = 0xff, [11] = 0xff}, any6[16];
 
-	return memcmp(address, any4, sizeof(any4)) == 0 || memcmp(address, any6, sizeof(any6)) == 0;
+	return memcmp(address, any6, sizeof(any6)) == 0 ||
+	       (family == AF_INET && memcmp(address, any4, sizeof(any4)) == 0);
 }
 
 static int visit_listener(const struct nlmsghdr *header, void *data)
@@ -61,8 +64,12 @@ static int visit_listener(const struct nlmsghdr *header, void *data)
 	else
 		memcpy(&((struct sockaddr_in6 *)&own)->sin6_addr, message->id.idiag_src, 16);
 	address_from_sockaddr((const struct sockaddr *)&own, address);
-	if (is_any(address) || memcmp(address, listeners->address, sizeof(address)) == 0) {
+	if (is_any(address, listeners->gateway->address.ss_family) ||
+	    memcmp(address, listeners->address, sizeof(address)) == 0) {
 		listeners->there = true;
+		/* The kernel drops further ones: sk_acceptq_is_full() of include/net/sock.h. */
+		if (message->idiag_rqueue > message->idiag_wqueue)
+			listeners->waiting = message->idiag_rqueue;
 		return MNL_CB_OK;
 	}
 	socket_address_inet(address, listeners->port, &found);
@@ -86,58 +93,43 @@ static void find_listeners(struct listeners *listeners)
 	}
 }
 
-static void tell_firewall(struct doctor *doctor, const struct doctor_nft *nft, unsigned int port)
+/* A listener is there, so what keeps connections away is before it. */
+static void tell_what_is_before(struct doctor *doctor, const struct listeners *listeners)
 {
-	const struct {
-		bool there;
-		const char *name, *before, *after;
-	} firewalls[] = {
-		{nft->ufw, "ufw", "ufw allow", "/tcp"},
-		{nft->firewalld, "firewalld", "firewall-cmd --zone=docker --add-port=", "/tcp"},
-		{nft->docker_user, "DOCKER-USER", "iptables -I DOCKER-USER -p tcp --dport",
-		 " -j ACCEPT"},
-		{nft->drops, "the policy of the hook input", "iptables -I INPUT -p tcp --dport",
-		 " -j ACCEPT"},
-	};
-	char remedy[TEXT_MAX];
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(firewalls); i++) {
-		if (!firewalls[i].there)
-			continue;
-		(void)snprintf(remedy, sizeof(remedy), "%s%s%u%s", firewalls[i].before,
-			       strchr(firewalls[i].before, '=') ? "" : " ", port,
-			       firewalls[i].after);
-		doctor_advise(doctor, FINDING_GATEWAY_FIREWALL, remedy,
-			      "%s may drop or refuse what comes from the container",
-			      firewalls[i].name);
-		return;
-	}
+	if (listeners->waiting > 0)
+		doctor_tell(doctor, FINDING_GATEWAY_FULL,
+			    "its listener is full: %u connections wait for it to accept them",
+			    listeners->waiting);
+	else if (!doctor_check_firewall(doctor,
+					doctor->outside_fd < 0 ? DOCTOR_WAY_WITHIN : DOCTOR_WAY_IN))
+		doctor_advise(doctor, FINDING_GATEWAY_FIREWALL,
+			      "tc filter show dev DEVICE ingress, bpftool net and nft list ruleset "
+			      "tell what drops packets",
+			      "its listener is there, and something drops or refuses what comes "
+			      "from the container");
 }
 
 static void look(struct doctor *doctor)
 {
 	struct listeners listeners = {.gateway = &doctor->gateway};
 	bool own = is_own(&doctor->gateway);
-	struct doctor_nft nft;
 	char remedy[TEXT_MAX];
 
 	if (own)
 		find_listeners(&listeners);
-	if (own && !listeners.there && listeners.elsewhere[0]) {
+	if (listeners.there) {
+		tell_what_is_before(doctor, &listeners);
+	} else if (listeners.elsewhere[0]) {
 		(void)snprintf(remedy, sizeof(remedy),
 			       "have the gateway listen at 0.0.0.0:%u, or at the bridge's address",
 			       ntohs(listeners.port));
 		doctor_advise(doctor, FINDING_GATEWAY_ELSEWHERE, remedy,
 			      "a listener is at %s, which containers do not reach",
 			      listeners.elsewhere);
-		return;
+	} else if (!own && doctor->error != -ECONNREFUSED) {
+		(void)doctor_check_firewall(doctor, doctor->outside_fd < 0 ? DOCTOR_WAY_OUT
+									   : DOCTOR_WAY_THROUGH);
 	}
-	/* A connection to a listener is refused by a firewall alone. */
-	if (doctor->error == -ECONNREFUSED && !listeners.there)
-		return;
-	doctor_nft_read(&nft);
-	tell_firewall(doctor, &nft, ntohs(*socket_address_port(&doctor->gateway)));
 }
 
 void doctor_explain_gateway(struct doctor *doctor)
