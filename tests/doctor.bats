@@ -444,7 +444,7 @@ mended() {
 	outside() {
 		bed_exec host "$SIDESTEP" doctor --docker-socket "$BED_DIR/none" --pid "$(bed_pid app)" --gateway "$BED_HOST:8080"
 	}
-	bed_exec host tc qdisc add dev br0 clsact
+	bed_exec host tc qdisc replace dev br0 clsact
 	clang -target bpf -O2 -x c -c -o "$BED_DIR/drop.o" - <<<'__attribute__((section("tc"), used)) int lose(void *context) { return 2; }'
 	bed_exec host tc filter add dev br0 ingress bpf da obj "$BED_DIR/drop.o" sec tc
 	firewalled "tc filter show dev DEVICE ingress"
