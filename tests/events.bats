@@ -152,6 +152,8 @@ proxy_netns() {
 	run bed_exec app "$PEER" dns other.test AAAA @8.8.8.8
 	bed_until 10 has 1 type=dns name=other.test reason=dns_resolver_failed rule=null
 	[ "$(events check "$LOG")" = 2 ]
+	bed_exec app "$SIDESTEP" observe --to x.made.test | grep -qE "\(x.made.test\).*  A 11.0.0.1  dns_made_up$"
+	bed_exec app "$SIDESTEP" observe --to other.test | grep -qE "\(other.test\).*  AAAA SERVFAIL  dns_resolver_failed$"
 	bed_exec host curl -fsS -X PUT -d '{"port": 8999, "internet": {"enabled": false}, "dns": {"allowHostnames": ["a.put"]}}' \
 		"http://$BED_APP:39001/egress"
 	run bed_exec app "$PEER" dns a.put A @8.8.8.8
@@ -255,6 +257,36 @@ proxy_netns() {
 	kill -CONT "$(<"$BED_DIR/journald.pid")"
 	bed_until 20 told_of_them
 	bed_until 5 complete
+}
+
+# A denial has the time of its first packet, and comes when a second is over. So times are in no order.
+@test "sidestep observe -f shows each event once, and says when there are too many readers" {
+	gateway
+	sidecar --event-log "$LOG"
+	bed_exec app "$PEER" udp 192.0.2.77 443 --send x --timeout 1 || true
+	dial 192.0.2.77 9000 --send x --half-close --read-all
+	bed_until 5 has 1 type=denied
+	bed_until 5 has 1 type=connection
+	bed_spawn app follower "$SIDESTEP" observe -f --json
+	both() { [ "$(wc -l <"$BED_DIR/follower.log")" -ge 2 ]; }
+	bed_until 5 both
+	dial 192.0.2.77 9001 --send x --half-close --read-all
+	bed_wait_line follower "192.0.2.77:9001"
+	[ "$(wc -l <"$BED_DIR/follower.log")" = 3 ]
+	bed_spawn app readers python3 -c '
+import socket, sys, time
+readers = []
+for i in range(31):
+    readers.append(socket.socket(socket.AF_UNIX))
+    readers[i].connect(sys.argv[1])
+    readers[i].sendall(b"{\"follow\": true}\n")
+    readers[i].recv(1)
+print("ready", flush=True)
+time.sleep(600)' "$(bed_socket app events)"
+	bed_wait_line readers ready
+	run bed_exec app "$SIDESTEP" observe
+	[ "$status" = 1 ]
+	[[ $output == *"has too many readers"* ]]
 }
 
 @test "sidestep observe shows, selects and follows events, and a message with others left out names it" {

@@ -139,6 +139,30 @@ static void test_types(void **state)
 	}
 }
 
+/* A question that cannot be read is null, and each code has its name. */
+static void test_query(void **state)
+{
+	struct event event = event_of(EVENT_DNS);
+	json_t *json, *query;
+
+	(void)state;
+	event.rcode = 1;
+	json = encode(&event);
+	query = json_object_get(json, "query");
+	assert_true(json_is_null(json_object_get(query, "name")));
+	assert_true(json_is_null(json_object_get(query, "type")));
+	assert_string_equal(string_of(query, "rcode"), "FORMERR");
+	json_decref(json);
+	event.text[EVENT_NAME] = "a.example";
+	event.query_type = 28;
+	event.rcode = 16;
+	json = encode(&event);
+	query = json_object_get(json, "query");
+	assert_string_equal(string_of(query, "type"), "AAAA");
+	assert_string_equal(string_of(query, "rcode"), "BADVERS");
+	json_decref(json);
+}
+
 /* Times against the C library's calendar, around leap days and ends of years. */
 static void test_times(void **state)
 {
@@ -459,7 +483,7 @@ int main(void)
 		cmocka_unit_test(test_packed),	   cmocka_unit_test(test_packed_opener),
 		cmocka_unit_test(test_sinks),	   cmocka_unit_test(test_full),
 		cmocka_unit_test(test_ring),	   cmocka_unit_test(test_ring_labels),
-		cmocka_unit_test(test_labels),
+		cmocka_unit_test(test_labels),	   cmocka_unit_test(test_query),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

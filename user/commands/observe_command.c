@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "commands/observe_filter.h"
+#include "commands/observe_known.h"
 #include "commands/observe_print.h"
 #include "lib/log.h"
 #include "lib/options.h"
@@ -137,8 +138,7 @@ struct observer {
 	/* The latest lines that are not printed yet (--last), as a ring. */
 	char **kept;
 	size_t kept_count;
-	/* The event that was read last, and its time. Repeated ones are left out up to it. */
-	char *known_id, *known_time;
+	struct observe_known known; /* while it will follow */
 };
 
 static void print_line(const struct observer *observer, const char *line, const json_t *event)
@@ -176,46 +176,20 @@ static void print_kept(struct observer *observer)
 	observer->kept = NULL;
 }
 
-/* Remembers the event as the last one that was read. */
-static int know(struct observer *observer, const json_t *event)
-{
-	free(observer->known_id);
-	free(observer->known_time);
-	observer->known_id = strdup(json_string_value(json_object_get(event, "id")));
-	observer->known_time = strdup(json_string_value(json_object_get(event, "time")));
-	return observer->known_id && observer->known_time ? 0 : -ENOMEM;
-}
-
-/* Tells whether an event was read before, by the first reading. */
-static bool is_known(struct observer *observer, const json_t *event)
-{
-	bool later, same;
-
-	if (!observer->known_id)
-		return false;
-	later = strcmp(json_string_value(json_object_get(event, "time")), observer->known_time) > 0;
-	same = strcmp(json_string_value(json_object_get(event, "id")), observer->known_id) == 0;
-	if (later || same) {
-		free(observer->known_id);
-		observer->known_id = NULL;
-	}
-	return !later;
-}
-
 static int take_line(struct observer *observer, const char *line, bool following)
 {
 	json_t *event = json_loads(line, 0, NULL);
+	const char *id = json_string_value(json_object_get(event, "id"));
 	int error = 0;
 
-	if (!json_is_string(json_object_get(event, "id")) ||
-	    !json_is_string(json_object_get(event, "time"))) {
+	if (!id || !json_is_string(json_object_get(event, "time"))) {
 		json_decref(event);
 		return -EPROTO;
 	}
-	if (!following)
-		error = know(observer, event);
-	else if (is_known(observer, event))
+	if (following && observe_known_has(&observer->known, id))
 		goto end;
+	if (!following && observer->options->follow)
+		error = observe_known_add(&observer->known, id);
 	if (error < 0 || !observe_filter_selects(&observer->filter, event))
 		goto end;
 	if (observer->kept)
@@ -235,8 +209,13 @@ static FILE *ask(const char *path, const char *request)
 
 	if (fd < 0)
 		errno = -fd;
-	if (fd < 0 || send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
+	if (fd < 0)
 		return NULL;
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0) {
+		/* There are too many readers. EPIPE would be that of standard output. */
+		errno = errno == EPIPE ? ECONNRESET : errno;
+		return NULL;
+	}
 	stream = fdopen(fd, "r");
 	if (stream)
 		(void)TAKE_FD(fd);
@@ -260,7 +239,8 @@ static int read_events(struct observer *observer, const char *path, const char *
 		if (ferror(stdout))
 			return -EPIPE;
 	}
-	return error;
+	/* A socket that is closed before it has read the request is reset. */
+	return error == 0 && ferror(stream) ? -ECONNRESET : error;
 }
 
 /* First what is remembered, of which --last selects; then what comes. */
@@ -354,7 +334,6 @@ int command_observe(int argc, char **argv)
 			return report("", -ENOMEM);
 	}
 	error = observe(&observer, socket, since_ms);
-	free(observer.known_id);
-	free(observer.known_time);
+	observe_known_free(&observer.known);
 	return report(socket, error);
 }

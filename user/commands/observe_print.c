@@ -65,6 +65,21 @@ static void print_amounts(const json_t *event)
 			     json_integer_value(packets) == 1 ? "" : "s");
 }
 
+/* Prints what was asked, and the addresses that were made up or the code of the refusal. */
+static void print_query(const json_t *query)
+{
+	const json_t *answers = json_object_get(query, "answers"), *answer;
+	size_t i;
+
+	if (!json_is_object(query))
+		return;
+	(void)printf("  %s", text_of(query, "type"));
+	json_array_foreach (answers, i, answer)
+		(void)printf(" %s", json_string_value(answer));
+	if (json_array_size(answers) == 0)
+		(void)printf(" %s", text_of(query, "rcode"));
+}
+
 /* Prints what failed and what mends it, each on a line of its own. */
 static void print_failure(const json_t *event)
 {
@@ -97,6 +112,7 @@ void observe_print(const json_t *event, bool colours)
 			(void)printf(" (%s)", name);
 		print_origin(event);
 		print_amounts(event);
+		print_query(json_object_get(event, "query"));
 		(void)printf("  %s", text_of(event, "reason"));
 	}
 	(void)printf("%s\n", *colour ? PLAIN : "");

@@ -123,8 +123,8 @@ static int put_wrapped(int line, const char *text)
 	return line;
 }
 
-/* Chooses the columns that the window has room for. What rows are sorted by is always there.
- * Returns the width of the name. */
+/* Chooses the columns that the window has room for. The one that rows are sorted by is always
+ * there. Returns the width of the name. */
 static int choose_columns(const struct top_view *view, bool shown[ARRAY_SIZE(columns)])
 {
 	int room = COLS - NAME_LEAST;

@@ -276,8 +276,8 @@ static void put_query(struct writer *writer, const struct event *event)
 		[12] = "PTR", [15] = "MX",   [16] = "TXT",   [28] = "AAAA",
 		[33] = "SRV", [64] = "SVCB", [65] = "HTTPS", [255] = "ANY",
 	};
-	static const char *const codes[] = {"NOERROR",	"FORMERR", "SERVFAIL",
-					    "NXDOMAIN", "NOTIMP",  "REFUSED"};
+	static const char *const codes[] = {"NOERROR", "FORMERR", "SERVFAIL",	   "NXDOMAIN",
+					    "NOTIMP",  "REFUSED", [16] = "BADVERS"};
 
 	put_literal(writer, ",\"query\":");
 	if (event->type != EVENT_DNS) {
@@ -287,7 +287,11 @@ static void put_query(struct writer *writer, const struct event *event)
 	put_literal(writer, "{\"name\":");
 	put_string_or_null(writer, event->text[EVENT_NAME]);
 	put_literal(writer, ",\"type\":");
-	put_dns_number(writer, types, ARRAY_SIZE(types), "TYPE", event->query_type);
+	/* The question of a malformed message is not known. */
+	if (event->text[EVENT_NAME])
+		put_dns_number(writer, types, ARRAY_SIZE(types), "TYPE", event->query_type);
+	else
+		put_literal(writer, "null");
 	put_literal(writer, ",\"rcode\":");
 	put_dns_number(writer, codes, ARRAY_SIZE(codes), "RCODE", event->rcode);
 	put_literal(writer, ",\"answers\":");
