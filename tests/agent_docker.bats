@@ -156,12 +156,18 @@ nobody_opened() {
 
 @test "four programs in a container: the agent's events name container, process, name and answer of each" {
 	local id socket
-	agent
+	bed_spawn engine collector "$BED_REPO/tests/collector.py" 127.0.0.1 4318
+	bed_wait_line collector listening 10
+	agent --otlp http://127.0.0.1:4318
 	side app-proxy
 	engine_wait_line app-proxy "the host's agent steers with its BPF programs, in place of the nftables table"
 	socket=/proc/$(engine_pid agent)/root/run/sidestep/agent.events
 	id=$(browse app-proxy "$socket")
 	bed_until 30 all_opened "$socket" "$id" exe
+	# So do those that a collector gets.
+	bed_wait_line collector "event connection relayed curl.example \{'shop': 'books'\}" 10
+	bed_signal collector TERM
+	bed_wait_exit collector || true
 }
 
 @test "four programs in a container: own programs' events name container, process, name and answer of each" {

@@ -13,7 +13,7 @@ connections and answers nothing. It prints these lines:
   handshake ...                        the client did not like the certificate
   header NAME VALUE                    for each field of a request that begins with "x-"
   metric NAME LABEL=VALUE,... VALUE    for each data point
-  event TYPE REASON NAME               for each log record
+  event TYPE REASON NAME LABELS        for each log record; those of its container, if it has one
   wrong ...                            the protocol does not allow this
 """
 import argparse
@@ -53,7 +53,8 @@ def events(request):
             int(record["timeUnixNano"])
             if attributes(record["attributes"])["event.type"] != event["type"]:
                 yield "wrong attribute"
-            yield f"event {event['type']} {event['reason']} {event['name']}"
+            labels = (event["container"] or {}).get("labels", "")
+            yield f"event {event['type']} {event['reason']} {event['name']} {labels}"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -384,6 +384,8 @@ internet_sockets() {
 	is "no_new_privs" "$(fact "$exporter" NoNewPrivs)" 1
 	is seccomp "$(cat "/proc/$exporter/task"/*/status | awk '$1 == "Seccomp:" { print $2 }' | sort -u)" 2
 	[ -z "$(find "/proc/$exporter/root/" -mindepth 1)" ]
+	is files "$(find "/proc/$exporter/fd" -type l -printf '%l\n' |
+		grep -vE '^(/dev/null|socket:.*|anon_inode:\[(eventpoll|eventfd|timerfd)\])$')" ""
 	# It alone has the listener and all that comes from there.
 	[ -n "$(internet_sockets "$exporter")" ]
 	is "the agent's sockets" "$(internet_sockets "$parent")" ""
@@ -410,10 +412,13 @@ internet_sockets() {
 	[ "$status" -ne 0 ]
 }
 
-@test "an exporter that is taken over gets no other file of the agent's, and is ended" {
+@test "an exporter hears whom the agent allows, and one that is taken over gets no other file and is ended" {
 	gateway
-	with_agent --metrics-listen 127.0.0.1:9093
-	bed_until 5 scrape host http://127.0.0.1:9093/metrics
+	with_agent --metrics-listen 0.0.0.0:9093 --metrics-allow "$BED_NEIGHBOUR/32"
+	bed_until 5 scrape neighbour "http://$BED_HOST:9093/metrics"
+	run bed_exec app curl -s --max-time 5 "http://$BED_HOST:9093/metrics"
+	like answer "$output" "only the host may ask"
+	bed_wait_line agent "metrics: request of $BED_APP:[0-9]+ refused .403." 5
 	before=$(exporter)
 	# This takes the place of code in the exporter. Descriptor 4 has its requests. The first is an honest one.
 	run python3 -c "

@@ -120,6 +120,58 @@ static void test_numbers_that_name_nothing(void **state)
 	assert_false(event_batch_each(batch.bytes, batch.used, take, NULL));
 }
 
+static const char *labels; /* of the last event */
+
+static void take_labels(void *context, struct event *event)
+{
+	take(context, event);
+	labels = event->text[EVENT_CONTAINER_LABELS];
+}
+
+/* Does the batch have room for @count events, and no more? */
+static void fill(const struct event *event, unsigned int count)
+{
+	unsigned int i;
+
+	memset(&batch, 0, sizeof(batch));
+	for (i = 0; i < count; i++)
+		assert_true(event_batch_add_labelled(&batch, event));
+	assert_false(event_batch_add_labelled(&batch, event));
+}
+
+static void test_labels_come_along_where_they_are_wanted(void **state)
+{
+	struct event event = example();
+	char most[EVENT_LABELS_MAX + 1];
+	size_t size;
+
+	(void)state;
+	memset(&batch, 0, sizeof(batch));
+	assert_true(event_batch_add_labelled(&batch, &event));
+	assert_true(event_batch_each_labelled(batch.bytes, batch.used, take_labels, NULL));
+	assert_null(labels);
+	event.text[EVENT_CONTAINER_LABELS] = "{\"a\":\"b\"}";
+	assert_true(event_batch_add_labelled(&batch, &event));
+	assert_true(event_batch_each_labelled(batch.bytes, batch.used, take_labels, NULL));
+	assert_string_equal(labels, "{\"a\":\"b\"}");
+	/* A sidecar's message has none. */
+	memset(&batch, 0, sizeof(batch));
+	assert_true(event_batch_add(&batch, &event));
+	assert_true(event_batch_each(batch.bytes, batch.used, take_labels, NULL));
+	assert_null(labels);
+
+	memset(most, 'x', EVENT_LABELS_MAX);
+	most[EVENT_LABELS_MAX] = '\0';
+	event.text[EVENT_CONTAINER_LABELS] = most;
+	fill(&event, 15);
+	assert_true(event_batch_each_labelled(batch.bytes, batch.used, take_labels, NULL));
+	assert_string_equal(labels, most);
+	/* No part of the last event is one. */
+	size = batch.used - batch.used / 15 + 1;
+	for (; size < batch.used; size++)
+		assert_false(event_batch_each_labelled(batch.bytes, size, take_labels, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_no_part_of_a_message_is_one),
 		cmocka_unit_test(test_any_byte_may_be_another_one),
 		cmocka_unit_test(test_numbers_that_name_nothing),
+		cmocka_unit_test(test_labels_come_along_where_they_are_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

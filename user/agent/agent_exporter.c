@@ -73,9 +73,9 @@ static void take(void *context, const struct event *event)
 {
 	struct agent_exporter *exporter = context;
 
-	if (!event_batch_add(&exporter->batch, event)) {
+	if (!event_batch_add_labelled(&exporter->batch, event)) {
 		flush(exporter);
-		(void)event_batch_add(&exporter->batch, event);
+		(void)event_batch_add_labelled(&exporter->batch, event);
 	}
 	exporter->gathered++;
 }
@@ -221,7 +221,7 @@ static int start(struct agent_helper *helper)
 	char level[] = {(char)('0' + log_level()), '\0'};
 	char *arguments[] = {program, command, level, NULL};
 	_cleanup_close_ int listener = -1;
-	int news_fd, asks_fd, error;
+	int news_fd = -1, asks_fd = -1, error;
 
 	if (exporter->settings->serves) {
 		listener = metrics_server_listen(&exporter->address);

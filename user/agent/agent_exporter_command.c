@@ -151,7 +151,7 @@ static void follow(void)
 		sink = otlp_sink(exporter.otlp);
 	while ((size = recv(AGENT_HELPER_NEWS_FD, message, sizeof(message), 0)) != 0) {
 		if (size > 0 && exporter.otlp)
-			(void)event_batch_each(message, (size_t)size, take, &sink);
+			(void)event_batch_each_labelled(message, (size_t)size, take, &sink);
 		else if (size < 0 && errno != EINTR)
 			break;
 	}

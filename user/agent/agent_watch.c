@@ -184,7 +184,7 @@ static int start(struct agent_helper *helper)
 	struct agent_watch *watch = container_of(helper, struct agent_watch, helper);
 	size_t patterns = watch->patterns.match_count + watch->patterns.guard_count;
 	_cleanup_free_ char **arguments = calloc(ARGUMENTS + patterns, sizeof(*arguments));
-	int news_fd, asks_fd;
+	int news_fd = -1, asks_fd = -1;
 	int error = arguments ? spawn(watch, arguments, &news_fd, &asks_fd)
 			      : log_errno(-ENOMEM, "docker: cannot start the watcher");
 

@@ -188,9 +188,11 @@ int metrics_server_adopt(const struct metrics_server_config *config, int listene
 {
 	_cleanup_close_ int fd = listener;
 	struct metrics_server *server = calloc(1, sizeof(*server));
-	int error = server ? server_init(server, config)
-			   : log_errno(-ENOMEM, "cannot serve metrics");
+	int error;
 
+	if (!server)
+		return log_errno(-ENOMEM, "cannot serve metrics");
+	error = server_init(server, config);
 	if (error == 0)
 		error = server_accept(server, TAKE_FD(fd));
 	if (error < 0) {
