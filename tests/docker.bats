@@ -600,6 +600,34 @@ gateway_container() {
 	dk run -d --name gw --network second "$@" test /bin/sidestep gateway --server --log --listen 0.0.0.0:8080 >/dev/null
 }
 
+@test "doctor names a container whose network has gone with another one, and the remedy mends it" {
+	left() { # CONTAINER
+		run engine_exec "$SIDESTEP" doctor --container "$1"
+		echo "$output"
+	}
+	restart() { # CONTAINER - an engine waits 10 s for one that does not end by itself
+		dk restart --time 0 "$1" >/dev/null
+	}
+	container app
+	dk run -d --name joined --network container:app test /bin/peer serve 8081 >/dev/null
+	left joined
+	[ "$status" = 0 ]
+	[[ $output != *container-apart* ]]
+	restart app
+	left app
+	[ "$status" = 0 ]
+	left joined
+	[ "$status" = 1 ]
+	[[ $output == *"joined was started in the network namespace of container "*", which has another one now [container-apart]"* ]]
+	[[ $output == *"[way-out-none]"*"do:  docker restart joined"* ]]
+	restart joined
+	left joined
+	[ "$status" = 0 ]
+	dk kill app >/dev/null
+	left joined
+	[[ $output == *"which does not run [container-apart]"*"do:  docker start $(dk inspect -f '{{.Id}}' app | head -c 12) && docker restart joined"* ]]
+}
+
 @test "sidecar: the gateway's name is a container's, which is made anew with another address" {
 	dk network create --subnet "$SECOND" second >/dev/null
 	gateway_container --ip "${SECOND%.*}.10"

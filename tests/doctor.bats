@@ -622,6 +622,8 @@ server.serve_forever()' "$1" "$2"
 	grep -x "failed container-gvisor" "$found"
 	engines "$socket"
 	grep -x "failed container-none" "$found"
+	# In the sidecar's container as well, if its socket is named.
+	finding bed_exec app "$SIDESTEP" doctor --docker-socket "$socket" | grep -x "note engine-podman"
 	chmod 600 "$socket"
 	engines "$socket" setpriv --reuid=65534 --clear-groups
 	grep -x "warning engine-denied" "$found"

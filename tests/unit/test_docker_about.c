@@ -134,13 +134,32 @@ static void test_frames(void **state)
 	assert_int_equal(docker_about_unframe(NULL, 0), 0);
 }
 
+static void test_container(void **state)
+{
+	static const char text[] = "{\"State\":{\"Pid\":12},\"HostConfig\":{\"Runtime\":\"runc\","
+				   "\"NetworkMode\":\"container:0123456789ab\"}}";
+	static const char alone[] =
+		"{\"State\":{\"Pid\":-4},\"HostConfig\":{\"NetworkMode\":\"bridge\"}}";
+	struct docker_about_container container;
+	char reason[DOCKER_REASON_MAX];
+
+	(void)state;
+	assert_int_equal(docker_about_parse_container(text, strlen(text), &container, reason), 0);
+	assert_int_equal(container.pid, 12);
+	assert_string_equal(container.runtime, "runc");
+	assert_string_equal(container.joins, "0123456789ab");
+	assert_int_equal(docker_about_parse_container(alone, strlen(alone), &container, reason), 0);
+	assert_int_equal(container.pid, 0);
+	assert_string_equal(container.joins, "");
+	assert_int_equal(docker_about_parse_container("{}", 2, &container, reason), -EBADMSG);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_nonsense),
-		cmocka_unit_test(test_runtimes),
-		cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_kinds),	  cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_runtimes),  cmocka_unit_test(test_frames),
+		cmocka_unit_test(test_container),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,23 +92,26 @@ int docker_about_ask(const struct docker_engine *engine, struct docker_about *re
 	return error;
 }
 
-static int parse_container(const struct docker_buffer *body,
-			   struct docker_about_container *ret_container,
-			   char reason[DOCKER_REASON_MAX])
+int docker_about_parse_container(const char *text, size_t size,
+				 struct docker_about_container *ret_container,
+				 char reason[DOCKER_REASON_MAX])
 {
-	_cleanup_json_ json_t *answer = docker_load("GET /containers/NAME/json", body->data,
-						    body->used, reason);
-	const char *runtime = "";
+	static const char joins[] = "container:";
+	_cleanup_json_ json_t *answer = docker_load("GET /containers/NAME/json", text, size,
+						    reason);
+	const char *runtime = "", *network = "";
 	json_error_t error;
 	int pid = 0;
 
 	if (!answer)
 		return -EBADMSG;
-	if (json_unpack_ex(answer, &error, 0, "{s:{s:i}, s?{s?s}}", "State", "Pid", &pid,
-			   "HostConfig", "Runtime", &runtime) < 0)
+	if (json_unpack_ex(answer, &error, 0, "{s:{s:i}, s?{s?s, s?s}}", "State", "Pid", &pid,
+			   "HostConfig", "Runtime", &runtime, "NetworkMode", &network) < 0)
 		return docker_refuse(-EBADMSG, reason, "GET /containers/NAME/json: %s", error.text);
-	*ret_container = (struct docker_about_container) {.pid = pid};
+	*ret_container = (struct docker_about_container) {.pid = pid > 0 ? pid : 0};
 	COPY(ret_container->runtime, runtime);
+	if (strncmp(network, joins, strlen(joins)) == 0)
+		COPY(ret_container->joins, network + strlen(joins));
 	return 0;
 }
 
@@ -124,7 +127,7 @@ int docker_about_container(const struct docker_engine *engine, const char *name,
 		return docker_refuse(-ENOMEM, reason, "out of memory");
 	error = docker_api_ask(engine, "GET", path, NULL, &body, reason);
 	if (error == 0)
-		error = parse_container(&body, ret_container, reason);
+		error = docker_about_parse_container(body.data, body.used, ret_container, reason);
 	docker_buffer_release(&body);
 	return error;
 }

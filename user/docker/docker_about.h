@@ -40,7 +40,14 @@ int docker_about_ask(const struct docker_engine *engine, struct docker_about *re
 struct docker_about_container {
 	pid_t pid; /* of its first process; 0: it does not run */
 	char runtime[64];
+	char joins[128]; /* the container whose network it shares, by id or name; "": its own */
 };
+
+/* Parses the answer to GET /containers/NAME/json. Pure. Returns 0, or -EBADMSG or -ENOMEM with
+ * @reason. */
+int docker_about_parse_container(const char *text, size_t size,
+				 struct docker_about_container *ret_container,
+				 char reason[DOCKER_REASON_MAX]);
 
 /* Asks for the container of that name or id. Returns 0, -ENOENT: there is none, or another negative
  * errno, with @reason. */

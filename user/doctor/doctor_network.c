@@ -32,13 +32,16 @@ void doctor_check_way_out(struct doctor *doctor)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
 	struct netlink_link found = {.ifindex = 0};
+	const char *name = doctor->options->container;
+	char remedy[128];
 
 	if (netlink_open(&netlink) < 0 || netlink_dump_links(netlink, find_way_out, &found) < 0)
 		return;
+	(void)snprintf(remedy, sizeof(remedy), "docker restart %.64s", name ? name : "SIDECAR");
 	if (found.ifindex)
 		doctor_tell(doctor, FINDING_WAY_OUT, "by %s", found.name);
 	else
-		doctor_tell(doctor, FINDING_WAY_OUT_NONE, "no device leads outside");
+		doctor_advise(doctor, FINDING_WAY_OUT_NONE, remedy, "no device leads outside");
 }
 
 struct rules_visit {

@@ -2,7 +2,9 @@
 #include "doctor/doctor_place.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "commands.h"
 #include "docker/docker_about.h"
@@ -11,6 +13,9 @@
 #include "lib/netns.h"
 #include "lib/util.h"
 #include "net/netlink_link.h"
+
+/* Bytes of a remedy. */
+#define REMEDY_MAX 256
 
 typedef void check(struct doctor *doctor);
 
@@ -58,6 +63,41 @@ static int check_usage(const struct doctor_options *options)
 	return -EINVAL;
 }
 
+/* Whether both processes are in one network namespace. */
+static bool share_network(pid_t first, pid_t second)
+{
+	struct stat a, b;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)first);
+	if (stat(path, &a) < 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)second);
+	return stat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* A container that shares another one's network loses it when that one restarts, because an engine
+ * gives it a new network namespace. */
+static void check_joined(struct doctor *doctor, const struct docker_engine *engine,
+			 const struct docker_about_container *container)
+{
+	struct docker_about_container owner = {.pid = 0};
+	const char *name = doctor->options->container;
+	char reason[DOCKER_REASON_MAX], remedy[REMEDY_MAX];
+
+	if (!container->joins[0])
+		return;
+	(void)docker_about_container(engine, container->joins, &owner, reason);
+	if (owner.pid && share_network(owner.pid, container->pid))
+		return;
+	(void)snprintf(remedy, sizeof(remedy), "%s%.12s%sdocker restart %.64s",
+		       owner.pid ? "" : "docker start ", owner.pid ? "" : container->joins,
+		       owner.pid ? "" : " && ", name);
+	doctor_advise(doctor, FINDING_CONTAINER_APART, remedy,
+		      "%.64s was started in the network namespace of container %.12s, which %s",
+		      name, container->joins, owner.pid ? "has another one now" : "does not run");
+}
+
 /* Finds the process whose network namespace is to be checked. Returns whether there is one. */
 static bool find_process(struct doctor *doctor)
 {
@@ -90,6 +130,7 @@ static bool find_process(struct doctor *doctor)
 	else
 		doctor_tell(doctor, FINDING_CONTAINER, "process %d, runtime %s", (int)container.pid,
 			    container.runtime);
+	check_joined(doctor, &engine, &container);
 	return true;
 }
 
@@ -134,6 +175,8 @@ static int visit_here(struct doctor *doctor)
 
 	if (error < 0)
 		return error;
+	if (doctor->options->sidecar.docker_socket)
+		doctor_check_engine(doctor);
 	RUN(doctor, namespace_checks);
 	RUN(doctor, process_checks);
 	return 0;

@@ -44,7 +44,7 @@ const struct finding findings[FINDINGS] = {
 	[FINDING_WAY_OUT_NONE] = {"way-out-none", "way out", FAILED,
 				  "the container whose network this is has ended, or runs in "
 				  "another network namespace now",
-				  "docker restart SIDECAR"},
+				  NULL},
 	[FINDING_MTU] = {"mtu", "MTU", OK, NULL, NULL},
 	[FINDING_MTU_GATEWAY] = {"mtu-gateway", "MTU", WARNING, "larger datagrams are lost", NULL},
 	[FINDING_MTU_BRIDGE] = {"mtu-bridge", "MTU", WARNING,
@@ -252,6 +252,10 @@ const struct finding findings[FINDINGS] = {
 	[FINDING_CONTAINER] = {"container", "container", OK, NULL, NULL},
 	[FINDING_CONTAINER_NONE] = {"container-none", "container", FAILED,
 				    "nothing of it can be checked", "docker ps shows the names"},
+	[FINDING_CONTAINER_APART] = {"container-apart", "container", FAILED,
+				     "they share no network any more, so no sidecar sees what this "
+				     "container sends",
+				     NULL},
 	[FINDING_CONTAINER_GVISOR] = {"container-gvisor", "container", FAILED,
 				      "it has a network stack of its own, which no sidecar sees",
 				      "sidestep sidecar --bridge NAME on the host"},
