@@ -79,9 +79,19 @@ static void peek_go_on(struct peek *peek)
 		peek_wait_long(peek);
 }
 
+/* On a busy machine this thread is late as well, and no event has told yet of what came meanwhile.
+ */
 static void peek_expired(struct loop_timer *timer)
 {
-	peek_over(container_of(timer, struct peek, timer), 0);
+	struct peek *peek = container_of(timer, struct peek, timer);
+	int result;
+
+	peek->side->latched |= EPOLLIN;
+	result = peek_read(peek);
+	if (result == 0 && !peek->client_first && peek->size > 0)
+		peek_wait_long(peek);
+	else
+		peek_over(peek, result < 0 ? result : 0);
 }
 
 static void peek_ready(struct loop_handler *side, uint32_t events)
