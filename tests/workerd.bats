@@ -31,6 +31,7 @@ setup_file() {
 	*) export LAUNCHER=workerd ;;
 	esac
 	engine_start
+	workerd_hurry
 	"${LAUNCHER}_images"
 	bed_exec world ip address add $NAMED/32 dev lo
 	bed_spawn world world-http "$PEER" serve 80 --mode http
