@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "lib/await.h"
 #include "lib/clock.h"
 #include "lib/hosts_file.h"
 #include "lib/socket_address.h"
@@ -48,26 +49,6 @@ bool name_lookup_valid(const char *name)
 			return false;
 	}
 	return true;
-}
-
-/* Waits until @fd is readable. Returns 0, -ETIMEDOUT, -ECANCELED or another negative errno. */
-static int await(const struct name_lookup *lookup, int fd, uint64_t deadline)
-{
-	struct pollfd events[] = {{.fd = fd, .events = POLLIN},
-				  {.fd = lookup->stop_fd, .events = POLLIN}};
-	uint64_t now;
-	int count;
-
-	do {
-		now = clock_ms();
-		count = poll(events, ARRAY_SIZE(events),
-			     now < deadline ? (int)(deadline - now) : 0);
-	} while (count < 0 && errno == EINTR);
-	if (count < 0)
-		return -errno;
-	if (events[1].revents)
-		return -ECANCELED;
-	return count == 0 ? -ETIMEDOUT : 0;
 }
 
 /* Returns a socket that is connected to the resolver, or negative errno. */
@@ -152,7 +133,7 @@ static int ask_server(const struct name_lookup *lookup, const uint8_t server[16]
 	if (deadline > clock_ms() + SERVER_MS)
 		deadline = clock_ms() + SERVER_MS;
 	while (error == 0 && !(inquiry.answered[0] && inquiry.answered[1])) {
-		error = await(lookup, fd, deadline);
+		error = await(fd, POLLIN, lookup->stop_fd, deadline);
 		if (error == 0)
 			error = read_answer(&inquiry, fd);
 		if (inquiry.counts[0] + inquiry.counts[1] > 0 && deadline > clock_ms() + SECOND_MS)

@@ -12,6 +12,7 @@
 #include <linux/unix_diag.h>
 
 #include "lib/address.h"
+#include "lib/await.h"
 #include "lib/clock.h"
 #include "lib/sock_diag.h"
 #include "lib/util.h"
@@ -103,22 +104,6 @@ bool gateway_is_near(const struct socket_address *gateway, bool bridge_mode)
 	return bridge_mode ? !is_own && bridge_lookup(&own, bridge) == 0 : is_own;
 }
 
-/* Waits until @fd or @stop_fd is readable. Returns 1, 0 after the limit, or negative errno. */
-static int await(int fd, int stop_fd)
-{
-	uint64_t end = clock_ms() + GATEWAY_ECHO_MS, now;
-	struct pollfd events[] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
-	int count;
-
-	do {
-		now = clock_ms();
-		count = poll(events, ARRAY_SIZE(events), now < end ? (int)(end - now) : 0);
-	} while (count < 0 && errno == EINTR);
-	if (count < 0)
-		return -errno;
-	return events[1].revents ? -ECANCELED : events[0].revents ? 1 : 0;
-}
-
 int gateway_echo_check(int fd, struct proxy *proxy, int stop_fd)
 {
 	struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
@@ -126,6 +111,7 @@ int gateway_echo_check(int fd, struct proxy *proxy, int stop_fd)
 	char request[TUNNEL_REQUEST_MAX];
 	uint32_t random;
 	size_t size;
+	int error;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
@@ -138,5 +124,6 @@ int gateway_echo_check(int fd, struct proxy *proxy, int stop_fd)
 	/* The socket is fresh, so its buffer takes the request. */
 	if (send(fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
 		return -EPIPE;
-	return await(proxy_echo_fd(proxy), stop_fd);
+	error = await(proxy_echo_fd(proxy), POLLIN, stop_fd, clock_ms() + GATEWAY_ECHO_MS);
+	return error == -ETIMEDOUT ? 0 : error < 0 ? error : 1;
 }

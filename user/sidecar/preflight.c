@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "lib/address.h"
+#include "lib/await.h"
 #include "lib/clock.h"
 #include "lib/condition.h"
 #include "lib/log.h"
@@ -105,36 +106,18 @@ struct preflight_advice preflight_explain(const struct socket_address *gateway, 
 					  "check the gateway's address"};
 }
 
-/* Waits until @fd is writable. Returns 0, -ETIMEDOUT, -ECANCELED or another negative errno. */
-static int await(int fd, int stop_fd, int64_t deadline)
-{
-	struct pollfd events[] = {{.fd = fd, .events = POLLOUT}, {.fd = stop_fd, .events = POLLIN}};
-	int64_t left = deadline - (int64_t)clock_ms();
-	int count;
-
-	do {
-		count = poll(events, ARRAY_SIZE(events), left < 0 ? 0 : (int)left);
-		left = deadline - (int64_t)clock_ms();
-	} while (count < 0 && errno == EINTR);
-	if (count < 0)
-		return -errno;
-	if (events[1].revents)
-		return -ECANCELED;
-	return count == 0 ? -ETIMEDOUT : 0;
-}
-
 static int try_connect(int fd, const struct preflight_config *config,
 		       const struct socket_address *gateway)
 {
-	int64_t deadline = (int64_t)clock_ms() + config->limit_ms;
+	uint64_t deadline = clock_ms() + config->limit_ms;
 	int error;
 	socklen_t size = sizeof(error);
 
 	while (connect(fd, (const struct sockaddr *)&gateway->address, gateway->size) < 0) {
-		int64_t retry = (int64_t)clock_ms() + RETRY_MS;
+		uint64_t retry = clock_ms() + RETRY_MS;
 
 		if (errno == EINPROGRESS) {
-			error = await(fd, config->stop_fd, deadline);
+			error = await(fd, POLLOUT, config->stop_fd, deadline);
 			if (error < 0)
 				return error;
 			return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno
@@ -142,8 +125,8 @@ static int try_connect(int fd, const struct preflight_config *config,
 		}
 		if (errno != EAGAIN)
 			return -errno;
-		error = await(-1, config->stop_fd, retry < deadline ? retry : deadline);
-		if (error == -ECANCELED || (int64_t)clock_ms() >= deadline)
+		error = await(-1, 0, config->stop_fd, retry < deadline ? retry : deadline);
+		if (error == -ECANCELED || clock_ms() >= deadline)
 			return error;
 	}
 	return 0;
