@@ -267,13 +267,14 @@ agent_needs() {
 	AGENT_PIN=$BED_BPFFS/agent
 }
 
-# agent_serve NAME... - starts an agent for these processes.
+# agent_serve NAME... - starts an agent for these processes. AGENT has its further arguments.
 agent_serve() {
 	local name arguments=()
 	for name; do
 		arguments+=(--pid "$(bed_pid "$name")")
 	done
-	bed_spawn host agent "$SIDESTEP" agent --pin "$AGENT_PIN" --log-level debug "${arguments[@]}"
+	bed_spawn host agent "$SIDESTEP" agent --pin "$AGENT_PIN" --log-level debug "${arguments[@]}" \
+		${AGENT[@]+"${AGENT[@]}"}
 	bed_wait_line agent "programs loaded" 10
 }
 
@@ -340,6 +341,25 @@ steered_still() {
 	# Nothing is left of the bypass that it asked for.
 	[[ $("$SIDESTEP" status --pin "$AGENT_PIN") != *" 0.0.0.0/0 "* ]]
 	steered_still
+}
+
+# The text is the control: without escapes it would be an object of the event.
+@test "3: an event that a sidecar reports names no other container, and colours nobody's terminal" {
+	local event
+	agent_needs
+	IMPOSTER=(--mode forge)
+	AGENT=(--event-socket "$BED_DIR/agent.events")
+	imposter neighbour forger -all,+net_admin
+	agent_serve forger
+	bed_wait_line forger "forged result=ok"
+	reported() {
+		event=$(python3 "$BED_REPO/tests/events.py" follow "$BED_DIR/agent.events" '{}' | grep victim)
+	}
+	bed_until 5 reported
+	echo "$event" >"$BED_DIR/forged.json"
+	[ "$(python3 "$BED_REPO/tests/events.py" select "$BED_DIR/forged.json" container=null | wc -l)" = 1 ]
+	run bed_exec host "$SIDESTEP" observe --socket "$BED_DIR/agent.events"
+	[[ $output == *victim* && $output != *$'\033'* ]]
 }
 
 @test "3: descriptors in a message are closed, and the session ends" {

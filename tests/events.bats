@@ -312,6 +312,9 @@ time.sleep(600)' "$(bed_socket app events)"
 	[ "$(observe --last 1 --port 9000 | wc -l)" = 3 ]
 	[ "$(observe --table)" = "$(observe)" ]
 	[ -z "$(observe --last 0)" ]
+	# Colours are for terminals.
+	bed_exec app script -qc "'$SIDESTEP' observe --port 9000" /dev/null </dev/null | grep -q $'^\033\\[31m'
+	[[ $(observe) != *$'\033'* ]]
 	[ -z "$(observe --process nobody)$(observe --container nobody)$(observe --port 9)" ]
 	run grep -c a.example "$BED_DIR/follower.log"
 	[ "$output" = 0 ]

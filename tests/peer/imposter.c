@@ -2,16 +2,20 @@
 /* Stands at the agent's meeting place in a sidecar's stead, and asks to be let out. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <linux/capability.h>
 
 #include "datapath/agent_wire.h"
+#include "events/event.h"
 #include "peer.h"
 
 /* A terminal would show the rest of the line in red. */
@@ -92,7 +96,7 @@ static void ask_for_all(int session, int64_t deadline_us)
 	       error_word(bypassed), error_word(ask(session, request, deadline_us)));
 }
 
-/* A request that is sent many times, with @descriptors copies of the session's own. */
+/* A request that is sent many times, with @descriptors copies of a descriptor. */
 static const struct flood {
 	const char *mode; /* NULL: no --mode */
 	struct agent_request request;
@@ -104,12 +108,12 @@ static const struct flood {
 	{"attach", {.type = AGENT_DEVICE_DETACH, .ifindex = 4711}, 0},
 };
 
-/* Returns how many of @count requests left. */
-static long send_flood(int session, const struct flood *flood, long count)
+/* Sends @count requests, each with copies of @fd. Returns how many left. */
+static long send_flood(int session, const struct flood *flood, int fd, long count)
 {
 	struct agent_request request = flood->request;
 	struct iovec data = {&request, sizeof(request)};
-	int fds[2] = {session, session};
+	int fds[2] = {fd, fd};
 	size_t size = flood->descriptors * sizeof(int);
 	union {
 		char space[CMSG_SPACE(sizeof(fds))];
@@ -140,8 +144,40 @@ static long flood(int session, const struct options *options)
 
 	while (i < sizeof(floods) / sizeof(floods[0]) && strcmp(floods[i].mode, mode) != 0)
 		i++;
-	return send_flood(session, &floods[i % (sizeof(floods) / sizeof(floods[0]))],
+	return send_flood(session, &floods[i % (sizeof(floods) / sizeof(floods[0]))], session,
 			  options->count);
+}
+
+/* Reports a DNS event, whose answers would name a container if they were written as they are. */
+static int report_forged(int session)
+{
+	static const char forged[] =
+		"1 \"]},\"container\":{\"id\":\"victim\",\"name\":\"victim\",\"labels\":{}},"
+		"\"x\":{\"y\":[\"" RED;
+	const struct flood offer = {NULL, {.type = AGENT_EVENTS}, 1};
+	const struct event event = {
+		.connect_us = EVENT_NEVER,
+		.open_us = EVENT_NEVER,
+		.first_byte_us = EVENT_NEVER,
+		.type = EVENT_DNS,
+		.protocol = IPPROTO_UDP,
+		.has_ports = true,
+	};
+	const uint32_t fixed = offsetof(struct event, text), present = 1u << EVENT_ANSWERS;
+	const uint32_t size = fixed + sizeof(present) + sizeof(forged);
+	struct iovec parts[] = {
+		{(void *)&size, sizeof(size)},
+		{(void *)&event, fixed},
+		{(void *)&present, sizeof(present)},
+		{(void *)forged, sizeof(forged)},
+	};
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
+		return -errno;
+	if (send_flood(session, &offer, pair[1], 1) != 1)
+		return -errno;
+	return writev(pair[0], parts, sizeof(parts) / sizeof(parts[0])) < 0 ? -errno : 0;
 }
 
 static int drop_capabilities(void)
@@ -154,7 +190,8 @@ static int drop_capabilities(void)
 
 /* Prints "ready", "session" if the agent offers one, and "asked ..." with the agent's answers. It
  * sends --count requests with two descriptors each, or others with --mode noise or attach. With
- * --mode drop it gives up its capabilities after that. Then it stays until SIGTERM. */
+ * --mode forge it reports an event. With --mode drop it gives up its capabilities after that. Then
+ * it stays until SIGTERM. */
 int command_imposter(const struct options *options)
 {
 	int64_t deadline_us = deadline_from(options, 600);
@@ -172,6 +209,8 @@ int command_imposter(const struct options *options)
 	ask_for_all(session, deadline_us);
 	if (options->count > 0)
 		printf("flooded sent=%ld\n", flood(session, options));
+	if (options->mode && strcmp(options->mode, "forge") == 0)
+		printf("forged result=%s\n", error_word(report_forged(session)));
 	if (options->mode && strcmp(options->mode, "drop") == 0)
 		printf("dropped result=%s\n", error_word(drop_capabilities()));
 	while (!stop_requested && now_us() < deadline_us)

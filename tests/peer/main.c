@@ -46,7 +46,7 @@ static const struct {
 	{"address", TEXT, &options.address, "IP  listen there only"},
 	{"mode", TEXT, &options.mode,
 	 "M  serve: echo sink source hash greet hold http"
-	 "; raw-send, packet-send: syn data udp unreachable mapped; imposter: drop noise attach"
+	 "; raw-send, packet-send: syn data udp unreachable mapped; imposter: drop noise attach forge"
 	 ". raw: udp syn echo lsrr ssrr rh0 rh2 rh4 hopopts dstopts fragments later ipip gre"},
 	{"bytes", WIDE, &options.bytes, "N  how much per connection"},
 	{"seed", WIDE, &options.seed, "N  which stream of bytes (1)"},

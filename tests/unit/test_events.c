@@ -211,8 +211,18 @@ static void test_hostile_texts(void **state)
 		text[j] = '\0';
 		for (j = 0; j < EVENT_TEXTS; j++)
 			event.text[j] = j == EVENT_CONTAINER_LABELS ? "{}" : text;
+		event.type = (uint8_t)(i % EVENT_TYPES);
 		json_decref(encode(&event));
 	}
+	/* Nothing gets out of the list of answers. */
+	event = example();
+	event.type = EVENT_DNS;
+	event.text[EVENT_ANSWERS] = "11.0.0.1 \"]},\"container\":{\"id\":\"other\"},\"x\":[\"\n";
+	json = encode(&event);
+	assert_true(json_is_null(json_object_get(json, "container")));
+	assert_int_equal(
+		json_array_size(json_object_get(json_object_get(json, "query"), "answers")), 2);
+	json_decref(json);
 }
 
 static void test_packed(void **state)

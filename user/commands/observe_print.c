@@ -20,7 +20,8 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
-/* Names come from applications, and must not move the terminal's cursor. */
+/* Texts come from applications, or by the agent from sidecars, and must not move the terminal's
+ * cursor. */
 static const char *safe(const json_t *object, const char *key, char buffer[FIELD_MAX])
 {
 	return escape_text(buffer, FIELD_MAX, text_of(object, key));
@@ -69,13 +70,14 @@ static void print_amounts(const json_t *event)
 static void print_query(const json_t *query)
 {
 	const json_t *answers = json_object_get(query, "answers"), *answer;
+	char text[FIELD_MAX];
 	size_t i;
 
 	if (!json_is_object(query))
 		return;
 	(void)printf("  %s", text_of(query, "type"));
 	json_array_foreach (answers, i, answer)
-		(void)printf(" %s", json_string_value(answer));
+		(void)printf(" %s", escape_text(text, sizeof(text), json_string_value(answer)));
 	if (json_array_size(answers) == 0)
 		(void)printf(" %s", text_of(query, "rcode"));
 }
@@ -113,7 +115,7 @@ void observe_print(const json_t *event, bool colours)
 		print_origin(event);
 		print_amounts(event);
 		print_query(json_object_get(event, "query"));
-		(void)printf("  %s", text_of(event, "reason"));
+		(void)printf("  %s", safe(event, "reason", name));
 	}
 	(void)printf("%s\n", *colour ? PLAIN : "");
 	print_failure(event);

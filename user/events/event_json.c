@@ -252,19 +252,24 @@ static void put_dns_number(struct writer *writer, const char *const *names, size
 	put_literal(writer, "\"");
 }
 
+/* A sidecar that the agent serves may have put anything there. */
 static void put_answers(struct writer *writer, const char *answers)
 {
+	char answer[EVENT_TEXT_MAX + 1];
+	bool more = false;
+
 	put_literal(writer, "[");
 	while (answers && *answers) {
 		size_t size = strcspn(answers, " ");
 
-		put_literal(writer, "\"");
-		put_bytes(writer, answers, size);
-		put_literal(writer, "\"");
+		if (size > 0) {
+			(void)snprintf(answer, sizeof(answer), "%.*s", (int)size, answers);
+			put_text(writer, more ? "," : "");
+			put_string(writer, answer);
+			more = true;
+		}
 		answers += size;
-		if (*answers++ != ' ')
-			break;
-		put_literal(writer, ",");
+		answers += *answers == ' ';
 	}
 	put_literal(writer, "]");
 }
