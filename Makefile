@@ -78,14 +78,17 @@ $(VERSION_OBJECTS): VERSION
 
 # `sidestep version` prints the commit, and the libraries' versions from their pkg-config files. A header that would
 # not change keeps its time, and another make may run beside this one.
+# That of ncurses gives the version in a variable.
+PC_VERSION := /^[a-z_]*=/ { split($$0, part, "="); value["$${" part[1] "}"] = part[2] } \
+	sub(/^Version: */, "") { print($$0 in value ? value[$$0] : $$0) }
 COMMIT := $(shell [ ! -e .git ] || git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null)
 $(BUILD)/lib/built.h: FORCE
 	@mkdir -p $(@D)
 	libraries=; \
-	for name in $(filter-out llhttp,$(LIBRARIES)) mnl; do \
+	for name in $(filter-out llhttp,$(LIBRARIES)) archive mnl; do \
 		for package in lib$$name $$name $${name}lib; do \
 			file=$$($(CC) -print-file-name=pkgconfig/$$package.pc); \
-			[ ! -e "$$file" ] || libraries="$$libraries$$package $$(sed -n 's/^Version: *//p' "$$file"), "; \
+			[ ! -e "$$file" ] || libraries="$$libraries$$package $$(awk '$(PC_VERSION)' "$$file"), "; \
 		done; \
 	done; \
 	printf '#define SIDESTEP_COMMIT "%s"\n#define SIDESTEP_LIBRARIES "%s"\n' "$(COMMIT)" "$$libraries" > $@.$$$$ && \

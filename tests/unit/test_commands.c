@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Tests the list of the commands and the version. */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 
 #include "commands/command_list.h"
 #include "lib/options.h"
+#include "lib/util.h"
 #include "lib/version.h"
 
 /* Each command for people has a sound table, which has the command's name. */
@@ -39,8 +41,15 @@ static void test_misspelled(void **state)
 
 static void test_version(void **state)
 {
+	/* Those that the Makefile links. */
+	static const char *const libraries[] = {
+		"libzstd ",  "zlib ",	    "tinfo ",	   "ncursesw ", "jansson ", "libcap ",
+		"libssl ",   "libcrypto ",  "libseccomp ", "libelf ",	"libbpf ",  "libmnl ",
+		"libnftnl ", "libarchive ", "llhttp ",	   "glibc ",
+	};
 	static char text[4096];
 	FILE *stream = fmemopen(text, sizeof(text), "w");
+	size_t i;
 
 	(void)state;
 	assert_non_null(stream);
@@ -48,6 +57,12 @@ static void test_version(void **state)
 	assert_int_equal(fclose(stream), 0);
 	assert_ptr_equal(strstr(text, "sidestep " SIDESTEP_VERSION), text);
 	assert_non_null(strstr(text, "\nLibraries: lib"));
+	for (i = 0; i < ARRAY_SIZE(libraries); i++) {
+		const char *library = strstr(text, libraries[i]);
+
+		assert_non_null(library);
+		assert_true(isdigit((unsigned char)library[strlen(libraries[i])]));
+	}
 	assert_non_null(strstr(text, "\nFeatures: bpf "));
 }
 
