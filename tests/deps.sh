@@ -23,6 +23,8 @@
 #                              prints its folder
 #   tests/deps.sh sysroot-ARCH installs the cross compiler for arm64 or amd64; unpacks the libraries to link
 #                              with into build/sysroot-ARCH and prints that folder
+#   tests/deps.sh emulator-ARCH  unpacks QEMU into build/qemu, and prints the path of the program that runs
+#                              that architecture's
 #   tests/deps.sh kernel-SUITE installs QEMU; unpacks that Debian release's kernel (amd64) into
 #                              build/kernels/SUITE with an initial RAM disk and prints that folder
 #   tests/deps.sh bpftool      prints the path of a bpftool that runs on this kernel
@@ -50,7 +52,7 @@ lint_dir=$here/build/lint-tools
 image_packages="coreutils binutils"
 sysroot_packages="libc6-dev libbpf-dev libelf-dev zlib1g-dev libmnl-dev
 	libjansson-dev libcap-dev libseccomp-dev libssl-dev libzstd-dev libnftnl-dev libncurses-dev
-	libarchive-dev coreutils"
+	libarchive-dev libcmocka-dev libnftables-dev coreutils"
 bench_packages="python3 wrk iperf3 strace openssl librsvg2-bin"
 bench_tool_packages="haproxy redsocks"
 bench_dir=$here/build/bench-tools
@@ -432,6 +434,30 @@ need_sysroot() {
 	printf '%s\n' "$sysroot"
 }
 
+# need_emulator ARCHITECTURE - prints the path of the program that runs that architecture's programs.
+need_emulator() {
+	case $1 in
+	arm64) emulator=qemu-aarch64 ;;
+	amd64) emulator=qemu-x86_64 ;;
+	*) die "no emulator for '$1'; there are: amd64 arm64" ;;
+	esac
+	if [ ! -d "$here/build/qemu" ]; then
+		say "unpacking QEMU into $here/build/qemu (nothing is installed)"
+		has_package qemu-user || update
+		stage=$here/build/qemu.new
+		rm -rf "$stage"
+		mkdir -p "$stage/bin"
+		# shellcheck disable=SC2046 # a list of words
+		apt_unpack "$stage/root" $(apt_closure qemu-user | grep -vx libc6) || die "cannot get qemu-user"
+		for path in "$stage"/root/usr/bin/qemu-aarch64 "$stage"/root/usr/bin/qemu-x86_64; do
+			wrap "usr/bin/${path##*/}" >"$stage/bin/${path##*/}"
+			chmod 755 "$stage/bin/${path##*/}"
+		done
+		mv "$stage" "$here/build/qemu"
+	fi
+	printf '%s\n' "$here/build/qemu/bin/$emulator"
+}
+
 # need_engine_of SUITE - prints the folder of that engine and, for runc and iptables, of the usual one.
 need_engine_of() {
 	if [ ! -e "$engine_dir-$1/packages" ]; then
@@ -543,10 +569,11 @@ for group; do
 	prometheus) need_prometheus ;;
 	wrangler) need_wrangler_tools ;;
 	kernel-*) need_kernel "${group#kernel-}" ;;
+	emulator-*) need_emulator "${group#emulator-}" ;;
 	sysroot-*) need_sysroot "${group#sysroot-}" ;;
 	e2e) need_workerd ;;
 	bpftool-tcx) need_bpftool_tcx ;;
 	bpftool) find_bpftool || die "no bpftool that runs here; run: tests/deps.sh build" ;;
-	*) die "unknown group '$group'; there are: build test lint image bench distros deb engine engine-trixie podman programs compose wrangler e2e sysroot-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
+	*) die "unknown group '$group'; there are: build test lint image bench distros deb engine engine-trixie podman programs compose wrangler e2e sysroot-ARCH emulator-ARCH kernel-SUITE bpftool bpftool-tcx" ;;
 	esac
 done
