@@ -175,15 +175,19 @@ void doctor_check_settings(struct doctor *doctor)
 void doctor_check_instance(struct doctor *doctor)
 {
 	int holder = instance_holder();
+	char who[48] = "a process of another container";
 
+	/* The kernel tells 0 of a process in another PID namespace. */
+	if (holder > 0)
+		(void)snprintf(who, sizeof(who), "process %d", holder);
 	/* From the host a sidecar that runs in the container is what somebody looks at. */
 	if (holder < 0)
 		doctor_tell(doctor, FINDING_INSTANCE, "none in this network namespace");
 	else if (doctor->process)
-		doctor_tell(doctor, FINDING_INSTANCE, "process %d intercepts there", holder);
+		doctor_tell(doctor, FINDING_INSTANCE, "%s intercepts there", who);
 	else
 		doctor_tell(doctor, FINDING_INSTANCE_OTHER,
-			    "process %d intercepts in this network namespace", holder);
+			    "%s intercepts in this network namespace", who);
 }
 
 void doctor_check_namespace(struct doctor *doctor)
