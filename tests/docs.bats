@@ -20,6 +20,7 @@ setup_file() {
 	# The bed's user is root.
 	printf '#!/bin/sh\nexec "$@"\n' >"$BED_DIR/bin/sudo"
 	chmod 755 "$BED_DIR/bin/sudo"
+	ln -s "$SIDESTEP" "$BED_DIR/bin/sidestep"
 	ln -s "$("$BED_REPO/tests/deps.sh" compose)" "$BED_DIR/engine/config/cli-plugins/docker-compose"
 	engine_image my-app --change 'CMD ["/bin/peer", "serve", "8000"]' "$PEER:/bin/peer"
 	cd "$BED_REPO" || return
@@ -66,6 +67,18 @@ readme_spawn() {
 	local name=$1
 	shift
 	bed_spawn engine "$name" env "PATH=$BED_DIR/bin:$PATH" bash -euc "exec $(tests/docs.py block "$@")"
+}
+
+# page PAGE PATTERN - runs that page's lines of commands that match, one after the other in one shell. The names in
+# capitals become those of README's containers.
+page() {
+	local lines
+	lines=$(tests/docs.py lines "$1" | grep -E "$2" |
+		sed 's/SIDECAR/app-net/g; s/APPLICATION\|APP\b/app/g; s/IP:PORT/172.17.0.1:8080/g')
+	[ -n "$lines" ] || fail "$1 has no such command"
+	printf '%s\n' "$lines"
+	engine_exec env "PATH=$BED_DIR/bin:$ENGINE_PATH:$PATH" "DOCKER_HOST=unix://$ENGINE_SOCKET" \
+		"DOCKER_CONFIG=$BED_DIR/engine/config" bash -euc "$lines"
 }
 
 # intercepted CONTAINER - a connection of it to nobody's address arrives at the gateway.
@@ -139,6 +152,10 @@ arrived() {
 
 @test "docs/DOCTOR.md has 20 faults or more, and each names what finds it and the tests that plant it" {
 	tests/docs.py faults
+}
+
+@test "each option of a command in the pages, in deploy/ and in examples/ exists" {
+	tests/docs.py commands "$SIDESTEP"
 }
 
 @test "links between pages lead somewhere, and paths of the source exist" {
@@ -217,4 +234,21 @@ make check" ]
 	command=$(tests/docs.py block "On the host, for a bridge" 1)
 	[ "$(sed -n 's/^ExecStart=//p' examples/bridge/sidestep-bridge.service)" = \
 		"${command/#sudo build/\/usr\/local\/bin}" ]
+}
+
+@test "other pages' commands: the first look by doctor and explain, and the metrics" {
+	readme "With a sidecar" 1
+	run page docs/TROUBLESHOOTING.md 'sidestep doctor'
+	echo "$output"
+	[ "$status" = 0 ]
+	[ "$(grep -c "gateway.*172.17.0.1:8080 accepts" <<<"$output")" = 3 ]
+	[[ $output == *"a process of another container intercepts in this"* && $output != *"process 0"* ]]
+	run page docs/TROUBLESHOOTING.md 'sidestep explain'
+	echo "$output"
+	[ "$status" = 0 ]
+	[[ $output == *"intercepted (steer_tcp)"* ]]
+	dk rm -f app app-net >/dev/null
+	page docs/METRICS.md docker
+	dk exec app-net sidestep ready --wait 10
+	page docs/METRICS.md curl | grep '^sidestep_build_info{'
 }

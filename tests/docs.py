@@ -10,6 +10,8 @@ tests/docs.py findings          docs/DOCTOR.md against the table of findings in 
 tests/docs.py reasons           docs/EVENTS.md against the table of reasons in user/events, and that against the code and tests
 tests/docs.py faults            the table of faults in docs/DOCTOR.md against findings, reasons and tests
 tests/docs.py links             links between pages, and paths and functions of the source in them
+tests/docs.py commands PROGRAM  the commands in the pages and in deploy/ and examples/ against the --help of each
+tests/docs.py lines PAGE        prints the lines of commands of that page, without indentation and "sudo"
 tests/docs.py block HEADING N   prints the Nth block of commands below that heading of README.md
 tests/docs.py blocks            prints "HEADING<tab>N" for each block of commands in README.md
 
@@ -348,6 +350,37 @@ def check_links():
                 yield f"{name}: the source has no {function}()"
 
 
+# Commands
+
+
+def command_lines(text):
+    """Yields the lines of a page that are for a shell. A backslash has joined lines."""
+    for line in re.findall(r"^(?: {4})?(?:sudo )?((?:(?:docker|sidestep|curl|nsenter)\b|pid=).*)", text.replace("\\\n", ""), re.M):
+        yield re.sub(r"\s+#.*| +$", "", line)
+
+
+def check_commands(program):
+    sources = PAGES + [path for folder in ("deploy", "examples") for path in sorted(ROOT.glob(f"{folder}/**/*.[ys]*"))]
+    known = {}
+    for path in sources:
+        text = path.read_text().replace("\\\n", "")
+        if path.suffix != ".md":
+            text = re.sub(r"[\[\]\",]", "", re.sub(r"^ *(?:args|command):", "sidestep", text, flags=re.M))
+        for command, words in re.findall(r"(?<![\w./-])sidestep ([a-z]+)((?: [^`|;&\n]*)?)", text):
+            for name in re.findall(r"(?<= )--([a-z][a-z0-9-]+)", words):
+                if command not in known:
+                    run = subprocess.run([program, "help", command], capture_output=True, text=True, check=False)
+                    known[command] = re.findall(r"^  --([a-z0-9-]+)", run.stdout, re.M)
+                if name not in known[command]:
+                    yield f"{path.relative_to(ROOT)}: sidestep {command} has no --{name}"
+
+
+def print_lines(page):
+    for line in command_lines((ROOT / page).read_text()):
+        print(line)
+    return 0
+
+
 # Blocks of commands
 
 
@@ -382,12 +415,15 @@ CHECKS = {
     "reasons": check_reasons,
     "faults": check_faults,
     "links": check_links,
+    "commands": check_commands,
 }
 
 
 def main(arguments):
     if arguments[:1] in (["block"], ["blocks"]):
         return print_blocks(arguments[1:])
+    if arguments[:1] == ["lines"]:
+        return print_lines(*arguments[1:])
     if not arguments or arguments[0] not in CHECKS:
         print(__doc__)
         return 2
