@@ -91,6 +91,10 @@ drop"
 drop"
 	is "choices with one dash" "$(completes sidestep -udp p)" pass
 	is "the help's commands" "$(completes sidestep help stat)" status
+	is "the first argument" "$(completes sidestep bypass '')" "list
+add
+del"
+	is "options behind arguments" "$(completes sidestep bypass list --j)" --json
 	is "a folder" "$(completes sidestep sidecar --ca-dir "$DEST/us")" "$DEST/usr"
 	is "a number" "$(completes sidestep ready --wait '')" ""
 }

@@ -39,6 +39,17 @@ static void print_value(FILE *stream, const char *command, const struct option_e
 	}
 }
 
+/* Prints the case for the command's first argument, where it is one of some words. */
+static void print_argument(FILE *stream, const struct command *command)
+{
+	char words[WORDS_MAX];
+
+	first_argument_words(command->options, words);
+	if (*words)
+		(void)fprintf(stream, "\t'%s %s') [[ $current == -* ]] || words='%s' ;;\n",
+			      command->name, command->name, words);
+}
+
 static void print_commands(FILE *stream)
 {
 	const struct command *command;
@@ -77,6 +88,9 @@ void bash_print(FILE *stream)
 	for (command = command_list; command->name; command++)
 		for (i = 0; command->options && i < command->options->entry_count; i++)
 			print_value(stream, command->name, &command->options->entries[i]);
+	for (command = command_list; command->name; command++)
+		if (command->options)
+			print_argument(stream, command);
 	(void)fputs("\t'help '*) words='", stream);
 	print_commands(stream);
 	(void)fputs(

@@ -53,7 +53,7 @@ static void print_option(FILE *stream, const char *condition, const struct optio
 static void print_command(FILE *stream, const struct command *command)
 {
 	const struct option_entry *common;
-	char condition[128];
+	char condition[128], words[WORDS_MAX];
 	size_t i;
 
 	(void)snprintf(condition, sizeof(condition), "__sidestep_command_is %s", command->name);
@@ -61,6 +61,9 @@ static void print_command(FILE *stream, const struct command *command)
 		print_option(stream, condition, &command->options->entries[i]);
 	for (i = 0; (common = common_option(i)); i++)
 		print_option(stream, condition, common);
+	first_argument_words(command->options, words);
+	if (*words)
+		(void)fprintf(stream, "complete -c sidestep -n '%s' -a '%s'\n", condition, words);
 }
 
 void fish_print(FILE *stream)

@@ -54,6 +54,19 @@ enum value_kind value_kind(const struct option_entry *entry)
 	return VALUE_OTHER;
 }
 
+void first_argument_words(const struct options_command *options, char words[WORDS_MAX])
+{
+	size_t length = options->arguments ? strcspn(options->arguments, " ") : 0, i;
+
+	if (length == 0 || !memchr(options->arguments, '|', length))
+		length = 0;
+	(void)snprintf(words, WORDS_MAX, "%.*s", (int)length,
+		       options->arguments ? options->arguments : "");
+	for (i = 0; words[i]; i++)
+		if (words[i] == '|')
+			words[i] = ' ';
+}
+
 static int file_open(const char *folder, const char *name, FILE **ret_file)
 {
 	char path[4096];

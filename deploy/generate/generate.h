@@ -33,4 +33,8 @@ enum value_kind {
 /* Tells how a shell completes the option's value. */
 enum value_kind value_kind(const struct option_entry *entry);
 
+/* Writes the words that the first argument may be, such as "list add del", or "". */
+#define WORDS_MAX 64
+void first_argument_words(const struct options_command *options, char words[WORDS_MAX]);
+
 #endif

@@ -61,6 +61,7 @@ static void print_option(FILE *stream, const struct option_entry *entry)
 static void print_command(FILE *stream, const struct command *command)
 {
 	const struct option_entry *common;
+	char words[WORDS_MAX];
 	size_t i;
 
 	(void)fprintf(stream, "\t%s)\n\t\t_arguments", command->name);
@@ -68,8 +69,13 @@ static void print_command(FILE *stream, const struct command *command)
 		print_option(stream, &command->options->entries[i]);
 	for (i = 0; (common = common_option(i)); i++)
 		print_option(stream, common);
+	first_argument_words(command->options, words);
 	if (command->options == &help_options_command)
 		(void)fputs(" \\\n\t\t\t'1:command:_sidestep_commands'", stream);
+	else if (*words)
+		(void)fprintf(stream, " \\\n\t\t\t'1:argument:(%s)' '*:argument:()'", words);
+	else if (command->options->maximum_arguments > 0)
+		(void)fputs(" \\\n\t\t\t'*:argument:_files'", stream);
 	(void)fputs(" ;;\n", stream);
 }
 

@@ -62,9 +62,11 @@ pages_clean() {
 completions_work() {
 	local zsh fish
 	zsh=$(zsh -f tests/distros/complete.zsh "$BUILD/share/zsh/site-functions" \
-		"sidestep rea" "sidestep ready --w" "sidestep help stat" "sidestep sidecar --udp p" "sidestep --gateway-p") || return
+		"sidestep rea" "sidestep ready --w" "sidestep help stat" "sidestep sidecar --udp p" "sidestep --gateway-p" \
+		"sidestep bypass l" "sidestep bypass list --j") || return
 	fish=$(fish -c "source $BUILD/share/fish/vendor_completions.d/sidestep.fish
-		for line in 'sidestep rea' 'sidestep ready --w' 'sidestep help stat' 'sidestep sidecar --udp p' 'sidestep --gateway-p'
+		for line in 'sidestep rea' 'sidestep ready --w' 'sidestep help stat' 'sidestep sidecar --udp p' 'sidestep --gateway-p' \
+			'sidestep bypass l' 'sidestep bypass list --j'
 			complete -C \$line | string replace -r '\t.*' ''
 		end") || return
 	printf 'zsh:\n%s\nfish:\n%s\n' "$zsh" "$fish"
@@ -72,11 +74,15 @@ completions_work() {
 sidestep ready --wait=
 sidestep help status
 sidestep sidecar --udp pass
-sidestep --gateway-protocol=" ] && [ "$fish" = "ready
+sidestep --gateway-protocol=
+sidestep bypass list
+sidestep bypass list --json" ] && [ "$fish" = "ready
 --wait
 status
 pass
---gateway-protocol" ]
+--gateway-protocol
+list
+--json" ]
 }
 
 # secure - systemd's judgement of the agent's service is at most 3.0.
