@@ -100,6 +100,8 @@ archive() {
 	fetch https://a.example/two --data 'text=1' https://a.example/three
 	fetch https://a.example/four --data-binary "@$BED_DIR/binary"
 	fetch -I https://a.example/five
+	# A field that is no UTF-8.
+	fetch https://a.example/six --data x -H $'Content-Type: text/caf\xe9'
 	finish archive
 	[ "$(stat -c %a "$BED_DIR/a.har")" = 600 ]
 	archive "$BED_DIR/a.har" >"$BED_DIR/entries"
@@ -109,6 +111,7 @@ archive() {
 	grep -qxF 'POST https://a.example/three body text=1 200 text' "$BED_DIR/entries"
 	grep -qxF 'POST https://a.example/four body base64 200 text' "$BED_DIR/entries"
 	grep -qxF 'HEAD https://a.example/five 200 empty' "$BED_DIR/entries"
+	grep -qxF 'POST https://a.example/six body x 200 text' "$BED_DIR/entries"
 }
 
 @test "without interception the command refuses, with the reason and the remedy" {

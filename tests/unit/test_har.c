@@ -204,6 +204,107 @@ static void test_bodies_are_bounded_and_any_bytes_are_text(void **state)
 	json_decref(archive.json);
 }
 
+/* The fields that the archive demands are there, whatever bytes a server sends in them. */
+static void test_fields_of_any_bytes(void **state)
+{
+	struct archive archive;
+	json_t *entries;
+
+	(void)state;
+	begin(&archive);
+	feed(&archive, TLS_TAP_FROM_APPLICATION, 0,
+	     "POST / HTTP/1.1\r\nContent-Type: a/\xe9\r\nContent-Length: 1\r\n\r\nx");
+	feed(&archive, TLS_TAP_TO_APPLICATION, 1,
+	     "HTTP/1.1 302 \xe9\r\nLocation: /\xe9\r\nContent-Type: b/\xe9\r\n"
+	     "Content-Length: 0\r\n\r\n");
+	entries = end(&archive);
+	assert_int_equal(json_array_size(entries), 1);
+	assert_exchange(json_array_get(entries, 0), "https://name.example/", 302);
+	assert_string_equal(string_in(json_array_get(entries, 0), "response", "redirectURL"),
+			    "/\xc3\xa9");
+	assert_string_equal(string_in(json_object_get(json_array_get(entries, 0), "request"),
+				      "postData", "mimeType"),
+			    "a/\xc3\xa9");
+	assert_string_equal(string_in(json_object_get(json_array_get(entries, 0), "response"),
+				      "content", "mimeType"),
+			    "b/\xc3\xa9");
+	json_decref(archive.json);
+}
+
+static void feed_other(struct archive *archive, uint64_t id, const char *path)
+{
+	char text[64];
+
+	har_open(archive->har, id, "other.example");
+	(void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n\r\n", path);
+	har_data(archive->har, id, TLS_TAP_FROM_APPLICATION, BEGIN_US, text, strlen(text));
+	(void)snprintf(text, sizeof(text), "HTTP/1.1 204 No\r\n\r\n");
+	har_data(archive->har, id, TLS_TAP_TO_APPLICATION, BEGIN_US, text, strlen(text));
+}
+
+/* A head without an end, and one of many short fields. */
+static void test_heads_are_bounded(void **state)
+{
+	static const char *const parts[] = {"xxxxxxxx", "a:b\r\n"};
+	struct archive archive;
+	json_t *entries;
+	size_t i, sent;
+
+	(void)state;
+	begin(&archive);
+	for (i = 0; i < 2; i++) {
+		har_open(archive.har, ID, "name.example");
+		feed(&archive, TLS_TAP_FROM_APPLICATION, 0, "GET / HTTP/1.1\r\nX: ");
+		for (sent = 0; sent <= 256 << 10; sent += strlen(parts[i]))
+			feed(&archive, TLS_TAP_FROM_APPLICATION, 0, parts[i]);
+		feed(&archive, TLS_TAP_FROM_APPLICATION, 0, "\r\n\r\n");
+		feed(&archive, TLS_TAP_TO_APPLICATION, 1, "HTTP/1.1 204 No\r\n\r\n");
+	}
+	feed_other(&archive, 1000, "/after");
+	entries = end(&archive);
+	assert_int_equal(json_array_size(entries), 1);
+	assert_exchange(json_array_get(entries, 0), "https://other.example/after", 204);
+	json_decref(archive.json);
+}
+
+/* Requests that nobody answers: many of a connection, and many connections with bodies. */
+static void test_waiting_requests_are_bounded(void **state)
+{
+	static char body[1 << 20];
+	struct archive archive;
+	json_t *entries;
+	uint64_t i;
+
+	(void)state;
+	memset(body, 'x', sizeof(body));
+	begin(&archive);
+	for (i = 0; i < 100; i++)
+		feed(&archive, TLS_TAP_FROM_APPLICATION, 0, "GET / HTTP/1.1\r\n\r\n");
+	for (i = 0; i < 100; i++)
+		feed(&archive, TLS_TAP_TO_APPLICATION, 1, "HTTP/1.1 204 No\r\n\r\n");
+	for (i = 1; i <= 70; i++) {
+		static const char head[] = "POST / HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n";
+
+		har_open(archive.har, 100 + i, "name.example");
+		har_data(archive.har, 100 + i, TLS_TAP_FROM_APPLICATION, BEGIN_US, head,
+			 strlen(head));
+		har_data(archive.har, 100 + i, TLS_TAP_FROM_APPLICATION, BEGIN_US, body,
+			 sizeof(body));
+	}
+	/* Those that were kept are answered, and there is room again. */
+	for (i = 1; i <= 70; i++) {
+		static const char answer[] = "HTTP/1.1 204 No\r\n\r\n";
+
+		har_data(archive.har, 100 + i, TLS_TAP_TO_APPLICATION, BEGIN_US, answer,
+			 strlen(answer));
+	}
+	feed_other(&archive, 1000, "/after");
+	entries = end(&archive);
+	assert_int_equal(json_array_size(entries), 64);
+	assert_exchange(json_array_get(entries, 63), "https://other.example/after", 204);
+	json_decref(archive.json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +314,9 @@ int main(void)
 		cmocka_unit_test(test_another_protocol_is_left_out),
 		cmocka_unit_test(test_an_upgrade_is_the_last_entry),
 		cmocka_unit_test(test_bodies_are_bounded_and_any_bytes_are_text),
+		cmocka_unit_test(test_fields_of_any_bytes),
+		cmocka_unit_test(test_heads_are_bounded),
+		cmocka_unit_test(test_waiting_requests_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

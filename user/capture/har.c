@@ -16,6 +16,9 @@
 /* A connection that is not known any more is left out. */
 #define CONNECTIONS_MAX 4096
 
+/* Requests of a connection that wait for their answers. One with more is left out. */
+#define WAITING_MAX 64
+
 struct connection {
 	struct har *har;
 	struct list_link link; /* by age */
@@ -23,13 +26,15 @@ struct connection {
 	char name[256];
 	struct har_parser request, response;
 	json_t *waiting; /* entries without their responses, in the order of the requests */
+	size_t kept;	 /* bytes of messages in these */
 };
 
 struct har {
 	FILE *file;
 	struct list_link connections;
 	size_t count;
-	bool begun; /* an entry was written */
+	size_t kept; /* bytes of messages */
+	bool begun;  /* an entry was written */
 };
 
 struct har *har_new(FILE *file)
@@ -61,16 +66,25 @@ static json_t *span(uint64_t begin_us, uint64_t end_us)
 	return json_real(end_us > begin_us ? (double)(end_us - begin_us) / 1000 : 0);
 }
 
+/* The entry keeps about as much as the message did. */
 static void request_done(struct har_parser *parser)
 {
 	struct connection *connection = container_of(parser, struct connection, request);
-	const struct har_message *message = &parser->message;
+	struct har_message *message = &parser->message;
 
-	(void)json_array_append_new(
-		connection->waiting,
-		json_pack("{s:o,s:o,s:{},s:I,s:I}", "startedDateTime", date_of(message->begin_us),
-			  "request", har_request(parser, connection->name), "cache", "begin",
-			  (json_int_t)message->begin_us, "end", (json_int_t)message->end_us));
+	if (json_array_size(connection->waiting) == WAITING_MAX) {
+		parser->full = true;
+		return;
+	}
+	(void)json_array_append_new(connection->waiting,
+				    json_pack("{s:o,s:o,s:{},s:I,s:I,s:I}", "startedDateTime",
+					      date_of(message->begin_us), "request",
+					      har_request(parser, connection->name), "cache",
+					      "begin", (json_int_t)message->begin_us, "end",
+					      (json_int_t)message->end_us, "kept",
+					      (json_int_t)message->kept));
+	connection->kept += message->kept;
+	message->kept = 0;
 }
 
 static const char *waiting_method(const struct connection *connection)
@@ -101,12 +115,17 @@ static void response_done(struct har_parser *parser)
 	json_t *entry = json_array_get(connection->waiting, 0);
 	unsigned int status = parser->parser.status_code;
 	uint64_t begin_us, end_us;
+	size_t kept;
 
 	/* An interim response is followed by the final one (RFC 9110 section 15.2). */
 	if (!entry || (status < 200 && status != 101))
 		return;
 	begin_us = (uint64_t)json_integer_value(json_object_get(entry, "begin"));
 	end_us = (uint64_t)json_integer_value(json_object_get(entry, "end"));
+	kept = (size_t)json_integer_value(json_object_get(entry, "kept"));
+	connection->kept -= kept;
+	connection->har->kept -= kept;
+	(void)json_object_del(entry, "kept");
 	(void)json_object_del(entry, "begin");
 	(void)json_object_del(entry, "end");
 	(void)json_object_set_new(entry, "time", span(begin_us, message->end_us));
@@ -138,6 +157,7 @@ static void forget(struct connection *connection)
 	connection->har->count--;
 	har_parser_release(&connection->request);
 	har_parser_release(&connection->response);
+	connection->har->kept -= connection->kept;
 	json_decref(connection->waiting);
 	free(connection);
 }
@@ -153,9 +173,9 @@ void har_open(struct har *har, uint64_t id, const char *name)
 	connection->har = har;
 	connection->id = id;
 	(void)snprintf(connection->name, sizeof(connection->name), "%s", name);
-	har_parser_init(&connection->request, HTTP_REQUEST);
+	har_parser_init(&connection->request, HTTP_REQUEST, &har->kept);
 	connection->request.done = request_done;
-	har_parser_init(&connection->response, HTTP_RESPONSE);
+	har_parser_init(&connection->response, HTTP_RESPONSE, &har->kept);
 	connection->response.done = response_done;
 	connection->response.has_no_body = answers_head;
 	connection->waiting = json_array();
@@ -173,6 +193,9 @@ void har_data(struct har *har, uint64_t id, unsigned int direction, uint64_t now
 	har_parser_feed(direction == TLS_TAP_FROM_APPLICATION ? &connection->request
 							      : &connection->response,
 			now_us, data, size);
+	/* Without some of its messages the others would not find their partners. */
+	if (connection->request.full || connection->response.full)
+		forget(connection);
 }
 
 void har_close(struct har *har, uint64_t id, uint64_t now_us)

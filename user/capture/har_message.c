@@ -9,6 +9,9 @@
 
 #include "lib/util.h"
 
+/* Bytes that a field takes besides its text, about. */
+#define FIELD_OVERHEAD 64
+
 static int append(struct har_bytes *bytes, const char *data, size_t size)
 {
 	if (bytes->size + size > bytes->capacity) {
@@ -31,8 +34,36 @@ static void bytes_release(struct har_bytes *bytes)
 	*bytes = (struct har_bytes) {.data = NULL};
 }
 
-static void message_release(struct har_message *message)
+/* Appends to what is kept of a message, if there is room. */
+static int keep(struct har_parser *parser, struct har_bytes *bytes, const char *data, size_t size)
 {
+	if (size + *parser->kept > HAR_KEPT_MAX) {
+		parser->full = true;
+		return -1;
+	}
+	if (append(bytes, data, size) < 0)
+		return -1;
+	parser->message.kept += size;
+	*parser->kept += size;
+	return 0;
+}
+
+static int keep_head(struct har_parser *parser, struct har_bytes *bytes, const char *data,
+		     size_t size)
+{
+	if (size + parser->message.head_size > HAR_HEAD_MAX) {
+		parser->full = true;
+		return -1;
+	}
+	parser->message.head_size += size;
+	return keep(parser, bytes, data, size);
+}
+
+static void message_release(struct har_parser *parser)
+{
+	struct har_message *message = &parser->message;
+
+	*parser->kept -= message->kept;
 	bytes_release(&message->target);
 	bytes_release(&message->reason);
 	bytes_release(&message->body);
@@ -66,7 +97,7 @@ static int on_begin(llhttp_t *llhttp)
 {
 	struct har_parser *parser = container_of(llhttp, struct har_parser, parser);
 
-	message_release(&parser->message);
+	message_release(parser);
 	parser->message.begin_us = parser->now_us;
 	parser->message.headers = json_array();
 	return parser->message.headers ? 0 : -1;
@@ -76,28 +107,28 @@ static int on_target(llhttp_t *llhttp, const char *data, size_t size)
 {
 	struct har_parser *parser = container_of(llhttp, struct har_parser, parser);
 
-	return append(&parser->message.target, data, size);
+	return keep_head(parser, &parser->message.target, data, size);
 }
 
 static int on_reason(llhttp_t *llhttp, const char *data, size_t size)
 {
 	struct har_parser *parser = container_of(llhttp, struct har_parser, parser);
 
-	return append(&parser->message.reason, data, size);
+	return keep_head(parser, &parser->message.reason, data, size);
 }
 
 static int on_field(llhttp_t *llhttp, const char *data, size_t size)
 {
 	struct har_parser *parser = container_of(llhttp, struct har_parser, parser);
 
-	return append(&parser->field, data, size);
+	return keep_head(parser, &parser->field, data, size);
 }
 
 static int on_value(llhttp_t *llhttp, const char *data, size_t size)
 {
 	struct har_parser *parser = container_of(llhttp, struct har_parser, parser);
 
-	return append(&parser->value, data, size);
+	return keep_head(parser, &parser->value, data, size);
 }
 
 static bool is_field(const struct har_bytes *field, const char *name)
@@ -111,10 +142,17 @@ static int on_value_complete(llhttp_t *llhttp)
 	struct har_message *message = &parser->message;
 	const char *value = parser->value.size ? parser->value.data : "";
 	int size = (int)parser->value.size;
-	int error = json_array_append_new(message->headers,
-					  json_pack("{s:o,s:o}", "name",
-						    text_of(parser->field.data, parser->field.size),
-						    "value", text_of(value, parser->value.size)));
+	int error;
+
+	message->head_size += FIELD_OVERHEAD;
+	if (message->head_size > HAR_HEAD_MAX) {
+		parser->full = true;
+		return -1;
+	}
+	error = json_array_append_new(message->headers,
+				      json_pack("{s:o,s:o}", "name",
+						text_of(parser->field.data, parser->field.size),
+						"value", text_of(value, parser->value.size)));
 
 	if (is_field(&parser->field, "host"))
 		(void)snprintf(message->host, sizeof(message->host), "%.*s", size, value);
@@ -142,7 +180,7 @@ static int on_body(llhttp_t *llhttp, const char *data, size_t size)
 	size_t room = HAR_BODY_MAX - message->body.size;
 
 	message->body_size += size;
-	return append(&message->body, data, size < room ? size : room);
+	return keep(parser, &message->body, data, size < room ? size : room);
 }
 
 static int on_complete(llhttp_t *llhttp)
@@ -151,11 +189,11 @@ static int on_complete(llhttp_t *llhttp)
 
 	parser->message.end_us = parser->now_us;
 	parser->done(parser);
-	message_release(&parser->message);
+	message_release(parser);
 	return 0;
 }
 
-void har_parser_init(struct har_parser *parser, llhttp_type_t type)
+void har_parser_init(struct har_parser *parser, llhttp_type_t type, size_t *kept)
 {
 	static const llhttp_settings_t settings = {
 		.on_message_begin = on_begin,
@@ -170,12 +208,13 @@ void har_parser_init(struct har_parser *parser, llhttp_type_t type)
 	};
 
 	memset(parser, 0, sizeof(*parser));
+	parser->kept = kept;
 	llhttp_init(&parser->parser, type, &settings);
 }
 
 void har_parser_release(struct har_parser *parser)
 {
-	message_release(&parser->message);
+	message_release(parser);
 	bytes_release(&parser->field);
 	bytes_release(&parser->value);
 }
@@ -302,7 +341,8 @@ json_t *har_request(const struct har_parser *parser, const char *name)
 	if (!request || message->body.size == 0)
 		return request;
 	(void)json_object_set_new(request, "postData",
-				  json_pack("{s:s,s:o}", "mimeType", message->type, "text",
+				  json_pack("{s:o,s:o}", "mimeType",
+					    text_of(message->type, strlen(message->type)), "text",
 					    body_text(&message->body, &encoding)));
 	if (encoding)
 		(void)json_object_set_new(json_object_get(request, "postData"), "comment",
@@ -314,16 +354,17 @@ json_t *har_response(const struct har_parser *parser)
 {
 	const struct har_message *message = &parser->message;
 	const char *encoding;
-	json_t *content = json_pack("{s:I,s:s,s:o}", "size", (json_int_t)message->body_size,
-				    "mimeType", message->type, "text",
-				    body_text(&message->body, &encoding));
+	json_t *content = json_pack("{s:I,s:o,s:o}", "size", (json_int_t)message->body_size,
+				    "mimeType", text_of(message->type, strlen(message->type)),
+				    "text", body_text(&message->body, &encoding));
 
 	if (content && encoding)
 		(void)json_object_set_new(content, "encoding", json_string(encoding));
-	return json_pack("{s:i,s:o,s:o,s:[],s:O,s:o,s:s,s:i,s:I}", "status",
+	return json_pack("{s:i,s:o,s:o,s:[],s:O,s:o,s:o,s:i,s:I}", "status",
 			 (int)parser->parser.status_code, "statusText",
 			 text_of(message->reason.data, message->reason.size), "httpVersion",
 			 version_of(parser), "cookies", "headers", message->headers, "content",
-			 content, "redirectURL", message->location, "headersSize", -1, "bodySize",
-			 (json_int_t)message->body_size);
+			 content, "redirectURL",
+			 text_of(message->location, strlen(message->location)), "headersSize", -1,
+			 "bodySize", (json_int_t)message->body_size);
 }

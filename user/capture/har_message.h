@@ -12,6 +12,13 @@
 /* Bytes of a body that the archive has at most; the rest is counted. */
 #define HAR_BODY_MAX (1 << 20)
 
+/* Bytes of a head at most. The connection of a longer one is left out. */
+#define HAR_HEAD_MAX (256 << 10)
+
+/* Bytes of messages that are kept at a time, of all connections. One that needs more is left out.
+ */
+#define HAR_KEPT_MAX (64 << 20)
+
 struct har_bytes {
 	char *data;
 	size_t size, capacity;
@@ -25,8 +32,10 @@ struct har_message {
 	struct har_bytes body;
 	json_t *headers; /* an array of {name, value} */
 	size_t body_size;
-	char host[256]; /* the field Host; "" without one */
-	char type[256]; /* the field Content-Type */
+	size_t head_size; /* bytes that are kept of the head, and its fields' overhead */
+	size_t kept;	  /* those and the bytes of the body that are kept */
+	char host[256];	  /* the field Host; "" without one */
+	char type[256];	  /* the field Content-Type */
 	char location[1024];
 };
 
@@ -35,15 +44,17 @@ struct har_parser {
 	struct har_message message;
 	struct har_bytes field, value;
 	uint64_t now_us;
-	bool failed; /* it is no HTTP/1.x, or no longer, or there was no memory */
+	size_t *kept; /* the sum of all messages that are kept */
+	bool failed;  /* it is no HTTP/1.x, or no longer, or there was no memory */
+	bool full;    /* it has failed because of a limit */
 	/* Tells whether the response in progress answers a HEAD request. */
 	bool (*has_no_body)(struct har_parser *parser);
 	/* A message is complete. Its contents are freed behind the call. */
 	void (*done)(struct har_parser *parser);
 };
 
-/* @type: HTTP_REQUEST or HTTP_RESPONSE. The callbacks are set afterwards. */
-void har_parser_init(struct har_parser *parser, llhttp_type_t type);
+/* @type: HTTP_REQUEST or HTTP_RESPONSE. @kept counts bytes. The callbacks are set afterwards. */
+void har_parser_init(struct har_parser *parser, llhttp_type_t type, size_t *kept);
 void har_parser_release(struct har_parser *parser);
 
 /* Reads on in bytes that passed at @now_us after the epoch. */
