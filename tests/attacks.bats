@@ -344,7 +344,7 @@ steered_still() {
 }
 
 # The text is the control: without escapes it would be an object of the event.
-@test "3: an event that a sidecar reports names no other container, and colours nobody's terminal" {
+@test "3: an event that a sidecar reports names no other container, and spoils neither terminal nor stream" {
 	local event
 	agent_needs
 	IMPOSTER=(--mode forge)
@@ -359,6 +359,7 @@ steered_still() {
 	echo "$event" >"$BED_DIR/forged.json"
 	[ "$(python3 "$BED_REPO/tests/events.py" select "$BED_DIR/forged.json" container=null | wc -l)" = 1 ]
 	run bed_exec host "$SIDESTEP" observe --socket "$BED_DIR/agent.events"
+	[ "$status" = 0 ]
 	[[ $output == *victim* && $output != *$'\033'* ]]
 }
 

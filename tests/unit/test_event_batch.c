@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "events/event_batch.h"
+#include "lib/util.h"
 
 static struct event_batch batch;
 static unsigned int taken;
@@ -120,6 +121,30 @@ static void test_numbers_that_name_nothing(void **state)
 	assert_false(event_batch_each(batch.bytes, batch.used, take, NULL));
 }
 
+/* Readers of JSON have 63 bits, and would take the whole line for none. */
+static void test_numbers_that_no_reader_has(void **state)
+{
+	static const size_t numbers[] = {offsetof(struct event, bytes_sent),
+					 offsetof(struct event, bytes_received),
+					 offsetof(struct event, duration_ms),
+					 offsetof(struct event, count)};
+	const uint64_t most = INT64_MAX, more = most + 1;
+	struct event event;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		memset(&batch, 0, sizeof(batch));
+		event = example();
+		memcpy((char *)&event + numbers[i], &most, sizeof(most));
+		assert_true(event_batch_add(&batch, &event));
+		assert_true(event_batch_each(batch.bytes, batch.used, take, NULL));
+		memcpy((char *)&event + numbers[i], &more, sizeof(more));
+		assert_true(event_batch_add(&batch, &event));
+		assert_false(event_batch_each(batch.bytes, batch.used, take, NULL));
+	}
+}
+
 static const char *labels; /* of the last event */
 
 static void take_labels(void *context, struct event *event)
@@ -180,6 +205,7 @@ int main(void)
 		cmocka_unit_test(test_no_part_of_a_message_is_one),
 		cmocka_unit_test(test_any_byte_may_be_another_one),
 		cmocka_unit_test(test_numbers_that_name_nothing),
+		cmocka_unit_test(test_numbers_that_no_reader_has),
 		cmocka_unit_test(test_labels_come_along_where_they_are_wanted),
 	};
 

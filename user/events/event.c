@@ -150,6 +150,13 @@ static bool texts_end(const char *at, const char *end, uint32_t present)
 	return at == end && present >> EVENT_TEXTS == 0;
 }
 
+/* Are the numbers those that a reader of JSON takes, which has 64 bits with a sign? */
+static bool numbers_fit(const struct event *event)
+{
+	return event->bytes_sent <= INT64_MAX && event->bytes_received <= INT64_MAX &&
+	       event->duration_ms <= INT64_MAX && event->count <= INT64_MAX && event->pid >= 0;
+}
+
 bool event_unpack_checked(const char *packed, size_t size, struct event *ret_event)
 {
 	/* A bool must be 0 or 1 before it is one. */
@@ -170,5 +177,5 @@ bool event_unpack_checked(const char *packed, size_t size, struct event *ret_eve
 	event_unpack(packed, ret_event);
 	return ret_event->type < EVENT_TYPES && ret_event->end < EVENT_ENDS &&
 	       ret_event->name_source < EVENT_SOURCES && ret_event->verdict < SIDESTEP_COUNTERS &&
-	       ret_event->pid >= 0;
+	       numbers_fit(ret_event);
 }
