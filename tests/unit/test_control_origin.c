@@ -168,6 +168,41 @@ static void gateway_is_no_stranger(void **state)
 	assert_int_equal(stranger(socket_in(far_netns, AF_INET6), "[" HOME_IPV6 "]:39001"), 1);
 }
 
+static int judge(int client, const char *to, const char *allowed)
+{
+	int listener = listen_at("0.0.0.0:39001"), result;
+	struct pair pair = pair_of(listener, client, to);
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+	const char *why = NULL;
+	struct prefix allow;
+
+	assert_int_equal(prefix_parse(allowed, &allow), 0);
+	assert_int_equal(getpeername(pair.accepted, (struct sockaddr *)&peer, &size), 0);
+	result = control_origin_judge(origin, pair.accepted, (struct sockaddr *)&peer, &allow, 1,
+				      &why);
+	if (result < 0)
+		assert_non_null(why);
+	pair_close(&pair);
+	close(listener);
+	return result;
+}
+
+static void who_is_allowed_may_ask_from_outside_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(judge(socket_in(far_netns, AF_INET), HOME_IPV4 ":39001", "192.0.2.9/32"),
+			 -EACCES);
+	assert_int_equal(judge(socket_in(far_netns, AF_INET), HOME_IPV4 ":39001", FAR_IPV4 "/32"),
+			 0);
+	assert_int_equal(judge(socket_in(home_netns, AF_INET), HOME_IPV4 ":39001", HOME_IPV4 "/32"),
+			 -EPERM);
+	add_default_routes();
+	assert_int_equal(judge(socket_in(far_netns, AF_INET), HOME_IPV4 ":39001", "192.0.2.9/32"),
+			 0);
+	delete_default_routes();
+}
+
 /* The kernel keeps the first frame, whose sender tells the gateway, with all of its headers. */
 static void long_first_frame_is_a_strangers(void **state)
 {
@@ -305,6 +340,7 @@ int main(void)
 		cmocka_unit_test(listener_at_the_peers_port_is_no_mirror),
 		cmocka_unit_test(address_added_later_is_seen),
 		cmocka_unit_test(gateway_is_no_stranger),
+		cmocka_unit_test(who_is_allowed_may_ask_from_outside_alone),
 		cmocka_unit_test(long_first_frame_is_a_strangers),
 		cmocka_unit_test(mirrored_socket_is_found),
 		cmocka_unit_test(loopback_is_not_heard),

@@ -2,8 +2,6 @@
 #include "control/control_gate.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <string.h>
 
 #include "lib/log.h"
 
@@ -38,21 +36,12 @@ int control_gate_judge(struct control_gate *gate, int fd, const struct sockaddr 
 		       const char **ret_answer)
 {
 	const char *why = NULL;
-	int found = control_origin_inside(gate->origin, fd, &why);
+	int error = control_origin_judge(gate->origin, fd, peer, gate->allow, gate->allow_count,
+					 &why);
 
-	if (found == -ENOTCONN)
-		return found;
-	if (found != 0) {
-		/* The refused request can be read, so that the answer arrives. */
-		control_origin_unguard(fd);
-		*ret_answer = refuse_inside(gate, peer, found > 0 ? why : strerror(-found));
-		return -EACCES;
-	}
-	if (prefixes_contain(gate->allow, gate->allow_count, peer))
-		return 0;
-	found = control_origin_stranger(gate->origin, fd, &why);
-	if (found == 0)
-		return 0;
-	*ret_answer = refuse_stranger(gate, peer, found > 0 ? why : strerror(-found));
-	return -EACCES;
+	if (error == -EPERM)
+		*ret_answer = refuse_inside(gate, peer, why);
+	else if (error == -EACCES)
+		*ret_answer = refuse_stranger(gate, peer, why);
+	return error == -EPERM ? -EACCES : error;
 }

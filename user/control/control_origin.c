@@ -398,3 +398,24 @@ int control_origin_stranger(struct control_origin *origin, int fd, const char **
 	*ret_why = "a machine on the network that is not the default route's gateway";
 	return 1;
 }
+
+int control_origin_judge(struct control_origin *origin, int fd, const struct sockaddr *peer,
+			 const struct prefix *allow, size_t allow_count, const char **ret_why)
+{
+	int found = control_origin_inside(origin, fd, ret_why);
+
+	if (found == -ENOTCONN)
+		return found;
+	if (found != 0) {
+		control_origin_unguard(fd);
+		if (found < 0)
+			*ret_why = strerror(-found);
+		return -EPERM;
+	}
+	if (prefixes_contain(allow, allow_count, peer))
+		return 0;
+	found = control_origin_stranger(origin, fd, ret_why);
+	if (found < 0)
+		*ret_why = strerror(-found);
+	return found == 0 ? 0 : -EACCES;
+}

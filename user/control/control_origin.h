@@ -30,7 +30,10 @@
 #ifndef SIDESTEP_CONTROL_ORIGIN_H
 #define SIDESTEP_CONTROL_ORIGIN_H
 
-#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "lib/address.h"
 
 struct control_origin;
 
@@ -56,5 +59,14 @@ int control_origin_inside(struct control_origin *origin, int fd, const char **re
  * the peer's description in @ret_why (static text). Returns a negative errno when this cannot be
  * told, which must be taken for 1. */
 int control_origin_stranger(struct control_origin *origin, int fd, const char **ret_why);
+
+/*
+ * Judges by both whether @peer may ask. Those of @allow may, unless they are inside. Returns 0,
+ * -EPERM for a connection from inside, -EACCES for a stranger, or -ENOTCONN. With the first two
+ * errors @ret_why is why. A refused request from inside can be read then, so that the answer
+ * arrives.
+ */
+int control_origin_judge(struct control_origin *origin, int fd, const struct sockaddr *peer,
+			 const struct prefix *allow, size_t allow_count, const char **ret_why);
 
 #endif

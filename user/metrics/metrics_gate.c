@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <net/if.h> /* before <linux/if_arp.h> */
-#include <string.h>
 #include <linux/filter.h>
 #include <linux/if_arp.h>
 
@@ -70,19 +69,12 @@ static int refuse(struct metrics_gate *gate, const struct sockaddr *peer, const 
 static int judge_application(struct metrics_gate *gate, int fd, const struct sockaddr *peer)
 {
 	const char *why = NULL;
-	int found = control_origin_inside(gate->origin, fd, &why);
+	int error = control_origin_judge(gate->origin, fd, peer, gate->allow, gate->allow_count,
+					 &why);
 
-	if (found == -ENOTCONN)
-		return found;
-	if (found != 0) {
-		/* The refused request can be read, so that the answer arrives. */
-		control_origin_unguard(fd);
-		return refuse(gate, peer, found > 0 ? why : strerror(-found), "");
-	}
-	if (prefixes_contain(gate->allow, gate->allow_count, peer))
-		return 0;
-	found = control_origin_stranger(gate->origin, fd, &why);
-	return found == 0 ? 0 : refuse(gate, peer, found > 0 ? why : strerror(-found), ADVICE);
+	if (error == -EPERM)
+		return refuse(gate, peer, why, "");
+	return error == -EACCES ? refuse(gate, peer, why, ADVICE) : error;
 }
 
 int metrics_gate_judge(struct metrics_gate *gate, int fd, const struct sockaddr *peer)
