@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The messages between the agent and its exporter, the process that serves the metrics and sends
- * them to a collector. The agent does not trust the exporter, which parses what strangers send.
- *They go by the sockets of agent_spawn.h:
+ * them to a collector. The agent does not trust the exporter, which parses what strangers send. The
+ * messages go by the sockets of agent_spawn.h:
  *
  *	news	agent: struct agent_figures_settings, then batches of events (event_batch.h)
  *	asks	exporter: struct agent_figures_ask; agent: struct agent_figures_answer with a

@@ -10,10 +10,9 @@
  *	};
  *
  * The spellings are those of Go's package flag (https://pkg.go.dev/flag), because the incumbent's
- * callers use them: -name, --name, -name=value, --name value. A boolean takes its value only with
- *"=".
- * "--" ends the options. A value may start with "-", as in Go. Unlike in Go numbers are decimal
- *only, and a command's arguments may stand between options.
+ * callers use them: -name, --name, -name=value, --name value. A boolean takes its value only behind
+ * an equals sign. "--" ends the options. A value may start with "-", as in Go. Unlike in Go numbers
+ * are decimal only, and a command's arguments may stand between options.
  */
 #ifndef SIDESTEP_OPTIONS_H
 #define SIDESTEP_OPTIONS_H
