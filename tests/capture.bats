@@ -128,6 +128,10 @@ archive() {
 	! grep "capture" "$BED_DIR/plain.log" || false
 	run -2 bed_exec app "$SIDESTEP" capture
 	[[ $output == *"nothing to write"* ]]
+	run -2 bed_exec app "$SIDESTEP" capture -w - --har -
+	[[ $output == *"name one file"* ]]
+	run -1 bed_exec app "$SIDESTEP" capture -w /dev/full
+	[[ $output == *"cannot write /dev/full: No space left on device"* ]]
 }
 
 @test "only root in the sidecar's mount namespace gets secrets" {
@@ -149,6 +153,18 @@ archive() {
 	capture killed --har "$BED_DIR/killed.har"
 	bed_kill killed
 	fetch https://a.example/after
+	# Four at a time; the fifth one is told.
+	ended() { [ "$(grep -c "a capture has ended" "$BED_DIR/sidecar.log")" = "$(runs)" ]; }
+	bed_until 5 ended
+	for name in one two three four; do
+		capture "$name" --har "$BED_DIR/$name.har"
+	done
+	run -1 bed_exec app "$SIDESTEP" capture --har "$BED_DIR/five.har"
+	echo "$output"
+	[[ $output == *"serves 4 captures already"* ]]
+	for name in one two three four; do
+		finish "$name"
+	done
 	[ "$(grep -c "a capture has ended" "$BED_DIR/sidecar.log")" -ge 5 ]
 }
 

@@ -17,8 +17,6 @@
 #include "lib/time_text.h"
 #include "lib/util.h"
 
-#define READERS_MAX 4
-
 /* The most bytes that wait for a reader, with the kernel's overhead. Forced, because
  * net.core.wmem_max is lower by default. */
 #define READER_BUFFER (8 << 20)
@@ -37,7 +35,7 @@ struct capture_source {
 	atomic_uint_fast64_t ids;
 	atomic_uint started; /* readers */
 	pthread_mutex_t lock;
-	struct reader readers[READERS_MAX]; /* by the lock */
+	struct reader readers[CAPTURE_READERS_MAX]; /* by the lock */
 };
 
 /* Tells how many messages were lost. Returns false if some were, and the reader cannot take that
@@ -73,7 +71,7 @@ static void send_all(struct capture_source *source, const struct capture_frame *
 	size_t i;
 
 	(void)pthread_mutex_lock(&source->lock);
-	for (i = 0; i < READERS_MAX; i++) {
+	for (i = 0; i < CAPTURE_READERS_MAX; i++) {
 		struct reader *reader = &source->readers[i];
 
 		if (reader->started && (reader->data || frame->type != CAPTURE_DATA))
@@ -155,14 +153,14 @@ int capture_source_new(struct capture_source **ret_source)
 			.lock = PTHREAD_MUTEX_INITIALIZER,
 			.tap = {source, tap_open, tap_secret, tap_data, tap_close},
 		};
-		for (i = 0; i < READERS_MAX; i++)
+		for (i = 0; i < CAPTURE_READERS_MAX; i++)
 			source->readers[i].fd = -1;
 		source->epoll = epoll_create1(EPOLL_CLOEXEC);
 		error = source->epoll < 0 ? -errno : 0;
 	}
 	if (error == 0)
-		error = run_listener_open(&source->listener, CAPTURE_SOCKET, READERS_MAX,
-					  source->epoll, READERS_MAX);
+		error = run_listener_open(&source->listener, CAPTURE_SOCKET, CAPTURE_READERS_MAX,
+					  source->epoll, CAPTURE_READERS_MAX);
 	if (error == 0) {
 		*ret_source = source;
 		return 0;
@@ -213,10 +211,10 @@ static void accept_reader(struct capture_source *source)
 
 	if (fd < 0)
 		return;
-	while (i < READERS_MAX && source->readers[i].fd >= 0)
+	while (i < CAPTURE_READERS_MAX && source->readers[i].fd >= 0)
 		i++;
 	event.data.u32 = i;
-	if (i == READERS_MAX || epoll_ctl(source->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+	if (i == CAPTURE_READERS_MAX || epoll_ctl(source->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
 		(void)close(fd);
 		return;
 	}
@@ -257,11 +255,11 @@ static void reader_event(struct capture_source *source, size_t index)
 
 void capture_source_event(struct capture_source *source)
 {
-	struct epoll_event events[READERS_MAX + 1];
+	struct epoll_event events[CAPTURE_READERS_MAX + 1];
 	int count = epoll_wait(source->epoll, events, ARRAY_SIZE(events), 0), i;
 
 	for (i = 0; i < count; i++) {
-		if (events[i].data.u32 == READERS_MAX)
+		if (events[i].data.u32 == CAPTURE_READERS_MAX)
 			accept_reader(source);
 		else if (source->readers[events[i].data.u32].fd >= 0)
 			reader_event(source, events[i].data.u32);
@@ -274,7 +272,7 @@ void capture_source_free(struct capture_source *source)
 
 	if (!source)
 		return;
-	for (i = 0; i < READERS_MAX; i++)
+	for (i = 0; i < CAPTURE_READERS_MAX; i++)
 		if (source->readers[i].fd >= 0)
 			(void)close(source->readers[i].fd);
 	run_listener_close(&source->listener);

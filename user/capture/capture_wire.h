@@ -12,6 +12,9 @@
 /* Each change of a message raises it. */
 #define CAPTURE_VERSION 1
 
+/* Readers of a sidecar at a time. It closes the connection of another one. */
+#define CAPTURE_READERS_MAX 4
+
 /* The most bytes behind a struct capture_frame. */
 #define CAPTURE_PAYLOAD 65536
 

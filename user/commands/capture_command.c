@@ -174,6 +174,13 @@ static int enter(pid_t pid)
 			 : 0;
 }
 
+/* The sidecar has closed the connection. */
+static int explain_end(void)
+{
+	log_error("the sidecar has ended, or serves %d captures already", CAPTURE_READERS_MAX);
+	return -EPIPE;
+}
+
 static int explain_failure(int error, const char *path)
 {
 	if (error == -ENOENT || error == -ECONNREFUSED)
@@ -184,6 +191,8 @@ static int explain_failure(int error, const char *path)
 				 path);
 	if (error == -EACCES || error == -EPERM)
 		return log_errno(error, "may not connect to %s: run this command as root", path);
+	if (error == -EPIPE || error == -ECONNRESET)
+		return explain_end();
 	return log_errno(error, "cannot connect to the sidecar by %s", path);
 }
 
@@ -348,8 +357,11 @@ static int write_due(struct capture *capture, uint64_t end_ms)
 	int limit = capture_delay_pass(&capture->delay, now_ms);
 
 	/* For readers behind a pipe. */
-	if (capture->packet_file)
-		(void)fflush(capture->packet_file);
+	if (capture->packet_file && fflush(capture->packet_file) != 0) {
+		log_error("cannot write %s: %s", capture->options->packets, strerror(errno));
+		capture->failed = true;
+		return 0;
+	}
 	if (!capture->options->seconds)
 		return limit;
 	if (now_ms >= end_ms)
@@ -373,10 +385,8 @@ static int run(struct capture *capture)
 		if (poll(events, ARRAY_SIZE(events), limit) < 0)
 			continue;
 		(void)take_packets(capture);
-		if (!drain_stream(capture)) {
-			log_error("the sidecar has ended");
-			return -EPIPE;
-		}
+		if (!drain_stream(capture))
+			return explain_end();
 		if (events[0].revents)
 			break;
 	}
@@ -461,6 +471,10 @@ int command_capture(int argc, char **argv)
 	error = options_parse(&capture_options_command, argc, argv, &options, &first);
 	if (error != 0)
 		return error < 0 ? STATUS_USAGE : STATUS_OK;
+	if (options.packets && options.archive && strcmp(options.packets, options.archive) == 0) {
+		log_error("-w and --har name one file: give two");
+		return STATUS_USAGE;
+	}
 	if (!options.packets && !options.archive) {
 		log_error("nothing to write: give -w FILE, --har FILE, or both");
 		return STATUS_USAGE;
