@@ -165,7 +165,7 @@ words() {
 
 @test "scripts: a warning of shellcheck" {
 	# The other scripts take longer than all other tests of this file.
-	git rm -rq 'tests/*.bats' 'tests/*.bash' bench
+	git rm -rq 'tests/*.bats' 'tests/lib/*.bash' bench
 	passes scripts
 	printf '#!/bin/bash\ncd "$(pwd)"\nunused=1\n' >tests/sloppy.sh
 	refused scripts "unused appears unused"
