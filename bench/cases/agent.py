@@ -4,6 +4,7 @@
 import contextlib
 import signal
 import statistics
+import subprocess
 import time
 
 from harness.place import Box, HarnessError, Namespace
@@ -55,9 +56,14 @@ def live_sidecars(count):
                 process.wait_line(LIVE, LIMIT_S)
             yield box, sidecars
         finally:
-            # They are killed together. One after another, each would first detach from the agent.
+            # All are told before one is waited for. A stopped one hears it when it goes on.
             for process in sidecars:
-                process.popen.kill()
+                process.popen.terminate()
+                process.popen.send_signal(signal.SIGCONT)
+            end = time.monotonic() + LIMIT_S
+            for process in sidecars:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.popen.wait(max(0.1, end - time.monotonic()))
 
 
 def burst(count):
