@@ -118,22 +118,34 @@ static int open_all(const uint32_t *ids, uint32_t count, struct programs_seen *s
 	return found ? found : error;
 }
 
-int programs_seen_tc(uint32_t ifindex, bool egress, struct programs_seen ret[PROGRAMS_SEEN_MAX])
+/* Opens those that are attached by TCX. Returns their number, or a negative errno. */
+static int open_links(uint32_t ifindex, bool egress, struct programs_seen ret[PROGRAMS_SEEN_MAX])
 {
 	uint32_t ids[HOOK_PROGRAMS_MAX], count = ARRAY_SIZE(ids);
 	enum bpf_attach_type type = egress ? ATTACH_TYPE_TCX_EGRESS : ATTACH_TYPE_TCX_INGRESS;
-	int error = bpf_prog_query((int)ifindex, type, 0, NULL, ids, &count), found;
+	int error = bpf_prog_query((int)ifindex, type, 0, NULL, ids, &count);
 
 	/* A kernel without TCX does not know the attach type. */
-	if (error < 0 && error != -EINVAL && error != -EOPNOTSUPP)
-		return error;
-	found = error < 0 ? 0 : open_all(ids, count, ret, 0);
+	if (error == -EINVAL || error == -EOPNOTSUPP)
+		return 0;
+	return error < 0 ? error : open_all(ids, count, ret, 0);
+}
+
+int programs_seen_tc(uint32_t ifindex, bool egress, struct programs_seen ret[PROGRAMS_SEEN_MAX])
+{
+	int found = open_links(ifindex, egress, ret), error;
+	uint32_t id;
+
 	if (found < 0)
 		return found;
-	error = programs_attach_query_filter(ifindex, egress, &ids[0]);
-	if (error < 0)
-		return error == -ENOENT || found ? found : error;
-	return open_all(ids, 1, ret, found);
+	error = programs_attach_query_filter(ifindex, egress, &id);
+	if (error == 0)
+		return open_all(&id, 1, ret, found);
+	if (found > 0 || error != -ENOENT)
+		return found > 0 ? found : error;
+	/* A link that takes a filter's place is there before the filter goes, and so it may be now.
+	 */
+	return open_links(ifindex, egress, ret);
 }
 
 int programs_seen_steer(int netns_fd, struct programs_seen ret[PROGRAMS_SEEN_MAX])
