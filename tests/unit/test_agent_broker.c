@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "agent/agent_asks.h"
 #include "agent/agent_broker.h"
 #include "agent/agent_news.h"
 #include "datapath/rendezvous.h"

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/agent_news.h"
-#include "datapath/rendezvous.h"
+#include "agent/agent_asks.h"
 #include "docker/docker_gate.h"
 #include "lib/clock.h"
 #include "lib/util.h"
@@ -137,16 +136,14 @@ static void asked(struct loop_handler *handler, uint32_t events)
 {
 	struct agent_broker *broker = container_of(handler, struct agent_broker, asks);
 	_cleanup_close_ int read_end = -1;
-	struct agent_answer answer;
 	struct docker_ask ask;
 	const char *wrong;
-	/* Descriptors that come with it are discarded, because nothing takes them. */
-	ssize_t size = recv(handler->fd, &ask, sizeof(ask), MSG_DONTWAIT | MSG_TRUNC);
+	ssize_t size = agent_asks_take(handler->fd, &ask, sizeof(ask));
 
 	(void)events;
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	if (size == 0)
 		return;
-	if (size <= 0) {
+	if (size < 0) {
 		broker->violated(broker->context, NULL);
 		return;
 	}
@@ -154,11 +151,7 @@ static void asked(struct loop_handler *handler, uint32_t events)
 	if (!wrong) {
 		agent_budget_spend(&broker->budget);
 		read_end = start(broker, &ask);
-		answer = (struct agent_answer) {.error = read_end < 0 ? read_end : 0};
-		/* It fails if earlier answers were not read. */
-		if (rendezvous_send(handler->fd, &answer, sizeof(answer), read_end, MSG_DONTWAIT) <
-		    0)
-			wrong = "does not take its answers";
+		wrong = agent_asks_answer(handler->fd, read_end);
 	}
 	if (wrong)
 		broker->violated(broker->context, wrong);

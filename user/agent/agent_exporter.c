@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <linux/sockios.h>
 
+#include "agent/agent_asks.h"
 #include "agent/agent_figures.h"
 #include "agent/agent_helper.h"
 #include "datapath/rendezvous.h"
@@ -142,16 +143,14 @@ static void asked(struct loop_handler *handler, uint32_t events)
 {
 	struct agent_exporter *exporter = container_of(handler, struct agent_exporter, asks);
 	_cleanup_close_ int fd = -1;
-	struct agent_figures_answer reply;
 	struct agent_figures_ask ask;
 	const char *wrong;
-	/* Descriptors that come with it are discarded, because nothing takes them. */
-	ssize_t size = recv(handler->fd, &ask, sizeof(ask), MSG_DONTWAIT | MSG_TRUNC);
+	ssize_t size = agent_asks_take(handler->fd, &ask, sizeof(ask));
 
 	(void)events;
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	if (size == 0)
 		return;
-	if (size <= 0) {
+	if (size < 0) {
 		agent_helper_violated(&exporter->helper, NULL);
 		return;
 	}
@@ -159,9 +158,7 @@ static void asked(struct loop_handler *handler, uint32_t events)
 	if (!wrong) {
 		exporter->lost_there = ask.lost;
 		fd = answer(exporter, ask.type);
-		reply = (struct agent_figures_answer) {.error = fd < 0 ? fd : 0};
-		if (rendezvous_send(handler->fd, &reply, sizeof(reply), fd, MSG_DONTWAIT) < 0)
-			wrong = "does not take its answers";
+		wrong = agent_asks_answer(handler->fd, fd);
 	}
 	if (wrong)
 		agent_helper_violated(&exporter->helper, wrong);

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "agent/agent_asks.h"
 #include "agent/agent_figures.h"
 #include "agent/agent_spawn.h"
 #include "commands.h"
@@ -42,7 +43,7 @@ static int ask_agent(uint32_t type)
 		.type = type,
 		.lost = exporter.otlp ? otlp_lost(exporter.otlp) : 0,
 	};
-	struct agent_figures_answer answer = {.error = 0};
+	struct agent_answer answer = {.error = 0};
 	int fd = -1, error;
 
 	(void)pthread_mutex_lock(&exporter.turn);

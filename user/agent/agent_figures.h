@@ -5,7 +5,7 @@
  * messages go by the sockets of agent_spawn.h:
  *
  *	news	agent: struct agent_figures_settings, then batches of events (event_batch.h)
- *	asks	exporter: struct agent_figures_ask; agent: struct agent_figures_answer with a
+ *	asks	exporter: struct agent_figures_ask; agent: struct agent_answer with a
  *		descriptor for reading
  */
 #ifndef SIDESTEP_AGENT_FIGURES_H
@@ -44,10 +44,6 @@ struct agent_figures_ask {
 	uint32_t type; /* enum agent_figures_type */
 	uint32_t unused;
 	uint64_t lost; /* events that this exporter has lost until now */
-};
-
-struct agent_figures_answer {
-	int32_t error; /* 0 or negative errno */
 };
 
 static inline size_t agent_figures_settings_size(size_t allow_count)

@@ -53,10 +53,6 @@ struct agent_removal {
 	char id[65];
 };
 
-struct agent_answer {
-	int32_t error; /* 0 or negative errno */
-};
-
 static inline size_t agent_news_size(size_t count)
 {
 	return offsetof(struct agent_news, seen) + count * sizeof(struct agent_seen);

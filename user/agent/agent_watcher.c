@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "agent/agent_asks.h"
 #include "agent/agent_news.h"
 #include "agent/agent_spawn.h"
 #include "commands.h"
